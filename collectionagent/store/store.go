@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package store defines what a store of profiles is. Engines live in packages
+// below it; [github.com/strobe-profiler/strobe/collectionagent/store/storetest]
+// proves an engine against an in-memory model.
+//
+// A store keeps two kinds of things. Samples are rows of (time, series, stack,
+// count, value); they arrive in batches, are never changed, and are removed by
+// age. Definitions say what the hashes in samples mean: stacks, names of
+// frames, executables, hosts. They are upserted and outlive samples.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// ErrReadOnly is returned (wrapped) by writes while the store cannot take any,
+// for example because the disk is full. The write may be repeated later.
+var ErrReadOnly = errors.New("store does not accept writes")
+
+// BatchType tells the sequences of the different kinds of batches apart.
+type BatchType uint8
+
+// Types of batches.
+const (
+	BatchSamples BatchType = iota + 1
+	BatchStacks
+	BatchFrameMetadata
+	BatchFallbackSymbols
+	BatchExecutables
+	BatchHost
+	BatchMetrics
+)
+
+// BatchID identifies a batch for ever: one that was stored is not stored again.
+type BatchID struct {
+	Project  string
+	HostID   string
+	RunID    [16]byte
+	Type     BatchType
+	Sequence uint64
+}
+
+// Series is where samples come from. The zero value of a field means that it
+// is not known. It is comparable but for Labels, which are sorted by key.
+type Series struct {
+	Project                string
+	Type                   libpf.SampleType
+	Service                string
+	HostID, Host           string
+	Namespace, Pod         string
+	ContainerID, Container string
+	Process                string // name of the process
+	Executable             string // path
+	Comm                   string // name of the thread
+	PID                    libpf.PID
+	ProcessStart           uint64 // ns since boot of the host
+	TID                    libpf.TID
+	Labels                 []libpf.Label
+}
+
+// Sample is one row.
+type Sample struct {
+	Time libpf.UnixTimeNs // stored at millisecond resolution
+	// Series is an index into the batch's Series.
+	Series  uint32
+	Stack   libpf.TraceHash
+	Count   int64
+	Value   int64 // unit of the series' Type
+	TraceID [16]byte
+	SpanID  [8]byte
+}
+
+// Batch is a set of samples that is stored whole or not at all.
+type Batch struct {
+	ID      BatchID
+	Series  []Series
+	Samples []Sample
+}
+
+// Stack is the definition of a stack, leaf first. Frames hold no Lines.
+type Stack struct {
+	Hash   libpf.TraceHash
+	Frames []libpf.Frame
+}
+
+// Symbol names a frame. A Fallback never replaces one that is not.
+type Symbol struct {
+	Frame    libpf.FrameID
+	Lines    []libpf.SourceLine // innermost inlined function first, at least one
+	Fallback bool
+}
+
+// Host describes a host.
+type Host struct {
+	ID       string
+	Name     string
+	LastSeen libpf.UnixTimeNs
+	Metadata map[string]string
+}
+
+// MetricPoint is a value of an agent's own metric.
+type MetricPoint struct {
+	HostID string
+	Time   libpf.UnixTime32
+	ID     uint32
+	Value  int64
+}
+
+// Definitions is a set of definitions that is stored whole or not at all.
+type Definitions struct {
+	ID          BatchID // zero: not deduplicated
+	Project     string
+	Stacks      []Stack
+	Symbols     []Symbol
+	Executables []libpf.Executable
+	Hosts       []Host
+	Metrics     []MetricPoint
+}
+
+// MatchOp is how a matcher compares.
+type MatchOp uint8
+
+// Operators of matchers.
+const (
+	MatchEqual MatchOp = iota
+	MatchNotEqual
+	MatchRegexp    // anchored at both ends
+	MatchNotRegexp // anchored at both ends
+)
+
+// Names of labels that every store knows. Any other name refers to
+// Series.Labels. A label that a series does not have compares as "".
+const (
+	LabelService     = "service"
+	LabelHost        = "host"
+	LabelHostID      = "host_id"
+	LabelNamespace   = "namespace"
+	LabelPod         = "pod"
+	LabelContainer   = "container"
+	LabelContainerID = "container_id"
+	LabelProcess     = "process"
+	LabelExecutable  = "executable"
+	LabelComm        = "comm"
+	LabelPID         = "pid"
+	LabelTID         = "tid"
+)
+
+// BuiltinLabels lists the names above in the order a person looks for them.
+var BuiltinLabels = []string{
+	LabelService, LabelHost, LabelProcess, LabelComm, LabelPID, LabelTID, LabelNamespace, LabelPod,
+	LabelContainer, LabelContainerID, LabelExecutable, LabelHostID,
+}
+
+// Query selects samples.
+type Query struct {
+	Project string
+	Type    libpf.SampleType
+	// From is inclusive, To exclusive.
+	From, To libpf.UnixTimeNs
+	Matchers []*Matcher
+	// GroupBy names the labels whose values make up the group of an answer.
+	GroupBy []string
+	// Step is the width of a time bucket aligned to the epoch; 0: no buckets.
+	Step time.Duration
+	// ByStack keeps stacks apart; without it Row.Stack is zero.
+	ByStack bool
+}
+
+// Row is one sum of an answer.
+type Row struct {
+	// Group holds the values of Query.GroupBy, in that order.
+	Group []string
+	// Bucket is the start of the time bucket, 0 without Step.
+	Bucket libpf.UnixTimeNs
+	Stack  libpf.TraceHash
+	Count  int64
+	Value  int64
+}
+
+// Stats describes a store.
+type Stats struct {
+	Engine string
+	// Samples is how many rows are stored.
+	Samples int64
+	// Bytes is the size on disk by part ("wal", "blocks", "meta").
+	Bytes map[string]int64
+	// Oldest and Newest bound the stored samples, 0 when there are none.
+	Oldest, Newest                      libpf.UnixTimeNs
+	Stacks, Symbols, Executables, Hosts int64
+}
+
+// Store keeps profiles. All methods are safe for concurrent use, and return
+// early with the context's error when it ends.
+type Store interface {
+	// Epoch names this life of the definitions, 16 bytes; it changes when the
+	// store was emptied.
+	Epoch() [16]byte
+	// Append stores samples. When it returns nil the batch survives a crash of the
+	// process and of the machine. duplicate reports that it had been stored before.
+	Append(ctx context.Context, b *Batch) (duplicate bool, err error)
+	// Put stores definitions, with the promise of Append.
+	Put(ctx context.Context, d *Definitions) (duplicate bool, err error)
+	// Select sums the samples that match by group, bucket and stack and hands
+	// each sum to yield once, in no order, until yield returns false. The row is
+	// only valid during the call.
+	Select(ctx context.Context, q *Query, yield func(*Row) bool) error
+	// Stacks, Symbols and Executables look definitions up. What is not known is
+	// missing from the answer.
+	Stacks(ctx context.Context, project string, hashes []libpf.TraceHash) (map[libpf.TraceHash][]libpf.Frame, error)
+	Symbols(ctx context.Context, project string, frames []libpf.FrameID) (map[libpf.FrameID][]libpf.SourceLine, error)
+	Executables(ctx context.Context, project string, files []libpf.FileID) (map[libpf.FileID]libpf.Executable, error)
+	Hosts(ctx context.Context, project string) ([]Host, error)
+	// LabelNames lists the names of labels that series in the range have, sorted.
+	LabelNames(ctx context.Context, q *Query) ([]string, error)
+	// LabelValues lists the values of a label with the sum of the values of the
+	// samples that match, largest first.
+	LabelValues(ctx context.Context, name string, q *Query) ([]LabelValue, error)
+	// Expire removes samples older than t. Definitions that nothing refers to may go too.
+	Expire(ctx context.Context, t libpf.UnixTimeNs) error
+	Stats(ctx context.Context) (Stats, error)
+	// Close flushes and releases everything. No method may be called after it.
+	Close() error
+}
+
+// LabelValue is a value of a label and how much of the samples carry it.
+type LabelValue struct {
+	Value string
+	Count int64 // samples
+	Sum   int64 // in the unit of the type
+}

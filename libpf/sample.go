@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package libpf
+
+import "fmt"
+
+// PID is the ID of a process as the host sees it (the kernel's tgid).
+type PID uint32
+
+// TID is the ID of a thread as the host sees it (the kernel's pid).
+type TID uint32
+
+// SampleType says what a sample measured.
+type SampleType uint8
+
+// What samples measure. The value of a sample has the unit of its type.
+const (
+	// SampleOnCPU is time on a CPU. Value in nanoseconds: the sampling period.
+	SampleOnCPU SampleType = 1
+	// SampleOffCPU is time off the CPU, blocked or waiting. Value in nanoseconds.
+	SampleOffCPU SampleType = 2
+	// SampleEvent is an occurrence of an event. Value in events.
+	SampleEvent SampleType = 3
+)
+
+var sampleTypes = map[SampleType]struct{ name, unit string }{
+	SampleOnCPU:  {"on_cpu", "nanoseconds"},
+	SampleOffCPU: {"off_cpu", "nanoseconds"},
+	SampleEvent:  {"event", "count"},
+}
+
+// String returns the name that queries use: on_cpu, off_cpu, event.
+func (t SampleType) String() string {
+	if s, ok := sampleTypes[t]; ok {
+		return s.name
+	}
+	return fmt.Sprintf("sampletype(%d)", uint8(t))
+}
+
+// Unit returns the unit of the values: nanoseconds or count.
+func (t SampleType) Unit() string { return sampleTypes[t].unit }
+
+// Valid reports whether the value is one that has a name.
+func (t SampleType) Valid() bool { return sampleTypes[t].name != "" }
+
+// ParseSampleType is the inverse of [SampleType.String].
+func ParseSampleType(s string) (SampleType, error) {
+	for t, names := range sampleTypes {
+		if names.name == s {
+			return t, nil
+		}
+	}
+	return 0, fmt.Errorf("unknown profile type %q: use on_cpu, off_cpu or event", s)
+}
+
+// Label is a key and a value that the program or its environment attached.
+type Label struct {
+	Key, Value string
+}
+
+// Process is what is known of a process at the time of a sample. One value is
+// shared by all samples of the process until something of it changes; it is
+// never changed in place, so it may be compared by pointer first.
+type Process struct {
+	PID PID
+	// StartTime is when the process started, in nanoseconds since boot. With
+	// PID it names the process uniquely on its host.
+	StartTime uint64
+	// Name is the process's own name (comm of the main thread).
+	Name string
+	// Executable is the path of the executable as the process sees it.
+	Executable string
+	// ExecutableID is the file ID of the executable, zero when it could not be read.
+	ExecutableID FileID
+	// CommandLine is empty unless the user asked for command lines.
+	CommandLine string
+	// ContainerID, ContainerName, PodName and Namespace are empty outside containers.
+	ContainerID, ContainerName, PodName, Namespace string
+	// CgroupID is the inode of the process's cgroup v2 directory, 0 when unknown.
+	CgroupID uint64
+	// Service is never empty: OTEL_SERVICE_NAME, else the container, else the executable.
+	Service string
+	// Labels are further attributes, sorted by key.
+	Labels []Label
+}
+
+// Sample is one observation of a stack.
+type Sample struct {
+	// Time is when the kernel took the sample.
+	Time UnixTimeNs
+	Type SampleType
+	// Count is how many observations this is, at least 1.
+	Count uint32
+	// Value is the sum over the observations, in the unit of Type.
+	Value int64
+	// Trace is the stack.
+	Trace *Trace
+	// Process is never nil.
+	Process *Process
+	TID     TID
+	// Comm is the name of the thread.
+	Comm string
+	CPU  uint32
+	// Labels are set by the program for this part of its work, sorted by key.
+	Labels []Label
+	// TraceID and SpanID link to a span of a distributed trace; zero when there is none.
+	TraceID [16]byte
+	SpanID  [8]byte
+}
+
+// Executable is what is known of an executable file.
+type Executable struct {
+	FileID FileID
+	// FileName is the base name, such as libc.so.6, or [kernel.kallsyms], [vdso].
+	FileName string
+	// BuildID is the GNU build ID in hexadecimal, or the Go build ID.
+	BuildID string
+}
