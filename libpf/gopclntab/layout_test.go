@@ -199,7 +199,7 @@ func TestLayouts(t *testing.T) {
 	for name, v := range map[string]version{"go1.16": ver116, "go1.18": ver118, "go1.20": ver120} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			table, err := OpenELF(asFile(makeFile(v)), false)
+			table, err := openELF(asFile(makeFile(v)), false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -265,7 +265,7 @@ func TestCorruptHeader(t *testing.T) {
 	for name, breakIt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			_, err := OpenELF(asFile(breakIt(makeFile(ver120))), false)
+			_, err := openELF(asFile(breakIt(makeFile(ver120))), false)
 			if err == nil {
 				t.Error("opened")
 			}
@@ -287,7 +287,7 @@ func FuzzTable(f *testing.F) {
 		if len(b) > 1<<16 {
 			return
 		}
-		table, err := OpenELF(asFile(b), true)
+		table, err := openELF(asFile(b), true)
 		if err != nil {
 			return
 		}
@@ -317,7 +317,7 @@ func BenchmarkInlined(b *testing.B) {
 		b.Skip(err)
 	}
 	defer func() { _ = f.Close() }()
-	table, err := OpenELF(f, false)
+	table, err := openELF(f, false)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func BenchmarkOpen(b *testing.B) {
 	defer func() { _ = f.Close() }()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := OpenELF(f, false); err != nil {
+		if _, err := openELF(f, false); err != nil {
 			b.Fatal(err)
 		}
 	}

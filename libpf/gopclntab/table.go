@@ -58,9 +58,9 @@ type Table struct {
 	gofuncVaddr uint64
 }
 
-// OpenELF reads the table of f. With scan set, it is looked for also where no
+// openELF reads the table of f. With scan set, it is looked for also where no
 // section names it.
-func OpenELF(f *elf.File, scan bool) (*Table, error) {
+func openELF(f *elf.File, scan bool) (*Table, error) {
 	if f.ByteOrder != binary.LittleEndian {
 		return nil, fmt.Errorf("%w: big-endian file", ErrNotFound)
 	}

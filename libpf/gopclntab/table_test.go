@@ -17,6 +17,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/strobe-profiler/strobe/libpf/pfelf"
 )
 
 // subject is a program that prints what its own runtime knows: the address of
@@ -139,14 +141,14 @@ func run(t *testing.T, path string) (mainPC uint64, wants []want) {
 	return mainPC, wants
 }
 
-func open(t *testing.T, path string, scan bool) *Table {
+func open(t *testing.T, path string) *Table {
 	t.Helper()
-	f, err := elf.Open(path)
+	f, err := pfelf.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = f.Close() })
-	table, err := OpenELF(f, scan)
+	table, err := Open(f)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +178,7 @@ func TestAgainstRuntime(t *testing.T) {
 			if test.hide {
 				hideSections(t, path)
 			}
-			table := open(t, path, test.hide)
+			table := open(t, path)
 			if !table.HasInlineTrees() {
 				t.Error("no inline trees")
 			}
@@ -304,7 +306,7 @@ func hideSections(t *testing.T, path string) {
 // TestSelf reads the program of the test itself completely.
 func TestSelf(t *testing.T) {
 	t.Parallel()
-	table := open(t, "/proc/self/exe", false)
+	table := open(t, "/proc/self/exe")
 	sps, previous := 0, uint64(0)
 	for i := range table.Funcs() {
 		f, err := table.Func(i)
@@ -345,7 +347,7 @@ func TestSelf(t *testing.T) {
 
 func TestFindBounds(t *testing.T) {
 	t.Parallel()
-	table := open(t, "/proc/self/exe", false)
+	table := open(t, "/proc/self/exe")
 	first, _ := table.Bounds(0)
 	_, end := table.Bounds(table.Funcs() - 1)
 	for pc, want := range map[uint64]bool{0: false, first - 1: false, first: true, end - 1: true, end: false, ^uint64(0): false} {
@@ -375,7 +377,7 @@ func TestNotGo(t *testing.T) {
 		t.Skip(err)
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := OpenELF(f, true); !errors.Is(err, ErrNotFound) {
+	if _, err := openELF(f, true); !errors.Is(err, ErrNotFound) {
 		t.Errorf("got %v", err)
 	}
 }
