@@ -202,8 +202,8 @@ func (e *elfSymbols) rawName(strtab uint8, off uint32) []byte {
 	return tab
 }
 
-// build returns the table of what was added.
-func (e *elfSymbols) build(limit int64) (*table, error) {
+// sort orders the symbols by address and keeps the best one of each.
+func (e *elfSymbols) sort() {
 	slices.SortFunc(e.symbols, func(a, b elfSymbol) int {
 		if c := cmp.Compare(a.start, b.start); c != 0 {
 			return c
@@ -217,6 +217,11 @@ func (e *elfSymbols) build(limit int64) (*table, error) {
 		return cmp.Compare(b.end, a.end)
 	})
 	e.symbols = slices.CompactFunc(e.symbols, func(a, b elfSymbol) bool { return a.start == b.start })
+}
+
+// build returns the table of what was added.
+func (e *elfSymbols) build(limit int64) (*table, error) {
+	e.sort()
 	spans := make([]span, 0, len(e.symbols))
 	var covered uint64 // the end of the sized symbols so far
 	for i := range e.symbols {
@@ -257,6 +262,9 @@ func compareNames(a, b []byte) int {
 }
 
 func underscores(name []byte) int { return len(name) - len(bytes.TrimLeft(name, "_")) }
+
+// nativeUint32 reads a number in the byte order of the machine.
+func nativeUint32(b []byte) uint32 { return binary.NativeEndian.Uint32(b) }
 
 // littleEndian reports whether the file's numbers are little endian.
 func littleEndian(f *pfelf.File) bool { return f.ByteOrder == binary.LittleEndian }

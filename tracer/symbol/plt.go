@@ -4,8 +4,10 @@ package symbol
 
 import (
 	"bytes"
+	"cmp"
 	"debug/elf"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -47,7 +49,8 @@ func (e *elfSymbols) addPLT(f *pfelf.File) {
 			continue
 		}
 		if slots == nil {
-			slots = gotSlots(f)
+			e.sort()
+			slots = e.gotSlots(f)
 		}
 		for _, stub := range stubs(f.Machine, code, s) {
 			name, ok := slots[stub.slot]
@@ -112,7 +115,7 @@ func stubs(machine elf.Machine, code []byte, s *elf.Section) []stub {
 
 // gotSlots returns the names of the functions whose addresses the dynamic
 // linker puts into slots, by the slots' addresses.
-func gotSlots(f *pfelf.File) map[uint64]string {
+func (e *elfSymbols) gotSlots(f *pfelf.File) map[uint64]string {
 	slots := make(map[uint64]string)
 	names := dynamicNames(f)
 	for _, s := range f.Sections {
@@ -135,12 +138,23 @@ func gotSlots(f *pfelf.File) map[uint64]string {
 				}
 			case f.Machine == elf.EM_X86_64 && kind == uint32(elf.R_X86_64_IRELATIVE),
 				f.Machine == elf.EM_AARCH64 && kind == uint32(elf.R_AARCH64_IRELATIVE):
-				// A function chosen at start; objdump's way of naming it.
-				slots[slot] = "*ABS*+0x" + strconv.FormatUint(binary.LittleEndian.Uint64(b[16:]), 16)
+				// A function chosen at start, by the code at the addend, which has
+				// the function's name.
+				slots[slot] = e.nameAt(binary.LittleEndian.Uint64(b[16:]))
 			}
 		}
 	}
 	return slots
+}
+
+// nameAt returns the best name of what begins at addr, in the way of objdump if
+// it has none. The symbols must be sorted.
+func (e *elfSymbols) nameAt(addr uint64) string {
+	i, found := slices.BinarySearchFunc(e.symbols, addr, func(s elfSymbol, a uint64) int { return cmp.Compare(s.start, a) })
+	if !found {
+		return "*ABS*+0x" + strconv.FormatUint(addr, 16)
+	}
+	return string(e.rawName(e.symbols[i].strtab, e.symbols[i].name))
 }
 
 // dynamicNames returns a function that names the entries of .dynsym.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"sort"
 )
 
@@ -73,13 +74,19 @@ func (t *table) bytes() int64 {
 	return int64(4*cap(t.starts) + 4*cap(t.names) + cap(t.blob))
 }
 
-// newTable builds a table of spans, which must be sorted by start. name returns
-// the name of an id; it is copied. The error is errTooLarge above limit bytes.
+// newTable builds a table of spans, which must be sorted by start and have
+// ids from 0 on. name returns the name of an id; it is copied. The error is errTooLarge above limit bytes.
 func newTable(spans []span, limit int64, name func(id uint32) []byte) (*table, error) {
 	t := new(table)
 	var err error
-	// A span comes again behind one that lies in it.
-	places := make(map[uint32]uint32, len(spans))
+	// Where the names of spans are: a span comes again behind one that lies in it.
+	ids := uint32(0)
+	for i := range spans {
+		ids = max(ids, spans[i].id+1)
+	}
+	places := slices.Repeat([]uint32{noID}, int(ids))
+	t.starts = make([]uint32, 0, len(spans)+len(spans)/8+1)
+	t.names = make([]uint32, 0, cap(t.starts))
 	flatten(spans, func(start uint64, id uint32) {
 		if err != nil {
 			return
@@ -89,8 +96,7 @@ func newTable(spans []span, limit int64, name func(id uint32) []byte) (*table, e
 		}
 		place := noID
 		if id != noID {
-			var known bool
-			if place, known = places[id]; !known {
+			if place = places[id]; place == noID {
 				place = uint32(len(t.blob)) //nolint:gosec // limited below
 				places[id] = place
 				b := name(id)
