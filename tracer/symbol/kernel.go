@@ -32,15 +32,21 @@ var ErrKernelAddressesHidden = errors.New("the kernel hides the addresses of its
 // KernelName is the name of the kernel image among the executables.
 const KernelName = "[kernel.kallsyms]"
 
+// bpfName is the module of BPF programs and of what belongs to them.
+const bpfName = "[bpf]"
+
 const (
 	// kernelRecheck is how often it is looked whether modules came or went, and
 	// kernelReload how soon after a reading an unknown address may cause the
 	// next one: BPF programs come and go without a module.
 	kernelRecheck = 10 * time.Second
 	kernelReload  = 10 * time.Second
-	// maxBPFProgram bounds the code of a BPF program or trampoline, whose sizes
-	// kallsyms does not tell.
-	maxBPFProgram = 1 << 20
+	// kernelFresh is how long names of BPF programs are believed: a new one may
+	// lie where an old one was, and nothing tells.
+	kernelFresh = 5 * time.Minute
+	// maxBPFProgram bounds the code of a BPF program or trampoline, in bytes,
+	// as kallsyms does not tell sizes. Few are larger.
+	maxBPFProgram = 64 << 10
 	// maxKernelTable bounds the memory of the table, in bytes.
 	maxKernelTable = 64 << 20
 	// maxKernelNotes bounds a file of notes, in bytes.
@@ -148,11 +154,16 @@ func (k *Kernel) Lookup(addr uint64) (sym KernelSymbol, ok bool) {
 		}
 	}
 	sym, ok = k.state.lookup(addr)
-	if !ok && addr >= kernelHalf && now.Sub(k.read) >= kernelReload {
+	age := now.Sub(k.read)
+	switch {
+	case !ok && addr >= kernelHalf && age >= kernelReload:
 		k.reloadAndLog("unknown_address")
-		sym, ok = k.state.lookup(addr)
+	case ok && age >= kernelFresh && sym.Module == bpfName:
+		k.reloadAndLog("bpf")
+	default:
+		return sym, ok
 	}
-	return sym, ok
+	return k.state.lookup(addr)
 }
 
 // Executables returns the kernel image and the modules. BPF programs are not
