@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/ulikunitz/xz"
+
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
 )
@@ -79,5 +81,17 @@ func BenchmarkReadable(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		readable("_ZN4llvm24PrintPassInstrumentation17registerCallbacksERNS_28PassInstrumentationCallbacksE.part.0")
+	}
+}
+
+// BenchmarkUnxz unpacks what a small library has.
+func BenchmarkUnxz(b *testing.B) {
+	packed := pack(b, noise(100_000), xz.WriterConfig{})
+	b.SetBytes(100_000)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := unxz(packed, 1<<20); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

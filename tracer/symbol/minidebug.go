@@ -63,6 +63,8 @@ func unxz(packed []byte, limit int64) ([]byte, error) {
 // unpackBlock unpacks the LZMA2 data at the start of b to out and returns their
 // packed size.
 func unpackBlock(out *bytes.Buffer, b []byte, dict int, limit int64) (int, error) {
+	// More of a dictionary than what may come out is never looked at.
+	dict = int(max(min(int64(dict), limit), lzma.MinDictCap))
 	r, err := lzma.Reader2Config{DictCap: dict}.NewReader2(bytes.NewReader(b))
 	if err != nil {
 		return 0, fmt.Errorf("unpack xz: %w", err)
@@ -125,5 +127,5 @@ func xzDictSize(header []byte) (int, error) {
 	if err != nil || dict > maxXZDict {
 		return 0, fmt.Errorf("%w: dictionary of %d bytes: %w", errXZ, dict, errTooLarge)
 	}
-	return int(max(dict, lzma.MinDictCap)), nil
+	return int(dict), nil
 }

@@ -57,7 +57,7 @@ func demangled(name string) (s string, panicked bool) {
 		}
 	}()
 	s, err := demangle.ToString(name, demangle.MaxLength(demangledPow))
-	if err != nil {
+	if err != nil || s == "" {
 		return name, false
 	}
 	return s, false
