@@ -134,7 +134,14 @@ func TestPprofTypes(t *testing.T) {
 	for typ, want := range map[libpf.SampleType]string{
 		libpf.SampleOnCPU: "cpu/nanoseconds", libpf.SampleOffCPU: "off_cpu/nanoseconds", libpf.SampleEvent: "event/count",
 	} {
-		p := export.NewPprof(&export.Profile{Type: typ})
+		var out bytes.Buffer
+		if err := export.WritePprof(&out, &export.Profile{Type: typ}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := profile.Parse(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
 		if got := p.SampleType[1].Type + "/" + p.SampleType[1].Unit; got != want {
 			t.Errorf("%s: sample type %s instead of %s", typ, got, want)
 		}

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,40 +24,51 @@ var foldedReplacer = strings.NewReplacer(";", ":", "\n", " ", "\r", " ")
 // joined by semicolons, a space, and the count. Equal lines are summed, lines
 // are sorted, and samples without a count are left out.
 func WriteFolded(w io.Writer, p *Profile) error {
-	counts := make(map[string]int64, len(p.Samples))
-	var line []byte
-	var levels []Level
+	f := NewFolded(p.Executables)
 	for i := range p.Samples {
-		s := &p.Samples[i]
-		if s.Count == 0 {
-			continue
-		}
-		levels = levels[:0]
-		for j := range s.Frames {
-			levels = AppendLevels(levels, &s.Frames[j], p.Executables)
-		}
-		line = line[:0]
-		for _, name := range s.Root {
-			line = appendFolded(line, name, false)
-		}
-		for _, l := range slices.Backward(levels) {
-			line = appendFolded(line, l.Name, l.Kind == libpf.KernelFrame)
-		}
-		if len(line) == 0 {
-			line = append(line, emptyStack...)
-		}
-		counts[string(line)] += s.Count
+		f.Add(&p.Samples[i])
 	}
-	return WriteFoldedLines(w, counts)
+	return f.Write(w)
+}
+
+// Folded sums stacks by their folded line, one sample at a time. It is for one
+// goroutine.
+type Folded struct {
+	executables Executables
+	counts      map[string]int64
+	line        []byte
+	levels      []Level
+}
+
+// NewFolded returns a Folded without stacks. The function may be nil.
+func NewFolded(executables func(libpf.FileID) (libpf.Executable, bool)) *Folded {
+	return &Folded{executables: executables, counts: make(map[string]int64)}
+}
+
+// Add adds a sample. It keeps nothing of it.
+func (f *Folded) Add(s *Sample) {
+	if s.Count == 0 {
+		return
+	}
+	f.levels = f.levels[:0]
+	for i := range s.Frames {
+		f.levels = AppendLevels(f.levels, &s.Frames[i], f.executables)
+	}
+	f.line = f.line[:0]
+	for _, name := range s.Root {
+		f.line = appendFolded(f.line, name, false)
+	}
+	for _, l := range slices.Backward(f.levels) {
+		f.line = appendFolded(f.line, l.Name, l.Kind == libpf.KernelFrame)
+	}
+	if len(f.line) == 0 {
+		f.line = append(f.line, emptyStack...)
+	}
+	f.counts[string(f.line)] += s.Count
 }
 
 // emptyStack stands for a stack without a frame, whose line would have no name.
 const emptyStack = "[empty stack]"
-
-// AppendFolded appends a level to a folded line.
-func AppendFolded(line []byte, l *Level) []byte {
-	return appendFolded(line, l.Name, l.Kind == libpf.KernelFrame)
-}
 
 func appendFolded(line []byte, name string, kernel bool) []byte {
 	if len(line) > 0 {
@@ -72,17 +84,12 @@ func appendFolded(line []byte, name string, kernel bool) []byte {
 	return line
 }
 
-// WriteFoldedLines writes lines made with [AppendFolded] and their counts, sorted.
-func WriteFoldedLines(w io.Writer, counts map[string]int64) error {
-	lines := make([]string, 0, len(counts))
-	for l := range counts {
-		lines = append(lines, l)
-	}
-	slices.Sort(lines)
+// Write writes the lines, sorted.
+func (f *Folded) Write(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	var number []byte
-	for _, l := range lines {
-		number = strconv.AppendInt(append(number[:0], ' '), counts[l], 10)
+	for _, l := range slices.Sorted(maps.Keys(f.counts)) {
+		number = strconv.AppendInt(append(number[:0], ' '), f.counts[l], 10)
 		_, _ = out.WriteString(l) // the error sticks, and Flush returns it
 		_, _ = out.Write(append(number, '\n'))
 	}

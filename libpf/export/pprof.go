@@ -19,19 +19,29 @@ import (
 // reader goes looking for symbols. Samples with the same stack and labels are
 // summed and stay in the order they first appeared in.
 func WritePprof(w io.Writer, p *Profile) error {
-	out := NewPprof(p)
-	if err := out.CheckValid(); err != nil {
-		return fmt.Errorf("build pprof profile: %w", err)
+	b := NewPprof(p)
+	for i := range p.Samples {
+		b.Add(&p.Samples[i])
 	}
-	if err := out.Write(w); err != nil {
-		return fmt.Errorf("write pprof profile: %w", err)
-	}
-	return nil
+	return b.Write(w)
 }
 
-// NewPprof returns the profile that [WritePprof] writes.
-func NewPprof(p *Profile) *profile.Profile {
-	b := pprofBuilder{
+// Pprof builds a profile, one sample at a time. It is for one goroutine.
+type Pprof struct {
+	out         *profile.Profile
+	executables Executables
+	mappings    map[libpf.FileID]*profile.Mapping
+	functions   map[functionKey]*profile.Function
+	locations   map[locationKey]*profile.Location
+	samples     map[string]*profile.Sample
+	levels      []Level
+	key         []byte
+}
+
+// NewPprof returns a builder of a profile with the type, the times and the
+// period of p. It does not add the samples of p.
+func NewPprof(p *Profile) *Pprof {
+	b := &Pprof{
 		out:         &profile.Profile{TimeNanos: int64(p.From), DurationNanos: max(0, int64(p.To-p.From))},
 		executables: p.Executables,
 		mappings:    map[libpf.FileID]*profile.Mapping{},
@@ -46,10 +56,18 @@ func NewPprof(p *Profile) *profile.Profile {
 		b.out.PeriodType = &profile.ValueType{Type: name, Unit: unit}
 		b.out.Period = p.Period
 	}
-	for i := range p.Samples {
-		b.add(&p.Samples[i])
+	return b
+}
+
+// Write writes the profile, gzipped.
+func (b *Pprof) Write(w io.Writer) error {
+	if err := b.out.CheckValid(); err != nil {
+		return fmt.Errorf("build pprof profile: %w", err)
 	}
-	return b.out
+	if err := b.out.Write(w); err != nil {
+		return fmt.Errorf("write pprof profile: %w", err)
+	}
+	return nil
 }
 
 // pprofType returns the name and the unit of a type's values as the field knows them.
@@ -73,18 +91,8 @@ type locationKey struct {
 	line           libpf.SourceLineno
 }
 
-type pprofBuilder struct {
-	out         *profile.Profile
-	executables Executables
-	mappings    map[libpf.FileID]*profile.Mapping
-	functions   map[functionKey]*profile.Function
-	locations   map[locationKey]*profile.Location
-	samples     map[string]*profile.Sample
-	levels      []Level
-	key         []byte
-}
-
-func (b *pprofBuilder) add(s *Sample) {
+// Add adds a sample. It keeps nothing of it but its texts.
+func (b *Pprof) Add(s *Sample) {
 	if s.Count == 0 && s.Value == 0 {
 		return
 	}
@@ -117,7 +125,7 @@ func (b *pprofBuilder) add(s *Sample) {
 	b.out.Sample = append(b.out.Sample, sample)
 }
 
-func (b *pprofBuilder) location(f *libpf.Frame) *profile.Location {
+func (b *Pprof) location(f *libpf.Frame) *profile.Location {
 	key := locationKey{f.Type, f.ID(), f.FunctionName, f.SourceFile, f.SourceLine}
 	if l, ok := b.locations[key]; ok {
 		return l
@@ -144,7 +152,7 @@ func (b *pprofBuilder) location(f *libpf.Frame) *profile.Location {
 }
 
 // mapping returns the mapping of a frame's executable, nil for code outside any.
-func (b *pprofBuilder) mapping(f *libpf.Frame) *profile.Mapping {
+func (b *Pprof) mapping(f *libpf.Frame) *profile.Mapping {
 	executable, known := b.executables.Find(f.FileID)
 	if f.FileID.IsZero() || !known && !inExecutable(f) {
 		return nil
@@ -168,7 +176,7 @@ func (b *pprofBuilder) mapping(f *libpf.Frame) *profile.Mapping {
 	return m
 }
 
-func (b *pprofBuilder) function(l *Level) *profile.Function {
+func (b *Pprof) function(l *Level) *profile.Function {
 	key := functionKey{l.Name, l.SystemName, l.File, l.StartLine}
 	if f, ok := b.functions[key]; ok {
 		return f
