@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package query
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+const (
+	// lookupChunk is how many definitions one look-up asks for. It bounds how long
+	// the store works without looking at the context.
+	lookupChunk = 8192
+
+	// unknownTTL is how soon a name that is missing is asked for again: an agent
+	// that was just started names its frames within a few flushes.
+	unknownTTL = 15 * time.Second
+	// fallbackTTL is how soon a name is asked for again that is all a symbol table
+	// tells, as fallbacks are.
+	fallbackTTL = 2 * time.Minute
+	// finalTTL is how soon a full name is asked for again; it changes only when
+	// somebody uploads better symbols.
+	finalTTL = 30 * time.Minute
+
+	// Costs of cache entries in bytes, by and large.
+	stackCost      = 128
+	stackFrameCost = 8
+	frameCost      = 512
+)
+
+// definitions is the part of a store that names things.
+type definitions interface {
+	Stacks(ctx context.Context, project string, hashes []libpf.TraceHash) (map[libpf.TraceHash][]libpf.Frame, error)
+	Symbols(ctx context.Context, project string, frames []libpf.FrameID) (map[libpf.FrameID][]libpf.SourceLine, error)
+	Executables(ctx context.Context, project string, files []libpf.FileID) (map[libpf.FileID]libpf.Executable, error)
+}
+
+var _ definitions = store.Store(nil)
+
+type stackKey struct {
+	project string
+	hash    libpf.TraceHash
+}
+
+// resolver finds and remembers what stacks are made of and what their frames
+// are called. It is safe for concurrent use.
+type resolver struct {
+	store   definitions
+	now     func() time.Time
+	metrics *metrics
+	numbers atomic.Uint64
+	stacks  *cache[stackKey, []*frameEntry]
+	frames  *cache[frameKey, *frameEntry]
+	// unknown and empty stand for stacks that have no frames to show.
+	unknown, empty []*frameEntry
+}
+
+func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) *resolver {
+	r := &resolver{
+		store: s, now: now, metrics: m,
+		stacks: newCache[stackKey, []*frameEntry](budget / 2),
+		frames: newCache[frameKey, *frameEntry](budget / 2),
+	}
+	r.unknown = []*frameEntry{r.marker("unknown stack")}
+	r.empty = []*frameEntry{r.marker("empty stack")}
+	return r
+}
+
+func (r *resolver) marker(text string) *frameEntry {
+	return r.newEntry(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})
+}
+
+func (r *resolver) newEntry(f *libpf.Frame) *frameEntry {
+	e := &frameEntry{number: r.numbers.Add(1), frame: *f}
+	e.frame.Lines = nil
+	return e
+}
+
+// resolution is what is known of the stacks of one query.
+type resolution struct {
+	// stacks are the frames of each stack, leaf first, as indexes into entries and
+	// names, which hold each frame once.
+	stacks  [][]uint32
+	entries []*frameEntry
+	names   []*frameNames
+	// unknown says which stacks the store does not know.
+	unknown []bool
+}
+
+// resolve looks stacks up.
+func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.TraceHash) (*resolution, error) {
+	stacks := make([][]*frameEntry, len(hashes))
+	var missing []int
+	r.stacks.locked(func() {
+		for i, h := range hashes {
+			var ok bool
+			if stacks[i], ok = r.stacks.get(stackKey{project, h}); !ok {
+				missing = append(missing, i)
+			}
+		}
+	})
+	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
+	res := &resolution{unknown: make([]bool, len(hashes))}
+	for chunk := range slices.Chunk(missing, lookupChunk) {
+		if err := r.loadStacks(ctx, project, hashes, chunk, stacks); err != nil {
+			return nil, err
+		}
+		for _, i := range chunk {
+			if stacks[i] == nil {
+				stacks[i], res.unknown[i] = r.unknown, true
+			}
+		}
+	}
+	res.index(stacks)
+	return res, r.nameFrames(ctx, project, res)
+}
+
+// loadStacks fetches the stacks with the given indexes.
+func (r *resolver) loadStacks(
+	ctx context.Context, project string, hashes []libpf.TraceHash, indexes []int, stacks [][]*frameEntry,
+) error {
+	want := make([]libpf.TraceHash, len(indexes))
+	for i, index := range indexes {
+		want[i] = hashes[index]
+	}
+	found, err := r.store.Stacks(ctx, project, want)
+	if err != nil {
+		return fmt.Errorf("look up stacks: %w", err)
+	}
+	r.frames.locked(func() {
+		for _, i := range indexes {
+			frames, ok := found[hashes[i]]
+			switch {
+			case !ok:
+			case len(frames) == 0:
+				stacks[i] = r.empty
+			default:
+				stacks[i] = r.internFrames(project, frames)
+			}
+		}
+	})
+	r.stacks.locked(func() {
+		for _, i := range indexes {
+			if s := stacks[i]; s != nil {
+				r.stacks.put(stackKey{project, hashes[i]}, s, stackCost+stackFrameCost*int64(len(s)))
+			}
+		}
+	})
+	return nil
+}
+
+// internFrames returns the entries of frames. The lock of the frames is held.
+func (r *resolver) internFrames(project string, frames []libpf.Frame) []*frameEntry {
+	entries := make([]*frameEntry, len(frames))
+	for i := range frames {
+		f := &frames[i]
+		key := frameKey{project, f.Type, f.ID(), f.FunctionName, f.SourceFile, f.SourceLine}
+		e, ok := r.frames.get(key)
+		if !ok {
+			e = r.newEntry(f)
+			r.frames.put(key, e, frameCost+int64(len(f.FunctionName)+len(f.SourceFile)))
+		}
+		entries[i] = e
+	}
+	return entries
+}
+
+// index numbers the frames of the stacks.
+func (res *resolution) index(stacks [][]*frameEntry) {
+	total := 0
+	for _, s := range stacks {
+		total += len(s)
+	}
+	flat := make([]uint32, 0, total)
+	res.stacks = make([][]uint32, len(stacks))
+	numbers := newPairTable(1 << 10)
+	for i, s := range stacks {
+		start := len(flat)
+		for _, e := range s {
+			n, added := numbers.index(e.number, uint32(len(res.entries))) //nolint:gosec // fewer than frames in memory
+			if added {
+				res.entries = append(res.entries, e)
+			}
+			flat = append(flat, n)
+		}
+		res.stacks[i] = flat[start:len(flat):len(flat)]
+	}
+}
+
+// nameFrames finds the names of all frames, those that are not known or are out
+// of date from the store.
+func (r *resolver) nameFrames(ctx context.Context, project string, res *resolution) error {
+	now := r.now()
+	res.names = make([]*frameNames, len(res.entries))
+	var stale []int
+	for i, e := range res.entries {
+		n := e.names.Load()
+		if n == nil || now.After(n.expires) {
+			stale = append(stale, i)
+			continue
+		}
+		res.names[i] = n
+	}
+	r.metrics.lookups("frame", len(res.entries)-len(stale), len(stale))
+	for chunk := range slices.Chunk(stale, lookupChunk) {
+		if err := r.loadNames(ctx, project, res, chunk, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadNames fetches the names of the frames with the given indexes.
+func (r *resolver) loadNames(ctx context.Context, project string, res *resolution, indexes []int, now time.Time) error {
+	frames := make(map[libpf.FrameID]struct{}, len(indexes))
+	files := make(map[libpf.FileID]struct{})
+	for _, i := range indexes {
+		f := &res.entries[i].frame
+		if needsSymbol(f) {
+			frames[f.ID()] = struct{}{}
+		}
+		if !f.FileID.IsZero() {
+			files[f.FileID] = struct{}{}
+		}
+	}
+	symbols, err := lookup(ctx, project, frames, r.store.Symbols)
+	if err != nil {
+		return fmt.Errorf("look up symbols: %w", err)
+	}
+	executables, err := lookup(ctx, project, files, r.store.Executables)
+	if err != nil {
+		return fmt.Errorf("look up executables: %w", err)
+	}
+	for _, i := range indexes {
+		e := res.entries[i]
+		var lines []libpf.SourceLine
+		if needsSymbol(&e.frame) {
+			lines = symbols[e.frame.ID()]
+		}
+		executable, ok := executables[e.frame.FileID]
+		if ok {
+			executable.FileID = e.frame.FileID
+		}
+		n := nameFrame(&e.frame, lines, executable)
+		n.expires = now.Add(n.lifetime(&e.frame))
+		e.names.Store(n)
+		res.names[i] = n
+	}
+	return nil
+}
+
+// lookup asks for the keys of a set, if it has any.
+func lookup[K comparable, V any](
+	ctx context.Context, project string, keys map[K]struct{},
+	ask func(context.Context, string, []K) (map[K]V, error),
+) (map[K]V, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	list := make([]K, 0, len(keys))
+	for k := range keys {
+		list = append(list, k)
+	}
+	return ask(ctx, project, list)
+}
