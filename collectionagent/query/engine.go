@@ -159,16 +159,8 @@ func (s *sums) sort(hashes []libpf.TraceHash) {
 		r := &s.rows[i]
 		r.group, r.stack = groupRank[r.group], stackRank[r.stack]
 	}
-	slices.SortFunc(s.rows, func(a, b sum) int {
-		ka, kb := uint64(a.group)<<32|uint64(a.stack), uint64(b.group)<<32|uint64(b.stack)
-		switch {
-		case ka < kb:
-			return -1
-		case ka > kb:
-			return 1
-		}
-		return 0
-	})
+	countingSort(s.rows, len(hashes), func(r *sum) uint32 { return r.stack })
+	countingSort(s.rows, len(s.groups), func(r *sum) uint32 { return r.group })
 }
 
 // rank sorts values and returns the new index of each old one.

@@ -116,23 +116,31 @@ func TestFlameGraphWithoutRoom(t *testing.T) {
 	t.Parallel()
 	s := randomStore(t, 3, dataShape{stacks: 100, samples: 1000, series: 12, depth: 8})
 	e := newTestEngine(t, s, Options{})
-	sums, err := e.sums(t.Context(), everything(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	functions := newFunctionTable()
-	levels := sums.levels(functions, nil)
-	tr := newTree(functions.label(rootName, KindLabel), 40)
-	for _, r := range sums.rows {
-		tr.add(0, sums.stacks[r.stack], levels, r.value)
-	}
-	tr.finish()
-	for _, limit := range []int{1, 2, 5, 30, 40, 60, 100} {
-		g := &FlameGraph{Total: sums.value}
-		g.lay(tr, functions, limit)
-		checkTree(t, g, limit)
-		if g.HiddenNodes == 0 || g.HiddenValue == 0 {
-			t.Errorf("limit %d: nothing is said to be hidden", limit)
+	for _, groupBy := range [][]string{nil, {store.LabelComm}} {
+		sums, err := e.sums(t.Context(), everything(), groupBy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		functions := newFunctionTable()
+		root := functions.label(rootName, KindLabel)
+		groups := make([][]uint32, len(sums.groups))
+		for i, g := range sums.groups {
+			for _, v := range g {
+				groups[i] = append(groups[i], functions.label(v, KindLabel))
+			}
+		}
+		p := sums.paths(sums.levels(functions, nil))
+		tr := buildTree(root, sums.rows, groups, p, 400)
+		if n := len(tr.function); n > 401+len(groups) || n < 100 {
+			t.Errorf("tree of %d nodes instead of 400", n)
+		}
+		for _, limit := range []int{1, 2, 5, 30, 300, 400, 10_000} {
+			g := &FlameGraph{Total: sums.value}
+			g.lay(tr, functions, limit)
+			checkTree(t, g, limit)
+			if g.HiddenNodes == 0 || g.HiddenValue == 0 {
+				t.Errorf("limit %d: nothing is said to be hidden", limit)
+			}
 		}
 	}
 }

@@ -82,33 +82,27 @@ func (e *Engine) FlameGraph(ctx context.Context, s *Selection, groupBy []string,
 // tree folds the sums into a tree, and weighs the levels that have a name and
 // all of them.
 func (s *sums) tree(functions *functionTable, groupBy []string) (t *tree, named, all float64) {
-	t = newTree(functions.label(rootName, KindLabel), maxTreeNodes)
-	levels := s.levels(functions, nil)
-	groups := make([]uint32, len(s.groups))
+	root := functions.label(rootName, KindLabel)
+	groups := make([][]uint32, len(s.groups))
 	for i, group := range s.groups {
-		path := make([]uint32, len(group))
+		groups[i] = make([]uint32, len(group))
 		for j, value := range group {
-			path[j] = functions.label(LabelText(groupBy[j], value), KindLabel)
+			groups[i][j] = functions.label(LabelText(groupBy[j], value), KindLabel)
 		}
-		groups[i] = t.path(path)
+	}
+	levels := s.levels(functions, nil)
+	p := s.paths(levels)
+	namedIn := make([]int, len(s.stacks))
+	for i, frames := range s.stacks {
+		for _, f := range frames {
+			namedIn[i] += int(levels.named[f])
+		}
 	}
 	for _, r := range s.rows {
-		frames := s.stacks[r.stack]
-		if group := groups[r.group]; group != noNode {
-			t.add(group, frames, levels, r.value)
-		} else {
-			t.rest[0] += r.value
-		}
-		var n, a uint32
-		for _, f := range frames {
-			n += levels.named[f]
-			a += levels.offsets[f+1] - levels.offsets[f]
-		}
-		named += float64(r.value) * float64(n)
-		all += float64(r.value) * float64(a)
+		named += float64(r.value) * float64(namedIn[r.stack])
+		all += float64(r.value) * float64(len(p.of(r.stack)))
 	}
-	t.finish()
-	return t, named, all
+	return buildTree(root, s.rows, groups, p, maxTreeNodes), named, all
 }
 
 // lay picks the nodes to show and puts them in order.
@@ -149,13 +143,13 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 		self := t.self[p.node]
 		rest, hides := t.rest[p.node]
 		first := len(stack)
-		for _, c := range t.childrenOf(p.node) {
+		t.children(p.node, func(c uint32) {
 			if shown[c] {
 				stack = append(stack, pending{node: c, function: t.function[c], depth: p.depth + 1})
 			} else {
 				rest, hides = rest+t.total[c], true
 			}
-		}
+		})
 		switch {
 		case hides && maxNodes > 1:
 			stack = append(stack, pending{hidden: true, function: other, depth: p.depth + 1, value: rest})
@@ -188,19 +182,22 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 	}
 	// left is how many children of a shown node are not shown, with one for its rest.
 	left := make(map[uint32]int, limit)
-	expand := func(node uint32, queue *nodeHeap) int {
-		l := len(t.childrenOf(node))
-		for _, c := range t.childrenOf(node) {
+	queue := &nodeHeap{}
+	// expand makes the children of a node that is shown candidates, and returns
+	// the cost of one node for what is hidden below it.
+	expand := func(node uint32) int {
+		l := 0
+		t.children(node, func(c uint32) {
 			heap.Push(queue, heapNode{c, t.total[c]})
-		}
+			l++
+		})
 		if _, ok := t.rest[node]; ok {
 			l++
 		}
 		left[node] = l
 		return min(l, 1)
 	}
-	queue := &nodeHeap{}
-	count := 1 + expand(0, queue)
+	count := 1 + expand(0)
 	picked := 1
 	for queue.Len() > 0 {
 		c, _ := heap.Pop(queue).(heapNode)
@@ -209,7 +206,7 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 		if left[parent] == 1 {
 			cost-- // takes the place of the node for what is hidden
 		}
-		if _, more := t.rest[c.node]; more || len(t.childrenOf(c.node)) > 0 {
+		if _, more := t.rest[c.node]; more || t.size[c.node] > 1 {
 			cost++
 		}
 		if count+cost > limit {
@@ -219,7 +216,7 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 		count += cost
 		shown[c.node] = true
 		picked++
-		expand(c.node, queue)
+		expand(c.node)
 	}
 	return shown, int64(n - picked)
 }

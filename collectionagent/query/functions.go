@@ -8,10 +8,10 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// Line returns the line that stands for a function: where it starts, else the
-// first line of it that was seen running, 0 when unknown.
+// functionLines are the first lines of a function that start it and that run.
 type functionLines struct{ start, line libpf.SourceLineno }
 
+// best returns the line that stands for the function, 0 when unknown.
 func (l functionLines) best() libpf.SourceLineno {
 	if l.start != 0 {
 		return l.start
@@ -93,6 +93,9 @@ func (res *resolution) levels(t *functionTable, identity func(function) function
 	}
 	return out
 }
+
+// count returns how many levels a frame has.
+func (l *frameLevels) count(frame uint32) int { return int(l.offsets[frame+1] - l.offsets[frame]) }
 
 // of returns the levels of a frame, outermost first.
 func (l *frameLevels) of(frame uint32) []uint32 {

@@ -30,7 +30,7 @@ const (
 
 	// Costs of cache entries in bytes, by and large.
 	stackCost      = 128
-	stackFrameCost = 8
+	stackFrameCost = 16
 	frameCost      = 512
 )
 
@@ -55,25 +55,41 @@ type resolver struct {
 	now     func() time.Time
 	metrics *metrics
 	numbers atomic.Uint64
-	stacks  *cache[stackKey, []*frameEntry]
+	stacks  *cache[stackKey, *stackEntry]
 	frames  *cache[frameKey, *frameEntry]
 	// unknown and empty stand for stacks that have no frames to show.
-	unknown, empty []*frameEntry
+	unknown, empty *stackEntry
 }
 
 func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) *resolver {
 	r := &resolver{
 		store: s, now: now, metrics: m,
-		stacks: newCache[stackKey, []*frameEntry](budget / 2),
+		stacks: newCache[stackKey, *stackEntry](budget / 2),
 		frames: newCache[frameKey, *frameEntry](budget / 2),
 	}
-	r.unknown = []*frameEntry{r.marker("unknown stack")}
-	r.empty = []*frameEntry{r.marker("empty stack")}
+	r.unknown, r.empty = r.marker("unknown stack"), r.marker("empty stack")
 	return r
 }
 
-func (r *resolver) marker(text string) *frameEntry {
-	return r.newEntry(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})
+// stackEntry is a stack, leaf first. It is immutable.
+type stackEntry struct {
+	frames []*frameEntry
+	// numbers are those of the frames: walking them does not touch the frames,
+	// which are spread over memory.
+	numbers []uint64
+}
+
+func newStackEntry(frames []*frameEntry) *stackEntry {
+	s := &stackEntry{frames: frames, numbers: make([]uint64, len(frames))}
+	for i, f := range frames {
+		s.numbers[i] = f.number
+	}
+	return s
+}
+
+// marker returns a stack that is only a frame saying why there is no other.
+func (r *resolver) marker(text string) *stackEntry {
+	return newStackEntry([]*frameEntry{r.newEntry(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})})
 }
 
 func (r *resolver) newEntry(f *libpf.Frame) *frameEntry {
@@ -95,7 +111,7 @@ type resolution struct {
 
 // resolve looks stacks up.
 func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.TraceHash) (*resolution, error) {
-	stacks := make([][]*frameEntry, len(hashes))
+	stacks := make([]*stackEntry, len(hashes))
 	var missing []int
 	r.stacks.locked(func() {
 		for i, h := range hashes {
@@ -123,7 +139,7 @@ func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.T
 
 // loadStacks fetches the stacks with the given indexes.
 func (r *resolver) loadStacks(
-	ctx context.Context, project string, hashes []libpf.TraceHash, indexes []int, stacks [][]*frameEntry,
+	ctx context.Context, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
 ) error {
 	want := make([]libpf.TraceHash, len(indexes))
 	for i, index := range indexes {
@@ -141,14 +157,14 @@ func (r *resolver) loadStacks(
 			case len(frames) == 0:
 				stacks[i] = r.empty
 			default:
-				stacks[i] = r.internFrames(project, frames)
+				stacks[i] = newStackEntry(r.internFrames(project, frames))
 			}
 		}
 	})
 	r.stacks.locked(func() {
 		for _, i := range indexes {
 			if s := stacks[i]; s != nil {
-				r.stacks.put(stackKey{project, hashes[i]}, s, stackCost+stackFrameCost*int64(len(s)))
+				r.stacks.put(stackKey{project, hashes[i]}, s, stackCost+stackFrameCost*int64(len(s.frames)))
 			}
 		}
 	})
@@ -172,25 +188,44 @@ func (r *resolver) internFrames(project string, frames []libpf.Frame) []*frameEn
 }
 
 // index numbers the frames of the stacks.
-func (res *resolution) index(stacks [][]*frameEntry) {
+func (res *resolution) index(stacks []*stackEntry) {
 	total := 0
 	for _, s := range stacks {
-		total += len(s)
+		total += len(s.frames)
 	}
 	flat := make([]uint32, 0, total)
 	res.stacks = make([][]uint32, len(stacks))
-	numbers := newPairTable(1 << 10)
+	var seen pages
 	for i, s := range stacks {
 		start := len(flat)
-		for _, e := range s {
-			n, added := numbers.index(e.number, uint32(len(res.entries))) //nolint:gosec // fewer than frames in memory
-			if added {
-				res.entries = append(res.entries, e)
+		for j, number := range s.numbers {
+			slot := seen.slot(number)
+			if *slot == 0 {
+				res.entries = append(res.entries, s.frames[j])
+				*slot = uint32(len(res.entries)) //nolint:gosec // fewer than frames in memory
 			}
-			flat = append(flat, n)
+			flat = append(flat, *slot-1)
 		}
 		res.stacks[i] = flat[start:len(flat):len(flat)]
 	}
+}
+
+// pages is an array of numbers, at first 0, of which only the parts in use are
+// in memory. Numbers of frames are given out in turn, so those of one query lie
+// close together.
+type pages []*[1 << pageBits]uint32
+
+const pageBits = 9
+
+func (p *pages) slot(i uint64) *uint32 {
+	page := i >> pageBits
+	if page >= uint64(len(*p)) {
+		*p = append(*p, make(pages, page+1-uint64(len(*p)))...)
+	}
+	if (*p)[page] == nil {
+		(*p)[page] = new([1 << pageBits]uint32)
+	}
+	return &(*p)[page][i&(1<<pageBits-1)]
 }
 
 // nameFrames finds the names of all frames, those that are not known or are out
