@@ -3,8 +3,6 @@
 package query
 
 import (
-	"cmp"
-	"container/heap"
 	"context"
 	"slices"
 
@@ -182,13 +180,13 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 	}
 	// left is how many children of a shown node are not shown, with one for its rest.
 	left := make(map[uint32]int, limit)
-	queue := &nodeHeap{}
+	var queue nodeHeap
 	// expand makes the children of a node that is shown candidates, and returns
 	// the cost of one node for what is hidden below it.
 	expand := func(node uint32) int {
 		l := 0
 		t.children(node, func(c uint32) {
-			heap.Push(queue, heapNode{c, t.total[c]})
+			queue.push(heapNode{c, t.total[c]})
 			l++
 		})
 		if _, ok := t.rest[node]; ok {
@@ -199,8 +197,8 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 	}
 	count := 1 + expand(0)
 	picked := 1
-	for queue.Len() > 0 {
-		c, _ := heap.Pop(queue).(heapNode)
+	for len(queue) > 0 {
+		c := queue.pop()
 		parent := t.parent[c.node]
 		cost := 1
 		if left[parent] == 1 {
@@ -219,31 +217,4 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 		expand(c.node)
 	}
 	return shown, int64(n - picked)
-}
-
-type heapNode struct {
-	node  uint32
-	total int64
-}
-
-// nodeHeap is a heap with the largest total, and of equal ones the first node, on top.
-type nodeHeap []heapNode
-
-func (h nodeHeap) Len() int { return len(h) }
-
-func (h nodeHeap) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(h[j].total, h[i].total), cmp.Compare(h[i].node, h[j].node)) < 0
-}
-
-func (h nodeHeap) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
-
-func (h *nodeHeap) Push(x any) {
-	n, _ := x.(heapNode)
-	*h = append(*h, n)
-}
-
-func (h *nodeHeap) Pop() any {
-	last := (*h)[len(*h)-1]
-	*h = (*h)[:len(*h)-1]
-	return last
 }

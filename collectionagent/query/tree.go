@@ -48,7 +48,9 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 	p := &paths{flat: make([]uint32, 0, n), offsets: make([]uint32, 1, len(res.stacks)+1)}
 	for _, s := range res.stacks {
 		for i := len(s) - 1; i >= 0; i-- {
-			p.flat = append(p.flat, levels.of(s[i])...)
+			for _, f := range levels.of(s[i]) { // most often one, which is no work for a copy
+				p.flat = append(p.flat, f)
+			}
 		}
 		p.offsets = append(p.offsets, uint32(len(p.flat))) //nolint:gosec // fewer than frames in memory
 	}
