@@ -118,7 +118,7 @@ func benchEngine(b *testing.B, groupBy []string) *Engine {
 	if err != nil {
 		b.Fatal(err)
 	}
-	e := newTestEngine(b, s, Options{})
+	e := NewEngine(s, Options{})
 	g, err := e.FlameGraph(b.Context(), everything(), groupBy, 8192)
 	if err != nil {
 		b.Fatal(err)
@@ -154,7 +154,7 @@ func BenchmarkFlameGraph(b *testing.B) {
 func BenchmarkFlameGraphCold(b *testing.B) {
 	e := benchEngine(b, nil)
 	for b.Loop() {
-		cold := newTestEngine(b, e.store, Options{})
+		cold := NewEngine(e.store, Options{})
 		if _, err := cold.FlameGraph(b.Context(), everything(), nil, 8192); err != nil {
 			b.Fatal(err)
 		}

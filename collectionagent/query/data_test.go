@@ -123,15 +123,6 @@ func randomStore(tb testing.TB, seed uint64, shape dataShape) *memstore.Store {
 	return s
 }
 
-func newTestEngine(tb testing.TB, s store.Store, o Options) *Engine {
-	tb.Helper()
-	e, err := NewEngine(s, o)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	return e
-}
-
 func everything() *Selection {
 	return &Selection{Type: libpf.SampleOnCPU, From: testStart, To: testEnd}
 }

@@ -23,8 +23,6 @@ type Options struct {
 	// MaxRows bounds how many sums, one per group and stack or bucket, one answer
 	// is made of. Default 4,000,000.
 	MaxRows int
-	// Registerer takes the engine's metrics; nil: they are not exported.
-	Registerer prometheus.Registerer
 	// Now is the clock for the age of cached names. Default time.Now.
 	Now func() time.Time
 }
@@ -33,11 +31,12 @@ type Options struct {
 type Engine struct {
 	store    store.Store
 	resolver *resolver
+	metrics  *metrics
 	maxRows  int
 }
 
 // NewEngine returns an engine on a store, which it does not close.
-func NewEngine(s store.Store, o Options) (*Engine, error) {
+func NewEngine(s store.Store, o Options) *Engine {
 	if o.CacheBytes <= 0 {
 		o.CacheBytes = 128 << 20
 	}
@@ -47,12 +46,12 @@ func NewEngine(s store.Store, o Options) (*Engine, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	m, err := newMetrics(o.Registerer)
-	if err != nil {
-		return nil, fmt.Errorf("register metrics of queries: %w", err)
-	}
-	return &Engine{store: s, resolver: newResolver(s, o.CacheBytes, o.Now, m), maxRows: o.MaxRows}, nil
+	m := newMetrics()
+	return &Engine{store: s, resolver: newResolver(s, o.CacheBytes, o.Now, m), metrics: m, maxRows: o.MaxRows}
 }
+
+// Collectors returns the engine's metrics, for the caller to register.
+func (e *Engine) Collectors() []prometheus.Collector { return []prometheus.Collector{e.metrics.cache} }
 
 // Selection says which samples a question is about.
 type Selection struct {

@@ -67,7 +67,7 @@ func TestFlameGraphAddsUpAndKeepsItsLimit(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(8) {
 		s := randomStore(t, seed+1, dataShape{stacks: 200, samples: 3000, series: 12, depth: 8, unknown: true})
-		e := newTestEngine(t, s, Options{})
+		e := NewEngine(s, Options{})
 		full, err := e.FlameGraph(t.Context(), everything(), nil, 1<<20)
 		if err != nil {
 			t.Fatal(err)
@@ -115,7 +115,7 @@ func TestFlameGraphAddsUpAndKeepsItsLimit(t *testing.T) {
 func TestFlameGraphWithoutRoom(t *testing.T) {
 	t.Parallel()
 	s := randomStore(t, 3, dataShape{stacks: 100, samples: 1000, series: 12, depth: 8})
-	e := newTestEngine(t, s, Options{})
+	e := NewEngine(s, Options{})
 	for _, groupBy := range [][]string{nil, {store.LabelComm}} {
 		sums, err := e.sums(t.Context(), everything(), groupBy)
 		if err != nil {
@@ -164,7 +164,7 @@ func TestAnswersAgree(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(6) {
 		s := randomStore(t, seed+10, dataShape{stacks: 150, samples: 2000, series: 12, depth: 6, unknown: true})
-		e := newTestEngine(t, s, Options{})
+		e := NewEngine(s, Options{})
 		g, err := e.FlameGraph(t.Context(), everything(), nil, 1<<20)
 		if err != nil {
 			t.Fatal(err)
@@ -266,7 +266,7 @@ func TestAnswersAreDeterministic(t *testing.T) {
 	s := randomStore(t, 4, dataShape{stacks: 100, samples: 1000, series: 5, depth: 8, unknown: true})
 	var first string
 	for range 3 {
-		e := newTestEngine(t, s, Options{})
+		e := NewEngine(s, Options{})
 		g, err := e.FlameGraph(t.Context(), everything(), []string{store.LabelComm}, 50)
 		if err != nil {
 			t.Fatal(err)
@@ -304,7 +304,7 @@ func TestNamesAreAskedForAgain(t *testing.T) {
 	if _, err := s.Append(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	e := newTestEngine(t, s, Options{Now: func() time.Time { return now }})
+	e := NewEngine(s, Options{Now: func() time.Time { return now }})
 	check := func(want string) {
 		t.Helper()
 		var out bytes.Buffer
@@ -360,7 +360,7 @@ func TestTopCountsRecursionOnce(t *testing.T) {
 	if _, err := s.Append(t.Context(), b); err != nil {
 		t.Fatal(err)
 	}
-	e := newTestEngine(t, s, Options{})
+	e := NewEngine(s, Options{})
 	row := func(name string, self, total int64) TopRow {
 		return TopRow{Function{Name: name, File: "a.py", Kind: "python"}, self, total}
 	}
@@ -381,7 +381,7 @@ func TestTopCountsRecursionOnce(t *testing.T) {
 func TestLimitsAndErrors(t *testing.T) {
 	t.Parallel()
 	s := randomStore(t, 5, dataShape{stacks: 50, samples: 500, series: 5, depth: 4})
-	e := newTestEngine(t, s, Options{MaxRows: 10})
+	e := NewEngine(s, Options{MaxRows: 10})
 	if _, err := e.FlameGraph(t.Context(), everything(), nil, 10); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("flame graph of too many rows: %v", err)
 	}
@@ -393,14 +393,14 @@ func TestLimitsAndErrors(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := newTestEngine(t, s, Options{}).Top(ctx, everything(), TopBySelf, 1); !errors.Is(err, context.Canceled) {
+	if _, err := NewEngine(s, Options{}).Top(ctx, everything(), TopBySelf, 1); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled query: %v", err)
 	}
 }
 
 func TestEmptyAnswers(t *testing.T) {
 	t.Parallel()
-	e := newTestEngine(t, memstore.New(), Options{})
+	e := NewEngine(memstore.New(), Options{})
 	g, err := e.FlameGraph(t.Context(), everything(), []string{store.LabelPod}, 10)
 	if err != nil {
 		t.Fatal(err)
@@ -420,7 +420,7 @@ func TestEmptyAnswers(t *testing.T) {
 
 func TestLabels(t *testing.T) {
 	t.Parallel()
-	e := newTestEngine(t, randomStore(t, 6, dataShape{stacks: 5, samples: 500, series: 12, depth: 4}), Options{})
+	e := NewEngine(randomStore(t, 6, dataShape{stacks: 5, samples: 500, series: 12, depth: 4}), Options{})
 	labels, err := e.Labels(t.Context(), everything())
 	if err != nil {
 		t.Fatal(err)
@@ -463,7 +463,7 @@ func TestCacheKeepsItsBudget(t *testing.T) {
 func TestSmallCacheGivesTheSameAnswers(t *testing.T) {
 	t.Parallel()
 	s := randomStore(t, 7, dataShape{stacks: 300, samples: 3000, series: 5, depth: 10, unknown: true})
-	large, small := newTestEngine(t, s, Options{}), newTestEngine(t, s, Options{CacheBytes: 2000})
+	large, small := NewEngine(s, Options{}), NewEngine(s, Options{CacheBytes: 2000})
 	for range 3 {
 		want, err := large.FlameGraph(t.Context(), everything(), nil, 500)
 		if err != nil {

@@ -9,15 +9,11 @@ type metrics struct {
 	cache *prometheus.CounterVec
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
-	m := &metrics{cache: prometheus.NewCounterVec(prometheus.CounterOpts{
+func newMetrics() *metrics {
+	return &metrics{cache: prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "strobe_collectionagent_query_cache_lookups_total",
 		Help: "Look-ups of definitions by queries, by cache (stack, frame) and result (hit, miss).",
 	}, []string{"cache", "result"})}
-	if r == nil {
-		return m, nil
-	}
-	return m, r.Register(m.cache)
 }
 
 func (m *metrics) lookups(cache string, hits, misses int) {

@@ -182,11 +182,10 @@ func (b *Pprof) function(l *Level) *profile.Function {
 		return f
 	}
 	f := &profile.Function{
+		// A system name that equals the name would make pprof take the name for a
+		// mangled one and cut what is in angle brackets off it.
 		ID: uint64(len(b.out.Function) + 1), Name: l.Name, SystemName: l.SystemName, Filename: l.File,
 		StartLine: lineNumber(l.StartLine),
-	}
-	if f.SystemName == "" {
-		f.SystemName = f.Name
 	}
 	b.functions[key] = f
 	b.out.Function = append(b.out.Function, f)
