@@ -79,7 +79,18 @@ func New(c Config) http.Handler {
 		}
 	}
 	mux := http.NewServeMux()
-	for _, e := range []endpoint{
+	for _, e := range endpoints() {
+		mux.Handle(e.path, s.handler(&e))
+	}
+	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
+	})
+	return mux
+}
+
+// endpoints lists what can be asked.
+func endpoints() []endpoint {
+	return []endpoint{
 		{"flamegraph", "/api/v1/flamegraph", names(selectionNames, "max_nodes", "group_by"), (*server).flamegraph},
 		{"top", "/api/v1/top", names(selectionNames, "limit", "sort"), (*server).top},
 		{"folded", "/api/v1/folded", names(selectionNames, "group_by"), (*server).folded},
@@ -88,13 +99,7 @@ func New(c Config) http.Handler {
 		{"labels", "/api/v1/labels", selectionNames, (*server).labels},
 		{"label_values", "/api/v1/labels/{name}/values", names(selectionNames, "limit"), (*server).labelValues},
 		{"status", "/api/v1/status", nil, (*server).status},
-	} {
-		mux.Handle(e.path, s.handler(&e))
 	}
-	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
-		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
-	})
-	return mux
 }
 
 // names joins lists of parameter names.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -24,7 +25,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -369,4 +372,38 @@ func FuzzRequest(f *testing.F) {
 			t.Errorf("status %d: %s", w.Code, w.Body)
 		}
 	})
+}
+
+// TestDocumentation keeps docs/api.md from forgetting an endpoint or a parameter.
+func TestDocumentation(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile("../../docs/api.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range endpoints() {
+		for _, name := range append([]string{strings.TrimPrefix(e.path, "/api/v1/")}, e.parameters...) {
+			if !bytes.Contains(text, []byte("`"+name+"`")) {
+				t.Errorf("%s of %s is not in docs/api.md", name, e.path)
+			}
+		}
+	}
+}
+
+func BenchmarkFlameGraphJSON(b *testing.B) {
+	g := &query.FlameGraph{Type: libpf.SampleOnCPU}
+	for i := range 20_000 {
+		g.Frames = append(g.Frames, query.FlameFrame{Function: query.Function{Name: fmt.Sprintf("package.Function%d", i), Kind: "go"}})
+	}
+	for i := range 100_000 {
+		g.Nodes = append(g.Nodes, query.FlameNode{Frame: uint32(i % 20_000), Depth: uint32(i % 50), Self: int64(i) * period, Total: int64(i) * 3 * period})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		a, err := jsonAnswer(newFlameGraph(g))
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.SetBytes(int64(len(a.body)))
+	}
 }
