@@ -374,22 +374,6 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// TestDocumentation keeps docs/api.md from forgetting an endpoint or a parameter.
-func TestDocumentation(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../../docs/api.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range endpoints() {
-		for _, name := range append([]string{strings.TrimPrefix(e.path, "/api/v1/")}, e.parameters...) {
-			if !bytes.Contains(text, []byte("`"+name+"`")) {
-				t.Errorf("%s of %s is not in docs/api.md", name, e.path)
-			}
-		}
-	}
-}
-
 func BenchmarkFlameGraphJSON(b *testing.B) {
 	g := &query.FlameGraph{Type: libpf.SampleOnCPU}
 	for i := range 20_000 {

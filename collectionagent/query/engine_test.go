@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -477,4 +478,33 @@ func TestSmallCacheGivesTheSameAnswers(t *testing.T) {
 			t.Fatal(diff)
 		}
 	}
+}
+
+func TestConcurrentQueries(t *testing.T) {
+	t.Parallel()
+	s := randomStore(t, 8, dataShape{stacks: 200, samples: 1000, series: 5, depth: 8, unknown: true})
+	want, err := NewEngine(s, Options{}).FlameGraph(t.Context(), everything(), nil, 300)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := NewEngine(s, Options{CacheBytes: 100_000}) // so that values go while they are in use
+	var wait sync.WaitGroup
+	for range 8 {
+		wait.Go(func() {
+			for range 5 {
+				got, err := e.FlameGraph(t.Context(), everything(), nil, 300)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Error(diff)
+				}
+				if _, err := e.Top(t.Context(), everything(), TopBySelf, 10); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
 }

@@ -149,42 +149,50 @@ func (r *resolver) loadStacks(
 	if err != nil {
 		return fmt.Errorf("look up stacks: %w", err)
 	}
+	costs := make([]int64, len(indexes))
 	r.frames.locked(func() {
-		for _, i := range indexes {
+		for j, i := range indexes {
 			frames, ok := found[hashes[i]]
 			switch {
 			case !ok:
 			case len(frames) == 0:
-				stacks[i] = r.empty
+				stacks[i], costs[j] = r.empty, stackCost
 			default:
-				stacks[i] = newStackEntry(r.internFrames(project, frames))
+				entries, added := r.internFrames(project, frames)
+				stacks[i] = newStackEntry(entries)
+				// A stack keeps its frames in memory whether or not their own cache
+				// does, so the first stack with a frame pays for it.
+				costs[j] = stackCost + stackFrameCost*int64(len(entries)) + added
 			}
 		}
 	})
 	r.stacks.locked(func() {
-		for _, i := range indexes {
+		for j, i := range indexes {
 			if s := stacks[i]; s != nil {
-				r.stacks.put(stackKey{project, hashes[i]}, s, stackCost+stackFrameCost*int64(len(s.frames)))
+				r.stacks.put(stackKey{project, hashes[i]}, s, costs[j])
 			}
 		}
 	})
 	return nil
 }
 
-// internFrames returns the entries of frames. The lock of the frames is held.
-func (r *resolver) internFrames(project string, frames []libpf.Frame) []*frameEntry {
-	entries := make([]*frameEntry, len(frames))
+// internFrames returns the entries of frames and the cost of those that are new.
+// The lock of the frames is held.
+func (r *resolver) internFrames(project string, frames []libpf.Frame) (entries []*frameEntry, added int64) {
+	entries = make([]*frameEntry, len(frames))
 	for i := range frames {
 		f := &frames[i]
 		key := frameKey{project, f.Type, f.ID(), f.FunctionName, f.SourceFile, f.SourceLine}
 		e, ok := r.frames.get(key)
 		if !ok {
 			e = r.newEntry(f)
-			r.frames.put(key, e, frameCost+int64(len(f.FunctionName)+len(f.SourceFile)))
+			cost := frameCost + int64(len(f.FunctionName)+len(f.SourceFile))
+			r.frames.put(key, e, cost)
+			added += cost
 		}
 		entries[i] = e
 	}
-	return entries
+	return entries, added
 }
 
 // index numbers the frames of the stacks.
