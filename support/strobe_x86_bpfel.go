@@ -275,6 +275,7 @@ const (
 	StrobeProgFollowExit        = "follow_exit"
 	StrobeProgFollowFault       = "follow_fault"
 	StrobeProgFollowFork        = "follow_fork"
+	StrobeProgReadProcesses     = "read_processes"
 	StrobeProgSampleCpu         = "sample_cpu"
 	StrobeVarEpoch              = "epoch"
 	StrobeVarHashSeedHi         = "hash_seed_hi"
@@ -331,11 +332,12 @@ type StrobeSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type StrobeProgramSpecs struct {
-	FollowExec  *ebpf.ProgramSpec `ebpf:"follow_exec"`
-	FollowExit  *ebpf.ProgramSpec `ebpf:"follow_exit"`
-	FollowFault *ebpf.ProgramSpec `ebpf:"follow_fault"`
-	FollowFork  *ebpf.ProgramSpec `ebpf:"follow_fork"`
-	SampleCpu   *ebpf.ProgramSpec `ebpf:"sample_cpu"`
+	FollowExec    *ebpf.ProgramSpec `ebpf:"follow_exec"`
+	FollowExit    *ebpf.ProgramSpec `ebpf:"follow_exit"`
+	FollowFault   *ebpf.ProgramSpec `ebpf:"follow_fault"`
+	FollowFork    *ebpf.ProgramSpec `ebpf:"follow_fork"`
+	ReadProcesses *ebpf.ProgramSpec `ebpf:"read_processes"`
+	SampleCpu     *ebpf.ProgramSpec `ebpf:"sample_cpu"`
 }
 
 // StrobeMapSpecs contains maps before they are loaded into the kernel.
@@ -463,11 +465,12 @@ type StrobeVariables struct {
 //
 // It can be passed to LoadStrobeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type StrobePrograms struct {
-	FollowExec  *ebpf.Program `ebpf:"follow_exec"`
-	FollowExit  *ebpf.Program `ebpf:"follow_exit"`
-	FollowFault *ebpf.Program `ebpf:"follow_fault"`
-	FollowFork  *ebpf.Program `ebpf:"follow_fork"`
-	SampleCpu   *ebpf.Program `ebpf:"sample_cpu"`
+	FollowExec    *ebpf.Program `ebpf:"follow_exec"`
+	FollowExit    *ebpf.Program `ebpf:"follow_exit"`
+	FollowFault   *ebpf.Program `ebpf:"follow_fault"`
+	FollowFork    *ebpf.Program `ebpf:"follow_fork"`
+	ReadProcesses *ebpf.Program `ebpf:"read_processes"`
+	SampleCpu     *ebpf.Program `ebpf:"sample_cpu"`
 }
 
 func (p *StrobePrograms) Close() error {
@@ -476,6 +479,7 @@ func (p *StrobePrograms) Close() error {
 		p.FollowExit,
 		p.FollowFault,
 		p.FollowFork,
+		p.ReadProcesses,
 		p.SampleCpu,
 	)
 }

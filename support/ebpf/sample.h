@@ -107,6 +107,10 @@ static __always_inline int unwind_user(struct perf_context *ctx, struct scratch 
 
 	if (!mm || (task->flags & PF_KTHREAD))
 		return END_NO_USER;
+	if (proc && !proc->mm) { /* read from /proc: it is valid from now on as it is */
+		proc->mm = (u64)mm;
+		proc->exec_vm = mm->exec_vm;
+	}
 	if (!proc || proc->mm != (u64)mm) {
 		request_refresh(st->tgid, now);
 		return END_PROCESS_UNKNOWN;

@@ -86,3 +86,21 @@ int follow_fault(u64 *ctx)
 		return 0;
 	return walk_mappings(task, mm);
 }
+
+/* What an iterator over tasks is given. */
+struct bpf_iter__task {
+	void *meta;
+	struct task_struct *task;
+} __core;
+
+/* Reads the processes that run already, once, when user space asks. */
+SEC("iter/task")
+int read_processes(struct bpf_iter__task *ctx)
+{
+	struct task_struct *task = ctx->task;
+
+	if (!task || task->pid != task->tgid)
+		return 0;
+	struct mm_struct *mm = task->mm;
+	return mm && !(task->flags & PF_KTHREAD) ? walk_mappings(task, mm) : 0;
+}
