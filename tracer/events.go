@@ -160,6 +160,11 @@ func (l *eventLoop) handle(raw []byte) {
 }
 
 func (l *eventLoop) newFile(id uint32, key support.StrobeFileKey, at mappedAt) {
+	if id+freeIDStep/2 > l.t.kernel.nextID {
+		if err := l.t.kernel.addFreeIDs(); err != nil {
+			l.t.log.Warn("new executables may not be recorded", "error", err)
+		}
+	}
 	f := l.t.files.add(id, key, at)
 	name := f.name()
 	if l.t.cfg.Filter.wanted()&wantExecutables != 0 {

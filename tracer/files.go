@@ -296,7 +296,7 @@ func (f *execFile) describe(open func() (*pfelf.File, error), name string) {
 	for _, s := range elf.ExecSegments() {
 		f.loads = append(f.loads, loadSegment{offset: s.Offset, size: s.Filesz, vaddr: s.Vaddr})
 	}
-	f.symbol = &symbol.Executable{FileID: f.info.FileID, Name: base, Open: open}
+	f.symbol = &symbol.Executable{FileID: f.info.FileID, Name: base, Path: name, Open: open}
 }
 
 // reopen gives a view of the file as long as it is held or can be found again.

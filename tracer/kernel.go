@@ -53,6 +53,8 @@ type kernelSide struct {
 	links []io.Closer
 	// missing says why an optional program is not there.
 	missing map[string]error
+	// nextID is the lowest ID of an executable that was never given out.
+	nextID uint32
 }
 
 // loadKernelSide loads programs and maps. Optional programs that the kernel
@@ -91,7 +93,8 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 		return nil, fmt.Errorf("find eBPF maps: %w", err)
 	}
 	k.epoch = k.coll.Variables["epoch"]
-	if err := k.fillFreeIDs(); err != nil {
+	k.nextID = firstFreeID
+	if err := k.addFreeIDs(); err != nil {
 		k.coll.Close()
 		return nil, err
 	}
@@ -165,12 +168,15 @@ func explainLoad(err error) error {
 	return fmt.Errorf("load eBPF programs: %w", err)
 }
 
-// fillFreeIDs makes the IDs of executables available to the kernel side.
-func (k *kernelSide) fillFreeIDs() error {
-	// The vdso has an ID of its own and is mapped from no file.
-	for id := uint32(firstFreeID); id < maxExecIDs; id++ {
-		if err := k.objs.FreeIds.Put(nil, id); err != nil {
-			return fmt.Errorf("fill queue of executable IDs: %w", err)
+// freeIDStep is how many IDs of executables are made available at a time: each
+// is a system call, so all of them at the start would be felt.
+const freeIDStep = 1024
+
+// addFreeIDs makes more IDs of executables available to the kernel side.
+func (k *kernelSide) addFreeIDs() error {
+	for end := min(k.nextID+freeIDStep, maxExecIDs); k.nextID < end; k.nextID++ {
+		if err := k.objs.FreeIds.Put(nil, k.nextID); err != nil {
+			return fmt.Errorf("add executable IDs: %w", err)
 		}
 	}
 	return nil

@@ -58,26 +58,23 @@ type processEntry struct {
 // resolver turns raw frames and PIDs into what people read. It is used by one
 // goroutine at a time.
 type resolver struct {
-	cfg       *Config
-	files     *fileTable
-	metrics   *metrics
-	symbols   *symbol.Symbolizer
-	kernel    *symbol.Kernel
-	frames    *freelru.LRU[uint64, libpf.Frame]
-	processes *freelru.LRU[processKey, processEntry]
-	reported  map[libpf.FileID]bool
+	cfg         *Config
+	files       *fileTable
+	metrics     *metrics
+	symbols     *symbol.Symbolizer
+	kernel      *symbol.Kernel
+	kernelTried bool
+	frames      *freelru.LRU[uint64, libpf.Frame]
+	processes   *freelru.LRU[processKey, processEntry]
+	reported    map[libpf.FileID]bool
 }
 
 func newResolver(files *fileTable, cfg *Config, m *metrics) (*resolver, error) {
 	r := &resolver{cfg: cfg, files: files, metrics: m, symbols: cfg.Symbols, reported: map[libpf.FileID]bool{}}
-	symCfg := symbol.Config{Logger: cfg.Logger, Registerer: cfg.Registerer}
 	if r.symbols == nil {
-		r.symbols = symbol.New(symCfg)
+		r.symbols = symbol.New(symbol.Config{Logger: cfg.Logger, Registerer: cfg.Registerer})
 	}
 	var err error
-	if r.kernel, err = symbol.NewKernel(symCfg); err != nil {
-		cfg.Logger.Warn("kernel functions have no names", "reason", err)
-	}
 	if r.frames, err = freelru.New[uint64, libpf.Frame](frameCacheSize, func(w uint64) uint32 {
 		return uint32((w * 0x9e3779b97f4a7c15) >> 32) //nolint:gosec // folding
 	}); err != nil {
@@ -126,6 +123,20 @@ func (r *resolver) trace(h *support.StrobeSampleHeader, words []byte, sink Sink)
 	return libpf.NewTrace(frames), final
 }
 
+// loadKernel reads the kernel's symbols. That takes some 100 ms of CPU, so it
+// waits for the first kernel frame.
+func (r *resolver) loadKernel() {
+	if r.kernelTried {
+		return
+	}
+	r.kernelTried = true
+	var err error
+	r.kernel, err = symbol.NewKernel(symbol.KernelConfig{Logger: r.cfg.Logger, Registerer: r.cfg.Registerer})
+	if err != nil {
+		r.cfg.Logger.Warn("kernel functions have no names", "reason", err)
+	}
+}
+
 // kernelFrame names an address of the kernel. All but the leaf are return addresses.
 func (r *resolver) kernelFrame(addr uint64, isReturn bool, sink Sink) libpf.Frame {
 	if isReturn {
@@ -135,12 +146,13 @@ func (r *resolver) kernelFrame(addr uint64, isReturn bool, sink Sink) libpf.Fram
 		return f
 	}
 	f := libpf.Frame{Type: libpf.KernelFrame, AddressOrLineno: libpf.AddressOrLineno(addr)}
+	r.loadKernel()
 	if r.kernel == nil {
 		return f
 	}
 	if s, ok := r.kernel.Lookup(addr); ok {
 		f.FileID, f.AddressOrLineno = s.FileID, libpf.AddressOrLineno(s.Offset)
-		f.Lines = []libpf.SourceLine{{Function: s.Function}}
+		f.Lines = []libpf.SourceLine{{Function: s.Function, SystemName: s.SystemName}}
 		r.report(&libpf.Executable{FileID: s.FileID, FileName: s.Module}, sink)
 	}
 	r.frames.Add(addr, f)
@@ -161,7 +173,7 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
 	if !r.files.open(file) {
 		name := path.Base(file.name())
 		f.FileID = libpf.FileIDFromIdentity("unreadable", name, fmt.Sprint(file.key))
-		f.Lines = []libpf.SourceLine{{Function: fmt.Sprintf("%s+0x%x", name, off)}}
+		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed(name, off)}}
 		r.report(&libpf.Executable{FileID: f.FileID, FileName: name}, sink)
 		return f, false
 	}
@@ -169,7 +181,7 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
 	f.FileID, f.AddressOrLineno = file.info.FileID, libpf.AddressOrLineno(vaddr)
 	r.report(&file.info, sink)
 	if file.symbol == nil {
-		f.Lines = []libpf.SourceLine{{Function: fmt.Sprintf("%s+0x%x", file.info.FileName, vaddr)}}
+		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed(file.info.FileName, vaddr)}}
 	} else {
 		f.Lines = r.symbols.Native(file.symbol, vaddr)
 	}

@@ -19,7 +19,13 @@ func FloorMs(t libpf.UnixTimeNs) int64 { return floorDiv(int64(t), int64(Resolut
 
 // CeilMs returns the first millisecond that starts at or after a time. With it
 // a range of nanoseconds selects the same rows whatever the engine keeps.
-func CeilMs(t libpf.UnixTimeNs) int64 { return -floorDiv(-int64(t), int64(Resolution)) }
+func CeilMs(t libpf.UnixTimeNs) int64 {
+	ms := int64(t) / int64(Resolution) // towards zero, which is up for negative times
+	if int64(t)%int64(Resolution) > 0 {
+		ms++
+	}
+	return ms
+}
 
 // Bucket returns the start of the bucket of the given width that a time lies
 // in, 0 when there are no buckets.

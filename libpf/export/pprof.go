@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"path"
+	"strings"
 
 	"github.com/google/pprof/profile"
 
@@ -61,6 +63,7 @@ func NewPprof(p *Profile) *Pprof {
 
 // Write writes the profile, gzipped.
 func (b *Pprof) Write(w io.Writer) error {
+	b.mainFirst()
 	if err := b.out.CheckValid(); err != nil {
 		return fmt.Errorf("build pprof profile: %w", err)
 	}
@@ -68,6 +71,18 @@ func (b *Pprof) Write(w io.Writer) error {
 		return fmt.Errorf("write pprof profile: %w", err)
 	}
 	return nil
+}
+
+// mainFirst moves the mapping of a program to the front, because readers take
+// the first for the one that the profile is of.
+func (b *Pprof) mainFirst() {
+	for i, m := range b.out.Mapping {
+		name := path.Base(m.File)
+		if !strings.HasPrefix(name, "[") && !strings.HasSuffix(name, ".so") && !strings.Contains(name, ".so.") {
+			b.out.Mapping[0], b.out.Mapping[i] = m, b.out.Mapping[0]
+			return
+		}
+	}
 }
 
 // pprofType returns the name and the unit of a type's values as the field knows them.
@@ -182,11 +197,10 @@ func (b *Pprof) function(l *Level) *profile.Function {
 		return f
 	}
 	f := &profile.Function{
+		// A system name that equals the name would make pprof take the name for a
+		// mangled one and cut what is in angle brackets off it.
 		ID: uint64(len(b.out.Function) + 1), Name: l.Name, SystemName: l.SystemName, Filename: l.File,
 		StartLine: lineNumber(l.StartLine),
-	}
-	if f.SystemName == "" {
-		f.SystemName = f.Name
 	}
 	b.functions[key] = f
 	b.out.Function = append(b.out.Function, f)

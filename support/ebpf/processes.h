@@ -38,7 +38,7 @@ static __always_inline s64 modified(struct inode *inode)
 }
 
 /* The ID of the executable that a file is, given out at first sight. */
-static __always_inline u32 executable_id(struct file *file, u32 tgid, u64 start, u64 end)
+static __noinline u32 executable_id(struct file *file, u32 tgid, u64 start, u64 end)
 {
 	struct inode *inode = file->f_inode;
 	struct file_key key = {};
@@ -67,7 +67,7 @@ static __always_inline u32 executable_id(struct file *file, u32 tgid, u64 start,
 	return id;
 }
 
-static __always_inline bool flush_chunk(struct walk_scratch *w, u32 tgid)
+static __noinline bool flush_chunk(struct walk_scratch *w, u32 tgid)
 {
 	struct mapping_key key = {.tgid = tgid, .chunk = w->proc.chunks};
 
