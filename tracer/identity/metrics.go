@@ -18,11 +18,11 @@ type metrics struct {
 func newMetrics() *metrics {
 	m := &metrics{
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "strobe_identity_lookups_total",
+			Name: "strobe_agent_identity_lookups_total",
 			Help: "Questions who a process is, by result: known, resolved (read anew), gone (ended before it could be read).",
 		}, []string{"result"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "strobe_identity_errors_total",
+			Name: "strobe_agent_identity_errors_total",
 			Help: "Facts about processes that could not be read, by file, or by reason: timeout, busy.",
 		}, []string{"reason"}),
 	}
