@@ -6,40 +6,39 @@ package support
 
 // Counters of the kernel side, by index.
 const (
-	CounterName                   = 0
-	CounterSamples                = 1
-	CounterSamplesIdle            = 2
-	CounterSamplesFiltered        = 3
-	CounterSamplesSentFull        = 4
-	CounterSamplesSentCompact     = 5
-	CounterDropRingFull           = 6
-	CounterDropEventRingFull      = 7
-	CounterFramesUser             = 8
-	CounterFramesKernel           = 9
-	CounterStacksComplete         = 10
-	CounterErrProcessUnknown      = 11
-	CounterErrCompat              = 12
-	CounterErrNoRegs              = 13
-	CounterErrPcUnmapped          = 14
-	CounterErrTableMiss           = 15
-	CounterErrTableCorrupt        = 16
-	CounterErrStackRead           = 17
-	CounterErrRegister            = 18
-	CounterErrFramePointer        = 19
-	CounterErrNoProgress          = 20
-	CounterErrDepth               = 21
-	CounterErrKernelStack         = 22
-	CounterPageRequests           = 23
-	CounterRefreshRequests        = 24
-	CounterWalks                  = 25
-	CounterWalkBusy               = 26
-	CounterWalkTruncated          = 27
-	CounterProcessTableFull       = 28
-	CounterExecutableIdsExhausted = 29
-	CounterForks                  = 30
-	CounterExecs                  = 31
-	CounterExits                  = 32
-	CounterScratchBusy            = 33
+	CounterSamples                = 0
+	CounterSamplesIdle            = 1
+	CounterSamplesFiltered        = 2
+	CounterSamplesSentFull        = 3
+	CounterSamplesSentCompact     = 4
+	CounterDropRingFull           = 5
+	CounterDropEventRingFull      = 6
+	CounterFramesUser             = 7
+	CounterFramesKernel           = 8
+	CounterStacksComplete         = 9
+	CounterErrProcessUnknown      = 10
+	CounterErrCompat              = 11
+	CounterErrNoRegs              = 12
+	CounterErrPcUnmapped          = 13
+	CounterErrTableMiss           = 14
+	CounterErrTableCorrupt        = 15
+	CounterErrStackRead           = 16
+	CounterErrRegister            = 17
+	CounterErrFramePointer        = 18
+	CounterErrNoProgress          = 19
+	CounterErrDepth               = 20
+	CounterErrKernelStack         = 21
+	CounterPageRequests           = 22
+	CounterRefreshRequests        = 23
+	CounterWalks                  = 24
+	CounterWalkBusy               = 25
+	CounterWalkTruncated          = 26
+	CounterProcessTableFull       = 27
+	CounterExecutableIdsExhausted = 28
+	CounterForks                  = 29
+	CounterExecs                  = 30
+	CounterExits                  = 31
+	CounterScratchBusy            = 32
 )
 
 // Counter describes a counter of the kernel side.
@@ -50,7 +49,6 @@ type Counter struct {
 
 // Counters lists the counters of the kernel side by index.
 var Counters = [...]Counter{
-	{"reason", "what it means"},
 	{"samples", "samples taken, before filters"},
 	{"idle", "samples of idle CPUs, left out"},
 	{"filtered", "samples left out by the user's filters"},

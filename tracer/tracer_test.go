@@ -128,7 +128,10 @@ func run(t *testing.T, cfg Config, want int, wanted func(*libpf.Sample) bool) (*
 		case <-stop:
 		case <-ctx.Done():
 		}
-		stats, _ = tr.Stats()
+		var err error
+		if stats, err = tr.Stats(); err != nil {
+			t.Error(err)
+		}
 		cancel()
 	}()
 	if err := tr.Run(ctx, c); err != nil {

@@ -5,7 +5,7 @@
 /*
  * The one table of everything that the kernel side counts. Go reads this file
  * when it is generated, so an entry has the form
- *   COUNTER(NAME, "reason", "what it means")
+ *   COUNTER(NAME, reason, meaning), the last two in double quotes,
  * on one line. New entries go to the end; an entry is never removed or reused.
  */
 #define STROBE_COUNTERS(COUNTER)                                                                                                \
