@@ -35,6 +35,8 @@ type eventLoop struct {
 	// live is set when the processes that existed at the start have been read:
 	// from then on new files belong to processes that may be gone in a moment.
 	live bool
+	// lostRequests is the kernel side's count at the last look.
+	lostRequests uint64
 }
 
 // prepare reads the processes that exist.
@@ -122,6 +124,8 @@ func (l *eventLoop) run(ctx context.Context) {
 			nextEpoch = now.Add(epochInterval)
 		}
 		if now.After(nextFilter) {
+			l.t.tables.retry()
+			l.recoverLostRequests()
 			if err := l.filter.refreshCgroups(); err != nil {
 				l.t.log.Warn("filter by cgroup", "error", err)
 			}
@@ -132,6 +136,16 @@ func (l *eventLoop) run(ctx context.Context) {
 			nextReclaim = now.Add(reclaimInterval)
 		}
 	}
+}
+
+// recoverLostRequests makes up for requests that found their ring full.
+func (l *eventLoop) recoverLostRequests() {
+	v, err := l.t.kernel.counters()
+	if err != nil || v[support.CounterDropEventRingFull] == l.lostRequests {
+		return
+	}
+	l.lostRequests = v[support.CounterDropEventRingFull]
+	l.t.tables.recoverRequests()
 }
 
 // handlePending serves what waits in the ring and returns.

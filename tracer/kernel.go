@@ -76,6 +76,9 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 			k.leaveOut(spec, name, err)
 		}
 	}
+	for _, name := range cfg.withoutPrograms {
+		k.leaveOut(spec, name, errors.New("left out on purpose"))
+	}
 	k.coll, err = ebpf.NewCollection(spec)
 	if err != nil && isVerifierError(err) {
 		// Most likely the iterator over mappings (before 6.7) or loops: what needs

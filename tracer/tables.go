@@ -28,8 +28,8 @@ const (
 )
 
 // wholeFileRows is how many rows an executable may have to be loaded as a whole
-// at its first miss: 16,384 rows are 64 KiB, less than most programs need.
-const wholeFileRows = 16384
+// at its first miss: 32,768 rows are 128 KiB, which takes in the C library.
+const wholeFileRows = 32768
 
 // maxOpenTables bounds how many executables have the index of their unwind
 // information in user memory at a time.
@@ -66,6 +66,7 @@ type tableStore struct {
 	used     *ebpf.Memory // stamps of pages
 	execs    map[uint32]*execTables
 	pages    map[uint32]page // by directory index
+	failed   map[uint32]bool // executables that could not be opened
 	epoch    uint32
 	clock    uint64
 }
@@ -73,7 +74,7 @@ type tableStore struct {
 func newTableStore(k *kernelSide, files *fileTable, budget int64, m *metrics) (*tableStore, error) {
 	s := &tableStore{
 		k: k, files: files, metrics: m, rules: native.NewRules(), epoch: 1,
-		execs: map[uint32]*execTables{}, pages: map[uint32]page{},
+		execs: map[uint32]*execTables{}, pages: map[uint32]page{}, failed: map[uint32]bool{},
 	}
 	s.rows = extent.New(segmentRows, int(budget/segmentBytes), s.addSegment)
 	s.dir = extent.New(dirEntries, 1, nil)
@@ -109,8 +110,9 @@ func (s *tableStore) load(f *execFile) *execTables {
 	}
 	e := &execTables{file: f}
 	if !s.files.open(f) {
-		// Not for ever: the next process that maps the file may show it.
-		_ = s.publishExec(f.id, support.StrobeExecutable{Flags: execRequested})
+		// The next process that maps the file may show it: retry asks again.
+		s.failed[f.id] = true
+		_ = s.publishExec(f.id, support.StrobeExecutable{Flags: execRequested | execNoTable})
 		return nil
 	}
 	s.execs[f.id] = e
@@ -137,6 +139,34 @@ func (s *tableStore) load(f *execFile) *execTables {
 		s.giveUp(e, err)
 	}
 	return e
+}
+
+// retry lets the kernel side ask once more for executables that could not be opened.
+func (s *tableStore) retry() {
+	for id := range s.failed {
+		_ = s.publishExec(id, support.StrobeExecutable{})
+	}
+	clear(s.failed)
+}
+
+// recoverRequests lets the kernel side ask again for everything that it has
+// asked for and not got, after requests were lost because their ring was full.
+func (s *tableStore) recoverRequests() {
+	for _, id := range s.files.ids() {
+		var x support.StrobeExecutable
+		if s.k.objs.Executables.Lookup(id, &x) == nil && x.Flags&execRequested != 0 && s.execs[id] == nil {
+			_ = s.publishExec(id, support.StrobeExecutable{})
+		}
+	}
+	for _, e := range s.execs {
+		for i := range e.dir.Len {
+			var entry uint64
+			index := e.dir.Start + i
+			if s.k.objs.PageDir.Lookup(index, &entry) == nil && entry == pageRequested {
+				_ = s.k.objs.PageDir.Put(index, uint64(0))
+			}
+		}
+	}
 }
 
 // giveUp leaves an executable to the frame pointer.

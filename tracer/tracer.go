@@ -56,6 +56,9 @@ type Config struct {
 	Logger *slog.Logger
 	// Registerer takes the tracer's metrics; nil registers none.
 	Registerer prometheus.Registerer
+
+	// withoutPrograms makes tests run as on a kernel that has no hook for them.
+	withoutPrograms []string
 }
 
 func (c *Config) withDefaults() (Config, error) {
