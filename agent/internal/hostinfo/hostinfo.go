@@ -24,6 +24,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // Options say where to look. The zero value is usable.
@@ -34,6 +36,8 @@ type Options struct {
 	StateDir string
 	// Name and ID, if not "", are taken as they are.
 	Name, ID string
+	// Tags are the operator's own labels of the host.
+	Tags []libpf.Label
 }
 
 // DefaultStateDir is where an ID is kept on hosts without a machine ID.
@@ -159,6 +163,9 @@ func Metadata(o Options, h Host, agentVersion string) map[string]string {
 		"agent.version":       agentVersion,
 		"agent.runtime":       runtime.Version(),
 		uptimeKey:             o.uptime(),
+	}
+	for _, tag := range o.Tags {
+		m["host.tag."+tag.Key] = tag.Value
 	}
 	for key, value := range m {
 		if value == "" {

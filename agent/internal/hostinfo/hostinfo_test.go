@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 const machineID = "0123456789abcdef0123456789abcdef"
@@ -109,12 +111,14 @@ func TestMetadata(t *testing.T) {
 		"etc/os-release":              "PRETTY_NAME=\"Debian 12\"\nNAME='Debian'\nVERSION_ID=12\n",
 		"sys/class/dmi/id/sys_vendor": "Nobody Ltd.\n",
 	})
-	got := Metadata(Options{Root: root}, Host{Name: "n", ID: "i"}, "v1")
+	tags := []libpf.Label{{Key: "rack", Value: "a1"}}
+	got := Metadata(Options{Root: root, Tags: tags}, Host{Name: "n", ID: "i"}, "v1")
 	for key, want := range map[string]string{
 		"host.name": "n", "host.id": "i", "host.memory.bytes": "1048576", "host.cpu.model.name": "EPYC",
 		"host.boot_time": "2023-11-14T22:14:00Z", uptimeKey: "12", "host.cgroup.version": "hybrid",
 		"host.virtualization": "vm", "host.machine": "Nobody Ltd.", "os.name": "Debian", "os.version": "12",
 		"os.description": "Debian 12", "kernel.release": "6.1.0", "agent.version": "v1", "os.type": "linux",
+		"host.tag.rack": "a1",
 	} {
 		if got[key] != want {
 			t.Errorf("%s = %q, want %q", key, got[key], want)
@@ -123,7 +127,7 @@ func TestMetadata(t *testing.T) {
 	if _, ok := got["kernel.version"]; ok {
 		t.Error("a key without a value is there")
 	}
-	later := Metadata(Options{Root: root}, Host{Name: "n", ID: "i"}, "v1")
+	later := Metadata(Options{Root: root, Tags: tags}, Host{Name: "n", ID: "i"}, "v1")
 	later[uptimeKey] = "99"
 	if Changed(got, later) {
 		t.Error("uptime counts as a change")
