@@ -18,7 +18,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // The documented API, pinned at compile time.
 var (
 	_ func(context.Context, *Config) (*GRPCReporter, error) = Start
+	_ func(context.Context, *Config) (Reporter, error)      = StartOTLP
 	_ Reporter                                              = (*GRPCReporter)(nil)
+	_ Reporter                                              = (*OTLPReporter)(nil)
 )
 
 // describe lists the methods of an interface or the fields of a struct.

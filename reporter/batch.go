@@ -25,8 +25,9 @@ type batch struct {
 	// hearing of it. Only a batch that is not may be cut up and sent in new pieces.
 	unclear bool
 	// faults counts answers that blame the server; notBefore spaces the next try.
-	faults    int
-	notBefore time.Time
+	faults        int
+	notBefore     time.Time
+	succeededThen uint64 // batches the server had taken at the first fault
 	// cuts is how often the batch was halved to find an invalid item.
 	cuts int
 }

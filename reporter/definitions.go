@@ -70,13 +70,7 @@ func newDefinitions[K comparable, V any](name string, maxItems, maxBytes int, en
 // complete the value from the one in the book; it returns the value's content.
 func (d *definitions[K, V]) report(key K, value V, content func(V) uint64, merge func(old, value V) V) {
 	d.mu.Lock()
-	if merge != nil && d.book != nil {
-		if old, ok := d.book.Get(key); ok {
-			value = merge(old.value, value)
-		}
-	}
-	def := definition[K, V]{key: key, value: value, content: content(value)}
-	d.writeDown(def)
+	def := d.note(key, value, content, merge)
 	wake := !d.known(key, def.content) && d.enqueue(def)
 	d.mu.Unlock()
 	if wake {
@@ -160,6 +154,25 @@ func (d *definitions[K, V]) amend(key K, content uint64) {
 	} else if _, ok := d.acked.Get(key); ok {
 		d.acked.Add(key, content)
 	}
+}
+
+// keep is report for a source that sends every definition with what refers to it:
+// only the book is written.
+func (d *definitions[K, V]) keep(key K, value V, content func(V) uint64, merge func(old, value V) V) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.note(key, value, content, merge)
+}
+
+func (d *definitions[K, V]) note(key K, value V, content func(V) uint64, merge func(old, value V) V) definition[K, V] {
+	if merge != nil && d.book != nil {
+		if old, ok := d.book.Get(key); ok {
+			value = merge(old.value, value)
+		}
+	}
+	def := definition[K, V]{key: key, value: value, content: content(value)}
+	d.writeDown(def)
+	return def
 }
 
 // remember puts a definition that was found by the way into the book.

@@ -3,7 +3,6 @@
 package reporter
 
 import (
-	"path"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -187,49 +186,6 @@ func (r *GRPCReporter) deriveNames(t *libpf.Trace, p *libpf.Process, d *derived)
 		}
 	}
 	return all
-}
-
-// naming says how a frame is named.
-type naming int
-
-const (
-	notAtAll naming = iota
-	byLines
-	bySymbol
-)
-
-// namesOf finds the names of a frame: its own, else what was reported for its ID.
-// A kernel frame of which only the function is known is named by a fallback symbol.
-func (r *GRPCReporter) namesOf(f *libpf.Frame) (nameDef, symbolDef, naming) {
-	id := f.ID()
-	if len(f.Lines) > 0 {
-		l := &f.Lines[0]
-		if f.Type == libpf.KernelFrame && len(f.Lines) == 1 && l.File == "" && l.SystemName == "" && l.Line == 0 {
-			return nameDef{}, symbolDef{key: id, value: l.Function, content: contentOfSymbol(l.Function)}, bySymbol
-		}
-		return nameDef{key: id, value: f.Lines, content: contentOfLines(f.Lines)}, symbolDef{}, byLines
-	}
-	if def, ok := r.names.lookup(id); ok {
-		return def, symbolDef{}, byLines
-	}
-	if def, ok := r.symbols.lookup(id); ok {
-		return nameDef{}, def, bySymbol
-	}
-	return nameDef{}, symbolDef{}, notAtAll
-}
-
-// executable finds what is known of a file: what was reported, else what the process says of its own.
-func (r *GRPCReporter) executable(id libpf.FileID, p *libpf.Process) (execDef, bool) {
-	if def, ok := r.executables.lookup(id); ok {
-		return def, true
-	}
-	if p == nil || p.ExecutableID != id || p.Executable == "" {
-		return execDef{}, false
-	}
-	e := &libpf.Executable{FileID: id, FileName: path.Base(p.Executable)}
-	def := execDef{key: id, value: e, content: contentOfExecutable(e)}
-	r.executables.remember(def)
-	return def, true
 }
 
 func (r *GRPCReporter) resendStack(t *libpf.Trace) {

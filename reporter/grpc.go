@@ -33,13 +33,10 @@ type GRPCReporter struct {
 	lanes    map[string]*lane
 
 	// The seven queues.
-	samples     *sampleQueue
-	stacks      *definitions[libpf.TraceHash, *libpf.Trace]
-	names       *definitions[libpf.FrameID, []libpf.SourceLine]
-	symbols     *definitions[libpf.FrameID, string]
-	executables *definitions[libpf.FileID, *libpf.Executable]
-	hosts       *newest[HostMetadata]
-	metrics     *newest[[]metricPoint]
+	samples   *sampleQueue
+	catalogue // stacks, names, symbols, executables
+	hosts     *newest[HostMetadata]
+	metrics   *newest[[]metricPoint]
 
 	plain *plainProcesses
 
@@ -107,21 +104,11 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 func (r *GRPCReporter) makeQueues() error {
 	s, wake := &r.settings, r.pump.wake
 	r.samples = newSampleQueue(int(s.CountsForTracesMaxQueue), s.MaxQueueBytes/2, wake)
-	large, small := s.MaxQueueBytes/16, s.MaxQueueBytes/32
-	few := max(s.DefinitionCacheEntries/4, 1)
-	var errs [4]error
-	r.stacks, errs[0] = newDefinitions(laneStacks, int(s.FramesForTracesMaxQueue), large,
-		s.DefinitionCacheEntries, libpf.TraceHash.Hash32, sizeOfTrace, wake)
-	r.names, errs[1] = newDefinitions(laneNames, int(s.FrameMetadataMaxQueue), large,
-		s.DefinitionCacheEntries, libpf.FrameID.Hash32, sizeOfLines, wake)
-	r.symbols, errs[2] = newDefinitions(laneSymbols, int(s.FallbackSymbolsMaxQueue), small,
-		few, libpf.FrameID.Hash32, sizeOfSymbol, wake)
-	r.executables, errs[3] = newDefinitions(laneExecutables, int(s.ExecMetadataMaxQueue), small,
-		few, libpf.FileID.Hash32, sizeOfExecutable, wake)
-	if err := errors.Join(errs[:]...); err != nil {
+	small := s.MaxQueueBytes / 32
+	var err error
+	if r.catalogue, err = newCatalogue(s, wake); err != nil {
 		return err
 	}
-	r.stacks.identity = true
 	one := func(HostMetadata) int { return 1 }
 	r.hosts = newNewest(laneHost, int(s.HostMetadataMaxQueue), small, sizeOfHost, one)
 	r.metrics = newNewest(laneMetrics, int(s.MetricsMaxQueue), small,
@@ -269,19 +256,8 @@ func (r *GRPCReporter) ExecutableMetadata(ctx context.Context, fileID libpf.File
 func (r *GRPCReporter) FrameMetadata(fileID libpf.FileID, addressOrLine libpf.AddressOrLineno,
 	lineNumber libpf.SourceLineno, functionOffset uint32, functionName, filePath string,
 ) {
-	line := libpf.SourceLine{Function: functionName, File: filePath, Line: lineNumber}
-	if offset := libpf.SourceLineno(functionOffset); offset > 0 && offset < lineNumber {
-		line.StartLine = lineNumber - offset
-	}
+	line := sourceLine(lineNumber, functionOffset, functionName, filePath)
 	r.names.report(libpf.NewFrameID(fileID, addressOrLine), []libpf.SourceLine{line}, contentOfLines, keepFile)
-}
-
-// keepFile completes a name without a file from the one known before.
-func keepFile(old, lines []libpf.SourceLine) []libpf.SourceLine {
-	if len(old) == 1 && len(lines) == 1 && lines[0].File == "" {
-		lines[0].File = old[0].File
-	}
-	return lines
 }
 
 // ReportMetrics implements the MetricsReporter interface. The slices are copied; if

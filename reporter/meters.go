@@ -52,8 +52,8 @@ func (m *meters) each(family string, f func(kind, detail string, n uint64)) {
 	}
 }
 
-// collector exports a reporter's status and meters. It reads them when scraped.
-type collector struct {
+// promCollector exports a reporter's status and meters. It reads them when scraped.
+type promCollector struct {
 	pump   *pump
 	status func() Status
 }
@@ -63,7 +63,7 @@ func register(reg prometheus.Registerer, p *pump, status func() Status) (func(),
 	if reg == nil {
 		return func() {}, nil
 	}
-	c := &collector{pump: p, status: status}
+	c := &promCollector{pump: p, status: status}
 	if err := reg.Register(c); err != nil {
 		return nil, fmt.Errorf("register reporter metrics: %w", err)
 	}
@@ -98,7 +98,7 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (*collector) Describe(ch chan<- *prometheus.Desc) {
+func (*promCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descCaptured, descStored, descDropped, descQueued, descItems, descBytes, descOver, descSummed, descResent,
 		descBatches, descBacklog, descAcked, descDup, descRetries, descFailures, descAside, descEpochs,
@@ -109,7 +109,7 @@ func (*collector) Describe(ch chan<- *prometheus.Desc) {
 }
 
 // Collect implements prometheus.Collector.
-func (c *collector) Collect(ch chan<- prometheus.Metric) {
+func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 	}

@@ -238,6 +238,7 @@ func (p *pump) deliver(final bool) bool {
 			p.backlog.remove(b)
 			progress = true
 			p.succeeded++
+			p.failures = 0 // a server that takes some is not away: back-off begins anew
 			p.meters.acknowledged(b.kind)
 			b.cargo.acknowledge(resp)
 		case invalid, oversized:
@@ -253,9 +254,11 @@ func (p *pump) deliver(final bool) bool {
 				p.abandonBatch(b, reasonServer, err)
 				continue
 			}
-			fault = err
+			if fault = err; b.faults == 1 {
+				b.succeededThen = p.succeeded
+			}
 			b.notBefore = time.Now().Add(fullJitter(p.baseDelay(), maxBackoff, b.faults))
-			if b.faults >= maxFaults && p.succeeded > 0 && p.failures == 0 {
+			if b.faults >= maxFaults && p.succeeded > b.succeededThen {
 				p.abandonBatch(b, reasonServer, err)
 			}
 		case outage, overloaded, refused:
@@ -265,12 +268,12 @@ func (p *pump) deliver(final bool) bool {
 			return false
 		}
 	}
-	if fault != nil && !progress {
-		p.fail("delivery", fault)
-		return false
-	}
-	if progress {
+	switch {
+	case progress:
 		p.recover()
+	case fault != nil:
+		// Each batch waits for itself. Others, and those to come, are not held up.
+		p.state.set(StateDisconnected, fault)
 	}
 	return fault == nil
 }
