@@ -175,7 +175,7 @@ func (c *command) release() {
 const commandGrace = 5 * time.Second
 
 // stop ends the command if it still runs, and waits for it. It returns the exit
-// status as a shell would show it.
+// status as a shell would show it, 0 for a command that had to be ended.
 func (c *command) stop(askPolitely bool) int {
 	if !askPolitely {
 		_ = c.cmd.Process.Kill() // it may have ended
@@ -188,6 +188,7 @@ func (c *command) stop(askPolitely bool) int {
 		timer := time.AfterFunc(commandGrace, func() { _ = c.cmd.Process.Kill() })
 		<-c.ended
 		timer.Stop()
+		return 0
 	}
 	status, ok := c.cmd.ProcessState.Sys().(syscall.WaitStatus)
 	if ok && status.Signaled() {

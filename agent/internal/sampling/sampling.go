@@ -48,9 +48,11 @@ type Config struct {
 // Stats sums up a run so far.
 type Stats struct {
 	// Samples were taken after filters, and Lost of them did not arrive.
-	Samples, Lost uint64
+	Samples uint64 `json:"samples"`
+	Lost    uint64 `json:"lost"`
 	// Stacks were unwound in user code, and Complete of them to the root.
-	Stacks, Complete uint64
+	Stacks   uint64 `json:"stacks"`
+	Complete uint64 `json:"complete_stacks"`
 }
 
 // Tracer takes samples, once.
