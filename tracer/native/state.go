@@ -121,6 +121,14 @@ func encodeAMD64(s *state) (rule uint16, intern Rule, inline bool) {
 	if c.ra.kind == locSame {
 		c.ra.kind = locLost // x86-64 has no link register
 	}
+	if c.cfa == (address{reg: amd64SP, off: 8}) && c.fp == (location{kind: locAddress, addr: address{reg: amd64FP}}) {
+		// At the end of a function with a realigned stack gcc does not say
+		// that the frame pointer is back in its register.
+		c.fp = location{}
+		if rule, ok := inlineAMD64(&c); ok {
+			return rule, Rule{}, true
+		}
+	}
 	if rule, ok := c.fixed(); ok {
 		return rule, Rule{}, true
 	}
