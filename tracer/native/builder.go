@@ -101,17 +101,24 @@ func (b *builder) overlay(s span, rule uint16) {
 	b.rows = slices.Replace(b.rows, i, max(i, j), insert...)
 }
 
-// rule returns the rule for a state. Functions return to a state again and
-// again, so the last one is remembered.
+// rule returns the rule for a state.
 func (b *builder) rule(s *state) uint16 {
-	if b.lastValid && b.last == *s {
-		return b.lastRule
+	if b.t.isa.sp == amd64SP {
+		if rule, ok := inlineAMD64(s); ok {
+			return rule
+		}
 	}
-	rule, intern, inline := b.t.isa.encode(s)
+	return b.slowRule(*s)
+}
+
+// slowRule takes a copy, as states that are passed on do not stay on the stack.
+//
+//go:noinline
+func (b *builder) slowRule(s state) uint16 {
+	rule, intern, inline := b.t.isa.encode(&s)
 	if !inline {
 		rule = b.intern(intern)
 	}
-	b.last, b.lastRule, b.lastValid = *s, rule, true
 	return rule
 }
 

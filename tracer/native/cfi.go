@@ -2,10 +2,7 @@
 
 package native
 
-import (
-	"fmt"
-	"math"
-)
+import "fmt"
 
 // Instructions of call frame information, DWARF 5 section 6.4.2 and the
 // extensions of GNU and ARM.
@@ -173,8 +170,12 @@ func (m *machine) change(op uint8, d *data) bool {
 		m.set(reg, loc)
 	case cfaValOffset, cfaValOffsetSF:
 		reg := d.uleb()
-		d.uleb() // of the same length whether signed or not
-		m.set(reg, location{kind: locLost})
+		off := d.uleb() // of the same length whether signed or not
+		if reg == uint64(m.isa.sp) && off == 0 {
+			m.st.spOdd = false // said aloud: it is the CFA
+		} else {
+			m.set(reg, location{kind: locLost})
+		}
 	case cfaRememberState:
 		if len(m.remembered) == maxRemembered {
 			return false
@@ -243,23 +244,24 @@ func (m *machine) target(s *state, reg uint64) *location {
 func (m *machine) set(reg uint64, loc location) {
 	if p := m.target(&m.st, reg); p != nil {
 		*p = loc
+	} else if reg == uint64(m.isa.sp) {
+		m.st.spOdd = loc.kind != locSame
 	}
 }
 
 func (m *machine) offset(reg uint64, off int64) {
-	p := m.target(&m.st, reg)
-	if p == nil {
-		return
+	loc := location{kind: locOffset, off: int32(off)} //nolint:gosec // checked
+	if !fitsInt32(off) {
+		loc = location{kind: locLost}
 	}
-	*p = location{kind: locOffset, off: int32(off)} //nolint:gosec // checked
-	if off < math.MinInt32 || off > math.MaxInt32 {
-		*p = location{kind: locLost}
-	}
+	m.set(reg, loc)
 }
 
 func (m *machine) restore(reg uint64) {
 	if p := m.target(&m.st, reg); p != nil {
 		*p = *m.target(&m.cie.initial, reg)
+	} else if reg == uint64(m.isa.sp) {
+		m.st.spOdd = m.cie.initial.spOdd
 	}
 }
 
@@ -276,7 +278,7 @@ func (m *machine) hasRegister() bool {
 func (m *machine) defCFA(reg uint64, off int64) {
 	m.st.cfa = address{reg: uint8(reg), off: int32(off)} //nolint:gosec // checked
 	m.st.cfaKind = cfaAddress
-	if reg > 31 || off < math.MinInt32 || off > math.MaxInt32 {
+	if reg > 31 || !fitsInt32(off) {
 		m.st.cfa, m.st.cfaKind = address{}, cfaUnknown
 	}
 }

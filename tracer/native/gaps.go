@@ -2,7 +2,12 @@
 
 package native
 
-import "bytes"
+import (
+	"bytes"
+	"debug/elf"
+
+	"github.com/strobe-profiler/strobe/libpf/pfelf"
+)
 
 // maxStart bounds the code of _start.
 const maxStart = 64
@@ -44,6 +49,29 @@ var sigreturns = map[uint8][][]byte{
 	},
 }
 
+// mayRestore reports whether the file may have a function that returns from
+// signal handlers: a C library or a static program, which need at most the
+// dynamic linker. The code of others is not searched for one.
+func mayRestore(f *pfelf.File) bool {
+	const maxDynamic = 64 << 10
+	needed := 0
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_DYNAMIC {
+			continue
+		}
+		b, err := f.ReadRange(p.Off, min(p.Filesz, maxDynamic))
+		if err != nil {
+			continue
+		}
+		for d := (data{b: b}); d.more(); d.u64() {
+			if elf.DynTag(d.u64()) == elf.DT_NEEDED { //nolint:gosec // tags are small
+				needed++
+			}
+		}
+	}
+	return needed <= 1
+}
+
 // gap describes a range that no table describes.
 func (b *builder) gap(s span, padding bool) {
 	if !padding {
@@ -51,7 +79,7 @@ func (b *builder) gap(s span, padding bool) {
 		b.gapPLT(s)
 		b.gapStart(s)
 	}
-	if s.hi-s.lo >= 7 { // room for a signal return
+	if b.t.restorer && s.hi-s.lo >= 7 { // room for a signal return
 		b.gapSignal(s)
 	}
 }

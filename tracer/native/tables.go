@@ -39,6 +39,7 @@ type Tables struct {
 	debug      debugFrames
 	plts       []pltSection
 	entry      uint64
+	restorer   bool // it may have signal returns that nothing describes
 
 	builders sync.Pool
 	stats    counters
@@ -66,6 +67,7 @@ func Open(f *pfelf.File, rules Interner) (*Tables, error) {
 	t.openFrames()
 	t.openGo()
 	t.findPLTs()
+	t.restorer = mayRestore(f)
 	t.builders.New = func() any {
 		b := &builder{t: t}
 		b.emitFunc = b.emit
