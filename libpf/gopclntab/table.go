@@ -5,7 +5,6 @@ package gopclntab
 import (
 	"debug/elf"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"math"
 	"sort"
@@ -258,6 +257,3 @@ func (t *Table) name(off uint64) (string, error) {
 	}
 	return t.blob.cstring(t.header.funcnames+off, maxName)
 }
-
-// IsCorrupt reports whether err says that a table contradicts itself.
-func IsCorrupt(err error) bool { return errors.Is(err, ErrCorrupt) }

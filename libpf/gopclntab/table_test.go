@@ -397,7 +397,7 @@ func TestBlobStrings(t *testing.T) {
 	if _, err := newBlob(strings.NewReader("abc"), 0, 10).cstring(0, 100); !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("short file: %v", err)
 	}
-	if _, err := b.cstring(b.size, 1); !IsCorrupt(err) {
+	if _, err := b.cstring(b.size, 1); !errors.Is(err, ErrCorrupt) {
 		t.Errorf("beyond the end: %v", err)
 	}
 }

@@ -182,7 +182,7 @@ func (t *Tables) openGo() {
 	}
 	table, err := gopclntab.Open(t.file)
 	if err != nil {
-		if gopclntab.IsCorrupt(err) {
+		if errors.Is(err, gopclntab.ErrCorrupt) {
 			t.stats.badEntries.Add(1)
 		}
 		return

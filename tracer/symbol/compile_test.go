@@ -323,3 +323,48 @@ func TestStripped(t *testing.T) {
 	}
 	expectSource(t, s, sourceDynsym)
 }
+
+const subjectCgo = `package main
+
+/*
+#include <stdlib.h>
+__attribute__((noinline)) static int keel(int n) { return n + rand(); }
+int hull(int n) { return keel(n) * 2; }
+*/
+import "C"
+
+//go:noinline
+func harbour(n int) int { return n + 1 }
+
+func main() { println(harbour(int(C.hull(3)))) }
+`
+
+// TestCompiledCgo finds the names of both languages in one program.
+func TestCompiledCgo(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("compiles programs")
+	}
+	if _, err := exec.LookPath("gcc"); err != nil {
+		t.Skip("needs a C compiler: ", err)
+	}
+	dir := t.TempDir()
+	src, path := filepath.Join(dir, "main.go"), filepath.Join(dir, "subject")
+	if err := os.WriteFile(src, []byte(subjectCgo), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tool(t, "env", "CGO_ENABLED=1", "GOFLAGS=", "GO111MODULE=off", "go", "build", "-o", path, src)
+	addrs := addresses(t, path)
+	s := New(Config{})
+	defer s.Close()
+	exe := executable(path)
+	for raw, want := range map[string]string{"main.harbour": "main.harbour", "main.main": "main.main", "keel": "keel", "hull": "hull"} {
+		got := s.Native(exe, addrs[raw]+1)
+		last := got[len(got)-1]
+		if last.Function != want || strings.HasPrefix(raw, "main.") && filepath.Base(last.File) != "main.go" {
+			t.Errorf("%s at %#x: got %+v", raw, addrs[raw], got)
+		}
+	}
+	expectSource(t, s, sourceGo)
+	expectSource(t, s, sourceSymtab)
+}

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // fakeProcess is a folder that looks like /proc with one process in it.
@@ -213,4 +215,18 @@ func FuzzPerfMap(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestPerfMapHere reads the map of a real process: this one.
+func TestPerfMapHere(t *testing.T) {
+	t.Parallel()
+	path := fmt.Sprintf("/tmp/perf-%d.map", os.Getpid())
+	if err := os.WriteFile(path, []byte("1000 10 here\n"), 0o600); err != nil {
+		t.Skip("cannot write a perf map: ", err)
+	}
+	t.Cleanup(func() { _ = os.Remove(path) })
+	line, ok := New(Config{}).PerfMap(libpf.PID(os.Getpid()), 1, 0x1008)
+	if !ok || line.Function != "here" {
+		t.Errorf("got %+v, %v", line, ok)
+	}
 }

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package api serves the answers of [query] over HTTP under /api/v1: JSON for
+// pages and programs, folded stacks and pprof profiles for tools. docs/api.md
+// describes every endpoint.
+//
+// All questions are read-only, are answered with Cache-Control: no-store, and
+// end when the client goes away. A bad parameter is a 400 whose body says which
+// parameter, where in it, and what was expected.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/query"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// Config is what [New] needs. All fields but Store may be left zero.
+type Config struct {
+	Store store.Store
+	// Project is the project whose samples are shown.
+	Project string
+	// Version is what the status endpoint reports.
+	Version string
+	// Logger takes errors that are not the client's. Default: none are logged.
+	Logger *slog.Logger
+	// Registerer takes the metrics. nil: they are not exported.
+	Registerer prometheus.Registerer
+	// MaxConcurrent bounds how many questions are worked on at once. Default:
+	// twice the number of CPUs, at least 4.
+	MaxConcurrent int
+	// QueueTimeout is how long a question may wait for its turn. Default 2 s.
+	QueueTimeout time.Duration
+	// QueryTimeout bounds the work on one question. Default 1 min.
+	QueryTimeout time.Duration
+	// CacheBytes bounds the definitions that are kept in memory. Default 128 MiB.
+	CacheBytes int64
+	// MaxRows bounds how many sums an answer is made of. Default 4,000,000.
+	MaxRows int
+	// Now is the clock. Default time.Now.
+	Now func() time.Time
+}
+
+// New returns the handler of everything under /api/v1/. It is safe for
+// concurrent use. Metrics that cannot be registered are logged and not exported.
+func New(c Config) http.Handler {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MaxConcurrent <= 0 {
+		c.MaxConcurrent = max(4, 2*runtime.GOMAXPROCS(0))
+	}
+	if c.QueueTimeout <= 0 {
+		c.QueueTimeout = 2 * time.Second
+	}
+	if c.QueryTimeout <= 0 {
+		c.QueryTimeout = time.Minute
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &server{
+		config: c,
+		engine: query.NewEngine(c.Store, query.Options{CacheBytes: c.CacheBytes, MaxRows: c.MaxRows, Now: c.Now}),
+		turns:  make(chan struct{}, c.MaxConcurrent), metrics: newMetrics(),
+	}
+	if c.Registerer != nil {
+		for _, m := range append(s.metrics.collectors(), s.engine.Collectors()...) {
+			if err := c.Registerer.Register(m); err != nil {
+				c.Logger.Error("register metrics of queries", "error", err)
+			}
+		}
+	}
+	mux := http.NewServeMux()
+	for _, e := range endpoints() {
+		mux.Handle(e.path, s.handler(&e))
+	}
+	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
+		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
+	})
+	return mux
+}
+
+// endpoints lists what can be asked.
+func endpoints() []endpoint {
+	return []endpoint{
+		{"flamegraph", "/api/v1/flamegraph", names(selectionNames, "max_nodes", "group_by"), (*server).flamegraph},
+		{"top", "/api/v1/top", names(selectionNames, "limit", "sort"), (*server).top},
+		{"folded", "/api/v1/folded", names(selectionNames, "group_by"), (*server).folded},
+		{"pprof", "/api/v1/pprof", names(selectionNames, "group_by", "seconds"), (*server).pprof},
+		{"timeline", "/api/v1/timeline", names(selectionNames, "step", "by", "limit"), (*server).timeline},
+		{"labels", "/api/v1/labels", selectionNames, (*server).labels},
+		{"label_values", "/api/v1/labels/{name}/values", names(selectionNames, "limit"), (*server).labelValues},
+		{"status", "/api/v1/status", nil, (*server).status},
+	}
+}
+
+// names joins lists of parameter names.
+func names(first []string, more ...string) []string {
+	return append(append([]string(nil), first...), more...)
+}
+
+// endpoint is one question that can be asked.
+type endpoint struct {
+	name       string // in metrics
+	path       string
+	parameters []string
+	answer     func(*server, context.Context, *parameters) (*answer, error)
+}
+
+type server struct {
+	config  Config
+	engine  *query.Engine
+	turns   chan struct{}
+	metrics *metrics
+}
+
+// handler returns the handler of an endpoint: it checks the request, waits for
+// its turn, and sends the answer or the error.
+func (s *server) handler(e *endpoint) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		defer func() { s.metrics.duration.WithLabelValues(e.name).Observe(time.Since(start).Seconds()) }()
+		p, err := readParameters(w, r, e.parameters, s.config.Now())
+		if err != nil {
+			s.fail(w, r, e.name, err)
+			return
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
+		defer cancel()
+		if err := s.takeTurn(ctx); err != nil {
+			s.fail(w, r, e.name, err)
+			return
+		}
+		a, err := func() (*answer, error) {
+			s.metrics.running.Inc()
+			defer func() {
+				s.metrics.running.Dec()
+				<-s.turns
+			}()
+			return e.answer(s, ctx, p)
+		}()
+		if err != nil {
+			s.fail(w, r, e.name, err)
+			return
+		}
+		if err := a.send(w, r); err != nil {
+			s.metrics.errors.WithLabelValues("write").Inc() // the client left
+		}
+	})
+}
+
+// takeTurn waits until there are few enough questions to work on another one.
+// The caller gives the turn back by reading from turns.
+func (s *server) takeTurn(ctx context.Context) error {
+	select {
+	case s.turns <- struct{}{}:
+		return nil
+	default:
+	}
+	timer := time.NewTimer(s.config.QueueTimeout)
+	defer timer.Stop()
+	select {
+	case s.turns <- struct{}{}:
+		return nil
+	case <-timer.C:
+		return errBusy
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

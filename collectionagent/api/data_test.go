@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"testing"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// testNow is the time of all tests: 2026-11-21 10:00:00 UTC.
+var testNow = time.Unix(1_795_255_200, 0).UTC()
+
+const period = int64(50 * time.Millisecond)
+
+// testStore returns a store with a frame of every kind.
+func testStore(tb testing.TB) *memstore.Store {
+	tb.Helper()
+	s := memstore.New()
+	app, kernel, lost := libpf.NewFileID(0xa, 1), libpf.NewFileID(0xb, 2), libpf.NewFileID(0xc0ffee0000000000, 3)
+	native := func(id libpf.FileID, address libpf.AddressOrLineno) libpf.Frame {
+		return libpf.Frame{Type: libpf.NativeFrame, FileID: id, AddressOrLineno: address}
+	}
+	start, main, work := native(app, 0x10), native(app, 0x20), native(app, 0x30)
+	goMain := libpf.Frame{Type: libpf.GoFrame, FileID: app, AddressOrLineno: 0x40}
+	read := libpf.Frame{Type: libpf.KernelFrame, FileID: kernel, AddressOrLineno: 0x100}
+	python := libpf.Frame{
+		Type: libpf.PythonFrame, FileID: libpf.NewFileID(0xd, 4), AddressOrLineno: 7,
+		FunctionName: "handle <request>", SourceFile: "/srv/app.py", SourceLine: 7,
+	}
+	abort := libpf.Frame{Type: libpf.AbortFrame, FunctionName: "stack too deep"}
+	stacks := [][]libpf.Frame{
+		{work, main, start},
+		{read, work, main, start},
+		{native(lost, 0xbeef), python, main, start},
+		{goMain},
+		{work, abort},
+		{native(lost, 0x1)}, // not defined below
+	}
+	line := func(function, file string, n, first libpf.SourceLineno) libpf.SourceLine {
+		return libpf.SourceLine{Function: function, File: file, Line: n, StartLine: first}
+	}
+	symbol := func(f libpf.Frame, lines ...libpf.SourceLine) store.Symbol {
+		return store.Symbol{Frame: f.ID(), Lines: lines}
+	}
+	d := &store.Definitions{
+		Symbols: []store.Symbol{
+			symbol(start, libpf.SourceLine{Function: "_start"}),
+			symbol(main, line("main", "/src/main.c", 12, 10)),
+			symbol(work, line("vector<int>::at", "/usr/include/vector", 5, 0), line("work", "/src/work.c", 33, 30)),
+			symbol(goMain, line("main.main", "/src/main.go", 8, 7)),
+			symbol(read, libpf.SourceLine{Function: "vfs_read"}),
+		},
+		Executables: []libpf.Executable{
+			{FileID: app, FileName: "app", BuildID: "0123456789abcdef"},
+			{FileID: kernel, FileName: "[kernel.kallsyms]"},
+		},
+		Hosts: []store.Host{{
+			ID: "42", Name: "node-1", LastSeen: libpf.UnixTimeNs(testNow.UnixNano()),
+			Metadata: map[string]string{"kernel": "6.1"},
+		}},
+	}
+	b := &store.Batch{Series: []store.Series{
+		{
+			Type: libpf.SampleOnCPU, Service: "shop", Host: "node-1", HostID: "42", Process: "app", Comm: "worker",
+			PID: 7, TID: 8, Pod: "shop-1", Labels: []libpf.Label{{Key: "app.kubernetes.io/name", Value: "shop"}},
+		},
+		{Type: libpf.SampleOnCPU, Service: "cron", Host: "node-1", HostID: "42", Process: "sh", Comm: "sh", PID: 9, TID: 9},
+		{Type: libpf.SampleOffCPU, Service: "shop", Host: "node-1", HostID: "42", Process: "app", Comm: "worker"},
+	}}
+	for i, frames := range stacks {
+		hash := libpf.HashTrace(frames)
+		if i < len(stacks)-1 {
+			d.Stacks = append(d.Stacks, store.Stack{Hash: hash, Frames: frames})
+		}
+		for j := range i + 1 {
+			b.Samples = append(b.Samples, store.Sample{
+				Time:   libpf.UnixTimeNs(testNow.Add(-time.Duration(1+i*60+j) * time.Second).UnixNano()),
+				Series: uint32(i % 2), //nolint:gosec // 0 or 1
+				Stack:  hash, Count: int64(i + 1), Value: int64(i+1) * period,
+			})
+		}
+	}
+	b.Samples = append(b.Samples, store.Sample{
+		Time: libpf.UnixTimeNs(testNow.Add(-time.Second).UnixNano()), Series: 2,
+		Stack: libpf.HashTrace(stacks[0]), Count: 3, Value: 777,
+	})
+	if _, err := s.Put(tb.Context(), d); err != nil {
+		tb.Fatal(err)
+	}
+	if _, err := s.Append(tb.Context(), b); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/strobe-profiler/strobe/collectionagent/query"
+)
+
+// requestError is what the client of a request that is not answered is told.
+type requestError struct {
+	status    int
+	reason    string // in metrics
+	Parameter string `json:"parameter"`
+	// Position is the offset in bytes into the parameter's value.
+	Position int    `json:"position"`
+	Message  string `json:"message"`
+}
+
+// Error implements error.
+func (e *requestError) Error() string {
+	if e.Parameter == "" {
+		return e.Message
+	}
+	return e.Parameter + ": " + e.Message
+}
+
+// badParameter returns the error for a parameter. A [query.SyntaxError] tells
+// the position.
+func badParameter(name string, err error) *requestError {
+	e := &requestError{status: http.StatusBadRequest, reason: "bad_request", Parameter: name, Message: err.Error()}
+	var syntax *query.SyntaxError
+	if errors.As(err, &syntax) {
+		e.Position, e.Message = syntax.Position, syntax.Message
+	}
+	return e
+}
+
+var errBusy = &requestError{
+	status: http.StatusServiceUnavailable, reason: "busy", Message: "too many queries at once, try again",
+}
+
+// statusClientClosed is what logs of the field call a request whose client left.
+const statusClientClosed = 499
+
+// toRequestError finds what to tell the client about an error.
+func toRequestError(r *http.Request, err error) *requestError {
+	var e *requestError
+	switch {
+	case errors.As(err, &e):
+		return e
+	case r.Context().Err() != nil:
+		return &requestError{status: statusClientClosed, reason: "canceled", Message: "the client went away"}
+	case errors.Is(err, context.DeadlineExceeded):
+		return &requestError{
+			status: http.StatusGatewayTimeout, reason: "timeout",
+			Message: "the query took too long; shorten the time range or narrow the query",
+		}
+	case errors.Is(err, query.ErrTooLarge):
+		return &requestError{status: http.StatusUnprocessableEntity, reason: "too_large", Message: err.Error()}
+	}
+	return &requestError{status: http.StatusInternalServerError, reason: "internal", Message: "the store could not answer"}
+}
+
+// fail answers a request with an error. The command-line pprof shows the text of
+// an error only when it is plain, so it gets plain text; it is known by sending
+// no Accept header, which browsers and programs that read JSON do.
+func (s *server) fail(w http.ResponseWriter, r *http.Request, endpoint string, err error) {
+	e := toRequestError(r, err)
+	s.metrics.errors.WithLabelValues(e.reason).Inc()
+	if e.status == http.StatusInternalServerError {
+		s.config.Logger.Error("answer query", "endpoint", endpoint, "error", err)
+	}
+	h := w.Header()
+	switch e.status {
+	case statusClientClosed:
+		return
+	case http.StatusServiceUnavailable:
+		h.Set("Retry-After", "1")
+	case http.StatusMethodNotAllowed:
+		h.Set("Allow", "GET, HEAD, POST")
+	}
+	if endpoint == "pprof" && r.Header.Get("Accept") == "" {
+		h.Set("X-Go-Pprof", "1")
+		a := &answer{status: e.status, contentType: "text/plain; charset=utf-8", body: []byte(e.Error() + "\n")}
+		_ = a.send(w, r) // the client sees it
+		return
+	}
+	a, err := jsonAnswer(map[string]*requestError{"error": e})
+	if err != nil {
+		http.Error(w, e.Error(), e.status)
+		return
+	}
+	a.status = e.status
+	_ = a.send(w, r) // the client sees it
+}

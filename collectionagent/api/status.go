@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package api
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+type statusAnswer struct {
+	Version string       `json:"version"`
+	NowMs   int64        `json:"now_ms"`
+	Store   storeStatus  `json:"store"`
+	Hosts   []hostStatus `json:"hosts"`
+	Types   []typeStatus `json:"types"`
+}
+
+type storeStatus struct {
+	Engine      string           `json:"engine"`
+	Samples     int64            `json:"samples"`
+	Bytes       map[string]int64 `json:"bytes"`
+	OldestMs    int64            `json:"oldest_ms"`
+	NewestMs    int64            `json:"newest_ms"`
+	Stacks      int64            `json:"stacks"`
+	Symbols     int64            `json:"symbols"`
+	Executables int64            `json:"executables"`
+	Hosts       int64            `json:"hosts"`
+}
+
+type hostStatus struct {
+	ID         string            `json:"id"`
+	Name       string            `json:"name"`
+	LastSeenMs int64             `json:"last_seen_ms"`
+	Metadata   map[string]string `json:"metadata"`
+}
+
+type typeStatus struct {
+	Type string `json:"type"`
+	Unit string `json:"unit"`
+}
+
+func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
+	stats, err := s.config.Store.Stats(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read statistics of the store: %w", err)
+	}
+	hosts, err := s.config.Store.Hosts(ctx, s.config.Project)
+	if err != nil {
+		return nil, fmt.Errorf("list hosts: %w", err)
+	}
+	a := statusAnswer{
+		Version: s.config.Version, NowMs: p.now.UnixMilli(),
+		Store: storeStatus{
+			Engine: stats.Engine, Samples: stats.Samples, Bytes: stats.Bytes,
+			OldestMs: milliseconds(stats.Oldest), NewestMs: milliseconds(stats.Newest),
+			Stacks: stats.Stacks, Symbols: stats.Symbols, Executables: stats.Executables, Hosts: stats.Hosts,
+		},
+		Hosts: make([]hostStatus, len(hosts)),
+	}
+	if a.Store.Bytes == nil {
+		a.Store.Bytes = map[string]int64{}
+	}
+	for i, h := range hosts {
+		if h.Metadata == nil {
+			h.Metadata = map[string]string{}
+		}
+		a.Hosts[i] = hostStatus{h.ID, h.Name, milliseconds(h.LastSeen), h.Metadata}
+	}
+	for _, t := range []libpf.SampleType{libpf.SampleOnCPU, libpf.SampleOffCPU, libpf.SampleEvent} {
+		a.Types = append(a.Types, typeStatus{t.String(), t.Unit()})
+	}
+	return jsonAnswer(a)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	_ "google.golang.org/grpc/encoding/gzip" // registers the compressor
+	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/status"
+
+	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
+	_ "github.com/strobe-profiler/strobe/proto/zstdgrpc" // registers the compressor
+)
+
+// NewGRPCServer returns a gRPC server with the service, health and reflection.
+// Options are for credentials and the like. The caller serves and stops it, and
+// sets the health of the service, which starts as serving.
+func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *health.Server) {
+	server := grpc.NewServer(append([]grpc.ServerOption{
+		// grpc applies this limit to a message both as it comes and decompressed.
+		grpc.MaxRecvMsgSize(s.cfg.MaxRequestBytes),
+		grpc.MaxConcurrentStreams(uint32(s.cfg.MaxConcurrent)), //nolint:gosec // a small number
+		grpc.UnaryInterceptor(s.guard),
+		grpc.StatsHandler(byteCounter{
+			wire:    s.metrics.bytes.WithLabelValues("wire"),
+			decoded: s.metrics.bytes.WithLabelValues("decoded"),
+		}),
+		grpc.ConnectionTimeout(20 * time.Second),
+		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		// Agents behind a NAT need to keep their connection warm.
+		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
+	}, options...)...)
+	pb.RegisterCollectionAgentServer(server, s)
+	healthServer := health.NewServer()
+	healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	healthpb.RegisterHealthServer(server, healthServer)
+	reflection.Register(server)
+	return server, healthServer
+}
+
+// guard bounds how many requests are worked on at once, over all connections,
+// and keeps a fault in one request from ending the process.
+func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	if _, ok := info.Server.(*Server); !ok {
+		return next(ctx, req) // health must answer when all slots are taken
+	}
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		s.metrics.batches.WithLabelValues("any", "busy").Inc()
+		return nil, retryLater(codes.ResourceExhausted,
+			fmt.Sprintf("%d requests are being worked on", s.cfg.MaxConcurrent), retryBusy)
+	}
+	s.metrics.active.Inc()
+	defer func() {
+		s.metrics.active.Dec()
+		<-s.slots
+		if r := recover(); r != nil {
+			s.metrics.batches.WithLabelValues("any", "panic").Inc()
+			s.cfg.Logger.Error("request ended in a panic", "method", info.FullMethod, "panic", r, "stack", string(debug.Stack()))
+			answer, err = nil, status.Error(codes.Internal, "internal error")
+		}
+	}()
+	return next(ctx, req)
+}

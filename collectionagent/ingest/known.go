@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/elastic/go-freelru"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// known remembers which definitions the store has, so that an answer's lists of
+// unknown ones do not cost a look-up for each row. Only what the store is known
+// to have is remembered: what is missing now may be there in a moment. It holds
+// one project and is safe for concurrent use.
+type known struct {
+	store   store.Store
+	project string
+	stacks  *freelru.ShardedLRU[libpf.TraceHash, struct{}]
+	frames  *freelru.ShardedLRU[libpf.FrameID, struct{}]
+	files   *freelru.ShardedLRU[libpf.FileID, struct{}]
+}
+
+// newKnown returns a memory with room for so many stacks, twice as many frames
+// and an eighth as many files.
+func newKnown(s store.Store, project string, entries uint32) (*known, error) {
+	k := &known{store: s, project: project}
+	var err error
+	if k.stacks, err = freelru.NewSharded[libpf.TraceHash, struct{}](entries, func(h libpf.TraceHash) uint32 { return h.Hash32() }); err != nil {
+		return nil, fmt.Errorf("create cache of stacks: %w", err)
+	}
+	if k.frames, err = freelru.NewSharded[libpf.FrameID, struct{}](2*entries, libpf.FrameID.Hash32); err != nil {
+		return nil, fmt.Errorf("create cache of frames: %w", err)
+	}
+	if k.files, err = freelru.NewSharded[libpf.FileID, struct{}](max(entries/8, 64), func(f libpf.FileID) uint32 { return f.Hash32() }); err != nil {
+		return nil, fmt.Errorf("create cache of files: %w", err)
+	}
+	return k, nil
+}
+
+// learn remembers definitions that were stored.
+func (k *known) learn(d *store.Definitions) {
+	for i := range d.Stacks {
+		k.stacks.Add(d.Stacks[i].Hash, struct{}{})
+	}
+	for i := range d.Symbols {
+		k.frames.Add(d.Symbols[i].Frame, struct{}{})
+	}
+	for i := range d.Executables {
+		k.files.Add(d.Executables[i].FileID, struct{}{})
+	}
+}
+
+// unknown returns the indices of those ids that neither the cache nor the store has.
+func unknown[K comparable, V any](
+	ctx context.Context, cache *freelru.ShardedLRU[K, struct{}], project string, ids []K, wanted func(int) bool,
+	lookUp func(context.Context, string, []K) (map[K]V, error),
+) ([]uint32, error) {
+	var missing []uint32
+	var ask []K
+	for i, id := range ids {
+		if !wanted(i) || cache.Contains(id) {
+			continue
+		}
+		missing = append(missing, uint32(i)) //nolint:gosec // a table of a request
+		ask = append(ask, id)
+	}
+	if len(ask) == 0 {
+		return nil, nil
+	}
+	found, err := lookUp(ctx, project, ask)
+	if err != nil {
+		return nil, err
+	}
+	still := missing[:0]
+	for _, i := range missing {
+		if _, ok := found[ids[i]]; ok {
+			cache.Add(ids[i], struct{}{})
+		} else {
+			still = append(still, i)
+		}
+	}
+	return still, nil
+}
+
+// unknownStacks returns the indices of the hashes that have no definition.
+func (k *known) unknownStacks(ctx context.Context, hashes []libpf.TraceHash) ([]uint32, error) {
+	return unknown(ctx, k.stacks, k.project, hashes, func(int) bool { return true }, k.store.Stacks)
+}
+
+// needsNames reports whether the names of a frame come separately.
+func needsNames(f *libpf.Frame) bool {
+	return (f.Type == libpf.NativeFrame || f.Type == libpf.KernelFrame) && f.FunctionName == "" && !f.FileID.IsZero()
+}
+
+// unnamedFrames returns the indices of the native and kernel frames without names.
+func (k *known) unnamedFrames(ctx context.Context, table []libpf.Frame) ([]uint32, error) {
+	ids := make([]libpf.FrameID, len(table))
+	for i := range table {
+		ids[i] = table[i].ID()
+	}
+	return unknown(ctx, k.frames, k.project, ids, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
+}
+
+// unknownFiles returns the indices of the files of native and kernel frames
+// that are not known as executables.
+func (k *known) unknownFiles(ctx context.Context, files []libpf.FileID, table []libpf.Frame) ([]uint32, error) {
+	native := make(map[libpf.FileID]bool)
+	for i := range table {
+		if needsNames(&table[i]) {
+			native[table[i].FileID] = true
+		}
+	}
+	return unknown(ctx, k.files, k.project, files, func(i int) bool { return native[files[i]] }, k.store.Executables)
+}

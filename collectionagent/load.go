@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// envPrefix starts the names of environment variables: -data-dir is also
+// STROBE_COLLECTIONAGENT_DATA_DIR.
+const envPrefix = "STROBE_COLLECTIONAGENT_"
+
+// actions are what the command line asks for besides settings.
+type actions struct {
+	configFile                        string
+	version, checkConfig, printConfig bool
+}
+
+// isAction reports whether a flag is one that only the command line may have.
+func isAction(name string) bool {
+	switch name {
+	case "version", "check-config", "print-config":
+		return true
+	}
+	return false
+}
+
+// flags returns the set of flags, which write to c and a.
+func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
+	fs := flag.NewFlagSet("collectionagent", flag.ContinueOnError)
+	fs.SetOutput(output)
+	fs.StringVar(&a.configFile, "config", "", "YAML `file` with settings, one \"name: value\" for each flag without its dash")
+	fs.BoolVar(&a.version, "version", false, "print the version and exit")
+	fs.BoolVar(&a.checkConfig, "check-config", false, "check the settings and exit: 0 if they are right, 1 if not")
+	fs.BoolVar(&a.printConfig, "print-config", false, "print the settings in force as a configuration file and exit")
+	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` for everything that is stored; created when missing")
+	fs.StringVar(&c.HTTPAddress, "http-address", c.HTTPAddress, "`host:port` of the web page, the API and /metrics")
+	fs.StringVar(&c.GRPCAddress, "grpc-address", c.GRPCAddress, "`host:port` that agents send to")
+	fs.StringVar(&c.TLSCert, "tls-cert", c.TLSCert, "PEM `file` with the certificate of both addresses; read again when it changes")
+	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM `file` with the key of -tls-cert")
+	fs.StringVar(&c.TLSClientCA, "tls-client-ca", c.TLSClientCA, "PEM `file`: agents and browsers must show a certificate signed by one in it")
+	fs.BoolVar(&c.Insecure, "insecure", c.Insecure, "allow addresses that other machines can reach without TLS")
+	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
+	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
+	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
+	fs.IntVar(&c.MaxConcurrent, "max-concurrent", c.MaxConcurrent, "`number` of requests of agents worked on at once")
+	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "`time` for requests in flight to finish after SIGTERM")
+	fs.TextVar(&c.LogLevel, "log-level", c.LogLevel, "least `level` to log: debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "`format` of the log on standard error: text or json")
+	fs.Usage = func() { usage(fs) }
+	return fs
+}
+
+// usage prints the help.
+func usage(fs *flag.FlagSet) {
+	out := fs.Output()
+	_, _ = fmt.Fprint(out, `Usage: collectionagent [flags]
+
+The server of Strobe: takes profiles in over gRPC, stores them on local disk,
+and serves them over HTTP. Without flags it stores under ./strobe-data and
+listens on loopback only.
+
+A setting comes from, first found first: the flag (one or two dashes), the
+environment (-data-dir is `+envPrefix+`DATA_DIR), the file of -config
+(data-dir: ...), the default. Unknown flags, keys and variables with the prefix
+are errors. Exit status: 0 after SIGTERM, 1 on failure, 2 on wrong usage.
+
+Flags:
+`)
+	fs.PrintDefaults()
+}
+
+// load returns the configuration that arguments, environment and file make up.
+// The error joins every problem found.
+func load(args, environ []string, output io.Writer) (*Config, *actions, error) {
+	c, a := Default(), &actions{}
+	fs := flags(&c, a, output)
+	if err := fs.Parse(args); err != nil {
+		return nil, nil, errors.Join(errUsage, err) // was printed
+	}
+	if fs.NArg() > 0 {
+		err := fmt.Errorf("unexpected argument %q", fs.Arg(0))
+		_, _ = fmt.Fprintln(output, err)
+		return nil, nil, errors.Join(errUsage, err)
+	}
+	given := make(map[string]bool)
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	err := setFromEnv(fs, environ, given)
+	if a.configFile != "" {
+		err = errors.Join(err, setFromFile(fs, a.configFile, given))
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return &c, a, nil
+}
+
+// errUsage marks errors in the use of the command line that were printed.
+var errUsage = errors.New("wrong usage")
+
+// setFromEnv sets what the command line did not from variables with the prefix.
+func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error {
+	var errs []error
+	for _, entry := range environ {
+		variable, value, _ := strings.Cut(entry, "=")
+		rest, ok := strings.CutPrefix(variable, envPrefix)
+		if !ok {
+			continue
+		}
+		name := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
+		switch f := fs.Lookup(name); {
+		case f == nil || isAction(name) || strings.ToUpper(rest) != rest:
+			errs = append(errs, fmt.Errorf("environment: %s is not a setting", variable))
+		case given[name]:
+		default:
+			given[name] = true
+			if err := f.Value.Set(value); err != nil {
+				errs = append(errs, fmt.Errorf("environment: %s: %w", variable, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// setFromFile sets what neither command line nor environment did from a file.
+func setFromFile(fs *flag.FlagSet, path string, given map[string]bool) error {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	decoder := yaml.NewDecoder(bytes.NewReader(b))
+	var document, more yaml.Node
+	if err := decoder.Decode(&document); errors.Is(err, io.EOF) {
+		return nil // an empty file says nothing
+	} else if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := decoder.Decode(&more); !errors.Is(err, io.EOF) {
+		return fmt.Errorf("%s: more than one YAML document", path)
+	}
+	root := document.Content[0]
+	if root.Kind == yaml.ScalarNode && root.Tag == "!!null" {
+		return nil // only comments
+	}
+	if root.Kind != yaml.MappingNode {
+		return fmt.Errorf("%s:%d: want lines of the form name: value", path, root.Line)
+	}
+	var errs []error
+	seen := make(map[string]bool)
+	scratch := flags(&Config{}, &actions{}, io.Discard)
+	for i := 0; i+1 < len(root.Content); i += 2 {
+		key, value := root.Content[i], root.Content[i+1]
+		bad := func(format string, args ...any) {
+			errs = append(errs, fmt.Errorf("%s:%d: "+format, append([]any{path, key.Line}, args...)...))
+		}
+		name := key.Value
+		f := fs.Lookup(name)
+		switch {
+		case f == nil || isAction(name) || name == "config":
+			bad("unknown key %q", name)
+		case seen[name]:
+			bad("%s is set twice", name)
+		case value.Kind != yaml.ScalarNode || value.Tag == "!!null":
+			bad("%s: want a single value", name)
+		case given[name]:
+			// Something with precedence replaces it, but it has to be right all the same.
+			if err := scratch.Lookup(name).Value.Set(value.Value); err != nil {
+				bad("%s: %w", name, err)
+			}
+		default:
+			if err := f.Value.Set(value.Value); err != nil {
+				bad("%s: %w", name, err)
+			}
+		}
+		seen[name] = true
+	}
+	return errors.Join(errs...)
+}
+
+// printConfig writes the settings as a configuration file.
+func printConfig(w io.Writer, c *Config) error {
+	root := &yaml.Node{Kind: yaml.MappingNode}
+	fs := flags(c, &actions{}, io.Discard)
+	fs.VisitAll(func(f *flag.Flag) {
+		if isAction(f.Name) || f.Name == "config" {
+			return
+		}
+		_, help := flag.UnquoteUsage(f)
+		value := &yaml.Node{Kind: yaml.ScalarNode, Value: f.Value.String()}
+		if value.Value == "" {
+			value.Style = yaml.DoubleQuotedStyle
+		}
+		root.Content = append(root.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: f.Name, HeadComment: help}, value)
+	})
+	e := yaml.NewEncoder(w)
+	e.SetIndent(2)
+	if err := e.Encode(root); err != nil {
+		return fmt.Errorf("print configuration: %w", err)
+	}
+	return e.Close()
+}

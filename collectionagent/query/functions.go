@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package query
+
+import (
+	"unique"
+
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// functionLines are the first lines of a function that start it and that run.
+type functionLines struct{ start, line libpf.SourceLineno }
+
+// best returns the line that stands for the function, 0 when unknown.
+func (l functionLines) best() libpf.SourceLineno {
+	if l.start != 0 {
+		return l.start
+	}
+	return l.line
+}
+
+// functionTable numbers the functions of one query.
+type functionTable struct {
+	numbers   map[function]uint32
+	functions []function
+	lines     []functionLines
+}
+
+// newFunctionTable returns a table with room for the functions of some frames.
+func newFunctionTable(frames int) *functionTable {
+	return &functionTable{
+		numbers:   make(map[function]uint32, frames/2),
+		functions: make([]function, 0, frames/2),
+		lines:     make([]functionLines, 0, frames/2),
+	}
+}
+
+// number returns the number of a function, a new one for one that is new.
+func (t *functionTable) number(f function) uint32 {
+	n, ok := t.numbers[f]
+	if !ok {
+		n = uint32(len(t.functions)) //nolint:gosec // fewer than frames in memory
+		t.numbers[f] = n
+		t.functions = append(t.functions, f)
+		t.lines = append(t.lines, functionLines{})
+	}
+	return n
+}
+
+// label returns the number of a level that is not code.
+func (t *functionTable) label(name, kind string) uint32 {
+	return t.number(unique.Make(Function{Name: name, Kind: kind}))
+}
+
+// sawLines notes the lines of a level of the function.
+func (t *functionTable) sawLines(n uint32, l *level) {
+	lines := &t.lines[n]
+	if l.start != 0 && (lines.start == 0 || l.start < lines.start) {
+		lines.start = l.start
+	}
+	if l.line != 0 && (lines.line == 0 || l.line < lines.line) {
+		lines.line = l.line
+	}
+}
+
+// frameLevels are the levels of every frame of a resolution as numbers of
+// functions, outermost first.
+type frameLevels struct {
+	offsets []uint32 // of the levels of each frame, and one more
+	levels  []uint32
+	// named is how many levels of each frame have a name.
+	named []uint32
+}
+
+// levels numbers the functions of all frames. With identity it may map
+// functions that are to count as one to the same.
+func (res *resolution) levels(t *functionTable, identity func(function) function) *frameLevels {
+	out := &frameLevels{
+		offsets: make([]uint32, 1, len(res.names)+1),
+		levels:  make([]uint32, 0, len(res.names)+len(res.names)/2),
+		named:   make([]uint32, len(res.names)),
+	}
+	for i, names := range res.names {
+		for j := range names.levels {
+			l := &names.levels[j]
+			f := l.function
+			if identity != nil {
+				f = identity(f)
+			}
+			n := t.number(f)
+			t.sawLines(n, l)
+			out.levels = append(out.levels, n)
+			if l.named {
+				out.named[i]++
+			}
+		}
+		out.offsets = append(out.offsets, uint32(len(out.levels))) //nolint:gosec // fewer than frames in memory
+	}
+	return out
+}
+
+// count returns how many levels a frame has.
+func (l *frameLevels) count(frame uint32) int { return int(l.offsets[frame+1] - l.offsets[frame]) }
+
+// of returns the levels of a frame, outermost first.
+func (l *frameLevels) of(frame uint32) []uint32 {
+	return l.levels[l.offsets[frame]:l.offsets[frame+1]]
+}

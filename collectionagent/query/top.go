@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package query
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"unique"
+)
+
+// TopOrder is what the rows of a table are sorted by.
+type TopOrder uint8
+
+// Orders, the largest first.
+const (
+	TopBySelf TopOrder = iota
+	TopByTotal
+)
+
+// Top is a table of functions.
+type Top struct {
+	// Total is the sum of the values, Samples the number of observations.
+	Total, Samples int64
+	Rows           []TopRow
+	// Hidden is how many rows are left out.
+	Hidden int
+}
+
+// TopRow is what a function used. Inlined calls of a function count for it like
+// any other.
+type TopRow struct {
+	Function // Inlined is never set
+	// Self is the value of the samples in which the function was running.
+	Self int64
+	// Total is the value of the samples whose stack the function is on, each
+	// counted once however often it is on the stack.
+	Total int64
+}
+
+// Top returns the table of the functions of a selection, at most limit rows.
+func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit int) (*Top, error) {
+	sums, err := e.sums(ctx, s, nil)
+	if err != nil {
+		return nil, err
+	}
+	functions := newFunctionTable(len(sums.names))
+	calls := map[function]function{} // of inlined functions to the same one called
+	levels := sums.levels(functions, func(f function) function {
+		if call, ok := calls[f]; ok {
+			return call
+		}
+		v := f.Value()
+		v.Inlined = false
+		call := unique.Make(v)
+		calls[f] = call
+		return call
+	})
+	rows := make([]TopRow, len(functions.functions))
+	for i := range rows {
+		rows[i].Function = functions.functions[i].Value()
+	}
+	// seen holds the last row that a function was counted for, from 1.
+	seen := make([]int, len(rows))
+	for i, r := range sums.rows {
+		frames := sums.stacks[r.stack]
+		for _, frame := range frames {
+			for _, f := range levels.of(frame) {
+				if seen[f] != i+1 {
+					seen[f] = i + 1
+					rows[f].Total += r.value
+				}
+			}
+		}
+		leaf := levels.of(frames[0])
+		rows[leaf[len(leaf)-1]].Self += r.value
+	}
+	slices.SortFunc(rows, func(a, b TopRow) int {
+		bySelf, byTotal := cmp.Compare(b.Self, a.Self), cmp.Compare(b.Total, a.Total)
+		if order == TopByTotal {
+			bySelf, byTotal = byTotal, bySelf
+		}
+		return cmp.Or(bySelf, byTotal, a.Function.compare(&b.Function))
+	})
+	top := &Top{Total: sums.value, Samples: sums.count, Rows: rows}
+	if len(rows) > limit {
+		top.Rows, top.Hidden = rows[:limit], len(rows)-limit
+	}
+	return top, ctx.Err()
+}

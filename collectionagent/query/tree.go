@@ -1,0 +1,196 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package query
+
+import (
+	"cmp"
+	"math"
+	"slices"
+)
+
+// maxTreeNodes bounds the memory of one tree, about 30 bytes per node.
+const maxTreeNodes = 16 << 20
+
+// tree is a tree of functions with sums, laid out in preorder: the children of a
+// node follow it, each with all that is below it. Node 0 is the root.
+type tree struct {
+	parent   []uint32
+	function []uint32
+	self     []int64
+	// total and size, the number of nodes from a node on down, are set by finish.
+	total []int64
+	size  []uint32
+	// rest holds what belongs below a node but was too much for the tree, and
+	// restLevels how many levels were not made for it.
+	rest       map[uint32]int64
+	restLevels int64
+}
+
+// paths are the stacks of a question as functions, outermost first, and the
+// order of the stacks by that.
+type paths struct {
+	flat    []uint32
+	offsets []uint32
+	// rank is the place of each stack in the order.
+	rank []uint32
+}
+
+func (p *paths) of(stack uint32) []uint32 { return p.flat[p.offsets[stack]:p.offsets[stack+1]] }
+
+// paths lays the stacks out.
+func (res *resolution) paths(levels *frameLevels) *paths {
+	n := 0
+	for _, s := range res.stacks {
+		for _, f := range s {
+			n += levels.count(f)
+		}
+	}
+	p := &paths{flat: make([]uint32, 0, n), offsets: make([]uint32, 1, len(res.stacks)+1)}
+	for _, s := range res.stacks {
+		for i := len(s) - 1; i >= 0; i-- {
+			for _, f := range levels.of(s[i]) { // most often one, which is no work for a copy
+				p.flat = append(p.flat, f)
+			}
+		}
+		p.offsets = append(p.offsets, uint32(len(p.flat))) //nolint:gosec // fewer than frames in memory
+	}
+	order := make([]uint32, len(res.stacks))
+	for i := range order {
+		order[i] = uint32(i) //nolint:gosec // at most maxRows
+	}
+	slices.SortFunc(order, func(a, b uint32) int {
+		if c := slices.Compare(p.of(a), p.of(b)); c != 0 {
+			return c
+		}
+		return cmp.Compare(a, b)
+	})
+	p.rank = make([]uint32, len(order))
+	for i, s := range order {
+		p.rank[s] = uint32(i) //nolint:gosec // at most maxRows
+	}
+	return p
+}
+
+// buildTree folds rows, which it sorts, into a tree. Rows that share the most go
+// next to each other, so that the tree grows at its end only and no node is ever
+// looked for. The first levels are those of the row's group, which must be
+// sorted. Where the tree would have more than maxNodes nodes, the rows with the
+// smallest values end at their group.
+func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int) *tree {
+	countingSort(rows, len(p.rank), func(r *sum) uint32 { return p.rank[r.stack] })
+	countingSort(rows, len(groups), func(r *sum) uint32 { return r.group })
+	nodes, cut := 1, int64(math.MinInt64)
+	walk(rows, groups, p, cut, func(_ *sum, path []uint32, shared int) { nodes += len(path) - shared })
+	if nodes > maxNodes {
+		nodes, cut = maxNodes, cutValue(rows, p, maxNodes)
+	}
+	t := &tree{
+		parent:   make([]uint32, 1, nodes),
+		function: append(make([]uint32, 0, nodes), root),
+		self:     make([]int64, 1, nodes),
+		rest:     make(map[uint32]int64),
+	}
+	open := make([]uint32, 1, 64) // the node of each level of the path before
+	walk(rows, groups, p, cut, func(r *sum, path []uint32, shared int) {
+		node := open[shared]
+		if shared < len(path) {
+			open = open[:shared+1]
+			for _, f := range path[shared:] {
+				t.parent = append(t.parent, node)
+				node = uint32(len(t.function)) //nolint:gosec // bounded by maxNodes
+				t.function = append(t.function, f)
+				t.self = append(t.self, 0)
+				open = append(open, node)
+			}
+		}
+		if r.value < cut {
+			t.rest[node] += r.value
+			t.restLevels += int64(len(p.of(r.stack)))
+		} else {
+			t.self[node] += r.value
+		}
+	})
+	t.finish()
+	return t
+}
+
+// walk hands over the path of each row and how many of its levels it shares with
+// the path before. A path that is the start of the one before leaves that in its
+// place. Rows below the cut end at their group.
+func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum, path []uint32, shared int)) {
+	var before, path []uint32
+	for i := range rows {
+		r := &rows[i]
+		path = append(path[:0], groups[r.group]...)
+		if r.value >= cut {
+			path = append(path, p.of(r.stack)...)
+		}
+		n := min(len(path), len(before))
+		shared := 0
+		for shared < n && path[shared] == before[shared] {
+			shared++
+		}
+		yield(r, path, shared)
+		if shared < len(path) {
+			before, path = path, before
+		}
+	}
+}
+
+// cutValue returns a value such that the rows that reach it have at most
+// maxNodes levels together.
+func cutValue(rows []sum, p *paths, maxNodes int) int64 {
+	order := slices.Clone(rows)
+	slices.SortFunc(order, func(a, b sum) int { return cmp.Compare(b.value, a.value) })
+	levels := 0
+	for _, r := range order {
+		if levels += len(p.of(r.stack)); levels > maxNodes {
+			return r.value + 1
+		}
+	}
+	return math.MinInt64
+}
+
+// countingSort sorts rows by a key below n and keeps the order of equal ones.
+func countingSort(rows []sum, n int, key func(*sum) uint32) {
+	if n < 2 {
+		return
+	}
+	starts := make([]uint32, n+1)
+	for i := range rows {
+		starts[key(&rows[i])+1]++
+	}
+	for i := 1; i <= n; i++ {
+		starts[i] += starts[i-1]
+	}
+	in := slices.Clone(rows)
+	for i := range in {
+		at := &starts[key(&in[i])]
+		rows[*at] = in[i]
+		*at++
+	}
+}
+
+// finish computes totals and sizes.
+func (t *tree) finish() {
+	n := len(t.function)
+	t.total = slices.Clone(t.self)
+	for node, value := range t.rest {
+		t.total[node] += value
+	}
+	t.size = make([]uint32, n)
+	for i := n - 1; i > 0; i-- {
+		p := t.parent[i]
+		t.total[p] += t.total[i]
+		t.size[i]++
+		t.size[p] += t.size[i]
+	}
+	t.size[0]++
+}
+
+// children calls yield with each child of a node.
+func (t *tree) children(node uint32, yield func(child uint32)) {
+	for c, end := node+1, node+t.size[node]; c < end; c += t.size[c] {
+		yield(c)
+	}
+}

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+
+	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
+)
+
+// serve runs the server until the context ends, and then drains it. It prints
+// one line with the address to open once everything is ready.
+func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer) (err error) {
+	registry := newRegistry()
+	security, err := tlsConfig(c, logger)
+	if err != nil {
+		return err
+	}
+	httpListener, err := net.Listen("tcp", c.HTTPAddress)
+	if err != nil {
+		return fmt.Errorf("listen for HTTP: %w", err)
+	}
+	defer func() { _ = httpListener.Close() }() // closed by its server, if it got that far
+	grpcListener, err := net.Listen("tcp", c.GRPCAddress)
+	if err != nil {
+		return fmt.Errorf("listen for gRPC: %w", err)
+	}
+	defer func() { _ = grpcListener.Close() }()
+
+	// HTTP first: replaying a long log takes time, in which /-/ready says so.
+	s := newSite(registry, isLoopback(httpListener.Addr().String()))
+	web := &http.Server{
+		Handler: s.mux, TLSConfig: security.Clone(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+	}
+	failed := make(chan error, 2)
+	go serveHTTP(web, httpListener, failed)
+	defer func() { _ = web.Close() }()
+
+	started := time.Now()
+	db, err := embedded.Open(embedded.Config{
+		Dir: c.DataDir, Logger: logger, Registerer: registry,
+		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: int64(c.MinFreeBytes),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	in, err := ingest.New(ingest.Config{
+		Store: db, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
+		Logger: logger, Registerer: registry,
+	})
+	if err != nil {
+		return err
+	}
+	var options []grpc.ServerOption
+	if security != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(security.Clone())))
+	}
+	rpc, healthServer := in.NewGRPCServer(options...)
+	defer rpc.Stop()
+	go func() {
+		if err := rpc.Serve(grpcListener); err != nil {
+			failed <- fmt.Errorf("serve gRPC: %w", err)
+		}
+	}()
+	s.open(app(api.Config{
+		Store: db, Project: ingest.DefaultProject, Version: version, Logger: logger, Registerer: registry,
+	}), db.ReadOnly)
+	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
+		"data_dir", c.DataDir, "tls", security != nil, "version", version, "took", time.Since(started))
+	_, _ = fmt.Fprintf(stdout, "Strobe collection agent is ready: open %s (agents send to %s, data in %s)\n",
+		pageURL(httpListener.Addr(), security), grpcListener.Addr(), c.DataDir)
+
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.draining.Store(true)
+	drain(c.ShutdownTimeout, web, rpc, healthServer, logger)
+	return err
+}
+
+// newRegistry returns a registry with the metrics of the process itself.
+func newRegistry() *prometheus.Registry {
+	registry := prometheus.NewRegistry()
+	commit, _ := revision()
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "strobe_collectionagent_build_info", Help: "Always 1; the labels say what is running.",
+		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
+	})
+	build.Set(1)
+	registry.MustRegister( // cannot fail: the registry is new
+		build, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return registry
+}
+
+// serveHTTP serves until the server is closed.
+func serveHTTP(server *http.Server, l net.Listener, failed chan<- error) {
+	var err error
+	if server.TLSConfig != nil {
+		err = server.ServeTLS(l, "", "")
+	} else {
+		err = server.Serve(l)
+	}
+	if !errors.Is(err, http.ErrServerClosed) {
+		failed <- fmt.Errorf("serve HTTP: %w", err)
+	}
+}
+
+// drain lets requests in flight finish, and cuts them off after the timeout.
+func drain(timeout time.Duration, web *http.Server, rpc *grpc.Server, h *health.Server, logger *slog.Logger) {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
+	defer cancel()
+	h.Shutdown()
+	done := make(chan struct{})
+	go func() {
+		rpc.GracefulStop()
+		close(done)
+	}()
+	if err := web.Shutdown(ctx); err != nil {
+		logger.Warn("cutting off HTTP requests", "err", err)
+		_ = web.Close() // ends the contexts of the requests
+	}
+	select {
+	case <-done:
+	case <-ctx.Done():
+		logger.Warn("cutting off gRPC requests", "err", ctx.Err())
+		rpc.Stop()
+		<-done
+	}
+}
+
+// pageURL returns the address to open in a browser.
+func pageURL(a net.Addr, security *tls.Config) string {
+	scheme := "http"
+	if security != nil {
+		scheme = "https"
+	}
+	host := a.String()
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		host = fmt.Sprintf("localhost:%d", tcp.Port)
+	}
+	return scheme + "://" + host + "/"
+}
+
+// app returns the handler of everything that needs the store.
+func app(c api.Config) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", api.New(c))
+	return mux
+}

@@ -1,0 +1,238 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+
+	"github.com/parquet-go/parquet-go"
+)
+
+// block is a block that queries read. Its file and its table of series are
+// loaded when a query first needs them, and given back when too many are open.
+type block struct {
+	info *blockInfo
+	dir  string
+	// loadTable reads the series table.
+	loadTable func(number uint64) ([]blockSeries, error)
+
+	mu      sync.Mutex
+	refs    int
+	content *blockContent
+	// dead blocks are closed with their last reference.
+	dead bool
+	used atomic.Int64 // when it was last used, for eviction
+}
+
+// blockContent is an open block.
+type blockContent struct {
+	file    *os.File
+	parquet *parquet.File
+	series  []blockSeries
+	columns blockColumns
+}
+
+// blockColumns are the indices of the columns that queries read.
+type blockColumns struct{ stack, time, count, value int }
+
+// acquire opens the block for reading; release must follow.
+func (b *block) acquire(clock int64) (*blockContent, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.content == nil {
+		c, err := b.open()
+		if err != nil {
+			return nil, err
+		}
+		b.content = c
+	}
+	b.refs++
+	b.used.Store(clock)
+	return b.content, nil
+}
+
+// release ends the use of the block.
+func (b *block) release() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.refs--
+	if b.dead {
+		b.closeIdle()
+	}
+}
+
+// kill closes the block as soon as nobody reads it.
+func (b *block) kill() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.dead = true
+	b.closeIdle()
+}
+
+// evict closes the block if nobody reads it.
+func (b *block) evict() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.closeIdle()
+}
+
+// isOpen reports whether the block holds a file.
+func (b *block) isOpen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.content != nil
+}
+
+// closeIdle closes the file when there is one that nobody reads. The lock is held.
+func (b *block) closeIdle() {
+	if b.refs == 0 && b.content != nil {
+		_ = b.content.file.Close() // was only read
+		b.content = nil
+	}
+}
+
+func (b *block) open() (*blockContent, error) {
+	table, err := b.loadTable(b.info.Number)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(filepath.Join(b.dir, b.info.File))
+	if err != nil {
+		return nil, fmt.Errorf("open block: %w", err)
+	}
+	p, err := parquet.OpenFile(f, b.info.Bytes, parquet.SkipBloomFilters(true))
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("open block %s: %w", b.info.File, err)
+	}
+	c := &blockContent{file: f, parquet: p, series: table}
+	for name, index := range map[string]*int{
+		"stack": &c.columns.stack, "time": &c.columns.time, "count": &c.columns.count, "value": &c.columns.value,
+	} {
+		leaf, ok := p.Schema().Lookup(name)
+		if !ok {
+			_ = f.Close()
+			return nil, fmt.Errorf("open block %s: %w: no column %s", b.info.File, errCodec, name)
+		}
+		*index = leaf.ColumnIndex
+	}
+	var rows int64
+	for i := range table {
+		rows += table[i].rows
+	}
+	if rows != p.NumRows() {
+		_ = f.Close()
+		return nil, fmt.Errorf("open block %s: %w: %d rows, its series table has %d", b.info.File, errCodec, p.NumRows(), rows)
+	}
+	return c, nil
+}
+
+// columnReader reads ranges of rows of one column chunk, in ascending order.
+type columnReader struct {
+	pages *parquet.FilePages
+	page  parquet.Page
+	// The page holds rows first to end.
+	first, end int64
+	// dictionary values of an integer column; nil when the page is plain.
+	ints []int64
+	dict parquet.Dictionary
+	buf  []int64
+}
+
+// newColumnReader opens a column chunk.
+func newColumnReader(chunk parquet.ColumnChunk) (*columnReader, error) {
+	pages, ok := chunk.Pages().(*parquet.FilePages)
+	if !ok {
+		return nil, fmt.Errorf("read block: %w: unexpected kind of column", errCodec)
+	}
+	return &columnReader{pages: pages}, nil
+}
+
+func (r *columnReader) close() {
+	if r == nil {
+		return
+	}
+	parquet.Release(r.page)
+	_ = r.pages.Close() // was only read
+}
+
+// load makes row part of the current page and returns how many rows from it on
+// the page holds.
+func (r *columnReader) load(row int64) (int64, error) {
+	for row >= r.end {
+		if r.page != nil {
+			parquet.Release(r.page)
+			r.page = nil
+		}
+		if row > r.end {
+			if err := r.pages.SeekToRow(row); err != nil {
+				return 0, fmt.Errorf("seek in block: %w", err)
+			}
+			r.end = row
+		}
+		page, err := r.pages.ReadPage()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return 0, fmt.Errorf("read page of block: %w", err)
+		}
+		r.page, r.first, r.end = page, r.end, r.end+page.NumRows()
+		if d := page.Dictionary(); d != r.dict {
+			r.dict, r.ints = d, nil
+		}
+	}
+	return r.end - row, nil
+}
+
+// indexes returns the dictionary indexes of rows row to row+n of the loaded page.
+func (r *columnReader) indexes(row, n int64) ([]int32, error) {
+	data := r.page.Data()
+	idx := data.Int32()
+	at := row - r.first
+	if r.dict == nil || at+n > int64(len(idx)) {
+		return nil, fmt.Errorf("read block: %w: column has no dictionary", errCodec)
+	}
+	return idx[at : at+n], nil
+}
+
+// int64s returns the values of rows row to row+n of the loaded page. They are
+// valid until the next call.
+func (r *columnReader) int64s(row, n int64) ([]int64, error) {
+	data := r.page.Data()
+	at := row - r.first
+	if r.dict == nil {
+		values := data.Int64()
+		if at+n > int64(len(values)) {
+			return nil, fmt.Errorf("read block: %w: page is cut short", errCodec)
+		}
+		return values[at : at+n], nil
+	}
+	if r.ints == nil {
+		r.ints = make([]int64, r.dict.Len())
+		for i := range r.ints {
+			r.ints[i] = r.dict.Index(int32(i)).Int64() //nolint:gosec // indexes are int32
+		}
+	}
+	idx, err := r.indexes(row, n)
+	if err != nil {
+		return nil, err
+	}
+	if cap(r.buf) < int(n) {
+		r.buf = make([]int64, n)
+	}
+	out := r.buf[:n]
+	for i, d := range idx {
+		if int(d) >= len(r.ints) || d < 0 {
+			return nil, fmt.Errorf("read block: %w: index %d outside of dictionary", errCodec, d)
+		}
+		out[i] = r.ints[d]
+	}
+	return out, nil
+}

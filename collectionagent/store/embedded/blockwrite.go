@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// blockRow is a row of a block, as any reader of Parquet sees it.
+type blockRow struct {
+	Project     string   `parquet:"project,dict"`
+	Type        string   `parquet:"type,dict"`
+	Service     string   `parquet:"service,dict"`
+	Host        string   `parquet:"host,dict"`
+	HostID      string   `parquet:"host_id,dict"`
+	Namespace   string   `parquet:"namespace,dict"`
+	Pod         string   `parquet:"pod,dict"`
+	Container   string   `parquet:"container,dict"`
+	ContainerID string   `parquet:"container_id,dict"`
+	Comm        string   `parquet:"comm,dict"`
+	Process     string   `parquet:"process,dict"`
+	Executable  string   `parquet:"executable,dict"`
+	PID         uint32   `parquet:"pid,dict"`
+	Start       uint64   `parquet:"process_start,dict"`
+	TID         uint32   `parquet:"tid,dict"`
+	Labels      string   `parquet:"labels,dict"` // JSON object
+	Stack       [16]byte `parquet:"stack,dict"`
+	Time        int64    `parquet:"time,timestamp(millisecond),delta"`
+	Count       int64    `parquet:"count,dict"`
+	Value       int64    `parquet:"value,dict"`
+	TraceID     [16]byte `parquet:"trace_id,dict"`
+	SpanID      [8]byte  `parquet:"span_id,dict"`
+}
+
+// A row group ends where the service changes, so that the minimum and maximum of
+// its service let other readers skip it, but not before it has minGroupRows:
+// each group costs some kilobytes. Large services are cut at maxGroupRows,
+// which is what one core works on at a time.
+const (
+	minGroupRows = 1 << 16
+	maxGroupRows = 1 << 19
+	pageBytes    = 128 << 10
+)
+
+// sortedHead is the order in which a head is written.
+type sortedHead struct {
+	view headView
+	// seriesOrder lists the indices of series in the order of the block.
+	seriesOrder []uint32
+	// rows are row numbers, grouped by series in that order, each group sorted by
+	// stack and time; ends[i] is where the group of seriesOrder[i] ends.
+	rows []uint32
+	ends []int
+}
+
+// sortHead sorts the rows of a head that are not older than from (ms).
+func sortHead(v headView, from int64) *sortedHead {
+	s := &sortedHead{view: v, seriesOrder: make([]uint32, len(v.series))}
+	for i := range s.seriesOrder {
+		s.seriesOrder[i] = uint32(i) //nolint:gosec // it is the index of a uint32
+	}
+	slices.SortFunc(s.seriesOrder, func(a, b uint32) int { return v.series[a].Compare(&v.series[b]) })
+	rank := make([]uint32, len(v.series))
+	for r, i := range s.seriesOrder {
+		rank[i] = uint32(r) //nolint:gosec // as above
+	}
+	// Distribute rows to their series by counting.
+	starts := make([]int, len(v.series)+1)
+	eachChunk(v, func(c *chunk, _, n int) {
+		for i := range n {
+			if c.times[i] >= from {
+				starts[rank[c.series[i]]+1]++
+			}
+		}
+	})
+	for i := 1; i < len(starts); i++ {
+		starts[i] += starts[i-1]
+	}
+	type entry struct {
+		key  uint64 // stack, then the low bits of the time
+		time int64
+		row  uint32
+	}
+	entries := make([]entry, starts[len(starts)-1])
+	next := slices.Clone(starts)
+	eachChunk(v, func(c *chunk, base, n int) {
+		for i := range n {
+			t := c.times[i]
+			if t < from {
+				continue
+			}
+			r := rank[c.series[i]]
+			key := uint64(c.stacks[i])<<32 | uint64(min(t-v.minTime, 1<<32-1)) //nolint:gosec // not negative
+			entries[next[r]] = entry{key: key, time: t, row: uint32(base + i)} //nolint:gosec // a head has fewer rows
+			next[r]++
+		}
+	})
+	s.ends = starts[1:]
+	for r := range s.ends {
+		slices.SortFunc(entries[starts[r]:starts[r+1]], func(a, b entry) int {
+			if c := cmp.Compare(a.key, b.key); c != 0 {
+				return c
+			}
+			return cmp.Compare(a.time, b.time)
+		})
+	}
+	s.rows = make([]uint32, len(entries))
+	for i := range entries {
+		s.rows[i] = entries[i].row
+	}
+	return s
+}
+
+// eachChunk calls f with every chunk, the number of its first row and how many it has.
+func eachChunk(v headView, f func(c *chunk, base, n int)) {
+	for i, c := range v.chunks {
+		base := i * chunkRows
+		f(c, base, min(chunkRows, v.rows-base))
+	}
+}
+
+// writeBlock writes the rows of a head from a time on as the block with the
+// given number. info is nil when there are none. When it returns, the file is durable.
+func writeBlock(dir string, number uint64, v headView, from int64) (info *blockInfo, table []blockSeries, err error) {
+	sorted := sortHead(v, from)
+	if len(sorted.rows) == 0 {
+		return nil, nil, nil
+	}
+	temporary := filepath.Join(dir, fmt.Sprintf("%d.tmp", number))
+	f, err := os.Create(temporary)
+	if err != nil {
+		return nil, nil, fmt.Errorf("create block: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			_ = f.Close()
+			_ = os.Remove(temporary)
+		}
+	}()
+	buffered := bufio.NewWriterSize(f, 256<<10)
+	w := parquet.NewGenericWriter[blockRow](buffered,
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
+		parquet.PageBufferSize(pageBytes),
+		parquet.CreatedBy("strobe", "1", ""),
+		parquet.KeyValueMetadata("strobe.block", "1"),
+	)
+	if table, err = writeRows(w, sorted); err != nil {
+		return nil, nil, err
+	}
+	if err = w.Close(); err == nil {
+		err = buffered.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("write block: %w", err)
+	}
+	st, err := f.Stat()
+	if err != nil {
+		return nil, nil, fmt.Errorf("size of block: %w", err)
+	}
+	if err = f.Close(); err != nil {
+		return nil, nil, fmt.Errorf("close block: %w", err)
+	}
+	info = &blockInfo{Number: number, Rows: int64(len(sorted.rows)), Bytes: st.Size()}
+	info.MinTime, info.MaxTime = table[0].minTime, table[0].maxTime
+	for i := range table {
+		info.MinTime, info.MaxTime = min(info.MinTime, table[i].minTime), max(info.MaxTime, table[i].maxTime)
+	}
+	info.File = fmt.Sprintf("%d-%d-%010d.parquet", info.MinTime, info.MaxTime, number)
+	if err = os.Rename(temporary, filepath.Join(dir, info.File)); err != nil {
+		return nil, nil, fmt.Errorf("name block: %w", err)
+	}
+	if err = syncDir(dir); err != nil {
+		return nil, nil, err
+	}
+	return info, table, nil
+}
+
+// writeRows writes the rows in their order and returns the series table.
+func writeRows(w *parquet.GenericWriter[blockRow], s *sortedHead) ([]blockSeries, error) {
+	v := s.view
+	stacks := make([][16]byte, len(v.stacks))
+	for i, h := range v.stacks {
+		stacks[i] = h.Bytes()
+	}
+	var table []blockSeries
+	buf := make([]blockRow, 0, 1024)
+	inGroup, start := 0, 0
+	flush := func(endGroup bool) error {
+		if _, err := w.Write(buf); err != nil {
+			return fmt.Errorf("write rows of block: %w", err)
+		}
+		buf = buf[:0]
+		if endGroup {
+			if err := w.Flush(); err != nil {
+				return fmt.Errorf("end row group of block: %w", err)
+			}
+			inGroup = 0
+		}
+		return nil
+	}
+	var service string
+	for r, seriesID := range s.seriesOrder {
+		rows := s.rows[start:s.ends[r]]
+		start = s.ends[r]
+		if len(rows) == 0 {
+			continue
+		}
+		series := &v.series[seriesID]
+		if inGroup >= minGroupRows && series.Service != service {
+			if err := flush(true); err != nil {
+				return nil, err
+			}
+		}
+		service = series.Service
+		entry := blockSeries{series: *series, rows: int64(len(rows))}
+		fixed, err := seriesRow(series)
+		if err != nil {
+			return nil, err
+		}
+		for i, n := range rows {
+			c, at := v.chunks[n/chunkRows], n%chunkRows
+			if inGroup == maxGroupRows {
+				if err := flush(true); err != nil {
+					return nil, err
+				}
+			}
+			row := fixed
+			row.Stack = stacks[c.stacks[at]]
+			row.Time, row.Count, row.Value = c.times[at], c.counts[at], c.values[at]
+			if sp := c.spans[at]; sp != 0 {
+				row.TraceID, row.SpanID = v.spans[sp-1].trace, v.spans[sp-1].id
+			}
+			if buf = append(buf, row); len(buf) == cap(buf) {
+				if err := flush(false); err != nil {
+					return nil, err
+				}
+			}
+			inGroup++
+			if i == 0 {
+				entry.minTime, entry.maxTime = row.Time, row.Time
+			}
+			entry.minTime, entry.maxTime = min(entry.minTime, row.Time), max(entry.maxTime, row.Time)
+			entry.count += row.Count
+			entry.value += row.Value
+		}
+		table = append(table, entry)
+	}
+	return table, flush(false)
+}
+
+// seriesRow returns the columns that all rows of a series share.
+func seriesRow(s *store.Series) (blockRow, error) {
+	labels := "{}"
+	if len(s.Labels) > 0 {
+		m := make(map[string]string, len(s.Labels))
+		for _, l := range s.Labels {
+			m[l.Key] = l.Value
+		}
+		text, err := json.Marshal(m)
+		if err != nil {
+			return blockRow{}, fmt.Errorf("write labels: %w", err)
+		}
+		labels = string(text)
+	}
+	return blockRow{
+		Project: s.Project, Type: s.Type.String(), Service: s.Service, Host: s.Host, HostID: s.HostID,
+		Namespace: s.Namespace, Pod: s.Pod, Container: s.Container, ContainerID: s.ContainerID,
+		Comm: s.Comm, Process: s.Process, Executable: s.Executable,
+		PID: uint32(s.PID), Start: s.ProcessStart, TID: uint32(s.TID), Labels: labels,
+	}, nil
+}

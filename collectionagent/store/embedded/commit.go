@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// request is a batch on its way to the log.
+type request struct {
+	batch  *store.Batch
+	record []byte
+	// answer has room for one result, so the committer never waits for a caller
+	// that has left.
+	answer chan result
+}
+
+// result is what Append returns.
+type result struct {
+	duplicate bool
+	err       error
+}
+
+// Bounds of one commit.
+const (
+	maxGroupBytes   = 8 << 20
+	maxGroupBatches = 256
+)
+
+// now is when a batch window was used.
+func (s *Store) now() time.Time { return time.Now() }
+
+// Append implements [store.Store]. When the context ends while the batch is on
+// its way to the disk the batch may be stored all the same; a repeat is then a duplicate.
+func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	if err := b.Check(); err != nil {
+		return false, err
+	}
+	if err := s.guard.check(); err != nil {
+		s.metrics.rejected.WithLabelValues("read_only").Inc()
+		return false, err
+	}
+	payload := s.zstdEnc.EncodeAll(appendBatch(nil, b), nil)
+	if len(payload) > maxRecord {
+		return false, fmt.Errorf("%w: %d bytes are too large for the log", store.ErrInvalid, len(payload))
+	}
+	r := &request{batch: b, record: appendRecord(nil, payload), answer: make(chan result, 1)}
+	if err := s.send(ctx, r); err != nil {
+		return false, err
+	}
+	select {
+	case res := <-r.answer:
+		return res.duplicate, res.err
+	case <-ctx.Done():
+		return false, ctx.Err()
+	}
+}
+
+// send hands a request to the committer.
+func (s *Store) send(ctx context.Context, r *request) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.users.RUnlock()
+	select {
+	case s.requests <- r:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// commitLoop is the committer. It ends when the requests are closed and done.
+func (s *Store) commitLoop() {
+	defer close(s.flushJobs)
+	age := time.NewTicker(max(s.cfg.HeadMaxAge/16, 10*time.Millisecond))
+	defer age.Stop()
+	for {
+		select {
+		case r, ok := <-s.requests:
+			if !ok {
+				s.cutHead(true)
+				return
+			}
+			s.commit(s.collect(r))
+		case <-age.C:
+			s.winSamples.expire(s.now())
+			if s.head.view.rows > 0 && time.Since(s.head.created) >= s.cfg.HeadMaxAge {
+				s.cutHead(false)
+			}
+		}
+	}
+}
+
+// collect returns the requests that go into one commit with the first. It takes
+// all that wait, and waits itself, for the group window at most, until as many
+// are there as last time: writers that were just answered are usually about to
+// come back. A single writer therefore never waits.
+func (s *Store) collect(first *request) []*request {
+	group := []*request{first}
+	size := len(first.record)
+	var timeout <-chan time.Time
+	for size < maxGroupBytes && len(group) < maxGroupBatches {
+		select {
+		case r, ok := <-s.requests:
+			if !ok {
+				return group
+			}
+			group = append(group, r)
+			size += len(r.record)
+			continue
+		default:
+		}
+		if len(group) >= s.lastGroup {
+			break
+		}
+		if timeout == nil {
+			timer := time.NewTimer(s.cfg.GroupWindow)
+			defer timer.Stop()
+			timeout = timer.C
+		}
+		select {
+		case r, ok := <-s.requests:
+			if !ok {
+				return group
+			}
+			group = append(group, r)
+			size += len(r.record)
+		case <-timeout:
+			s.lastGroup = 0 // they did not come back
+		}
+	}
+	return group
+}
+
+// commit makes a group durable and answers everyone in it.
+func (s *Store) commit(group []*request) {
+	s.lastGroup = len(group)
+	if err := s.makeRoom(); err != nil {
+		answer(group, result{err: err})
+		s.metrics.rejected.WithLabelValues("read_only").Add(float64(len(group)))
+		return
+	}
+	var records []byte
+	fresh := make([]*request, 0, len(group))
+	inGroup := make(map[store.BatchID]bool, len(group))
+	var repeats []*request
+	for _, r := range group {
+		if s.winSamples.has(&r.batch.ID) || inGroup[r.batch.ID] {
+			repeats = append(repeats, r)
+			continue
+		}
+		if r.batch.ID != (store.BatchID{}) {
+			inGroup[r.batch.ID] = true
+		}
+		fresh = append(fresh, r)
+		records = append(records, r.record...)
+	}
+	if len(fresh) > 0 {
+		if err := s.wal.append(records); err != nil {
+			s.metrics.walErrors.Inc()
+			s.guard.set(causeLog, err.Error())
+			// A repeat of a batch in this same group shares its fate, others do not;
+			// telling all of them to try again is right for both.
+			answer(group, result{err: s.guard.check()})
+			return
+		}
+		s.metrics.walSyncs.Inc()
+		s.metrics.walBytes.Add(float64(len(records)))
+		s.metrics.walRecords.Add(float64(len(fresh)))
+		s.metrics.groupSize.Observe(float64(len(fresh)))
+	}
+	now := s.now()
+	for _, r := range fresh {
+		s.metrics.forgotten.Add(float64(s.winSamples.add(&r.batch.ID, now)))
+		s.head.add(r.batch)
+	}
+	answer(fresh, result{})
+	answer(repeats, result{duplicate: true})
+	s.metrics.duplicates.WithLabelValues("samples").Add(float64(len(repeats)))
+	if s.headFull() {
+		s.cutHead(false)
+	} else if s.wal.size >= s.cfg.SegmentBytes {
+		if _, err := s.wal.rotate(); err != nil {
+			s.logger.Warn("closing a log segment", "err", err) // its content is synced
+		}
+		s.wal.size = 0
+	}
+}
+
+// answer answers requests.
+func answer(requests []*request, r result) {
+	for _, req := range requests {
+		req.answer <- r
+	}
+}
+
+// headFull reports whether the head has its half of the memory.
+func (s *Store) headFull() bool { return s.head.bytes.Load() >= s.cfg.HeadMaxBytes/2 }
+
+// makeRoom makes sure that the head can grow: while a full head waits for the
+// one before it to be written, writers wait too, or are refused when the
+// blocks cannot be written.
+func (s *Store) makeRoom() error {
+	for s.headFull() {
+		s.cutHead(false)
+		if !s.headFull() {
+			return nil
+		}
+		s.viewMu.RLock()
+		done := s.oldDone
+		s.viewMu.RUnlock()
+		if done == nil {
+			continue
+		}
+		select {
+		case <-done:
+		case <-time.After(s.cfg.checkEvery):
+			if err := s.guard.check(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cutHead hands the head to the flusher and starts a new one, unless the one
+// before is still being written. With wait it waits for that.
+func (s *Store) cutHead(wait bool) {
+	if s.head.view.rows == 0 {
+		return
+	}
+	s.viewMu.RLock()
+	done := s.oldDone
+	s.viewMu.RUnlock()
+	if done != nil {
+		if !wait {
+			return
+		}
+		select {
+		case <-done:
+		case <-s.gaveUp:
+			return // both heads stay in the log
+		}
+	}
+	walFirst, err := s.wal.rotate()
+	if err != nil {
+		s.logger.Warn("closing a log segment", "err", err) // its content is synced
+	}
+	job := flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: walFirst}
+	s.viewMu.Lock()
+	s.old, s.head, s.oldDone = s.head, newHead(), make(chan struct{})
+	s.viewMu.Unlock()
+	s.flushJobs <- job // never blocks: there is one job at a time
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"cmp"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config says where and how to store. The zero value of every field but Dir is
+// replaced by its default.
+type Config struct {
+	// Dir is the data directory. It is created when it does not exist.
+	Dir string
+	// Logger defaults to none.
+	Logger *slog.Logger
+	// Registerer gets the engine's metrics. Default: none.
+	Registerer prometheus.Registerer
+	// HeadMaxBytes bounds the memory of samples that are not in a block yet: one
+	// half fills while the other is written. Default 256 MiB.
+	HeadMaxBytes int64
+	// HeadMaxAge is how long samples stay in memory at most. Default 30 minutes.
+	HeadMaxAge time.Duration
+	// SegmentBytes is the size at which a new log segment starts. Default 64 MiB.
+	SegmentBytes int64
+	// GroupWindow is how long a commit waits at most for the writers that were
+	// there last time. Default 5 ms.
+	GroupWindow time.Duration
+	// MinFreeBytes is the free disk space below which writes are refused, so that
+	// there is room to write the head and for Pebble to work. Default 256 MiB.
+	MinFreeBytes int64
+	// WindowTTL is how long the batches of an agent's run are remembered after
+	// the last one. Default 30 days.
+	WindowTTL time.Duration
+	// MaxOpenBlocks bounds how many blocks stay open between queries. Default 256.
+	MaxOpenBlocks int
+
+	// Faults for tests.
+	createSegment func(path string) (walFile, error)
+	freeBytes     func(dir string) (uint64, error)
+	checkEvery    time.Duration
+}
+
+// withDefaults returns the configuration with defaults filled in.
+func (c Config) withDefaults() (Config, error) {
+	if c.Dir == "" {
+		return c, errors.New("open store: no data directory")
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Registerer == nil {
+		c.Registerer = prometheus.NewRegistry()
+	}
+	c.HeadMaxBytes = cmp.Or(c.HeadMaxBytes, 256<<20)
+	c.HeadMaxAge = cmp.Or(c.HeadMaxAge, 30*time.Minute)
+	c.SegmentBytes = cmp.Or(c.SegmentBytes, 64<<20)
+	c.GroupWindow = cmp.Or(c.GroupWindow, 5*time.Millisecond)
+	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
+	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
+	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	if c.createSegment == nil {
+		c.createSegment = createFile
+	}
+	if c.freeBytes == nil {
+		c.freeBytes = freeBytes
+	}
+	return c, nil
+}

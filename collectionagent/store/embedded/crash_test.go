@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/storetest"
+)
+
+// crashConfig makes heads and segments so small that a kill hits every step.
+func crashConfig(dir string) Config {
+	return Config{Dir: dir, HeadMaxBytes: 700 << 10, SegmentBytes: 64 << 10}
+}
+
+func TestMain(m *testing.M) {
+	storetest.CrashChild(func(dir string) (store.Store, error) { return Open(crashConfig(dir)) })
+	goleak.VerifyTestMain(m)
+}
+
+func TestCrash(t *testing.T) {
+	storetest.Crash(t, 25, func(t *testing.T, dir string) store.Store { return openTest(t, crashConfig(dir)) })
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// chunkRows is how many rows a chunk of the head has. Chunks never move, so
+// that the head grows without copying and readers need no lock for rows.
+const chunkRows = 8192
+
+// chunk is a piece of the head, one array per column.
+type chunk struct {
+	times  [chunkRows]int64 // ms
+	counts [chunkRows]int64
+	values [chunkRows]int64
+	series [chunkRows]uint32 // index into head.series
+	stacks [chunkRows]uint32 // index into head.stacks
+	spans  [chunkRows]uint32 // 1 + index into head.spans, 0: none
+}
+
+// chunkBytes is the size of a chunk.
+const chunkBytes = chunkRows * (3*8 + 3*4)
+
+// span is a reference to a span of a distributed trace.
+type span struct {
+	trace [16]byte
+	id    [8]byte
+}
+
+// Rough sizes of an entry of the head's tables, with its share of the map.
+const (
+	stackEntryBytes  = 80
+	seriesEntryBytes = 600
+	spanEntryBytes   = 80
+)
+
+// head holds the samples that are not in a block yet. One goroutine adds, any
+// number reads: rows and entries of tables below the lengths in a view are
+// never changed.
+type head struct {
+	created time.Time
+
+	mu   sync.RWMutex // guards view
+	view headView
+
+	// The rest belongs to the goroutine that adds.
+	seriesIDs map[string]uint32
+	stackIDs  map[libpf.TraceHash]uint32
+	spanIDs   map[span]uint32
+	bytes     atomic.Int64
+	remap     []uint32
+	key       []byte
+}
+
+// headView is a consistent state of the head.
+type headView struct {
+	chunks           []*chunk
+	rows             int
+	series           []store.Series
+	stacks           []libpf.TraceHash
+	spans            []span
+	minTime, maxTime int64 // ms, valid when rows > 0
+}
+
+func newHead() *head {
+	return &head{
+		created:   time.Now(),
+		seriesIDs: make(map[string]uint32),
+		stackIDs:  make(map[libpf.TraceHash]uint32),
+		spanIDs:   make(map[span]uint32),
+	}
+}
+
+// snapshot returns the state to read from.
+func (h *head) snapshot() headView {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.view
+}
+
+// add adds the samples of a checked batch.
+func (h *head) add(b *store.Batch) {
+	v := h.view // only this goroutine changes it
+	h.remap = h.remap[:0]
+	grown := int64(0)
+	for i := range b.Series {
+		h.key = appendSeries(h.key[:0], &b.Series[i])
+		id, ok := h.seriesIDs[string(h.key)]
+		if !ok {
+			id = uint32(len(v.series)) //nolint:gosec // bounded by the size of the head
+			h.seriesIDs[string(h.key)] = id
+			v.series = append(v.series, b.Series[i].Clone())
+			grown += seriesEntryBytes + 2*int64(len(h.key))
+		}
+		h.remap = append(h.remap, id)
+	}
+	for i := range b.Samples {
+		s := &b.Samples[i]
+		at := v.rows % chunkRows
+		if at == 0 {
+			v.chunks = append(v.chunks, new(chunk))
+			grown += chunkBytes
+		}
+		c := v.chunks[len(v.chunks)-1]
+		stack, ok := h.stackIDs[s.Stack]
+		if !ok {
+			stack = uint32(len(v.stacks)) //nolint:gosec // bounded by the size of the head
+			h.stackIDs[s.Stack] = stack
+			v.stacks = append(v.stacks, s.Stack)
+			grown += stackEntryBytes
+		}
+		ms := store.FloorMs(s.Time)
+		c.times[at], c.counts[at], c.values[at] = ms, s.Count, s.Value
+		c.series[at], c.stacks[at] = h.remap[s.Series], stack
+		if s.TraceID != [16]byte{} || s.SpanID != [8]byte{} {
+			sp := span{trace: s.TraceID, id: s.SpanID}
+			id, ok := h.spanIDs[sp]
+			if !ok {
+				v.spans = append(v.spans, sp)
+				id = uint32(len(v.spans)) //nolint:gosec // bounded by the size of the head
+				h.spanIDs[sp] = id
+				grown += spanEntryBytes
+			}
+			c.spans[at] = id
+		}
+		if v.rows == 0 {
+			v.minTime, v.maxTime = ms, ms
+		}
+		v.minTime, v.maxTime = min(v.minTime, ms), max(v.maxTime, ms)
+		v.rows++
+	}
+	h.bytes.Add(grown)
+	h.mu.Lock()
+	h.view = v
+	h.mu.Unlock()
+}

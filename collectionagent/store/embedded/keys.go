@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"encoding/binary"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// Keys in Pebble start with a byte that says what they are of. Those of a
+// project go on with its length-prefixed name, so that no project's keys are a
+// prefix of another's.
+const (
+	keyEpoch      = "e" // 16 bytes
+	keyFormat     = "v" // version of the directory's format
+	keyWALFirst   = "l" // uvarint: first log segment that is still needed
+	keyExpired    = "t" // varint: time in ms before which nothing is visible
+	keyCounts     = "c" // numbers of definitions
+	keyBlock      = 'k' // + number: blockInfo
+	keySeries     = 'i' // + number: series table of the block
+	keyWindow     = 'w' // + kind, project, host, run, type: window
+	keyStack      = 's' // + project, hash: frames
+	keySymbol     = 'f' // + project, frame: symbol
+	keyExecutable = 'x' // + project, file: executable
+	keyHost       = 'h' // + project, host: host
+	keyMetric     = 'm' // + project, host, metric, time: value
+	formatVersion = "1" // of the directory
+)
+
+func projectKey(kind byte, project string) []byte {
+	return appendString([]byte{kind}, project)
+}
+
+func blockKey(kind byte, number uint64) []byte {
+	return binary.BigEndian.AppendUint64([]byte{kind}, number)
+}
+
+func stackKey(project string, h libpf.TraceHash) []byte {
+	return h.AppendBytes(projectKey(keyStack, project))
+}
+
+func symbolKey(project string, id libpf.FrameID) []byte {
+	b := id.FileID.AppendBytes(projectKey(keySymbol, project))
+	return binary.BigEndian.AppendUint64(b, uint64(id.AddressOrLineno))
+}
+
+func executableKey(project string, id libpf.FileID) []byte {
+	return id.AppendBytes(projectKey(keyExecutable, project))
+}
+
+func hostKey(project, host string) []byte {
+	return append(projectKey(keyHost, project), host...)
+}
+
+func metricKey(project string, m *store.MetricPoint) []byte {
+	b := appendString(projectKey(keyMetric, project), m.HostID)
+	b = binary.BigEndian.AppendUint32(b, m.ID)
+	return binary.BigEndian.AppendUint32(b, uint32(m.Time))
+}
+
+// windowKey is the key of the window that a batch belongs to. Windows of
+// samples and of definitions are kept apart because different locks guard them.
+func windowKey(kind byte, id *store.BatchID) []byte {
+	b := appendString([]byte{keyWindow, kind}, id.Project)
+	b = appendString(b, id.HostID)
+	b = append(b, id.RunID[:]...)
+	return append(b, byte(id.Type))
+}
+
+// prefixEnd returns the first key behind all keys with the prefix.
+func prefixEnd(prefix []byte) []byte {
+	end := append([]byte(nil), prefix...)
+	for i := len(end) - 1; i >= 0; i-- {
+		if end[i]++; end[i] != 0 {
+			return end[:i+1]
+		}
+	}
+	return nil
+}

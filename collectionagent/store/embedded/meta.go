@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"os"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+)
+
+// openPebble opens the key-value store of definitions.
+func openPebble(dir string, logger *slog.Logger) (*pebble.DB, error) {
+	opts := &pebble.Options{
+		FormatMajorVersion: pebble.FormatNewest,
+		Logger:             pebbleLogger{logger},
+		MemTableSize:       16 << 20,
+		CacheSize:          32 << 20,
+	}
+	for i := range opts.Levels {
+		// Almost every look-up of a definition is of one that may not be there.
+		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+		opts.Levels[i].FilterType = pebble.TableFilter
+	}
+	db, err := pebble.Open(dir, opts)
+	if err != nil {
+		return nil, fmt.Errorf("open definitions: %w", err)
+	}
+	return db, nil
+}
+
+// pebbleLogger passes what Pebble says on.
+type pebbleLogger struct{ logger *slog.Logger }
+
+func (l pebbleLogger) Infof(format string, args ...any) {
+	if l.logger.Enabled(context.Background(), slog.LevelDebug) {
+		l.logger.Debug("pebble", "text", fmt.Sprintf(format, args...))
+	}
+}
+
+func (l pebbleLogger) Errorf(format string, args ...any) {
+	l.logger.Error("pebble", "text", fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: Pebble calls it when it cannot write its log, after
+// which its memory and its disk may differ. Ending the process is safe, since
+// recovery after a crash loses nothing that was acknowledged.
+func (l pebbleLogger) Fatalf(format string, args ...any) {
+	l.logger.Error("definitions cannot be written; ending so that a restart recovers", "text", fmt.Sprintf(format, args...))
+	os.Exit(1)
+}
+
+// get returns a copy of the value of a key, nil when there is none.
+func get(db *pebble.DB, key []byte) ([]byte, error) {
+	v, closer, err := db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up definition: %w", err)
+	}
+	c := make([]byte, len(v))
+	copy(c, v)
+	return c, closer.Close()
+}
+
+// has reports whether there is a value for a key.
+func has(db *pebble.DB, key []byte) (bool, error) {
+	_, closer, err := db.Get(key)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look up definition: %w", err)
+	}
+	return true, closer.Close()
+}
+
+// scan calls f with every entry whose key starts with prefix. The slices are
+// only valid during the call.
+func scan(db *pebble.DB, prefix []byte, f func(key, value []byte) error) (err error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	if err != nil {
+		return fmt.Errorf("list definitions: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	for it.First(); it.Valid(); it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return fmt.Errorf("list definitions: %w", err)
+		}
+		if err := f(it.Key(), v); err != nil {
+			return err
+		}
+	}
+	return it.Error()
+}
+
+// meta is what Pebble holds besides definitions and blocks.
+type meta struct {
+	epoch    [16]byte
+	walFirst uint64
+	expired  int64
+	counts   defCounts
+}
+
+// defCounts are the numbers of definitions in all projects.
+type defCounts struct{ stacks, symbols, executables, hosts int64 }
+
+func (c *defCounts) encode() []byte {
+	b := binary.AppendVarint(nil, c.stacks)
+	b = binary.AppendVarint(b, c.symbols)
+	b = binary.AppendVarint(b, c.executables)
+	return binary.AppendVarint(b, c.hosts)
+}
+
+// loadMeta reads the meta, and writes it in a new directory.
+func loadMeta(db *pebble.DB) (*meta, error) {
+	m := &meta{expired: math.MinInt64}
+	format, err := get(db, []byte(keyFormat))
+	if err != nil {
+		return nil, err
+	}
+	if format == nil {
+		return m, m.create(db)
+	}
+	if string(format) != formatVersion {
+		return nil, fmt.Errorf("data directory has format %q, this program reads %q", format, formatVersion)
+	}
+	epoch, err := get(db, []byte(keyEpoch))
+	if err != nil {
+		return nil, err
+	}
+	if copy(m.epoch[:], epoch) != len(m.epoch) {
+		return nil, fmt.Errorf("%w: epoch of %d bytes", errCodec, len(epoch))
+	}
+	for key, read := range map[string]func(*decoder){
+		keyWALFirst: func(d *decoder) { m.walFirst = d.uvarint() },
+		keyExpired:  func(d *decoder) { m.expired = d.varint() },
+		keyCounts: func(d *decoder) {
+			m.counts = defCounts{d.varint(), d.varint(), d.varint(), d.varint()}
+		},
+	} {
+		v, err := get(db, []byte(key))
+		if err != nil {
+			return nil, err
+		}
+		if v == nil {
+			continue
+		}
+		d := decoder{b: v}
+		if read(&d); d.err != nil {
+			return nil, d.err
+		}
+	}
+	return m, nil
+}
+
+// create gives a new directory its identity.
+func (m *meta) create(db *pebble.DB) error {
+	_, _ = rand.Read(m.epoch[:]) // cannot fail
+	b := db.NewBatch()
+	err := errors.Join(
+		b.Set([]byte(keyFormat), []byte(formatVersion), nil),
+		b.Set([]byte(keyEpoch), m.epoch[:], nil),
+		b.Commit(pebble.Sync),
+	)
+	if err != nil {
+		return fmt.Errorf("create definitions: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// metrics are the engine's own.
+type metrics struct {
+	walRecords, walBytes, walSyncs prometheus.Counter
+	walErrors                      prometheus.Counter
+	walTorn, walCorrupt            prometheus.Counter
+	groupSize                      prometheus.Histogram
+	duplicates                     *prometheus.CounterVec
+	forgotten                      prometheus.Counter
+	rejected                       *prometheus.CounterVec
+	flushes                        *prometheus.CounterVec
+	flushSeconds                   prometheus.Histogram
+	flushedRows                    prometheus.Counter
+	orphans, blockErrors           prometheus.Counter
+	expiredBlocks                  prometheus.Counter
+	selectSeconds                  prometheus.Histogram
+}
+
+const metricsPrefix = "strobe_collectionagent_store_"
+
+// newMetrics registers the metrics; the gauges read the store when scraped.
+func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
+	var all []prometheus.Collector
+	counter := func(name, help string) prometheus.Counter {
+		c := prometheus.NewCounter(prometheus.CounterOpts{Name: metricsPrefix + name, Help: help})
+		all = append(all, c)
+		return c
+	}
+	counters := func(name, help, label string) *prometheus.CounterVec {
+		c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: metricsPrefix + name, Help: help}, []string{label})
+		all = append(all, c)
+		return c
+	}
+	histogram := func(name, help string, buckets []float64) prometheus.Histogram {
+		h := prometheus.NewHistogram(prometheus.HistogramOpts{Name: metricsPrefix + name, Help: help, Buckets: buckets})
+		all = append(all, h)
+		return h
+	}
+	gauge := func(name, help string, f func() float64) {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: metricsPrefix + name, Help: help}, f))
+	}
+	seconds := prometheus.ExponentialBuckets(0.001, 4, 8)
+	m := &metrics{
+		walRecords:    counter("wal_records_total", "Batches written to the log."),
+		walBytes:      counter("wal_bytes_total", "Bytes written to the log."),
+		walSyncs:      counter("wal_syncs_total", "Commits of groups of batches: one fsync each."),
+		walErrors:     counter("wal_errors_total", "Writes to the log that failed; the batches were not acknowledged."),
+		walTorn:       counter("wal_torn_total", "Incomplete ends of the log that were cut off at the start."),
+		walCorrupt:    counter("wal_corrupt_total", "Damaged parts of the log that were moved to the quarantine at the start."),
+		groupSize:     histogram("wal_group_batches", "Batches per commit.", prometheus.ExponentialBuckets(1, 2, 9)),
+		duplicates:    counters("duplicates_total", "Batches that had been stored before.", "kind"),
+		forgotten:     counter("window_forgotten_total", "Sequences that were given up to keep batch windows small."),
+		rejected:      counters("rejected_total", "Writes that were refused.", "reason"),
+		flushes:       counters("flushes_total", "Heads written as blocks.", "result"),
+		flushSeconds:  histogram("flush_seconds", "Time to write a head as a block.", seconds),
+		flushedRows:   counter("flushed_rows_total", "Samples written to blocks."),
+		orphans:       counter("orphan_files_total", "Files without an entry in the list of blocks, removed at the start."),
+		blockErrors:   counter("block_errors_total", "Blocks that could not be opened for a query."),
+		expiredBlocks: counter("expired_blocks_total", "Blocks that were removed by age."),
+		selectSeconds: histogram("select_seconds", "Time of a query in the store.", seconds),
+	}
+	gauge("head_rows", "Samples that are not in a block yet.", func() float64 {
+		rows := 0
+		heads, _, _ := s.readView()
+		for _, h := range heads {
+			rows += h.snapshot().rows
+		}
+		return float64(rows)
+	})
+	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 {
+		heads, _, _ := s.readView()
+		var n int64
+		for _, h := range heads {
+			n += h.bytes.Load()
+		}
+		return float64(n)
+	})
+	gauge("blocks", "Blocks of samples.", func() float64 {
+		_, blocks, _ := s.readView()
+		return float64(len(blocks))
+	})
+	gauge("blocks_bytes", "Size of the blocks of samples.", func() float64 {
+		_, blocks, _ := s.readView()
+		var n int64
+		for _, b := range blocks {
+			n += b.info.Bytes
+		}
+		return float64(n)
+	})
+	gauge("read_only", "1 while writes are refused.", func() float64 {
+		if s.guard.reason() != "" {
+			return 1
+		}
+		return 0
+	})
+	for _, c := range all {
+		if err := reg.Register(c); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}

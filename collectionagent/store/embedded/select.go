@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"context"
+	"errors"
+	"math"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// none marks a series that a query does not ask for, and an entry of a
+// dictionary that has no number yet.
+const none = math.MaxUint32
+
+// scanner is one query on its way through blocks and heads.
+type scanner struct {
+	q *store.Query
+	// from and to bound the rows in ms, to exclusive.
+	from, to int64
+	groupOf  func([]string, *store.Series) []string
+	groups   groups
+}
+
+// task is a piece of work for one goroutine.
+type task func(ctx context.Context, a *aggregator) error
+
+// Select implements [store.Store].
+func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) error {
+	started := time.Now()
+	defer func() { s.metrics.selectSeconds.Observe(time.Since(started).Seconds()) }()
+	a, sc, err := s.scan(ctx, q, q.GroupOf)
+	if err != nil {
+		return err
+	}
+	a.each(&sc.groups, yield)
+	return nil
+}
+
+// LabelNames implements [store.Store].
+func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error) {
+	// Series with the same set of names make up a group.
+	names := func(dst []string, series *store.Series) []string {
+		series.EachLabelName(func(name string) { dst = append(dst, name) })
+		return dst
+	}
+	a, sc, err := s.scan(ctx, withoutDetail(q), names)
+	if err != nil {
+		return nil, err
+	}
+	seen := make(map[string]struct{})
+	var all []string
+	a.each(&sc.groups, func(row *store.Row) bool {
+		for _, name := range row.Group {
+			if _, ok := seen[name]; !ok {
+				seen[name] = struct{}{}
+				all = append(all, name)
+			}
+		}
+		return true
+	})
+	slices.Sort(all)
+	return all, nil
+}
+
+// LabelValues implements [store.Store].
+func (s *Store) LabelValues(ctx context.Context, name string, q *store.Query) ([]store.LabelValue, error) {
+	value := func(dst []string, series *store.Series) []string { return append(dst, series.Label(name)) }
+	a, sc, err := s.scan(ctx, withoutDetail(q), value)
+	if err != nil {
+		return nil, err
+	}
+	var values []store.LabelValue
+	a.each(&sc.groups, func(row *store.Row) bool {
+		if row.Group[0] != "" {
+			values = append(values, store.LabelValue{Value: row.Group[0], Count: row.Count, Sum: row.Value})
+		}
+		return true
+	})
+	store.SortLabelValues(values)
+	return values, nil
+}
+
+// withoutDetail returns the query without buckets and stacks.
+func withoutDetail(q *store.Query) *store.Query {
+	c := *q
+	c.Step, c.ByStack = 0, false
+	return &c
+}
+
+// scan sums up everything that matches.
+func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string) (*aggregator, *scanner, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	if err := s.enter(); err != nil {
+		return nil, nil, err
+	}
+	defer s.users.RUnlock()
+	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf}
+	sc.groups.byKey = make(map[string]uint32)
+	heads, blocks, expired := s.readView()
+	sc.from = max(sc.from, expired)
+
+	var tasks []task
+	for _, h := range heads {
+		if v := h.snapshot(); v.rows > 0 && v.maxTime >= sc.from && v.minTime < sc.to {
+			tasks = append(tasks, sc.headTasks(v)...)
+		}
+	}
+	clock := s.clock.Add(1)
+	for _, b := range blocks {
+		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to {
+			continue
+		}
+		c, err := b.acquire(clock)
+		if err != nil {
+			s.metrics.blockErrors.Inc()
+			return nil, nil, err
+		}
+		defer b.release()
+		tasks = append(tasks, sc.blockTasks(c)...)
+	}
+	s.evictBlocks()
+	a, err := run(ctx, q, tasks)
+	return a, sc, err
+}
+
+// run executes the tasks on as many goroutines as there are processors.
+func run(ctx context.Context, q *store.Query, tasks []task) (*aggregator, error) {
+	workers := max(1, min(runtime.GOMAXPROCS(0), len(tasks)))
+	aggregators := make([]*aggregator, workers)
+	errs := make([]error, workers)
+	var next atomic.Int64
+	var failed atomic.Bool
+	var wg sync.WaitGroup
+	for w := range workers {
+		aggregators[w] = newAggregator(q)
+		wg.Go(func() {
+			for {
+				n := int(next.Add(1)) - 1
+				if n >= len(tasks) || failed.Load() {
+					return
+				}
+				err := ctx.Err()
+				if err == nil {
+					err = tasks[n](ctx, aggregators[w])
+				}
+				if err != nil {
+					errs[w] = err
+					failed.Store(true)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return nil, err
+	}
+	a := aggregators[0]
+	for _, b := range aggregators[1:] {
+		a.merge(b)
+	}
+	return a, ctx.Err()
+}
+
+// headTasks returns the work on a head: as many pieces as processors.
+func (sc *scanner) headTasks(v headView) []task {
+	group := make([]uint32, len(v.series)) // by series; none: not asked for
+	matched := false
+	for i := range v.series {
+		group[i] = none
+		if sc.q.InScope(&v.series[i]) {
+			group[i] = sc.groups.id(&v.series[i], sc.groupOf)
+			matched = true
+		}
+	}
+	if !matched {
+		return nil
+	}
+	per := (len(v.chunks) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
+	var tasks []task
+	for first := 0; first < len(v.chunks); first += per {
+		tasks = append(tasks, func(ctx context.Context, a *aggregator) error {
+			stacks := make([]uint32, len(v.stacks))
+			if sc.q.ByStack {
+				for i := range stacks {
+					stacks[i] = none
+				}
+			}
+			for i := first; i < min(first+per, len(v.chunks)); i++ {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				sc.headChunk(v, i, group, stacks, a)
+			}
+			return nil
+		})
+	}
+	return tasks
+}
+
+// headChunk adds the rows of one chunk.
+func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, a *aggregator) {
+	c := v.chunks[i]
+	for at := range min(chunkRows, v.rows-i*chunkRows) {
+		t := c.times[at]
+		g := group[c.series[at]]
+		if t < sc.from || t >= sc.to || g == none {
+			continue
+		}
+		local := c.stacks[at]
+		if stacks[local] == none {
+			stacks[local] = a.stack(v.stacks[local])
+		}
+		a.add(g, t, stacks[local], c.counts[at], c.values[at])
+	}
+}
+
+// run of rows of one series in a row group.
+type rowRun struct {
+	first, end int64 // rows within the row group
+	group      uint32
+	// whole is set when all rows lie in the time range.
+	whole bool
+}
+
+// blockTasks returns the work on a block: the series table alone where that is
+// enough, else one piece for each row group with rows that match.
+func (sc *scanner) blockTasks(c *blockContent) []task {
+	rowGroups := c.parquet.RowGroups()
+	runs := make([][]rowRun, len(rowGroups))
+	var fromTable []func(a *aggregator)
+	rowGroup, groupFirst := 0, int64(0)
+	for i := range c.series {
+		s := &c.series[i]
+		if s.maxTime < sc.from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
+			continue
+		}
+		group := sc.groups.id(&s.series, sc.groupOf)
+		whole := s.minTime >= sc.from && s.maxTime < sc.to
+		if whole && !sc.q.ByStack && sc.q.Step == 0 {
+			fromTable = append(fromTable, func(a *aggregator) { a.add(group, 0, 0, s.count, s.value) })
+			continue
+		}
+		for first, end := s.firstRow, s.firstRow+s.rows; first < end; {
+			groupEnd := groupFirst + rowGroups[rowGroup].NumRows()
+			if first >= groupEnd {
+				groupFirst = groupEnd
+				rowGroup++
+				continue
+			}
+			upTo := min(end, groupEnd)
+			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole})
+			first = upTo
+		}
+	}
+	var tasks []task
+	if len(fromTable) > 0 {
+		tasks = append(tasks, func(_ context.Context, a *aggregator) error {
+			for _, add := range fromTable {
+				add(a)
+			}
+			return nil
+		})
+	}
+	for i, r := range runs {
+		if len(r) > 0 {
+			tasks = append(tasks, func(ctx context.Context, a *aggregator) error {
+				return sc.rowGroup(ctx, c, rowGroups[i], r, a)
+			})
+		}
+	}
+	return tasks
+}
+
+// rowGroup adds the runs of one row group.
+func (sc *scanner) rowGroup(ctx context.Context, c *blockContent, rg parquet.RowGroup, runs []rowRun, a *aggregator) (err error) {
+	g := groupScan{scanner: sc, a: a}
+	defer g.close()
+	needTimes := sc.q.Step > 0
+	for i := range runs {
+		needTimes = needTimes || !runs[i].whole
+	}
+	chunks := rg.ColumnChunks()
+	if sc.q.ByStack {
+		if g.stacks, err = newColumnReader(chunks[c.columns.stack]); err != nil {
+			return err
+		}
+	}
+	if needTimes {
+		if g.times, err = newColumnReader(chunks[c.columns.time]); err != nil {
+			return err
+		}
+	}
+	if g.counts, err = newValueReader(chunks[c.columns.count]); err != nil {
+		return err
+	}
+	if g.values, err = newValueReader(chunks[c.columns.value]); err != nil {
+		return err
+	}
+	for i := range runs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := g.run(ctx, &runs[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/klauspost/compress/zstd"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// errClosed is returned by methods of a closed store.
+var errClosed = errors.New("store is closed")
+
+// Store is the engine. It is safe for concurrent use.
+type Store struct {
+	cfg     Config
+	logger  *slog.Logger
+	metrics *metrics
+	guard   guard
+	lock    *os.File
+	db      *pebble.DB
+	zstdEnc *zstd.Encoder
+	zstdDec *zstd.Decoder
+	epoch   [16]byte
+
+	// closed is set first in Close, which then waits for users to leave.
+	closed atomic.Bool
+	users  sync.RWMutex
+	// requests are the batches that wait for the committer.
+	requests chan *request
+	stop     chan struct{} // ends the watcher
+	done     sync.WaitGroup
+
+	// Owned by the committer.
+	wal        *wal
+	winSamples *windows
+	lastGroup  int
+	flushJobs  chan flushJob
+	gaveUp     chan struct{} // closed when the flusher cannot write and must end
+
+	// What readers see. Changed by the committer and the flusher.
+	viewMu  sync.RWMutex
+	head    *head
+	old     *head // being written as a block, nil when none is
+	blocks  []*block
+	expired int64 // ms
+	// oldDone is closed when old has become a block.
+	oldDone chan struct{}
+
+	// listMu is held while the list of blocks is changed on disk.
+	listMu    sync.Mutex
+	nextBlock uint64
+
+	defsMu     sync.Mutex
+	defWindows *windows
+	counts     defCounts
+
+	clock atomic.Int64 // counts queries, to find the blocks that rest
+}
+
+var _ store.Store = (*Store)(nil)
+
+// Open opens the store in a directory, and replays what the last process had
+// acknowledged but not yet put in blocks.
+func Open(cfg Config) (*Store, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		cfg: cfg, logger: cfg.Logger,
+		requests:  make(chan *request, 256),
+		stop:      make(chan struct{}),
+		flushJobs: make(chan flushJob, 1),
+		gaveUp:    make(chan struct{}),
+		head:      newHead(),
+	}
+	s.guard.logger = cfg.Logger
+	if err := s.open(); err != nil {
+		s.release()
+		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
+	}
+	s.checkSpace()
+	s.done.Go(s.commitLoop)
+	s.done.Go(s.flushLoop)
+	s.done.Go(s.watchLoop)
+	return s, nil
+}
+
+// open opens everything in the directory.
+func (s *Store) open() (err error) {
+	dir := s.cfg.Dir
+	for _, d := range []string{dir, s.walDir(), s.blocksDir()} {
+		if err := os.MkdirAll(d, 0o750); err != nil {
+			return fmt.Errorf("create directory: %w", err)
+		}
+	}
+	if s.lock, err = lockDir(dir); err != nil {
+		return err
+	}
+	if s.metrics, err = newMetrics(s.cfg.Registerer, s); err != nil {
+		return fmt.Errorf("register metrics: %w", err)
+	}
+	if s.zstdEnc, err = zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(1<<20)); err != nil {
+		return fmt.Errorf("create compressor: %w", err)
+	}
+	if s.zstdDec, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
+		return fmt.Errorf("create decompressor: %w", err)
+	}
+	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.logger); err != nil {
+		return err
+	}
+	if err := syncDir(dir); err != nil {
+		return err
+	}
+	m, err := loadMeta(s.db)
+	if err != nil {
+		return err
+	}
+	s.epoch, s.expired, s.counts = m.epoch, m.expired, m.counts
+	if s.winSamples, err = loadWindows(s.db, windowSamples, s.cfg.WindowTTL); err != nil {
+		return err
+	}
+	if s.defWindows, err = loadWindows(s.db, windowDefinitions, s.cfg.WindowTTL); err != nil {
+		return err
+	}
+	if err := s.loadBlocks(); err != nil {
+		return err
+	}
+	return s.replay(m.walFirst)
+}
+
+func (s *Store) walDir() string    { return filepath.Join(s.cfg.Dir, "wal") }
+func (s *Store) blocksDir() string { return filepath.Join(s.cfg.Dir, "blocks") }
+
+// Epoch implements [store.Store].
+func (s *Store) Epoch() [16]byte { return s.epoch }
+
+// ReadOnly returns why the store does not take writes at the moment, "" when it does.
+func (s *Store) ReadOnly() string { return s.guard.reason() }
+
+// enter keeps the store open until users.RUnlock is called.
+func (s *Store) enter() error {
+	s.users.RLock()
+	if s.closed.Load() {
+		s.users.RUnlock()
+		return errClosed
+	}
+	return nil
+}
+
+// loadBlocks reads the list of blocks and removes files that are not in it: a
+// crash came between writing the file and listing it, or between taking it off
+// the list and removing it.
+func (s *Store) loadBlocks() error {
+	listed := make(map[string]bool)
+	err := scan(s.db, []byte{keyBlock}, func(_, value []byte) error {
+		info, err := decodeBlockInfo(value)
+		if err != nil {
+			return err
+		}
+		listed[info.File] = true
+		s.nextBlock = max(s.nextBlock, info.Number)
+		s.blocks = append(s.blocks, s.newBlock(info))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(s.blocksDir())
+	if err != nil {
+		return fmt.Errorf("list blocks: %w", err)
+	}
+	present := make(map[string]bool, len(entries))
+	for _, e := range entries {
+		present[e.Name()] = true
+		if e.IsDir() || listed[e.Name()] {
+			continue
+		}
+		if ext := filepath.Ext(e.Name()); ext != ".parquet" && ext != ".tmp" {
+			continue // not ours
+		}
+		s.metrics.orphans.Inc()
+		s.logger.Info("removing file of an unfinished block", "file", e.Name())
+		if err := os.Remove(filepath.Join(s.blocksDir(), e.Name())); err != nil {
+			return fmt.Errorf("remove unfinished block: %w", err)
+		}
+	}
+	for name := range listed {
+		if !present[name] {
+			return fmt.Errorf("block %s is missing: restore it, or start with an empty data directory", name)
+		}
+	}
+	return nil
+}
+
+// newBlock returns the block that an entry of the list describes.
+func (s *Store) newBlock(info *blockInfo) *block {
+	return &block{info: info, dir: s.blocksDir(), loadTable: func(number uint64) ([]blockSeries, error) {
+		v, err := get(s.db, blockKey(keySeries, number))
+		if err != nil {
+			return nil, err
+		}
+		return decodeSeriesTable(v, s.zstdDec)
+	}}
+}
+
+// replay reads the log from the given segment on into the head. A head that
+// becomes too large becomes a block at the next end of a segment.
+func (s *Store) replay(first uint64) error {
+	if err := removeSegments(s.walDir(), first); err != nil {
+		return err
+	}
+	numbers, err := listSegments(s.walDir())
+	if err != nil {
+		return err
+	}
+	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics, zstd: s.zstdDec}
+	rows := 0
+	for i, n := range numbers {
+		err := r.segment(n, i == len(numbers)-1, func(b *store.Batch) {
+			if s.winSamples.has(&b.ID) {
+				return // a repeat of a batch whose first write seemed to fail
+			}
+			s.metrics.forgotten.Add(float64(s.winSamples.add(&b.ID, s.now())))
+			s.head.add(b)
+			rows += len(b.Samples)
+		})
+		if err != nil {
+			return err
+		}
+		if s.headFull() && i < len(numbers)-1 {
+			if err := s.flush(flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: n + 1}); err != nil {
+				return err
+			}
+			s.viewMu.Lock()
+			s.head = newHead()
+			s.viewMu.Unlock()
+		}
+	}
+	last := max(first, 1) - 1
+	if len(numbers) > 0 {
+		last = max(last, numbers[len(numbers)-1])
+	}
+	s.wal = &wal{dir: s.walDir(), create: s.cfg.createSegment, segment: last}
+	if rows > 0 {
+		s.logger.Info("replayed log", "segments", len(numbers), "samples", rows)
+	}
+	return nil
+}
+
+// readView returns what a query reads.
+func (s *Store) readView() (heads []*head, blocks []*block, expired int64) {
+	s.viewMu.RLock()
+	defer s.viewMu.RUnlock()
+	heads = append(heads, s.head)
+	if s.old != nil {
+		heads = append(heads, s.old)
+	}
+	return heads, slices.Clone(s.blocks), s.expired
+}
+
+// evictBlocks closes the blocks that rested longest when too many are open.
+func (s *Store) evictBlocks() {
+	_, blocks, _ := s.readView()
+	open := slices.DeleteFunc(blocks, func(b *block) bool { return !b.isOpen() })
+	if len(open) <= s.cfg.MaxOpenBlocks {
+		return
+	}
+	slices.SortFunc(open, func(a, b *block) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
+	for _, b := range open[:len(open)-s.cfg.MaxOpenBlocks] {
+		b.evict()
+	}
+}
+
+// Expire implements [store.Store].
+func (s *Store) Expire(ctx context.Context, t libpf.UnixTimeNs) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.users.RUnlock()
+	limit := store.CeilMs(t)
+	s.listMu.Lock()
+	defer s.listMu.Unlock()
+	_, blocks, expired := s.readView()
+	if limit <= expired {
+		return nil
+	}
+	b := s.db.NewBatch()
+	defer func() { _ = b.Close() }()
+	err := b.Set([]byte(keyExpired), encodeInt(limit), nil)
+	var gone []*block
+	for _, block := range blocks {
+		if block.info.MaxTime < limit {
+			gone = append(gone, block)
+			err = errors.Join(err,
+				b.Delete(blockKey(keyBlock, block.info.Number), nil),
+				b.Delete(blockKey(keySeries, block.info.Number), nil))
+		}
+	}
+	if err = errors.Join(err, b.Commit(pebble.Sync)); err != nil {
+		return fmt.Errorf("take blocks off the list: %w", err)
+	}
+	s.viewMu.Lock()
+	s.expired = limit
+	s.blocks = slices.DeleteFunc(s.blocks, func(b *block) bool { return slices.Contains(gone, b) })
+	s.viewMu.Unlock()
+	for _, block := range gone {
+		err = errors.Join(err, os.Remove(filepath.Join(s.blocksDir(), block.info.File)))
+		block.kill()
+		s.metrics.expiredBlocks.Inc()
+	}
+	if err != nil {
+		return fmt.Errorf("remove expired blocks: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// Kinds of windows.
+const (
+	windowSamples     = 'a'
+	windowDefinitions = 'd'
+)
+
+// windows holds the batch windows of one kind in memory. The owner's lock, or
+// the owning goroutine, guards it.
+type windows struct {
+	kind  byte
+	ttl   time.Duration
+	byKey map[string]*window
+	// dirty are the keys that changed since they were last written.
+	dirty map[string]struct{}
+}
+
+// window is that of one run of an agent.
+type window struct {
+	store.Window
+	lastUsed int64 // unix seconds
+}
+
+// loadWindows reads the windows of a kind.
+func loadWindows(db *pebble.DB, kind byte, ttl time.Duration) (*windows, error) {
+	w := &windows{kind: kind, ttl: ttl, byKey: make(map[string]*window), dirty: make(map[string]struct{})}
+	prefix := []byte{keyWindow, kind}
+	err := scan(db, prefix, func(key, value []byte) error {
+		lastUsed, n := binary.Varint(value)
+		if n <= 0 {
+			return fmt.Errorf("%w: batch window without a time", errCodec)
+		}
+		decoded, err := store.DecodeWindow(value[n:])
+		if err != nil {
+			return fmt.Errorf("read batch window: %w", err)
+		}
+		w.byKey[string(key)] = &window{Window: decoded, lastUsed: lastUsed}
+		return nil
+	})
+	return w, err
+}
+
+// has reports whether the batch was added. Batches without identity never were.
+func (w *windows) has(id *store.BatchID) bool {
+	if *id == (store.BatchID{}) {
+		return false
+	}
+	win := w.byKey[string(windowKey(w.kind, id))]
+	return win != nil && win.Has(id.Sequence)
+}
+
+// add remembers a batch and returns how many others were given up for it.
+func (w *windows) add(id *store.BatchID, now time.Time) (forgotten uint64) {
+	if *id == (store.BatchID{}) {
+		return 0
+	}
+	key := string(windowKey(w.kind, id))
+	win := w.byKey[key]
+	if win == nil {
+		win = &window{}
+		w.byKey[key] = win
+	}
+	win.lastUsed = now.Unix()
+	w.dirty[key] = struct{}{}
+	return win.Add(id.Sequence)
+}
+
+// expire forgets the runs that have not been heard of for the time to live.
+func (w *windows) expire(now time.Time) {
+	limit := now.Add(-w.ttl).Unix()
+	for key, win := range w.byKey {
+		if win.lastUsed < limit {
+			delete(w.byKey, key)
+			w.dirty[key] = struct{}{}
+		}
+	}
+}
+
+// windowUpdate is a change of a window on disk; a nil value deletes it.
+type windowUpdate struct{ key, value []byte }
+
+// takeDirty returns what changed since the last call.
+func (w *windows) takeDirty() []windowUpdate {
+	updates := make([]windowUpdate, 0, len(w.dirty))
+	for key := range w.dirty {
+		u := windowUpdate{key: []byte(key)}
+		if win := w.byKey[key]; win != nil {
+			u.value = win.AppendBinary(binary.AppendVarint(nil, win.lastUsed))
+		}
+		updates = append(updates, u)
+	}
+	clear(w.dirty)
+	return updates
+}
+
+// writeWindows adds updates to a batch of Pebble.
+func writeWindows(b *pebble.Batch, updates []windowUpdate) error {
+	for _, u := range updates {
+		var err error
+		if u.value == nil {
+			err = b.Delete(u.key, nil)
+		} else {
+			err = b.Set(u.key, u.value, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("write batch window: %w", err)
+		}
+	}
+	return nil
+}
