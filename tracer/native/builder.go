@@ -15,8 +15,6 @@ const (
 	// maxPadding is how long a gap between functions may be to be taken for
 	// padding, which nothing executes.
 	maxPadding = 16
-	// maxRawRows bounds a page before it is made to fit: a row per byte.
-	maxRawRows = PageSize
 )
 
 // span is a range of addresses [lo, hi).
@@ -29,16 +27,18 @@ type builder struct {
 	// The part of the page that is being described: code at [lo, hi), whose
 	// lowest address has offset low in the page.
 	lo, hi, low uint64
-	work        int
-	ctx         machine
-	readers     [2]reader // of .eh_frame and .debug_frame
-	index       view
-	code        codeView
-	goSteps     []goStep
-	emitFunc    func(addr uint64, s *state) bool // emit, made once
-	last        state                            // what lastRule is the rule of
-	lastRule    uint16
-	lastValid   bool
+	// floor is where the range begins that the current source is asked about.
+	floor     uint64
+	work      int
+	ctx       machine
+	readers   [2]reader // of .eh_frame and .debug_frame
+	index     view
+	code      codeView
+	goSteps   []goStep
+	emitFunc  func(addr uint64, s *state) bool // emit, made once
+	last      state                            // what lastRule is the rule of
+	lastRule  uint16
+	lastValid bool
 }
 
 // begin starts a page.
@@ -49,39 +49,23 @@ func (b *builder) begin() {
 
 // part starts a part of the page: code at addresses [lo, hi), from low on.
 func (b *builder) part(lo, hi, low uint64) {
-	b.lo, b.hi, b.low = lo, hi, low
+	b.lo, b.hi, b.low, b.floor = lo, hi, low, lo
 	b.code.valid = false
 }
 
-// add says that rule holds from addr on, which is below hi. Addresses must
-// ascend; one below lo means lo.
+// add says that rule holds from addr on, which is below hi, and forgets what was
+// said about higher addresses. One below floor means floor.
 func (b *builder) add(addr uint64, rule uint16) {
-	pc := uint16(b.low) //nolint:gosec // inside the page
-	if addr > b.lo {
-		pc = uint16(addr - b.lo + b.low) //nolint:gosec // inside the page
-	}
-	n := len(b.rows)
-	if n > 0 && b.rows[n-1].PCLow == pc {
-		n--
-		b.rows = b.rows[:n]
-	}
-	if n > 0 && b.rows[n-1].Rule == rule || n >= maxRawRows {
-		return
-	}
-	b.rows = append(b.rows, Row{PCLow: pc, Rule: rule})
-}
-
-// truncate removes what was said about addresses from addr on.
-func (b *builder) truncate(addr uint64) {
-	pc := uint16(b.low) //nolint:gosec // inside the page
-	if addr > b.lo {
-		pc = uint16(addr - b.lo + b.low) //nolint:gosec // inside the page
-	}
+	pc := uint16(max(addr, b.floor) - b.lo + b.low) //nolint:gosec // inside the page
 	n := len(b.rows)
 	for n > 0 && b.rows[n-1].PCLow >= pc {
 		n--
 	}
 	b.rows = b.rows[:n]
+	if n > 0 && b.rows[n-1].Rule == rule {
+		return
+	}
+	b.rows = append(b.rows, Row{PCLow: pc, Rule: rule})
 }
 
 // overlay says that rule holds in [s.lo, s.hi) of what has been described,
@@ -161,9 +145,9 @@ func (b *builder) frames(section *frameSection, index fdeIndex, r *reader, s spa
 		if f.start > cursor {
 			g := span{cursor, f.start}
 			gap(g, !first && g.hi-g.lo < maxPadding)
-		} else if f.start < cursor && cursor > s.lo {
-			b.truncate(f.start) // the later one is more special, as a signal return
 		}
+		// One that begins inside the one before it is more special, as a signal return.
+		b.floor = s.lo
 		b.function(section, &f, min(f.end, s.hi))
 		cursor = min(f.end, s.hi)
 		first = false

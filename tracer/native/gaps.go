@@ -75,6 +75,7 @@ func mayRestore(f *pfelf.File) bool {
 // gap describes a range that no table describes.
 func (b *builder) gap(s span, padding bool) {
 	if !padding {
+		b.floor = s.lo
 		b.add(s.lo, RuleInvalid)
 		b.gapPLT(s)
 		b.gapStart(s)

@@ -90,6 +90,7 @@ func (b *builder) golang(g *goTable, s span, gap func(s span, padding bool)) {
 			b.t.stats.workCut.Add(1)
 			break
 		}
+		b.floor = lo
 		b.goFunc(g.table, i)
 	}
 	if hi < s.hi {
@@ -105,12 +106,8 @@ func (b *builder) goFunc(table *gopclntab.Table, i int) {
 	}
 	kind := goKindOf(&f)
 	if kind == goSignal {
-		if f.Entry <= b.lo {
-			b.add(f.Entry, RuleSignal)
-			return
-		}
-		b.truncate(f.Entry - 1)
-		b.add(f.Entry-1, RuleSignal)
+		// Handlers return to its first byte, and are looked up one byte before it.
+		b.add(max(f.Entry, 1)-1, RuleSignal)
 		return
 	}
 	if f.Entry >= b.hi || f.Entry == f.End {

@@ -109,9 +109,9 @@ func textRows(tb testing.TB, t *Tables, rules *Rules) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	var out []string
+	out := []string{"0 " + formatRule(rules, Lookup(rows, textOff))}
 	for _, r := range rows {
-		if r.PCLow >= textOff {
+		if r.PCLow > textOff {
 			out = append(out, hex(uint64(r.PCLow)-textOff)+" "+formatRule(rules, r.Rule))
 		}
 	}

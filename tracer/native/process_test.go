@@ -34,7 +34,13 @@ type process struct {
 	mem    *os.File
 	rules  *Rules
 	tables map[string]*Tables
+	pages  map[pageKey][]Row
 	maps   []procMap
+}
+
+type pageKey struct {
+	path string
+	page uint64
 }
 
 type procMap struct {
@@ -49,7 +55,7 @@ func newProcess(t *testing.T, pid int) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = mem.Close() })
-	return &process{t: t, pid: pid, mem: mem, rules: NewRules(), tables: map[string]*Tables{}}
+	return &process{t: t, pid: pid, mem: mem, rules: NewRules(), tables: map[string]*Tables{}, pages: map[pageKey][]Row{}}
 }
 
 // Uint64 implements [Memory].
@@ -115,7 +121,6 @@ func (p *process) unwind(tid int) ([]unwound, End) {
 	if err := unix.PtraceGetRegs(tid, &regs); err != nil {
 		p.t.Fatal(err)
 	}
-	p.readMaps()
 	r := Registers{PC: regs.Rip, SP: regs.Rsp, FP: regs.Rbp, Leaf: true, Exact: int64(regs.Orig_rax) < 0}
 	copy(r.GPR[:], []uint64{
 		regs.Rax, regs.Rdx, regs.Rcx, regs.Rbx, regs.Rsi, regs.Rdi, regs.Rbp, regs.Rsp,
@@ -139,16 +144,32 @@ func (p *process) unwind(tid int) ([]unwound, End) {
 			return append(frames, unwound{off: pc, rule: "unmapped"}), EndCorrupt
 		}
 		off := pc - m.lo + m.off
-		rule := uint16(RuleInvalid)
-		if t := p.open(m); t != nil {
-			rule, _ = t.Rule(off)
-		}
+		rule := p.rule(m, off)
 		frames = append(frames, unwound{m.path, off, p.format(rule)})
 		if end := s.Step(rule, &r); end != EndNone {
 			return frames, end
 		}
 	}
 	return frames, EndNoProgress
+}
+
+// rule returns the rule for an offset in the file of a mapping.
+func (p *process) rule(m procMap, off uint64) uint16 {
+	p.t.Helper()
+	t := p.open(m)
+	if t == nil {
+		return RuleInvalid
+	}
+	key := pageKey{m.path, off >> PageShift}
+	rows, ok := p.pages[key]
+	if !ok {
+		var err error
+		if rows, err = t.Page(key.page); err != nil {
+			p.t.Error(err)
+		}
+		p.pages[key] = rows
+	}
+	return Lookup(rows, uint16(off&(PageSize-1)))
 }
 
 func (p *process) format(rule uint16) string {
