@@ -311,3 +311,15 @@ func probeTracefs() (string, error) {
 	}
 	return "", errors.New("not mounted")
 }
+
+func hasTracepoint(name string) error {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("read the kernel's BTF: %w", err)
+	}
+	var t *btf.Typedef
+	if err := spec.TypeByName(name, &t); err != nil {
+		return fmt.Errorf("kernel has no %s: %w", name, err)
+	}
+	return nil
+}

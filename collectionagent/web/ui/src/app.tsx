@@ -327,7 +327,7 @@ export function App() {
                 ))}
               </ul>
             </div>
-            <div class={`views ${state.view}`}>
+            <div class={`views show-${state.view}`}>
               {state.view !== "flame" && data && <Table data={data.top} re={re} onPick={setSearch} />}
               {state.view !== "table" && (
                 <Flame
