@@ -41,10 +41,10 @@ const fileIDWindow = 4096
 func FileIDFromReader(r io.ReaderAt, size int64) (FileID, error) {
 	h := sha256.New()
 	window := min(size, fileIDWindow)
-	if _, err := io.Copy(h, io.NewSectionReader(r, 0, window)); err != nil {
+	if _, err := io.CopyN(h, io.NewSectionReader(r, 0, window), window); err != nil {
 		return FileID{}, fmt.Errorf("hash head of file: %w", err)
 	}
-	if _, err := io.Copy(h, io.NewSectionReader(r, size-window, window)); err != nil {
+	if _, err := io.CopyN(h, io.NewSectionReader(r, size-window, window), window); err != nil {
 		return FileID{}, fmt.Errorf("hash tail of file: %w", err)
 	}
 	var length [8]byte

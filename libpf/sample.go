@@ -2,7 +2,10 @@
 
 package libpf
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // PID is the ID of a process as the host sees it (the kernel's tgid).
 type PID uint32
@@ -116,3 +119,9 @@ type Executable struct {
 	// BuildID is the GNU build ID in hexadecimal, or the Go build ID.
 	BuildID string
 }
+
+// String returns the number in decimal.
+func (p PID) String() string { return strconv.FormatUint(uint64(p), 10) }
+
+// String returns the number in decimal.
+func (t TID) String() string { return strconv.FormatUint(uint64(t), 10) }

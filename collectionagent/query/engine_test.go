@@ -122,7 +122,7 @@ func TestFlameGraphWithoutRoom(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		functions := newFunctionTable()
+		functions := newFunctionTable(0)
 		root := functions.label(rootName, KindLabel)
 		groups := make([][]uint32, len(sums.groups))
 		for i, g := range sums.groups {

@@ -61,7 +61,7 @@ func (e *Engine) FlameGraph(ctx context.Context, s *Selection, groupBy []string,
 	if err != nil {
 		return nil, err
 	}
-	functions := newFunctionTable()
+	functions := newFunctionTable(len(sums.names))
 	t, named, all := sums.tree(functions, groupBy)
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -116,7 +116,7 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 	frame := func(function uint32) uint32 {
 		if frameOf[function] < 0 {
 			frameOf[function] = int32(len(g.Frames)) //nolint:gosec // fewer than frames in memory
-			g.Frames = append(g.Frames, FlameFrame{functions.functions[function], functions.lines[function].best()})
+			g.Frames = append(g.Frames, FlameFrame{functions.functions[function].Value(), functions.lines[function].best()})
 		}
 		return uint32(frameOf[function]) //nolint:gosec // not negative
 	}
@@ -158,7 +158,8 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 		}
 		// Last first, because the stack is worked off from its end.
 		slices.SortFunc(stack[first:], func(a, b pending) int {
-			return functions.functions[b.function].compare(&functions.functions[a.function])
+			fa, fb := functions.functions[a.function].Value(), functions.functions[b.function].Value()
+			return fb.compare(&fa)
 		})
 		g.Nodes = append(g.Nodes, FlameNode{
 			Frame: frame(p.function), Depth: p.depth, Self: self, Total: t.total[p.node],

@@ -22,12 +22,17 @@ func (l functionLines) best() libpf.SourceLineno {
 // functionTable numbers the functions of one query.
 type functionTable struct {
 	numbers   map[function]uint32
-	functions []Function
+	functions []function
 	lines     []functionLines
 }
 
-func newFunctionTable() *functionTable {
-	return &functionTable{numbers: make(map[function]uint32)}
+// newFunctionTable returns a table with room for the functions of some frames.
+func newFunctionTable(frames int) *functionTable {
+	return &functionTable{
+		numbers:   make(map[function]uint32, frames/2),
+		functions: make([]function, 0, frames/2),
+		lines:     make([]functionLines, 0, frames/2),
+	}
 }
 
 // number returns the number of a function, a new one for one that is new.
@@ -36,7 +41,7 @@ func (t *functionTable) number(f function) uint32 {
 	if !ok {
 		n = uint32(len(t.functions)) //nolint:gosec // fewer than frames in memory
 		t.numbers[f] = n
-		t.functions = append(t.functions, f.Value())
+		t.functions = append(t.functions, f)
 		t.lines = append(t.lines, functionLines{})
 	}
 	return n

@@ -44,7 +44,7 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 	if err != nil {
 		return nil, err
 	}
-	functions := newFunctionTable()
+	functions := newFunctionTable(len(sums.names))
 	calls := map[function]function{} // of inlined functions to the same one called
 	levels := sums.levels(functions, func(f function) function {
 		if call, ok := calls[f]; ok {
@@ -58,7 +58,7 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 	})
 	rows := make([]TopRow, len(functions.functions))
 	for i := range rows {
-		rows[i].Function = functions.functions[i]
+		rows[i].Function = functions.functions[i].Value()
 	}
 	// seen holds the last row that a function was counted for, from 1.
 	seen := make([]int, len(rows))

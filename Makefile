@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+# `make help` lists the targets.
+
+GO      ?= go
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+LDFLAGS := -s -w -X main.version=$(VERSION)
+UI      := collectionagent/web/ui
+# Packages whose tests load eBPF programs or start whole programs run one after
+# another: they sample the same two CPUs.
+ROOT_PKGS := ./tracer ./agent/e2e
+PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$')
+
+.PHONY: help all build run test test-race test-root test-ui test-deps e2e lint fmt check-fmt generate proto ui drift bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+all: build ## same as build
+
+build: ## build bin/agent and bin/collectionagent; needs nothing but Go
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent
+
+run: build ## build, then profile this host and serve the page (as root)
+	@support/run.sh
+
+test: test-deps drift check-fmt ## install what the tests need, then run all of them
+	$(GO) vet ./...
+	$(GO) test -timeout 15m $(PURE_PKGS)
+	$(MAKE) test-ui test-race test-root
+
+test-race: ## run the tests that need no kernel with the race detector
+	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/...
+
+test-root: ## run the tests that sample this host (as root)
+	$(GO) test -p 1 -timeout 20m $(ROOT_PKGS)
+
+test-ui: ## run the tests of the web page
+	cd $(UI) && npm test
+
+test-deps: ## install what the tests need (Debian, as root)
+	support/test-deps.sh
+
+e2e: ## run the end-to-end tests alone (as root)
+	$(GO) test -p 1 -v -timeout 20m ./agent/e2e
+
+lint: ## run the linters
+	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+
+fmt: ## format the code
+	gofmt -w $$(git ls-files '*.go')
+	command -v clang-format-19 >/dev/null && clang-format-19 -i support/ebpf/*.c support/ebpf/*.h || true
+
+check-fmt: ## fail if Go code is not formatted
+	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not formatted:"; echo "$$out"; exit 1; }
+
+generate: ## compile the eBPF programs; needs clang-19 and libbpf-dev
+	cd support && $(GO) generate ./...
+
+proto: ## generate the protocol's Go code; needs protoc
+	proto/generate.sh
+
+ui: ## build the web page; needs npm
+	cd $(UI) && npm ci --no-audit --no-fund && npm run build
+
+drift: ## regenerate everything that is committed and fail on a difference
+	support/drift.sh
+
+bench: ## run the benchmarks and print the table of docs/measurements.md (as root)
+	$(GO) test -run '^$$' -bench . -benchmem ./libpf/... ./reporter/... ./collectionagent/... ./tracer/...
+	$(GO) run ./agent/bench
+
+clean: ## remove what was built
+	rm -rf bin

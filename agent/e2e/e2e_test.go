@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package e2e runs the real binaries on this host, with eBPF and all. It needs
+// root and a kernel that "agent doctor" finds good.
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// burnVar makes the test binary the program that is profiled.
+const burnVar = "STROBE_E2E_BURN"
+
+var (
+	bin  string // where the binaries are
+	sink float64
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(burnVar) != "" {
+		burnOuter()
+		return
+	}
+	os.Exit(buildAndRun(m))
+}
+
+func buildAndRun(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "strobe-e2e")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // a test
+	bin = dir
+	build := exec.Command("go", "build", "-o", dir+"/", "./agent", "./collectionagent")
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		return 1
+	}
+	return m.Run()
+}
+
+//go:noinline
+func burnOuter() { burnMiddle(); sink++ }
+
+//go:noinline
+func burnMiddle() {
+	for {
+		burnInner()
+		sink++
+	}
+}
+
+//go:noinline
+func burnInner() {
+	for i := range 100_000 {
+		sink += math.Sqrt(float64(i))
+	}
+}
+
+// chain must stand in every stack of the burning thread, root to leaf.
+const chain = "e2e.burnOuter;github.com/strobe-profiler/strobe/agent/e2e.burnMiddle;github.com/strobe-profiler/strobe/agent/e2e.burnInner"
+
+// burner starts a program with a known stack.
+func burner(t *testing.T) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), burnVar+"=1", "OTEL_SERVICE_NAME=e2e-burner")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd
+}
+
+// share returns which part of the samples of folded stacks holds a text.
+func share(t *testing.T, folded, text string) (part float64, total int) {
+	t.Helper()
+	with := 0
+	for line := range strings.Lines(folded) {
+		line = strings.TrimSpace(line)
+		i := strings.LastIndexByte(line, ' ')
+		n, err := strconv.Atoi(line[i+1:])
+		if err != nil {
+			t.Fatalf("line %q: %v", line, err)
+		}
+		total += n
+		if strings.Contains(line[:i], text) {
+			with += n
+		}
+	}
+	return float64(with) / float64(max(1, total)), total
+}
+
+func runAgent(t *testing.T, args ...string) (stdout, stderr string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "agent"), args...)
+	var out, messages bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &messages
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("agent %q: %v\n%s", args, err, messages.String())
+	}
+	return out.String(), messages.String()
+}
+
+func TestRecordProcess(t *testing.T) {
+	cmd := burner(t)
+	out, messages := runAgent(t, "record", "-p", strconv.Itoa(cmd.Process.Pid), "-d", "2s", "-F", "199", "-format", "folded", "-o", "-")
+	part, total := share(t, out, chain)
+	if total < 50 || part < 0.9 {
+		t.Errorf("%d samples, %.0f %% with the known stack\n%s\n%s", total, part*100, messages, out)
+	}
+	if !strings.Contains(messages, "wrote standard output: ") {
+		t.Errorf("summary %q", messages)
+	}
+}
+
+func TestRecordCommand(t *testing.T) {
+	t.Setenv(burnVar, "1")
+	out, messages := runAgent(t, "record", "-d", "2", "-F", "199", "-o", "-", "--", os.Args[0])
+	if part, total := share(t, out, chain); total < 50 || part < 0.9 {
+		t.Errorf("%d samples, %.0f %% with the known stack\n%s\n%s", total, part*100, messages, out)
+	}
+}
+
+func TestRecordEndsWithItsTarget(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "out.folded")
+	_, messages := runAgent(t, "record", "-F", "99", "-o", path, "--", "sh", "-c", "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, total := share(t, string(b), ""); total == 0 {
+		t.Errorf("no samples: %s", messages)
+	}
+}
+
+// freeAddress returns an address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // a test
+	return l.Addr().String()
+}
+
+// service is a binary that runs until it is stopped.
+type service struct {
+	t    *testing.T
+	cmd  *exec.Cmd
+	log  bytes.Buffer
+	done bool
+}
+
+func startService(t *testing.T, name string, args ...string) *service {
+	t.Helper()
+	s := &service{t: t, cmd: exec.Command(filepath.Join(bin, name), args...)}
+	s.cmd.Stderr = &s.log
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if !s.done {
+			_ = s.cmd.Process.Kill()
+			_ = s.cmd.Wait()
+		}
+		if t.Failed() {
+			t.Logf("%s:\n%s", name, s.log.String())
+		}
+	})
+	return s
+}
+
+// stop stops it with SIGTERM and expects a clean end.
+func (s *service) stop() {
+	s.t.Helper()
+	s.done = true
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.cmd.Wait(); err != nil {
+		s.t.Errorf("after SIGTERM: %v", err)
+	}
+}
+
+func (s *service) kill() {
+	s.done = true
+	_ = s.cmd.Process.Kill()
+	_ = s.cmd.Wait()
+}
+
+// get returns the answer to a GET, "" if there is none.
+func get(ctx context.Context, url string) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return ""
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return ""
+	}
+	defer resp.Body.Close() //nolint:errcheck // read only
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return ""
+	}
+	return string(b)
+}
+
+// eventually asks until the answer is good.
+func eventually(t *testing.T, what string, good func(ctx context.Context) bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for !good(ctx) {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("no %s: %v", what, errors.Join(ctx.Err()))
+		}
+	}
+}
+
+// TestPipeline starts the agent while there is no collection agent, then takes
+// the collection agent away under load, and looks at what arrives.
+func TestPipeline(t *testing.T) {
+	burner(t)
+	grpcAddress, serverHTTP, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	data := t.TempDir()
+	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
+		"-samples-per-second", "99", "-reporter-interval", "500ms", "-tags", "suite=e2e", "-host-name", "e2e-host")
+	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+
+	startServer := func() *service {
+		s := startService(t, "collectionagent", "-data-dir", data, "-grpc-address", grpcAddress, "-http-address", serverHTTP)
+		eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, "http://"+serverHTTP+"/-/ready") != "" })
+		return s
+	}
+	folded := func(ctx context.Context) (string, float64, int) {
+		query := url.Values{"query": {`{service="e2e-burner",suite="e2e",host="e2e-host"}`}, "from": {"now-10m"}}
+		answer := get(ctx, "http://"+serverHTTP+"/api/v1/folded?"+query.Encode())
+		part, total := share(t, answer, chain)
+		return answer, part, total
+	}
+	server := startServer()
+	before := 0
+	eventually(t, "samples", func(ctx context.Context) bool {
+		_, _, before = folded(ctx)
+		return before >= 100
+	})
+	server.kill()
+	server = startServer()
+	eventually(t, "samples after a restart", func(ctx context.Context) bool {
+		_, _, total := folded(ctx)
+		return total >= before+100
+	})
+	if status := get(t.Context(), "http://"+agentHTTP+"/status"); !strings.Contains(status, `"state": "connected"`) {
+		t.Errorf("status %s", status)
+	}
+	agent.stop()
+	answer, part, total := folded(t.Context())
+	if part < 0.9 {
+		t.Errorf("%d samples, %.0f %% with the known stack\n%s", total, part*100, answer)
+	}
+	server.stop()
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config holds the settings of the agent. They come from the command
+// line, the environment and a file, in this order: a setting on the command
+// line beats one in the environment, which beats one in the file, which beats
+// the default. A list is taken from the first of them that has it, as a whole.
+package config
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// Config are the settings of the daemon. Every field is a flag; see options.go
+// for what each one means.
+type Config struct {
+	CollectionAgent        string
+	DisableTLS             bool
+	TLSCA, TLSCert, TLSKey string
+	ReporterInterval       time.Duration
+	ReporterJitter         float64
+
+	SamplesPerSecond int
+	UnwindTableBytes Bytes
+	MemoryLimit      Bytes
+
+	IncludePIDs, ExcludePIDs               []libpf.PID
+	IncludeExecutables, ExcludeExecutables []string
+	IncludeCgroups, ExcludeCgroups         []string
+
+	HostName, HostID string
+	Tags             []libpf.Label
+	EnvVars          []string
+	CommandLines     bool
+
+	HTTPAddress string
+	Verbose     bool
+	LogFormat   string
+}
+
+// Bounds of settings.
+const (
+	minUnwindTableBytes = 1 << 20
+	maxUnwindTableBytes = 1 << 30
+	// MinUserMemory is what the agent needs beside the unwind tables to do its
+	// work without spending it on garbage collection.
+	MinUserMemory   = 64 << 20
+	minInterval     = 100 * time.Millisecond
+	maxInterval     = time.Hour
+	maxSamples      = 1000
+	maxHostNameSize = 255
+	maxHostIDSize   = 128
+	// HTTPOff is the HTTPAddress that means none.
+	HTTPOff = "off"
+)
+
+// Default returns the settings that hold when nobody says anything.
+func Default() Config {
+	return Config{
+		CollectionAgent:  "127.0.0.1:11000",
+		ReporterInterval: 5 * time.Second,
+		ReporterJitter:   0.2,
+		SamplesPerSecond: 20,
+		UnwindTableBytes: 64 << 20,
+		MemoryLimit:      256 << 20,
+		HTTPAddress:      "127.0.0.1:7071",
+		LogFormat:        "text",
+	}
+}
+
+// Validate reports everything that is wrong with the settings, each with the
+// flag's name and what it accepts.
+func (c *Config) Validate() error {
+	var errs []error
+	report := func(flag, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("-%s: "+format, append([]any{flag}, args...)...))
+	}
+	if err := checkAddress(c.CollectionAgent); err != nil {
+		report("collection-agent", "%w", err)
+	}
+	if c.HTTPAddress != HTTPOff {
+		if err := checkAddress(c.HTTPAddress); err != nil {
+			report("http-address", "%w, or %q", err, HTTPOff)
+		}
+	}
+	if c.DisableTLS && c.TLSCA+c.TLSCert+c.TLSKey != "" {
+		report("disable-tls", "contradicts -tls-ca, -tls-cert and -tls-key")
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		report("tls-cert", "needs -tls-key, and the other way round")
+	}
+	if c.SamplesPerSecond < 1 || c.SamplesPerSecond > maxSamples {
+		report("samples-per-second", "is %d, must be 1 to %d", c.SamplesPerSecond, maxSamples)
+	}
+	if c.ReporterInterval < minInterval || c.ReporterInterval > maxInterval {
+		report("reporter-interval", "is %v, must be %v to %v", c.ReporterInterval, minInterval, maxInterval)
+	}
+	if !(c.ReporterJitter >= 0 && c.ReporterJitter <= 1) { // catches NaN as well
+		report("reporter-jitter", "is %v, must be 0 to 1", c.ReporterJitter)
+	}
+	if c.UnwindTableBytes < minUnwindTableBytes || c.UnwindTableBytes > maxUnwindTableBytes {
+		report("unwind-table-bytes", "is %v, must be %v to %v", c.UnwindTableBytes, Bytes(minUnwindTableBytes), Bytes(maxUnwindTableBytes))
+	} else if c.MemoryLimit < c.UnwindTableBytes+MinUserMemory {
+		report("memory-limit", "is %v, must be at least -unwind-table-bytes plus %v, which is %v",
+			c.MemoryLimit, Bytes(MinUserMemory), c.UnwindTableBytes+MinUserMemory)
+	}
+	for flag, globs := range map[string][]string{
+		"include-executable": c.IncludeExecutables, "exclude-executable": c.ExcludeExecutables,
+		"include-cgroup": c.IncludeCgroups, "exclude-cgroup": c.ExcludeCgroups,
+	} {
+		for _, glob := range globs {
+			if _, err := path.Match(glob, ""); err != nil {
+				report(flag, "%q is not a pattern: use * ? [a-z] and \\ before any of them", glob)
+			}
+		}
+	}
+	for _, name := range c.EnvVars {
+		if strings.ContainsAny(name, "= \x00") {
+			report("env-vars", "%q is not the name of a variable", name)
+		}
+	}
+	if len(c.HostName) > maxHostNameSize {
+		report("host-name", "has %d bytes, may have %d", len(c.HostName), maxHostNameSize)
+	}
+	if len(c.HostID) > maxHostIDSize || strings.ContainsFunc(c.HostID, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		report("host-id", "must be at most %d printable ASCII characters without spaces", maxHostIDSize)
+	}
+	if c.LogFormat != "text" && c.LogFormat != "json" {
+		report("log-format", "is %q, must be text or json", c.LogFormat)
+	}
+	return errors.Join(sortErrors(errs)...)
+}
+
+// checkAddress accepts host:port with a port that can be used.
+func checkAddress(address string) error {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%q is not host:port", address)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 && host == "" {
+		return fmt.Errorf("%q has no port from 1 to 65535", address)
+	}
+	return nil
+}
+
+// IsLoopback reports whether an address can be reached from this host only.
+func IsLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// Plaintext reports whether the connection to the collection agent is not
+// encrypted: if that was asked for, or if it never leaves the host and nobody
+// gave TLS files.
+func (c *Config) Plaintext() bool {
+	return c.DisableTLS || IsLoopback(c.CollectionAgent) && c.TLSCA+c.TLSCert+c.TLSKey == ""
+}
+
+// TLS reads the TLS files. It returns nil when the connection is plaintext.
+func (c *Config) TLS() (*tls.Config, error) {
+	if c.Plaintext() {
+		return nil, nil //nolint:nilnil // documented
+	}
+	out := &tls.Config{MinVersion: tls.VersionTLS13}
+	if c.TLSCA != "" {
+		pem, err := os.ReadFile(c.TLSCA)
+		if err != nil {
+			return nil, fmt.Errorf("-tls-ca: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("-tls-ca: %s holds no PEM certificate", c.TLSCA)
+		}
+	}
+	if c.TLSCert != "" {
+		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+		if err != nil {
+			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
+		}
+		out.Certificates = []tls.Certificate{pair}
+	}
+	return out, nil
+}
+
+// Filter returns which processes to sample.
+func (c *Config) Filter() sampling.Filter {
+	return sampling.Filter{
+		IncludePIDs: c.IncludePIDs, ExcludePIDs: c.ExcludePIDs,
+		IncludeExecutables: c.IncludeExecutables, ExcludeExecutables: c.ExcludeExecutables,
+		IncludeCgroups: c.IncludeCgroups, ExcludeCgroups: c.ExcludeCgroups,
+	}
+}

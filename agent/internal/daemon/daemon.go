@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package daemon is the agent as it runs on a host for years: it connects a
+// tracer to a reporter, tells about itself, and ends in order.
+//
+// Start and end have an order. The page of metrics comes first, so that a start
+// that hangs can be looked at; then the reporter, which does not wait for its
+// server; then the tracer. At the end the tracer stops, hands over what it
+// holds, and only then the reporter sends what it has.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/agent/internal/selfmetrics"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// Reporter delivers what the agent finds out. Its methods do not block for long,
+// but for Stop, which takes up to the time it was made with.
+type Reporter interface {
+	sampling.Sink
+	ReportMetrics(timestamp uint32, ids []uint32, values []int64)
+	ReportHostMetadata(map[string]string)
+	// Delivery describes how delivery goes, for people.
+	Delivery() Delivery
+	Stop()
+}
+
+// Delivery describes the connection to the collection agent.
+type Delivery struct {
+	State          string    `json:"state"`
+	LastError      string    `json:"last_error,omitempty"`
+	LastErrorTime  time.Time `json:"last_error_time,omitzero"`
+	LastSuccess    time.Time `json:"last_success,omitzero"`
+	CapturedTotal  uint64    `json:"captured_samples_total"`
+	StoredTotal    uint64    `json:"stored_samples_total"`
+	QueuedSamples  uint64    `json:"queued_samples"`
+	BacklogBatches int       `json:"backlog_batches"`
+}
+
+// Dependencies are the parts that the daemon connects.
+type Dependencies struct {
+	NewTracer sampling.New
+	// NewReporter is handed the identity of the host.
+	NewReporter func(hostinfo.Host) (Reporter, error)
+	Identify    func(pid libpf.PID, comm string) *libpf.Process
+	// Probe says what the host allows. It is asked when there is no tracer, to
+	// explain why, and once while there is one, to say what is off.
+	Probe    func() []sampling.Capability
+	Registry *prometheus.Registry
+	Logger   *slog.Logger
+	Version  string
+	// Host says where to look for the host's identity.
+	Host hostinfo.Options
+	// NotifySocket is the socket of systemd, "" for none.
+	NotifySocket string
+	// ListeningAt, if not nil, is called with the address of the HTTP server.
+	ListeningAt func(address string)
+}
+
+const (
+	// selfInterval is how often the agent reports on itself and looks whether
+	// the host has changed.
+	selfInterval = time.Minute
+	// drainTimeout bounds how long a tracer may take to hand over what it has
+	// after it was told to stop. It reads a ring in memory, so milliseconds do.
+	drainTimeout = time.Second
+	// StopTimeout is how long the reporter may take to send what it has, so that
+	// together the end takes less than five seconds.
+	StopTimeout = 3500 * time.Millisecond
+)
+
+// state is how far the daemon is.
+type state struct{ current atomic.Pointer[string] }
+
+const (
+	starting = "starting"
+	ready    = "ready"
+	stopping = "stopping"
+)
+
+func (s *state) set(name string) { s.current.Store(&name) }
+func (s *state) get() string     { return *s.current.Load() }
+
+// Run profiles until ctx ends and returns nil then. Any other end is an error.
+func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error) {
+	log := deps.Logger
+	start := time.Now()
+	s := &state{}
+	s.set(starting)
+	host := hostinfo.Identify(deps.Host)
+	log.Info("starting", "version", deps.Version, "host", host.Name, "host_id", host.ID, "host_id_from", host.IDSource)
+
+	status := &statusPage{version: deps.Version, start: start, host: host, state: s}
+	server, err := serveHTTP(cfg.HTTPAddress, s, status, deps.Registry, log)
+	if err != nil {
+		// Losing the page is no reason to lose the profile.
+		log.Error("no metrics are served", "flag", "-http-address", "err", err)
+	} else if deps.ListeningAt != nil {
+		deps.ListeningAt(server.address())
+	}
+	defer server.stop()
+
+	tracer, err := deps.NewTracer(sampling.Config{
+		SamplesPerSecond: cfg.SamplesPerSecond,
+		UnwindTableBytes: int64(cfg.UnwindTableBytes),
+		Filter:           cfg.Filter(),
+		Identify:         deps.Identify,
+		Logger:           log,
+		Registerer:       deps.Registry,
+	})
+	if err != nil {
+		explain(log, deps.Probe)
+		return fmt.Errorf("cannot profile this host: %w", err)
+	}
+	reporter, err := deps.NewReporter(host)
+	if err != nil {
+		return errors.Join(fmt.Errorf("start reporter: %w", err), tracer.Close())
+	}
+	defer reporter.Stop()
+	status.set(tracer, reporter)
+
+	d := &daemon{deps: deps, log: log, host: host, state: s, reporter: reporter}
+	return d.profile(ctx, tracer)
+}
+
+// daemon is what is needed while the tracer runs.
+type daemon struct {
+	deps     Dependencies
+	log      *slog.Logger
+	host     hostinfo.Host
+	state    *state
+	reporter Reporter
+}
+
+// profile runs the tracer until ctx ends.
+func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
+	ran := make(chan error, 1)
+	go func() { ran <- tracer.Run(ctx, d.reporter) }()
+
+	var background sync.WaitGroup
+	backgroundCtx, stopBackground := context.WithCancel(ctx)
+	defer background.Wait()
+	defer stopBackground()
+	background.Go(func() { d.reportSelf(backgroundCtx) })
+	background.Go(func() { d.watchdog(backgroundCtx) })
+
+	select {
+	case err := <-ran:
+		return ended(ctx, err)
+	case <-tracer.Started():
+		d.state.set(ready)
+		d.notify("READY=1")
+	}
+	select {
+	case err := <-ran:
+		return ended(ctx, err)
+	case <-ctx.Done():
+	}
+	d.log.Info("stopping: sending what is left")
+	d.state.set(stopping)
+	d.notify("STOPPING=1")
+	select {
+	case err := <-ran:
+		return err
+	case <-time.After(drainTimeout):
+		return fmt.Errorf("the tracer did not stop within %v", drainTimeout)
+	}
+}
+
+// ended says what the end of a tracer means: nothing when it was asked to.
+func ended(ctx context.Context, err error) error {
+	if err == nil && ctx.Err() == nil {
+		err = errors.New("the tracer stopped by itself")
+	}
+	return err
+}
+
+// reportSelf reports on the host and on the agent until ctx ends, and then once more.
+func (d *daemon) reportSelf(ctx context.Context) {
+	metrics := selfmetrics.NewCollector(d.deps.Registry)
+	tick := time.NewTicker(selfInterval)
+	defer tick.Stop()
+	var known map[string]string
+	// Asking the kernel for everything takes as long as the whole start, so it
+	// waits until that is over.
+	limits := sync.OnceFunc(func() { explain(d.log, d.deps.Probe) })
+	for {
+		if now := hostinfo.Metadata(d.deps.Host, d.host, d.deps.Version); hostinfo.Changed(known, now) {
+			d.reporter.ReportHostMetadata(now)
+			known = now
+		}
+		select {
+		case <-ctx.Done():
+			d.reportMetrics(metrics)
+			return
+		case <-tick.C:
+			d.reportMetrics(metrics)
+			limits()
+		}
+	}
+}
+
+func (d *daemon) reportMetrics(c *selfmetrics.Collector) {
+	ids, values, err := c.Collect()
+	if err != nil {
+		d.log.Debug("some metrics are missing", "err", err)
+	}
+	if len(ids) > 0 {
+		d.reporter.ReportMetrics(libpf.NowAsUInt32(), ids, values)
+	}
+}
+
+// explain logs what is missing or limited, one line for each.
+func explain(log *slog.Logger, probe func() []sampling.Capability) {
+	if probe == nil {
+		return
+	}
+	for _, c := range probe() {
+		if c.Required && !c.OK {
+			log.Error("this host does not allow what profiling needs", "what", c.Name, "found", c.Detail, "fix", c.Fix)
+		}
+		if c.Limits() {
+			log.Info("something is limited", "what", c.Name, "effect", c.Effect, "fix", c.Fix)
+		}
+	}
+}

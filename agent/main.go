@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The agent profiles every process of a host and sends the profiles to a
+// collection agent, or into a file.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/agent/internal/record"
+)
+
+// Exit statuses.
+const (
+	exitOK = iota
+	exitError
+	exitUsage
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	// The second signal finds no handler and ends the process at once.
+	context.AfterFunc(ctx, stop)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// run runs the command that the arguments name and returns the exit status.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	command := ""
+	if len(args) > 0 {
+		command = args[0]
+	}
+	var status int
+	var err error
+	switch command {
+	case "record":
+		status, err = runRecord(ctx, args[1:], stdout, stderr)
+	case "doctor":
+		status, err = runDoctor(args[1:], stdout)
+	case "version":
+		err = printVersion(stdout)
+	case "help":
+		err = config.WriteUsage(stdout)
+	default:
+		err = runDaemon(ctx, args, stdout, stderr)
+	}
+	var wrong *usageError
+	switch {
+	case err == nil:
+		return status
+	case errors.As(err, &wrong) && errors.Is(err, flag.ErrHelp):
+		if err := wrong.help(stdout); err != nil {
+			return exitError
+		}
+		return exitOK
+	case errors.As(err, &wrong):
+		fmt.Fprintf(stderr, "agent: %v\nRun \"agent %s\" for help.\n", err, wrong.helpArgs) //nolint:errcheck // nobody else to tell
+		return exitUsage
+	}
+	fmt.Fprintf(stderr, "agent: %v\n", err) //nolint:errcheck // nobody else to tell
+	return exitError
+}
+
+// usageError is about what the user wrote.
+type usageError struct {
+	err error
+	// help writes the help text, helpArgs are how to ask for it.
+	help     func(io.Writer) error
+	helpArgs string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+func daemonUsage(err error) error { return &usageError{err, config.WriteUsage, "-help"} }
+func recordUsage(err error) error { return &usageError{err, record.WriteUsage, "record -help"} }
+func doctorUsage(err error) error { return &usageError{err, writeDoctorUsage, "doctor -help"} }

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func TestCommandLine(t *testing.T) {
+	t.Parallel()
+	bad := filepath.Join(t.TempDir(), "bad.yaml")
+	if err := os.WriteFile(bad, []byte("samples: 5\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := map[string]struct {
+		args           []string
+		status         int
+		stdout, stderr string
+	}{
+		"help":             {[]string{"-help"}, exitOK, "-samples-per-second N", ""},
+		"help command":     {[]string{"help"}, exitOK, "agent doctor", ""},
+		"two dashes":       {[]string{"--help"}, exitOK, "-collection-agent HOST:PORT", ""},
+		"version":          {[]string{"version"}, exitOK, "agent ", ""},
+		"version flag":     {[]string{"--version"}, exitOK, "linux/", ""},
+		"check":            {[]string{"-check-config", "-samples-per-second", "50"}, exitOK, "the configuration is valid", ""},
+		"check fails":      {[]string{"-check-config", "-samples-per-second", "0"}, exitUsage, "", "must be 1 to 1000"},
+		"print":            {[]string{"-print-config", "-samples-per-second", "50"}, exitOK, "samples-per-second: 50", ""},
+		"unknown flag":     {[]string{"-collector", "x"}, exitUsage, "", "unknown flag -collector"},
+		"unknown command":  {[]string{"rekord"}, exitUsage, "", `unexpected argument "rekord"`},
+		"unknown setting":  {[]string{"-config", bad}, exitUsage, "", `bad.yaml:1: unknown setting "samples"`},
+		"no TLS file":      {[]string{"-check-config", "-collection-agent", "h:1", "-tls-ca", "/nowhere/ca"}, exitUsage, "", "-tls-ca: "},
+		"record help":      {[]string{"record", "-h"}, exitOK, "agent record -p PID", ""},
+		"record what":      {[]string{"record"}, exitUsage, "", "say what to profile"},
+		"record hint":      {[]string{"record", "-x"}, exitUsage, "", `"agent record -help"`},
+		"record nobody":    {[]string{"record", "-p", "2147483646", "-o", filepath.Join(t.TempDir(), "x")}, exitError, "", "there is no process 2147483646"},
+		"doctor help":      {[]string{"doctor", "-h"}, exitOK, "agent doctor [-o text|json]", ""},
+		"doctor format":    {[]string{"doctor", "-o", "xml"}, exitUsage, "", "must be text or json"},
+		"doctor argument":  {[]string{"doctor", "who"}, exitUsage, "", `unexpected argument "who"`},
+		"doctor bad flags": {[]string{"doctor", "-p"}, exitUsage, "", "unknown flag -p"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var stdout, stderr bytes.Buffer
+			status := run(t.Context(), test.args, &stdout, &stderr)
+			if status != test.status {
+				t.Errorf("status %d, want %d", status, test.status)
+			}
+			if !strings.Contains(stdout.String(), test.stdout) || test.stdout == "" && stdout.Len() > 0 {
+				t.Errorf("standard output %q, want %q", stdout.String(), test.stdout)
+			}
+			if !strings.Contains(stderr.String(), test.stderr) || test.stderr == "" && stderr.Len() > 0 {
+				t.Errorf("standard error %q, want %q", stderr.String(), test.stderr)
+			}
+		})
+	}
+}
+
+// TestDoctor runs on any host: what it finds differs, the form does not.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	var text, encoded, stderr bytes.Buffer
+	status := run(t.Context(), []string{"doctor"}, &text, &stderr)
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	if last := lines[len(lines)-1]; (status == exitOK) != strings.HasPrefix(last, "can profile") {
+		t.Errorf("status %d, verdict %q", status, last)
+	}
+	if again := run(t.Context(), []string{"doctor", "-o", "json"}, &encoded, &stderr); again != status {
+		t.Errorf("status %d, then %d", status, again)
+	}
+	var report struct {
+		CanProfile   bool `json:"can_profile"`
+		Capabilities []struct{ Name string }
+	}
+	if err := json.Unmarshal(encoded.Bytes(), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.CanProfile != (status == exitOK) || len(report.Capabilities) < 5 {
+		t.Errorf("%+v", report)
+	}
+	if stderr.Len() > 0 {
+		t.Errorf("standard error %q", stderr.String())
+	}
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/agent/internal/daemon"
+	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/reporter"
+	"github.com/strobe-profiler/strobe/tracer"
+)
+
+// This file joins the agent's own view of tracer and reporter to the packages.
+
+// tracerAdapter is a sampling.Tracer.
+type tracerAdapter struct{ *tracer.Tracer }
+
+func newTracer(cfg sampling.Config) (sampling.Tracer, error) {
+	t, err := tracer.New(tracer.Config{
+		SamplesPerSecond: cfg.SamplesPerSecond,
+		UnwindTableBytes: cfg.UnwindTableBytes,
+		Filter:           tracer.Filter(cfg.Filter),
+		Identify:         cfg.Identify,
+		Logger:           cfg.Logger,
+		Registerer:       cfg.Registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tracerAdapter{t}, nil
+}
+
+// Run implements sampling.Tracer.
+func (t tracerAdapter) Run(ctx context.Context, sink sampling.Sink) error {
+	return t.Tracer.Run(ctx, sink)
+}
+
+// Stats implements sampling.Tracer.
+func (t tracerAdapter) Stats() (sampling.Stats, error) {
+	s, err := t.Tracer.Stats()
+	return sampling.Stats{Samples: s.Samples, Lost: s.Lost, Stacks: s.Stacks, Complete: s.Complete}, err
+}
+
+func probe() []sampling.Capability {
+	var out []sampling.Capability
+	for _, c := range tracer.Probe() {
+		out = append(out, sampling.Capability(c))
+	}
+	return out
+}
+
+// reporterAdapter is a daemon.Reporter.
+type reporterAdapter struct{ *reporter.GRPCReporter }
+
+// Delivery implements daemon.Reporter.
+func (r reporterAdapter) Delivery() daemon.Delivery {
+	s := r.Status()
+	return daemon.Delivery{
+		State: s.State.String(), LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
+		CapturedTotal: s.Ledger.Captured, StoredTotal: s.Ledger.Stored, QueuedSamples: s.Ledger.Queued,
+		BacklogBatches: s.BacklogBatches,
+	}
+}
+
+// timers are the reporter's intervals.
+type timers struct{ interval time.Duration }
+
+func (t timers) ReportInterval() time.Duration       { return t.interval }
+func (timers) ReportMetricsInterval() time.Duration  { return time.Minute }
+func (timers) GRPCConnectionTimeout() time.Duration  { return 3 * time.Second }
+func (timers) GRPCOperationTimeout() time.Duration   { return 15 * time.Second }
+func (timers) GRPCStartupBackoffTime() time.Duration { return 5 * time.Second }
+func (timers) GRPCAuthErrorDelay() time.Duration     { return 5 * time.Minute }
+
+// queueShare is the part of the agent's own memory that waiting data may take.
+const queueShare = 4
+
+// newReporter starts a reporter that lives until it is stopped: the end of the
+// daemon's context must not stop it before the tracer has handed over everything.
+func newReporter(cfg *config.Config, tlsConfig *tls.Config, host hostinfo.Host, log *slog.Logger,
+	registry prometheus.Registerer,
+) (daemon.Reporter, error) {
+	r, err := reporter.StartWithOptions(context.Background(), &reporter.Config{
+		CollAgentAddr: cfg.CollectionAgent,
+		DisableTLS:    tlsConfig == nil,
+		Times:         timers{cfg.ReporterInterval},
+	}, &reporter.Options{
+		HostID: host.ID, HostName: host.Name,
+		TLS:    tlsConfig,
+		Logger: log, Registerer: registry,
+		Jitter:        cmp.Or(cfg.ReporterJitter, -1), // there, 0 means the default and less means none
+		MaxQueueBytes: int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare)),
+		StopTimeout:   daemon.StopTimeout,
+		AgentVersion:  buildInfo().version,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return reporterAdapter{r}, nil
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reporter
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	// maxBackoff caps the time between attempts once the server was reached.
+	maxBackoff = time.Minute
+	// maxRetryInfo caps what a server may ask for, so that a wrong answer of it
+	// does not silence an agent for days.
+	maxRetryInfo = 15 * time.Minute
+	// maxFaults is how often a server may fail on one batch, while it takes others,
+	// before the batch is set aside.
+	maxFaults = 8
+	// maxCuts limits the search for the invalid item of a batch.
+	maxCuts = 4
+)
+
+// verdict is what an RPC's error means for its batch.
+type verdict int
+
+const (
+	accepted   verdict = iota
+	outage             // the server is away or slow: back off, all types
+	overloaded         // the server names the time to wait
+	refused            // the server does not want this agent: retry slowly
+	invalid            // the batch will never be accepted
+	oversized          // the batch is too large for the server
+	faulty             // the server failed on this batch; others may pass
+)
+
+// classify reads an error of an RPC. unclear reports that the server may have
+// carried out the request all the same.
+func classify(err error) (v verdict, wait time.Duration, unclear bool) {
+	if err == nil {
+		return accepted, 0, false
+	}
+	st := status.Convert(err)
+	wait, hasWait := retryInfo(st)
+	switch st.Code() {
+	case codes.InvalidArgument:
+		return invalid, 0, false
+	case codes.ResourceExhausted:
+		if hasWait {
+			return overloaded, wait, false
+		}
+		return oversized, 0, false
+	case codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition, codes.Unimplemented:
+		return refused, 0, false
+	case codes.Internal, codes.Unknown, codes.DataLoss, codes.Aborted, codes.OutOfRange,
+		codes.NotFound, codes.AlreadyExists:
+		return faulty, 0, true
+	default: // Unavailable, DeadlineExceeded, Canceled
+		if hasWait {
+			return overloaded, wait, true
+		}
+		return outage, 0, true
+	}
+}
+
+// retryInfo returns the delay that a status asks for.
+func retryInfo(st *status.Status) (time.Duration, bool) {
+	for _, detail := range st.Details() {
+		if info, ok := detail.(*errdetails.RetryInfo); ok && info.GetRetryDelay() != nil {
+			return min(max(info.GetRetryDelay().AsDuration(), 0), maxRetryInfo), true
+		}
+	}
+	return 0, false
+}
+
+// fullJitter returns a random time up to base doubled with every attempt, at
+// most limit: the spread that keeps a fleet from knocking at the same moment.
+func fullJitter(base, limit time.Duration, attempt int) time.Duration {
+	top := min(base, limit)
+	for ; attempt > 1 && top < limit; attempt-- {
+		top = min(2*top, limit)
+	}
+	return max(time.Duration(rand.Int64N(int64(top)+1)), time.Millisecond)
+}
+
+// spread returns d ± part of it.
+func spread(d time.Duration, part float64) time.Duration {
+	return time.Duration(float64(d) * (1 + part*(2*rand.Float64()-1)))
+}

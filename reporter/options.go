@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reporter
+
+import (
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Options holds what [Config] has no field for. The zero value is usable, and so
+// is a nil pointer; a field that is zero has the default that stands with it.
+type Options struct {
+	// HostID names the host in every batch, stable across restarts: at most 128
+	// bytes of printable text. Default: /etc/machine-id, else the host name.
+	HostID string
+	// HostName is the name people know the host by, at most 255 bytes. Default: os.Hostname.
+	HostName string
+	// RunID names this run of the agent. Default: random.
+	RunID [16]byte
+
+	// TLS is the base of the TLS configuration; the version is raised to 1.3. CAFile
+	// replaces the system's roots; CertFile and KeyFile are the client's certificate.
+	// All PEM. Ignored with Config.DisableTLS.
+	TLS                       *tls.Config
+	CAFile, CertFile, KeyFile string
+	// Headers travel as gRPC metadata with every RPC, such as an authorization.
+	Headers map[string]string
+
+	// Logger receives changes of state, not events. Default: discard.
+	Logger *slog.Logger
+	// Registerer receives the metrics strobe_agent_reporter_*; nil: none.
+	Registerer prometheus.Registerer
+
+	// Jitter is the part of ReportInterval by which flushes are spread, 0..1; negative: none. Default 0.2.
+	Jitter float64
+	// DefinitionCacheEntries bounds what is remembered of the server's knowledge of
+	// stacks and of names; a quarter of it for executables and fallback symbols. Default 65,536.
+	DefinitionCacheEntries uint32
+	// MaxQueueBytes bounds the memory of all queues and unacknowledged batches together. Default 64 MiB.
+	MaxQueueBytes int
+	// StopTimeout limits how long Stop tries to deliver. Default 5 s.
+	StopTimeout time.Duration
+	// AgentVersion is told to the server.
+	AgentVersion string
+}
+
+const (
+	defaultMaxRPCMsgSize  = 32 << 20
+	defaultMaxQueueBytes  = 64 << 20
+	defaultCacheEntries   = 1 << 16
+	defaultStopTimeout    = 5 * time.Second
+	defaultJitter         = 0.2
+	authJitter            = 0.3
+	maxHostID             = 128
+	maxHostName           = 255
+	minQueueBytes         = 1 << 16
+	defaultCountsQueue    = 1 << 16
+	defaultDefsQueue      = 1 << 14
+	defaultSmallQueue     = 1 << 10
+	defaultHostQueue      = 2
+	defaultReportInterval = 5 * time.Second
+)
+
+// timers is Times, read once, with defaults.
+type timers struct {
+	report, metrics, connect, operation, startupBackoff, authDelay time.Duration
+}
+
+func newTimers(t Times) timers {
+	d := timers{
+		report: defaultReportInterval, metrics: time.Minute, connect: 3 * time.Second,
+		operation: 5 * time.Second, startupBackoff: time.Minute, authDelay: 10 * time.Minute,
+	}
+	if t == nil {
+		return d
+	}
+	set := func(dst *time.Duration, v time.Duration) {
+		if v > 0 {
+			*dst = v
+		}
+	}
+	set(&d.report, t.ReportInterval())
+	set(&d.metrics, t.ReportMetricsInterval())
+	set(&d.connect, t.GRPCConnectionTimeout())
+	set(&d.operation, t.GRPCOperationTimeout())
+	set(&d.startupBackoff, t.GRPCStartupBackoffTime())
+	set(&d.authDelay, t.GRPCAuthErrorDelay())
+	return d
+}
+
+// settings is Config and Options with every default filled in.
+type settings struct {
+	Config
+	Options
+	timers timers
+}
+
+func newSettings(c *Config, o *Options) (settings, error) {
+	if c == nil {
+		return settings{}, errors.New("reporter config is nil")
+	}
+	s := settings{Config: *c, timers: newTimers(c.Times)}
+	if o != nil {
+		s.Options = *o
+	}
+	var errs []error
+	if s.CollAgentAddr == "" {
+		errs = append(errs, errors.New("address of the collection agent is empty"))
+	}
+	if s.MaxRPCMsgSize < 0 {
+		errs = append(errs, fmt.Errorf("maximum message size %d is negative", s.MaxRPCMsgSize))
+	}
+	if s.Jitter > 1 {
+		errs = append(errs, fmt.Errorf("jitter %g is above 1", s.Jitter))
+	}
+	if s.MaxQueueBytes != 0 && s.MaxQueueBytes < minQueueBytes {
+		errs = append(errs, fmt.Errorf("queue limit of %d bytes is below %d", s.MaxQueueBytes, minQueueBytes))
+	}
+	setDefault(&s.MaxRPCMsgSize, defaultMaxRPCMsgSize)
+	setDefault(&s.CountsForTracesMaxQueue, defaultCountsQueue)
+	setDefault(&s.FramesForTracesMaxQueue, defaultDefsQueue)
+	setDefault(&s.FrameMetadataMaxQueue, defaultDefsQueue)
+	setDefault(&s.FallbackSymbolsMaxQueue, defaultDefsQueue)
+	setDefault(&s.ExecMetadataMaxQueue, defaultSmallQueue)
+	setDefault(&s.MetricsMaxQueue, defaultSmallQueue)
+	setDefault(&s.HostMetadataMaxQueue, defaultHostQueue)
+	setDefault(&s.DefinitionCacheEntries, defaultCacheEntries)
+	setDefault(&s.MaxQueueBytes, defaultMaxQueueBytes)
+	setDefault(&s.StopTimeout, defaultStopTimeout)
+	setDefault(&s.Jitter, defaultJitter)
+	s.Jitter = max(s.Jitter, 0)
+	if s.Logger == nil {
+		s.Logger = slog.New(slog.DiscardHandler)
+	}
+	if s.HostName == "" {
+		s.HostName, _ = os.Hostname() // a host without a name is one
+	}
+	if s.HostID == "" {
+		s.HostID = machineID(s.HostName)
+	}
+	if err := checkHostID(s.HostID); err != nil {
+		errs = append(errs, err)
+	}
+	if len(s.HostName) > maxHostName || !utf8.ValidString(s.HostName) {
+		errs = append(errs, fmt.Errorf("host name %q is not text of at most %d bytes", s.HostName, maxHostName))
+	}
+	if s.RunID == [16]byte{} {
+		_, _ = rand.Read(s.RunID[:]) // never fails, see its documentation
+	}
+	return s, errors.Join(errs...)
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}
+
+func checkHostID(id string) error {
+	bad := func(r rune) bool { return !unicode.IsPrint(r) }
+	if id == "" || len(id) > maxHostID || !utf8.ValidString(id) || strings.ContainsFunc(id, bad) {
+		return fmt.Errorf("host ID %q is not 1 to %d bytes of printable text", id, maxHostID)
+	}
+	return nil
+}
+
+// machineID is the host ID of a reporter that was given none.
+func machineID(hostName string) string {
+	for _, path := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
+		if data, err := os.ReadFile(path); err == nil {
+			if id := strings.TrimSpace(string(data)); checkHostID(id) == nil {
+				return id
+			}
+		}
+	}
+	return hostName
+}
+
+// tlsConfig builds the client side of TLS 1.3.
+func (s *settings) tlsConfig() (*tls.Config, error) {
+	cfg := &tls.Config{}
+	if s.TLS != nil {
+		cfg = s.TLS.Clone()
+	}
+	cfg.MinVersion = tls.VersionTLS13
+	if s.CAFile != "" {
+		pem, err := os.ReadFile(s.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("read CA file: %w", err)
+		}
+		cfg.RootCAs = x509.NewCertPool()
+		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("CA file %s holds no certificate", s.CAFile)
+		}
+	}
+	if s.CertFile != "" || s.KeyFile != "" {
+		cert, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("load client certificate: %w", err)
+		}
+		cfg.Certificates = append(cfg.Certificates, cert)
+	}
+	return cfg, nil
+}

@@ -1,0 +1,45 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Installs what the tests need and is not there yet, on Debian, and mounts the
+# file systems of the kernel that they use.
+set -eu
+
+need=
+want() { # command package...
+	command -v "$1" >/dev/null 2>&1 && return
+	shift
+	need="$need $*"
+}
+want gcc gcc libc6-dev
+want g++ g++
+want musl-gcc musl-tools
+want clang clang
+want ld.lld lld
+want clang-19 clang-19
+want llvm-strip-19 llvm-19
+want protoc protobuf-compiler
+want chromium chromium
+want rustc rustc
+want node nodejs
+want npm npm
+want xz xz-utils
+want objcopy binutils
+want curl curl
+[ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
+
+if [ -n "$need" ]; then
+	if [ "$(id -u)" -ne 0 ] || ! command -v apt-get >/dev/null; then
+		echo "tests need these packages, install them or run as root on Debian:$need" >&2
+		exit 1
+	fi
+	apt-get update -qq
+	# shellcheck disable=SC2086 # a list of packages
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need
+fi
+
+if [ "$(id -u)" -eq 0 ]; then
+	[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing || true
+fi
+
+cd "$(dirname "$0")/../collectionagent/web/ui"
+[ -d node_modules ] && [ node_modules -nt package-lock.json ] || npm ci --no-audit --no-fund

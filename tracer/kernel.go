@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/bits"
+	"os"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/btf"
+	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
+
+	"github.com/strobe-profiler/strobe/support"
+)
+
+// Sizes shared with the kernel side; see support/ebpf/types.h and maps.h.
+const (
+	segmentRows  = 262144
+	segmentBytes = segmentRows * 4
+	maxSegments  = 1024
+	dirEntries   = 131072
+	maxExecIDs   = 32768
+	execNone     = 0
+	execVDSO     = 1
+	firstFreeID  = 2
+)
+
+// Names of the programs that may be left out when the kernel lacks their hook.
+const (
+	progFork  = "follow_fork"
+	progExec  = "follow_exec"
+	progExit  = "follow_exit"
+	progFault = "follow_fault"
+	progIter  = "read_processes"
+)
+
+// kernelSide is what is loaded into the kernel.
+type kernelSide struct {
+	log   *slog.Logger
+	coll  *ebpf.Collection
+	objs  support.StrobeMaps
+	epoch *ebpf.Variable
+	links []io.Closer
+	// missing says why an optional program is not there.
+	missing map[string]error
+	// nextID is the lowest ID of an executable that was never given out.
+	nextID uint32
+}
+
+// loadKernelSide loads programs and maps. Optional programs that the kernel
+// refuses are left out and recorded in missing.
+func loadKernelSide(cfg *Config) (*kernelSide, error) {
+	spec, err := support.LoadStrobe()
+	if err != nil {
+		return nil, fmt.Errorf("read eBPF object: %w", err)
+	}
+	if err := configure(spec, cfg); err != nil {
+		return nil, err
+	}
+	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
+	for name, event := range map[string]string{
+		progFork: "btf_trace_sched_process_fork", progExec: "btf_trace_sched_process_exec",
+		progExit: "btf_trace_sched_process_exit", progFault: "btf_trace_mm_filemap_map_pages",
+	} {
+		if err := hasTracepoint(event); err != nil {
+			k.leaveOut(spec, name, err)
+		}
+	}
+	for _, name := range cfg.withoutPrograms {
+		k.leaveOut(spec, name, errors.New("left out on purpose"))
+	}
+	k.coll, err = ebpf.NewCollection(spec)
+	if err != nil && isVerifierError(err) {
+		// Most likely the iterator over mappings (before 6.7) or loops: what needs
+		// them is optional, and user space reads /proc instead.
+		for _, name := range []string{progExec, progFault, progIter} {
+			k.leaveOut(spec, name, err)
+		}
+		k.coll, err = ebpf.NewCollection(spec)
+	}
+	if err != nil {
+		return nil, explainLoad(err)
+	}
+	if err := k.coll.Assign(&k.objs); err != nil {
+		k.coll.Close()
+		return nil, fmt.Errorf("find eBPF maps: %w", err)
+	}
+	k.epoch = k.coll.Variables["epoch"]
+	k.nextID = firstFreeID
+	if err := k.addFreeIDs(); err != nil {
+		k.coll.Close()
+		return nil, err
+	}
+	return k, nil
+}
+
+func (k *kernelSide) leaveOut(spec *ebpf.CollectionSpec, name string, why error) {
+	if _, ok := spec.Programs[name]; ok {
+		delete(spec.Programs, name)
+		k.missing[name] = why
+	}
+}
+
+// configure sets what depends on the configuration and on the host.
+func configure(spec *ebpf.CollectionSpec, cfg *Config) error {
+	// Room for a second of full records (about 1 KiB at 100 frames) on all CPUs,
+	// though compact ones are the rule.
+	perSecond := cfg.SamplesPerSecond * runtime.NumCPU() * 1024
+	ring := min(max(1<<19, 1<<bits.Len(uint(perSecond))), 1<<24)  //nolint:gosec // positive
+	spec.Maps[support.StrobeMapSamples].MaxEntries = uint32(ring) //nolint:gosec // at most 16 MiB
+
+	var seed [16]byte
+	_, _ = rand.Read(seed[:]) // cannot fail
+	vars := map[string]any{
+		"hash_seed_hi":  binary.LittleEndian.Uint64(seed[:]),
+		"hash_seed_lo":  binary.LittleEndian.Uint64(seed[8:]),
+		"sample_period": uint64(time.Second) / uint64(cfg.SamplesPerSecond), //nolint:gosec // 1 to 1000
+		"wake_bytes":    uint32(ring / 4),                                   //nolint:gosec // at most 4 MiB
+		"wanted":        cfg.Filter.wanted(),
+	}
+	for name, value := range vars {
+		v := spec.Variables[name]
+		if v == nil {
+			return fmt.Errorf("eBPF object has no variable %q: regenerate it", name)
+		}
+		if err := v.Set(value); err != nil {
+			return fmt.Errorf("set eBPF variable %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func hasTracepoint(name string) error {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("read the kernel's BTF: %w", err)
+	}
+	var t *btf.Typedef
+	if err := spec.TypeByName(name, &t); err != nil {
+		return fmt.Errorf("kernel has no %s: %w", name, err)
+	}
+	return nil
+}
+
+func isVerifierError(err error) bool {
+	var ve *ebpf.VerifierError
+	return errors.As(err, &ve)
+}
+
+// explainLoad turns the kernel's refusal into what a person can do about it.
+func explainLoad(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, os.ErrPermission):
+		return fmt.Errorf("not allowed to load eBPF programs: run as root or with CAP_BPF and CAP_PERFMON "+
+			"(and see kernel.unprivileged_bpf_disabled and kernel lockdown): %w", err)
+	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("the kernel has no type information: it needs CONFIG_DEBUG_INFO_BTF (/sys/kernel/btf/vmlinux): %w", err)
+	case errors.Is(err, unix.ENOMEM):
+		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup: %w", err)
+	}
+	return fmt.Errorf("load eBPF programs: %w", err)
+}
+
+// freeIDStep is how many IDs of executables are made available at a time: each
+// is a system call, so all of them at the start would be felt.
+const freeIDStep = 1024
+
+// addFreeIDs makes more IDs of executables available to the kernel side.
+func (k *kernelSide) addFreeIDs() error {
+	for end := min(k.nextID+freeIDStep, maxExecIDs); k.nextID < end; k.nextID++ {
+		if err := k.objs.FreeIds.Put(nil, k.nextID); err != nil {
+			return fmt.Errorf("add executable IDs: %w", err)
+		}
+	}
+	return nil
+}
+
+// follow attaches what keeps the process table current. Only a kernel that
+// refuses BTF tracepoints altogether leaves it empty; that is no error.
+func (k *kernelSide) follow() error {
+	for _, name := range []string{progFork, progExit, progExec, progFault} {
+		p := k.coll.Programs[name]
+		if p == nil {
+			continue
+		}
+		l, err := link.AttachTracing(link.TracingOptions{Program: p})
+		if err != nil {
+			k.missing[name] = err
+			continue
+		}
+		k.links = append(k.links, l)
+	}
+	for name, why := range k.missing {
+		k.log.Warn("a part of process discovery is off: processes are read from /proc instead",
+			"program", name, "reason", firstLine(why))
+	}
+	return nil
+}
+
+// discovery names how processes are followed.
+func (k *kernelSide) discovery() string {
+	if len(k.missing) == 0 {
+		return "kernel"
+	}
+	return "proc"
+}
+
+// readProcesses has the kernel side read all processes, if it can.
+func (k *kernelSide) readProcesses() error {
+	p := k.coll.Programs[progIter]
+	if p == nil {
+		return k.missing[progIter]
+	}
+	it, err := link.AttachIter(link.IterOptions{Program: p})
+	if err != nil {
+		return fmt.Errorf("attach iterator over processes: %w", err)
+	}
+	defer it.Close()
+	r, err := it.Open()
+	if err != nil {
+		return fmt.Errorf("open iterator over processes: %w", err)
+	}
+	defer r.Close()
+	_, err = io.Copy(io.Discard, r)
+	return err
+}
+
+// setEpoch sets the stamp of pages in use.
+func (k *kernelSide) setEpoch(epoch uint32) error { return k.epoch.Set(epoch) }
+
+// counters reads the kernel side's counters, summed over CPUs.
+func (k *kernelSide) counters() ([]uint64, error) {
+	out := make([]uint64, len(support.Counters))
+	perCPU := make([]uint64, 0, runtime.NumCPU())
+	for i := range out {
+		perCPU = perCPU[:0]
+		if err := k.objs.Counters.Lookup(uint32(i), &perCPU); err != nil { //nolint:gosec // small
+			return nil, fmt.Errorf("read counter %s: %w", support.Counters[i].Reason, err)
+		}
+		for _, v := range perCPU {
+			out[i] += v
+		}
+	}
+	return out, nil
+}
+
+// Close detaches and unloads everything. It may be called twice.
+func (k *kernelSide) Close() error {
+	var errs []error
+	for _, l := range slices.Backward(k.links) {
+		errs = append(errs, l.Close())
+	}
+	k.links = nil
+	k.coll.Close()
+	return errors.Join(errs...)
+}
+
+// firstLine shortens a verifier's log to its summary.
+func firstLine(err error) string {
+	if err == nil {
+		return ""
+	}
+	s := err.Error()
+	for i, c := range s {
+		if c == '\n' {
+			return s[:i]
+		}
+	}
+	return s
+}

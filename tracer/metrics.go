@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/support"
+)
+
+const (
+	namespace = "strobe_agent"
+)
+
+// metrics are the tracer's own counters in user space.
+type metrics struct {
+	samples, incomplete, lostStacks, badRecords, confirmErrors prometheus.Counter
+	tableBytes                                                 prometheus.Gauge
+	tableLoads, tableEvictions, tableMisses, tableErrors       prometheus.Counter
+	directoryFull, idsExhausted, unreadable, procReads         prometheus.Counter
+}
+
+func newMetrics() *metrics {
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
+	}
+	return &metrics{
+		samples:       counter("samples_total", "Samples handed on."),
+		incomplete:    counter("incomplete_stacks_total", "Distinct stacks that were cut short before the root."),
+		lostStacks:    counter("lost_stacks_total", "Samples lost because their stack was no longer held."),
+		badRecords:    counter("bad_records_total", "Records of the kernel side that could not be read."),
+		confirmErrors: counter("confirm_errors_total", "Stacks that could not be confirmed to the kernel side."),
+		tableBytes: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "unwind_table_bytes", Help: "Kernel memory that rows of unwind tables take.",
+		}),
+		tableLoads:     counter("unwind_table_loads_total", "Pages of unwind tables loaded."),
+		tableEvictions: counter("unwind_table_evictions_total", "Pages of unwind tables evicted to keep the budget."),
+		tableMisses:    counter("unwind_table_misses_total", "Pages of unwind tables that a stack needed and that were not loaded."),
+		tableErrors:    counter("unwind_table_errors_total", "Executables or pages without a usable unwind table."),
+		directoryFull:  counter("unwind_directory_full_total", "Executables left to the frame pointer because the page directory was full."),
+		idsExhausted:   counter("executable_ids_exhausted_total", "Executables not recorded because all IDs were in use."),
+		unreadable:     counter("unreadable_executables_total", "Executables that could not be read."),
+		procReads:      counter("process_reads_total", "Times the mappings of a process were read from /proc."),
+	}
+}
+
+func (m *metrics) register(reg prometheus.Registerer, t *Tracer) error {
+	var errs []error
+	for _, c := range []prometheus.Collector{
+		m.samples, m.incomplete, m.lostStacks, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
+		m.tableEvictions, m.tableMisses, m.tableErrors, m.directoryFull, m.idsExhausted, m.unreadable, m.procReads,
+		&kernelCollector{k: t.kernel},
+	} {
+		errs = append(errs, reg.Register(c))
+	}
+	return errors.Join(errs...)
+}
+
+// kernelCollector exports the kernel side's counters.
+type kernelCollector struct{ k *kernelSide }
+
+var kernelEvents = prometheus.NewDesc(namespace+"_kernel_events_total",
+	"Events counted by the kernel side; see support/ebpf/counters.h for each reason.", []string{"reason"}, nil)
+
+// Describe implements prometheus.Collector.
+func (c *kernelCollector) Describe(ch chan<- *prometheus.Desc) { ch <- kernelEvents }
+
+// Collect implements prometheus.Collector.
+func (c *kernelCollector) Collect(ch chan<- prometheus.Metric) {
+	values, err := c.k.counters()
+	if err != nil {
+		ch <- prometheus.NewInvalidMetric(kernelEvents, err)
+		return
+	}
+	for i, v := range values {
+		ch <- prometheus.MustNewConstMetric(kernelEvents, prometheus.CounterValue, float64(v), support.Counters[i].Reason)
+	}
+}
+
+// Stats is a summary of a run.
+type Stats struct {
+	// Samples were taken in the kernel after filters; Lost of them did not arrive.
+	Samples, Lost uint64
+	// Stacks is how many samples had a user stack to unwind, Complete how many of
+	// those reached the root.
+	Stacks, Complete uint64
+	// UserFrames is the number of user frames unwound.
+	UserFrames uint64
+	// Kernel holds every counter of the kernel side by its reason.
+	Kernel map[string]uint64
+}
+
+// Stats reads the counters. It may be called while Run runs and before.
+func (t *Tracer) Stats() (Stats, error) {
+	v, err := t.kernel.counters()
+	if err != nil {
+		return Stats{}, err
+	}
+	s := Stats{
+		Samples:    v[support.CounterSamplesSentFull] + v[support.CounterSamplesSentCompact] + v[support.CounterDropRingFull],
+		Lost:       v[support.CounterDropRingFull],
+		Complete:   v[support.CounterStacksComplete],
+		UserFrames: v[support.CounterFramesUser],
+		Kernel:     make(map[string]uint64, len(v)),
+	}
+	s.Stacks = s.Complete
+	for i := support.CounterErrProcessUnknown; i <= support.CounterErrDepth; i++ {
+		s.Stacks += v[i]
+	}
+	for i, c := range support.Counters {
+		s.Kernel[c.Reason] = v[i]
+	}
+	return s, nil
+}
