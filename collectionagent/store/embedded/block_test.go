@@ -22,7 +22,7 @@ func TestBlockFile(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, Config{Dir: dir})
 	services := []string{"b", "a", "c"}
-	const each = 40_000 // a row group gets two services before it is large enough to end
+	const each = minGroupRows/2 + 1000 // a row group gets two services before it is large enough to end
 	for i, service := range services {
 		b := testBatch(uint64(i+1), each)
 		b.Series = []store.Series{

@@ -45,11 +45,11 @@ type blockRow struct {
 
 // A row group ends where the service changes, so that the minimum and maximum of
 // its service let other readers skip it, but not before it has minGroupRows:
-// each group costs some kilobytes. Large services are cut at maxGroupRows,
+// each group has its own dictionary of stacks, 16 bytes for each. Large services are cut at maxGroupRows,
 // which is what one core works on at a time.
 const (
-	minGroupRows = 1 << 16
-	maxGroupRows = 1 << 19
+	minGroupRows = 1 << 18
+	maxGroupRows = 1 << 20
 	pageBytes    = 128 << 10
 )
 
