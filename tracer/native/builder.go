@@ -169,21 +169,12 @@ func (b *builder) function(section *frameSection, f *fde, hi uint64) {
 	}
 	m := &b.ctx
 	m.isa, m.cie, m.st = section.isa, f.cie, f.cie.initial
-	m.addr, m.base = f.start, f.progAddr
-	err := m.run(f.prog, hi, b.emitFunc)
+	m.addr, m.base, m.out = f.start, f.progAddr, b
+	err := m.run(f.prog, hi)
 	if err != nil {
 		b.t.stats.badEntries.Add(1)
 		b.add(max(m.addr, f.start), RuleInvalid)
 	}
-}
-
-// emit takes a state of [machine.run].
-func (b *builder) emit(addr uint64, s *state) bool {
-	if addr >= b.hi {
-		return false
-	}
-	b.add(addr, b.rule(s))
-	return true
 }
 
 // finish makes the rows of a page fit: the first at 0, equal neighbours merged,

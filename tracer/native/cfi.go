@@ -64,14 +64,15 @@ type machine struct {
 	// addr is where st holds from.
 	addr uint64
 	// base is the address of the first byte of the instructions.
-	base       uint64
+	base uint64
+	// out takes the states; it may be nil.
+	out        *builder
 	remembered []state
 }
 
-// run executes a program that ends at limit. For every range of addresses with
-// one state it calls emit with the first address, in ascending order. emit
-// returns false to end early.
-func (m *machine) run(prog []byte, limit uint64, emit func(addr uint64, s *state) bool) error {
+// run executes a program up to the address limit. It tells out where each state
+// begins, in ascending order.
+func (m *machine) run(prog []byte, limit uint64) error {
 	d := data{b: prog}
 	dirty := true
 	m.remembered = m.remembered[:0]
@@ -92,6 +93,12 @@ func (m *machine) run(prog []byte, limit uint64, emit func(addr uint64, s *state
 		default:
 			switch op {
 			case cfaNop:
+				continue
+			case cfaDefCFAOffset: // by far the most frequent
+				if off := d.uleb(); m.hasRegister() {
+					m.defCFA(uint64(m.st.cfa.reg), int64(off)) //nolint:gosec // checked there
+				}
+				dirty = true
 				continue
 			case cfaSetLoc:
 				next = d.pointer(m.cie.pcEnc, m.base, 0)
@@ -122,9 +129,7 @@ func (m *machine) run(prog []byte, limit uint64, emit func(addr uint64, s *state
 		}
 		if dirty {
 			dirty = false
-			if !emit(m.addr, &m.st) {
-				return nil
-			}
+			m.emit()
 		}
 		if m.addr = next; next >= limit {
 			return nil
@@ -134,9 +139,16 @@ func (m *machine) run(prog []byte, limit uint64, emit func(addr uint64, s *state
 		return fmt.Errorf("%w: instructions end early", errFormat)
 	}
 	if dirty {
-		emit(m.addr, &m.st)
+		m.emit()
 	}
 	return nil
+}
+
+// emit says that the state holds from the location on.
+func (m *machine) emit() {
+	if m.out != nil {
+		m.out.add(m.addr, m.out.rule(&m.st))
+	}
 }
 
 // change executes an instruction that does not move the location.
@@ -197,10 +209,6 @@ func (m *machine) change(op uint8, d *data) bool {
 	case cfaDefCFARegister:
 		if reg := d.uleb(); m.hasRegister() {
 			m.defCFA(reg, int64(m.st.cfa.off))
-		}
-	case cfaDefCFAOffset:
-		if off := int64(d.uleb()); m.hasRegister() { //nolint:gosec // checked there
-			m.defCFA(uint64(m.st.cfa.reg), off)
 		}
 	case cfaDefCFAOffsetSF:
 		if off := d.sleb() * c.dataAlign; m.hasRegister() {

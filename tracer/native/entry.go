@@ -243,7 +243,7 @@ func (s *frameSection) parseCIE(r *reader, off uint64) (*cie, error) {
 	}
 	m := machine{isa: s.isa, cie: c, base: at + uint64(d.i)} //nolint:gosec // an index is not negative
 	m.st.cfaKind = cfaUnknown
-	if err := m.run(d.b[d.i:], 0, func(uint64, *state) bool { return true }); err != nil {
+	if err := m.run(d.b[d.i:], 0); err != nil {
 		return nil, err
 	}
 	c.initial = m.st

@@ -68,11 +68,7 @@ func Open(f *pfelf.File, rules Interner) (*Tables, error) {
 	t.openGo()
 	t.findPLTs()
 	t.restorer = mayRestore(f)
-	t.builders.New = func() any {
-		b := &builder{t: t}
-		b.emitFunc = b.emit
-		return b
-	}
+	t.builders.New = func() any { return &builder{t: t} }
 	return t, nil
 }
 
