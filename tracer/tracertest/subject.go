@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracertest
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/strobe-profiler/strobe/support/skip"
+)
+
+// recipe says how a subject is built: the name of its binary and the command.
+// %S is the folder of the sources, %B that of the binaries, %O the binary.
+type recipe struct {
+	binary  string
+	command string
+	// before are binaries that must exist first.
+	before []string
+}
+
+const plain = " -I%S -O2 -g -fomit-frame-pointer "
+
+var recipes = map[string]recipe{
+	"c-o2":           {"c_o2", "gcc" + plain + "%S/chain.c -o %O", nil},
+	"c-o0":           {"c_o0", "gcc -I%S -O0 -g %S/chain.c -o %O", nil},
+	"c-o3-stripped":  {"c_o3strip", "gcc -I%S -O3 -fomit-frame-pointer -s %S/chain.c -o %O", nil},
+	"c-static-nopie": {"c_static", "gcc" + plain + "-static -no-pie %S/chain.c -o %O", nil},
+	"c-static-pie":   {"c_stapie", "gcc" + plain + "-static-pie %S/chain.c -o %O", nil},
+	"c-musl":         {"c_musl", "musl-gcc" + plain + "-static %S/chain.c -o %O", nil},
+	"c-clang":        {"c_clang", "clang" + plain + "%S/chain.c -o %O", nil},
+	"c-os":           {"c_os", "gcc -I%S -Os -g -fomit-frame-pointer -fno-plt -Wl,-z,now %S/chain.c -o %O", nil},
+	"c-hardened": {"c_hard", "gcc -I%S -O1 -g -fomit-frame-pointer -fcf-protection=full -fstack-clash-protection " +
+		"-fstack-protector-strong -fno-optimize-sibling-calls %S/chain.c -o %O", nil},
+	"c-lld":      {"c_lld", "clang -I%S -O3 -g -fomit-frame-pointer -fuse-ld=lld %S/chain.c -o %O", nil},
+	"c-nopie":    {"c_nopie", "gcc" + plain + "-no-pie %S/chain.c -o %O", nil},
+	"c-lto":      {"c_lto", "gcc" + plain + "-flto %S/chain.c -o %O", nil},
+	"c-recur60":  {"c_recur60", recursive + "-DDEPTH=60 %S/recur.c -o %O", nil},
+	"c-recur200": {"c_recur200", recursive + "-DDEPTH=200 %S/recur.c -o %O", nil},
+	"c-recur900": {"c_recur900", recursive + "-DDEPTH=900 %S/recur.c -o %O", nil},
+	"c-plt": {"c_plt", "gcc" + plain + "-Wl,-z,lazy %S/pltmain.c -L%B -ldepot -Wl,-rpath,$ORIGIN -o %O",
+		[]string{"gcc -O2 -g -fPIC -shared %S/pltlib.c -o %B/libdepot.so"}},
+	"c-dlopen": {"c_dlopen", "gcc" + plain + "%S/dlmain.c -o %O",
+		[]string{"gcc -O2 -g -fPIC -shared %S/plugin.c -o %B/c_dlopen.plugin.so"}},
+	"c-signal":   {"c_signal", "gcc" + plain + "%S/sig.c -o %O", nil},
+	"c-sysread":  {"c_sysread", "gcc" + plain + "%S/sysc.c -o %O", nil},
+	"c-vdso":     {"c_vdso", "gcc" + plain + "%S/vdso.c -o %O", nil},
+	"c-threads":  {"c_threads", "gcc" + plain + "-pthread %S/threads.c -o %O", nil},
+	"c-fork":     {"c_mayfly", "gcc" + plain + "%S/forker.c -o %O", nil},
+	"c-tail":     {"c_tail", "gcc" + plain + "%S/tail.c -o %O", nil},
+	"c-deleted":  {"c_gone", "gcc" + plain + "%S/chain.c -o %O", nil},
+	"c-chroot":   {"c_caged", "gcc" + plain + "%S/chain.c -o %O", nil},
+	"cpp-shapes": {"cpp_shapes", "g++" + plain + "-std=c++17 %S/shapes.cpp -o %O", nil},
+	"rust-forge": {"rs_forge", "rustc -C opt-level=3 -C force-frame-pointers=no -C debuginfo=0 --crate-name forge %S/forge.rs -o %O", nil},
+	"go-plain":   {"go_plain", "go -C %S/goplain build -o %O .", nil},
+	"go-strip":   {"go_strip", "go -C %S/goplain build -ldflags=-s\u00a0-w -o %O .", nil},
+	"go-cgo":     {"go_cgo", "go -C %S/gocgo build -o %O .", nil},
+}
+
+const recursive = "gcc -O1 -fno-optimize-sibling-calls -fomit-frame-pointer -g "
+
+// sources returns the folder of the subjects' sources.
+func sources() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "testdata", "src")
+}
+
+// Build compiles a subject into dir and returns its path. It skips the test,
+// with a reason, when the compiler is not there.
+func Build(t testing.TB, name, dir string) string {
+	t.Helper()
+	r, ok := recipes[name]
+	if !ok {
+		t.Fatalf("there is no subject %q", name)
+	}
+	out := filepath.Join(dir, r.binary)
+	for _, command := range append(append([]string(nil), r.before...), r.command) {
+		args := strings.Fields(strings.NewReplacer("%S", sources(), "%B", dir, "%O", out).Replace(command))
+		for i := range args {
+			args[i] = strings.ReplaceAll(args[i], "\u00a0", " ")
+		}
+		if _, err := exec.LookPath(args[0]); err != nil {
+			skip.Because(t, fmt.Sprintf("subject %s needs %s", name, args[0]))
+		}
+		cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the table above
+		cmd.Env = os.Environ()
+		if name == "go-plain" || name == "go-strip" {
+			cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+		}
+		if b, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build subject %s: %v\n%s", name, err, b)
+		}
+	}
+	return out
+}
+
+// Start builds a subject, runs it for at most the given number of seconds, and
+// returns its PID when it runs. It is ended with the test.
+func Start(t testing.TB, name string, seconds int) int {
+	t.Helper()
+	dir := t.TempDir()
+	path := Build(t, name, dir)
+	args := []string{path, strconv.Itoa(seconds)}
+	if name == "c-chroot" {
+		args = caged(t, path, seconds)
+	}
+	cmd := exec.Command("sh", append([]string{"-c", `echo started; exec "$@"`, "sh"}, args...)...) //nolint:gosec // a test program
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
+		t.Fatalf("start subject %s: %v", name, err)
+	}
+	waitFor(t, cmd.Process.Pid, path)
+	if name == "c-deleted" {
+		if err := os.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cmd.Process.Pid
+}
+
+// waitFor returns when the process has become the program.
+func waitFor(t testing.TB, pid int, path string) {
+	t.Helper()
+	for range 1_000_000 {
+		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
+		if err != nil {
+			t.Fatalf("subject ended at once: %v", err)
+		}
+		if filepath.Base(exe) == filepath.Base(path) {
+			return
+		}
+		runtime.Gosched()
+	}
+	t.Fatalf("process %d does not become %s", pid, path)
+}
+
+// caged makes a root of its own for the program and its libraries, and returns
+// the command that runs it there.
+func caged(t testing.TB, path string, seconds int) []string {
+	t.Helper()
+	root := t.TempDir()
+	libs, err := exec.Command("ldd", path).Output() //nolint:gosec // just built
+	if err != nil {
+		t.Fatalf("ldd %s: %v", path, err)
+	}
+	files := map[string]string{path: "/app/" + filepath.Base(path)}
+	for field := range strings.FieldsSeq(string(libs)) {
+		if strings.HasPrefix(field, "/") {
+			files[field] = field
+		}
+	}
+	for from, to := range files {
+		b, err := os.ReadFile(from) //nolint:gosec // a library
+		if err != nil {
+			t.Fatal(err)
+		}
+		to = filepath.Join(root, to)
+		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a test's folder
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(to, b, 0o755); err != nil { //nolint:gosec // a program
+			t.Fatal(err)
+		}
+	}
+	return []string{"unshare", "-m", "chroot", root, "/app/" + filepath.Base(path), strconv.Itoa(seconds)}
+}
