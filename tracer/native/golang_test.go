@@ -45,7 +45,7 @@ func TestGo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fdes := naiveFrames(b, 0, true)
+			fdes := naiveFrames(b, 0, true, 1)
 			// The linker knows the CFA; it does not say where the frame pointer is.
 			compareNaive(t, tables, rules, fdes, func(_ uint64, want, got string) bool {
 				switch {
