@@ -237,6 +237,9 @@ func TestLife(t *testing.T) {
 	if status, _ := p.get("/debug/pprof/cmdline"); status != http.StatusOK {
 		t.Errorf("/debug/pprof/cmdline on loopback: %d", status)
 	}
+	if status, body := p.get("/"); status != http.StatusOK || !strings.Contains(strings.ToLower(body), "<!doctype html>") {
+		t.Errorf("page: %d %.100q", status, body)
+	}
 	c := p.agent(insecure.NewCredentials())
 	push(t, c, 1, 100)
 	if !push(t, c, 1, 100) {
@@ -279,6 +282,42 @@ func TestLife(t *testing.T) {
 	p.checkFolded("root_fn;leaf_fn 150\n")
 	if !push(t, p.agent(insecure.NewCredentials()), 2, 50) {
 		t.Error("batch is not known after kill -9")
+	}
+}
+
+// TestSecondSignal keeps a request open, so that the first signal has something
+// to wait for.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir())
+	go func() {
+		if resp, err := p.client.Get("http://" + p.http + "/debug/pprof/profile?seconds=60"); err == nil {
+			_ = resp.Body.Close() // cut off by the end of the process
+		}
+	}()
+	p.until("request is being worked on", func() bool {
+		_, goroutines := p.get("/debug/pprof/goroutine?debug=2")
+		return strings.Contains(goroutines, "pprof.Profile(")
+	})
+	for range 2 {
+		if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		p.until("signal is noticed", func() bool { return strings.Contains(p.log.String(), "draining") })
+	}
+	err := p.wait()
+	if code := p.cmd.ProcessState.ExitCode(); code != 1 {
+		t.Errorf("exit status %d (%v), want 1", code, err)
+	}
+}
+
+// until waits for something that the process brings about.
+func (p *process) until(what string, f func() bool) {
+	p.t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("waited in vain: %s", what)
+		}
 	}
 }
 

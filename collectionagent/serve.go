@@ -23,6 +23,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
+	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
 // serve runs the server until the context ends, and then drains it. It prints
@@ -46,13 +47,13 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 
 	// HTTP first: replaying a long log takes time, in which /-/ready says so.
 	s := newSite(registry, isLoopback(httpListener.Addr().String()))
-	web := &http.Server{
+	pages := &http.Server{
 		Handler: s.mux, TLSConfig: security.Clone(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
-	go serveHTTP(web, httpListener, failed)
-	defer func() { _ = web.Close() }()
+	go serveHTTP(pages, httpListener, failed)
+	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
 	db, err := embedded.Open(embedded.Config{
@@ -94,7 +95,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	case err = <-failed:
 	}
 	s.draining.Store(true)
-	drain(c.ShutdownTimeout, web, rpc, healthServer, logger)
+	drain(c.ShutdownTimeout, pages, rpc, healthServer, logger)
 	return err
 }
 
@@ -165,5 +166,6 @@ func pageURL(a net.Addr, security *tls.Config) string {
 func app(c api.Config) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", api.New(c))
+	mux.Handle("/", web.Handler())
 	return mux
 }

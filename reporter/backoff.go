@@ -19,7 +19,7 @@ const (
 	maxRetryInfo = 15 * time.Minute
 	// maxFaults is how often a server may fail on one batch, while it takes others,
 	// before the batch is set aside.
-	maxFaults = 10
+	maxFaults = 8
 	// maxCuts limits the search for the invalid item of a batch.
 	maxCuts = 4
 )

@@ -3,20 +3,24 @@
 package reporter
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
+	"github.com/strobe-profiler/strobe/proto/zstdgrpc"
 )
 
 // fakeServer is a collection agent in memory that keeps its promises: it stores a
@@ -430,4 +434,56 @@ func eventually(t *testing.T, what string, cond func() bool) {
 			t.Fatalf("never happened: %s", what)
 		}
 	}
+}
+
+// serveBench serves without a test's clean-up.
+func (s *fakeServer) serveBench(b *testing.B) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	srv := grpc.NewServer()
+	pb.RegisterCollectionAgentServer(srv, s)
+	go func() { _ = srv.Serve(l) }() // ends with Stop
+	b.Cleanup(srv.Stop)
+	return l.Addr().String()
+}
+
+// compressed returns the compressed size of the stored batches of a method after
+// the first ones.
+func (s *fakeServer) compressed(b *testing.B, method string, skip int) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var out bytes.Buffer
+	for id, req := range s.seen {
+		sequence := req.(batched).GetBatch().GetSequence()
+		if !strings.Contains(id, "/"+method+"/") || sequence <= uint64(skip) {
+			continue
+		}
+		w, err := encoding.GetCompressor(zstdgrpc.Name).Compress(&out)
+		if err != nil {
+			b.Fatal(err)
+		}
+		payload, err := proto.Marshal(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = w.Write(payload)
+		_ = w.Close()
+	}
+	return out.Len()
+}
+
+// distinct returns the share of distinct stacks in the batches of counts after the first ones.
+func (s *fakeServer) distinct(skip int) float64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rows, stacks := 0, 0
+	for _, req := range s.seen {
+		if c, ok := req.(*pb.AddCountsForTracesRequest); ok && c.GetBatch().GetSequence() > uint64(skip) {
+			rows += len(c.GetStacks())
+			stacks += len(c.GetHiTraceHashes())
+		}
+	}
+	return float64(stacks) / float64(rows)
 }

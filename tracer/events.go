@@ -198,7 +198,7 @@ func (l *eventLoop) pageMiss(e *support.StrobeEvent) {
 	l.t.metrics.tableMisses.Inc()
 	f := l.t.files.add(e.ExecId, support.StrobeFileKey{}, mappedAt{libpf.PID(e.Tgid), e.Start, e.End})
 	if x := l.t.tables.load(f); x != nil {
-		l.t.tables.loadPage(x, uint64(e.Page))
+		l.t.tables.miss(x, uint64(e.Page))
 	}
 }
 

@@ -199,9 +199,15 @@ func (t *fileTable) open(f *execFile) bool {
 		return true
 	}
 	if f.state == unreadable && len(f.places) == 0 {
-		return false
+		return false // until the kernel side asks again, with a new place
 	}
 	file, err := f.find()
+	if err != nil {
+		// Those who were seen to map it are gone; somebody else may.
+		if f.places = t.mappers(f.id); len(f.places) > 0 {
+			file, err = f.find()
+		}
+	}
 	if err != nil {
 		if f.state == notOpened {
 			t.cfg.Logger.Debug("executable cannot be read", "path", f.path, "id", f.id, "error", err)
@@ -222,6 +228,23 @@ func (t *fileTable) open(f *execFile) bool {
 	f.describe(func() (*pfelf.File, error) { return f.reopen(size) }, f.path)
 	t.hold(f)
 	return true
+}
+
+// mappers looks for processes that map an executable now.
+func (t *fileTable) mappers(id uint32) []mappedAt {
+	var out []mappedAt
+	var key support.StrobeMappingKey
+	var c support.StrobeMappingChunk
+	it := t.k.objs.Mappings.Iterate()
+	for len(out) < maxPlaces && it.Next(&key, &c) {
+		for _, m := range c.M[:min(c.Count, uint32(len(c.M)))] {
+			if m.ExecId == id {
+				out = append(out, mappedAt{libpf.PID(key.Tgid), m.Start, m.Start + uint64(m.Pages)<<12})
+				break
+			}
+		}
+	}
+	return out
 }
 
 // find opens the file where it is mapped, or by its path if that is still the

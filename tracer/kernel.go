@@ -13,6 +13,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -68,28 +69,20 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 		return nil, err
 	}
 	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
-	for name, event := range map[string]string{
-		progFork: "btf_trace_sched_process_fork", progExec: "btf_trace_sched_process_exec",
-		progExit: "btf_trace_sched_process_exit", progFault: "btf_trace_mm_filemap_map_pages",
-	} {
-		if err := hasTracepoint(event); err != nil {
-			k.leaveOut(spec, name, err)
-		}
-	}
 	for _, name := range cfg.withoutPrograms {
 		k.leaveOut(spec, name, errors.New("left out on purpose"))
 	}
-	k.coll, err = ebpf.NewCollection(spec)
-	if err != nil && isVerifierError(err) {
-		// Most likely the iterator over mappings (before 6.7) or loops: what needs
-		// them is optional, and user space reads /proc instead.
-		for _, name := range []string{progExec, progFault, progIter} {
-			k.leaveOut(spec, name, err)
+	// A kernel that lacks a hook or the iterator over mappings (before 6.7) refuses
+	// the programs that need it. They are optional: user space reads /proc instead.
+	for {
+		if k.coll, err = ebpf.NewCollection(spec); err == nil {
+			break
 		}
-		k.coll, err = ebpf.NewCollection(spec)
-	}
-	if err != nil {
-		return nil, explainLoad(err)
+		name := refused(spec, err)
+		if name == "" {
+			return nil, explainLoad(err)
+		}
+		k.leaveOut(spec, name, err)
 	}
 	if err := k.coll.Assign(&k.objs); err != nil {
 		k.coll.Close()
@@ -140,16 +133,18 @@ func configure(spec *ebpf.CollectionSpec, cfg *Config) error {
 	return nil
 }
 
-func hasTracepoint(name string) error {
-	spec, err := btf.LoadKernelSpec()
-	if err != nil {
-		return fmt.Errorf("read the kernel's BTF: %w", err)
+// refused returns the optional program that the kernel did not take, "" when
+// the reason lies elsewhere.
+func refused(spec *ebpf.CollectionSpec, err error) string {
+	if errors.Is(err, unix.EPERM) && !isVerifierError(err) {
+		return ""
 	}
-	var t *btf.Typedef
-	if err := spec.TypeByName(name, &t); err != nil {
-		return fmt.Errorf("kernel has no %s: %w", name, err)
+	for _, name := range []string{progFault, progIter, progExec, progFork, progExit} {
+		if _, ok := spec.Programs[name]; ok && strings.Contains(err.Error(), "program "+name+":") {
+			return name
+		}
 	}
-	return nil
+	return ""
 }
 
 func isVerifierError(err error) bool {

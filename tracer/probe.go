@@ -40,8 +40,14 @@ func Probe() []Capability {
 		detail, err := p.try()
 		c.Detail = detail
 		if c.OK = err == nil; !c.OK {
-			c.Detail = strings.TrimSpace(detail + " " + firstLine(err))
+			// The library's hint at a limit is wrong on kernels that can run this.
+			reason, _, _ := strings.Cut(firstLine(err), " (MEMLOCK may be too low")
+			c.Detail = strings.TrimSpace(detail + " " + reason)
 			c.Effect, c.Fix = p.effect, p.fix
+			if errors.Is(err, os.ErrPermission) && strings.HasPrefix(p.fix, "use ") {
+				// Nobody knows what a kernel can do that refuses to say.
+				c.Fix = "run as root or with CAP_BPF and CAP_PERFMON"
+			}
 		}
 		out = append(out, c)
 	}
@@ -304,4 +310,16 @@ func probeTracefs() (string, error) {
 		}
 	}
 	return "", errors.New("not mounted")
+}
+
+func hasTracepoint(name string) error {
+	spec, err := btf.LoadKernelSpec()
+	if err != nil {
+		return fmt.Errorf("read the kernel's BTF: %w", err)
+	}
+	var t *btf.Typedef
+	if err := spec.TypeByName(name, &t); err != nil {
+		return fmt.Errorf("kernel has no %s: %w", name, err)
+	}
+	return nil
 }

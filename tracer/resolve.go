@@ -171,7 +171,10 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
 		return f, false
 	}
 	if !r.files.open(file) {
-		name := path.Base(file.name())
+		name := "[unreadable]"
+		if p := file.name(); p != "" {
+			name = path.Base(p)
+		}
 		f.FileID = libpf.FileIDFromIdentity("unreadable", name, fmt.Sprint(file.key))
 		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed(name, off)}}
 		r.report(&libpf.Executable{FileID: f.FileID, FileName: name}, sink)

@@ -50,6 +50,7 @@ type execTables struct {
 	elf    *pfelf.File
 	noneAt error // why there are none
 	used   uint64
+	misses int
 }
 
 // tableStore keeps unwind tables in kernel memory, within a budget. It is used
@@ -66,17 +67,20 @@ type tableStore struct {
 	used     *ebpf.Memory // stamps of pages
 	execs    map[uint32]*execTables
 	pages    map[uint32]page // by directory index
+	empty    map[uint32]bool // directory indexes of pages without rows
 	failed   map[uint32]bool // executables that could not be opened
 	epoch    uint32
 	clock    uint64
+	capacity int64 // rows that the budget allows
 }
 
 func newTableStore(k *kernelSide, files *fileTable, budget int64, m *metrics) (*tableStore, error) {
 	s := &tableStore{
 		k: k, files: files, metrics: m, rules: native.NewRules(), epoch: 1,
-		execs: map[uint32]*execTables{}, pages: map[uint32]page{}, failed: map[uint32]bool{},
+		execs: map[uint32]*execTables{}, pages: map[uint32]page{}, failed: map[uint32]bool{}, empty: map[uint32]bool{},
 	}
 	s.rows = extent.New(segmentRows, int(budget/segmentBytes), s.addSegment)
+	s.capacity = budget / segmentBytes * segmentRows
 	s.dir = extent.New(dirEntries, 1, nil)
 	var err error
 	if s.used, err = k.objs.PageUsed.Memory(); err != nil {
@@ -236,6 +240,33 @@ func (e *execTables) close() {
 	}
 }
 
+// miss loads a page that a stack ran into, and pages around it: twice as many
+// with every miss in the same executable. A sample is lost for each miss, so a
+// large program must not miss once per page; code that is never reached is left
+// alone, as long as the first few guesses were good.
+func (s *tableStore) miss(e *execTables, number uint64) {
+	s.loadPage(e, number)
+	around := uint64(1) << min(e.misses, 16) >> 1
+	e.misses++
+	if s.rows.Used() > s.capacity/4*3 {
+		return // a guess must not evict what is in use
+	}
+	for d := uint64(1); d <= around; d++ {
+		inside := false
+		if number+d < e.first+uint64(e.dir.Len) {
+			s.loadPage(e, number+d)
+			inside = true
+		}
+		if number >= e.first+d {
+			s.loadPage(e, number-d)
+			inside = true
+		}
+		if !inside {
+			return
+		}
+	}
+}
+
 // loadPage loads the rows of a page and publishes them. A page that cannot be
 // read, or for which there is no room, is left to the frame pointer.
 func (s *tableStore) loadPage(e *execTables, number uint64) {
@@ -246,12 +277,16 @@ func (s *tableStore) loadPage(e *execTables, number uint64) {
 	if _, ok := s.pages[index]; ok {
 		return
 	}
+	if s.empty[index] {
+		return
+	}
 	rows, err := s.readPage(e, number)
 	if err != nil || len(rows) == 0 {
 		if err != nil {
 			s.metrics.tableErrors.Inc()
 			s.k.log.Debug("page of unwind table cannot be read", "path", e.file.name(), "page", number, "error", err)
 		}
+		s.empty[index] = true
 		_ = s.k.objs.PageDir.Put(index, uint64(pageEmpty))
 		return
 	}
@@ -410,6 +445,7 @@ func (s *tableStore) unload(id uint32) {
 	for i := range e.dir.Len {
 		index := e.dir.Start + i
 		_ = s.k.objs.PageDir.Put(index, uint64(0))
+		delete(s.empty, index)
 		if p, ok := s.pages[index]; ok {
 			gone = append(gone, p.rows)
 			delete(s.pages, index)

@@ -57,7 +57,7 @@ type Dependencies struct {
 	NewReporter func(hostinfo.Host) (Reporter, error)
 	Identify    func(pid libpf.PID, comm string) *libpf.Process
 	// Probe says what the host allows. It is asked when there is no tracer, to
-	// explain why.
+	// explain why, and once while there is one, to say what is off.
 	Probe    func() []sampling.Capability
 	Registry *prometheus.Registry
 	Logger   *slog.Logger
@@ -194,6 +194,9 @@ func (d *daemon) reportSelf(ctx context.Context) {
 	tick := time.NewTicker(selfInterval)
 	defer tick.Stop()
 	var known map[string]string
+	// Asking the kernel for everything takes as long as the whole start, so it
+	// waits until that is over.
+	limits := sync.OnceFunc(func() { explain(d.log, d.deps.Probe) })
 	for {
 		if now := hostinfo.Metadata(d.deps.Host, d.host, d.deps.Version); hostinfo.Changed(known, now) {
 			d.reporter.ReportHostMetadata(now)
@@ -205,6 +208,7 @@ func (d *daemon) reportSelf(ctx context.Context) {
 			return
 		case <-tick.C:
 			d.reportMetrics(metrics)
+			limits()
 		}
 	}
 }
@@ -219,7 +223,7 @@ func (d *daemon) reportMetrics(c *selfmetrics.Collector) {
 	}
 }
 
-// explain logs why there is no tracer, one line for each reason.
+// explain logs what is missing or limited, one line for each.
 func explain(log *slog.Logger, probe func() []sampling.Capability) {
 	if probe == nil {
 		return
@@ -227,6 +231,9 @@ func explain(log *slog.Logger, probe func() []sampling.Capability) {
 	for _, c := range probe() {
 		if c.Required && !c.OK {
 			log.Error("this host does not allow what profiling needs", "what", c.Name, "found", c.Detail, "fix", c.Fix)
+		}
+		if c.Limits() {
+			log.Info("something is limited", "what", c.Name, "effect", c.Effect, "fix", c.Fix)
 		}
 	}
 }

@@ -254,7 +254,8 @@ func TestErrors(t *testing.T) {
 				d.Probe = func() []sampling.Capability {
 					return []sampling.Capability{
 						{Name: "eBPF", Required: true, Fix: "become root"},
-						{Name: "PMU", Fix: "buy one"},
+						{Name: "PMU", Effect: "nothing: not used", Fix: "buy one"},
+						{Name: "symbols", Effect: "no names", Fix: "ask nicely"},
 						{Name: "BTF", Required: true, OK: true, Fix: "none"},
 					}
 				}
@@ -275,7 +276,7 @@ func TestErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("error %v, want %q", err, test.want)
 			}
-			if !strings.Contains(log.String(), test.logged) || strings.Contains(log.String(), "buy one") {
+			if !strings.Contains(log.String(), test.logged) || strings.Contains(log.String(), "become root") != strings.Contains(log.String(), "ask nicely") || strings.Contains(log.String(), "buy one") {
 				t.Errorf("logged %s", log.String())
 			}
 		})

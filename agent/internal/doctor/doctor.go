@@ -38,7 +38,7 @@ func New(version string, capabilities []sampling.Capability) *Report {
 		case c.OK:
 		case c.Required:
 			missing++
-		case matters(c):
+		case c.Limits():
 			limited++
 		}
 	}
@@ -61,11 +61,6 @@ func things(n int) string {
 	return fmt.Sprintf("%d things", n)
 }
 
-// matters reports whether the lack of something has an effect.
-func matters(c *sampling.Capability) bool {
-	return c.Effect != "" && !strings.HasPrefix(c.Effect, "nothing")
-}
-
 // Write writes the report.
 func (r *Report) Write(w io.Writer, format string) error {
 	if format == JSON {
@@ -85,7 +80,7 @@ func mark(c *sampling.Capability) string {
 		return "ok"
 	case c.Required:
 		return "MISSING"
-	case matters(c):
+	case c.Limits():
 		return "limited"
 	}
 	return "absent"

@@ -8,6 +8,7 @@ package sampling
 import (
 	"context"
 	"log/slog"
+	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -80,4 +81,10 @@ type Capability struct {
 	Detail string `json:"detail,omitempty"`
 	Effect string `json:"effect,omitempty"`
 	Fix    string `json:"fix,omitempty"`
+}
+
+// Limits reports whether something that is not required is missing and its lack
+// has an effect.
+func (c *Capability) Limits() bool {
+	return !c.OK && !c.Required && c.Effect != "" && !strings.HasPrefix(c.Effect, "nothing")
 }

@@ -47,24 +47,52 @@ type cell struct {
 // stack; beyond, most entries would stay empty.
 const maxDenseGroups = 16
 
-// groupSums are the sums of one group: in the array as long as there are no
-// buckets and few groups, else in the map.
+// maxDenseSums is how many sums arrays of buckets have together: 64 MiB.
+const maxDenseSums = 1 << 22
+
+// groupSums are the sums of one group: in an array by stack or by bucket where
+// that is small enough, else in a map.
 type groupSums struct {
-	dense  []sum // by number of the stack
+	dense  []sum
 	sparse map[cell]sum
 }
+
+// buckets are the time buckets that an answer can have.
+type buckets struct {
+	first, step libpf.UnixTimeNs
+	n           int64 // 0: too many for an array
+	// The same in ms; stepMs is 0 when the step is not a whole number of them.
+	firstMs, stepMs int64
+}
+
+// newBuckets returns the buckets of the times from one millisecond to another.
+func newBuckets(step time.Duration, from, to int64) buckets {
+	first := store.Bucket(nanoseconds(from), step)
+	b := buckets{first: first, step: libpf.UnixTimeNs(step), firstMs: store.FloorMs(first)}
+	if step%store.Resolution == 0 {
+		b.stepMs = int64(step / store.Resolution)
+	}
+	if n := int64(store.Bucket(nanoseconds(to), step)-first)/int64(step) + 1; n > 0 && n <= maxDenseSums {
+		b.n = n
+	}
+	return b
+}
+
+// nanoseconds returns the time of a stored millisecond.
+func nanoseconds(ms int64) libpf.UnixTimeNs { return libpf.UnixTimeNs(ms * int64(store.Resolution)) }
 
 // aggregator sums up what one goroutine reads.
 type aggregator struct {
 	byStack bool
 	step    time.Duration
+	buckets buckets // of an answer with buckets
 	stackID map[libpf.TraceHash]uint32
 	stacks  []libpf.TraceHash
 	groups  []groupSums
 }
 
-func newAggregator(q *store.Query) *aggregator {
-	a := &aggregator{byStack: q.ByStack, step: q.Step, stackID: make(map[libpf.TraceHash]uint32)}
+func newAggregator(q *store.Query, b buckets) *aggregator {
+	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b, stackID: make(map[libpf.TraceHash]uint32)}
 	if !q.ByStack {
 		a.stacks = []libpf.TraceHash{{}} // every row has stack 0
 	}
@@ -102,6 +130,19 @@ func (a *aggregator) dense(group uint32) *groupSums {
 	return g
 }
 
+// byBucket reports whether a group is kept as an array of buckets.
+func (a *aggregator) byBucket(group uint32) bool {
+	return a.step > 0 && !a.byStack && a.buckets.n > 0 && int64(group) < maxDenseSums/a.buckets.n
+}
+
+// index returns the index of the bucket of a time.
+func (b *buckets) index(ms int64) int64 {
+	if b.stepMs > 0 {
+		return (ms - b.firstMs) / b.stepMs
+	}
+	return int64((nanoseconds(ms) - b.first) / b.step)
+}
+
 // add adds to a sum. ms is the time of the row, or of nothing without buckets.
 func (a *aggregator) add(group uint32, ms int64, stack uint32, count, value int64) {
 	if g := a.dense(group); g != nil {
@@ -110,12 +151,25 @@ func (a *aggregator) add(group uint32, ms int64, stack uint32, count, value int6
 		return
 	}
 	g := a.group(group)
+	if a.byBucket(group) {
+		if g.dense == nil {
+			g.dense = make([]sum, a.buckets.n)
+		}
+		s := &g.dense[a.buckets.index(ms)]
+		s.count += count
+		s.value += value
+		return
+	}
+	g.add(cell{bucket: store.Bucket(nanoseconds(ms), a.step), stack: stack}, sum{count, value})
+}
+
+// add adds to a sum in the map.
+func (g *groupSums) add(c cell, s sum) {
 	if g.sparse == nil {
 		g.sparse = make(map[cell]sum)
 	}
-	c := cell{bucket: store.Bucket(libpf.UnixTimeNs(ms*int64(store.Resolution)), a.step), stack: stack}
 	old := g.sparse[c]
-	g.sparse[c] = sum{old.count + count, old.value + value}
+	g.sparse[c] = sum{old.count + s.count, old.value + s.value}
 }
 
 // merge adds everything that b holds to a. A sum of nothing is not kept apart
@@ -129,23 +183,26 @@ func (a *aggregator) merge(b *aggregator) {
 		}
 	}
 	for id := range b.groups {
-		g := &b.groups[id]
-		for stack, s := range g.dense {
-			if s != (sum{}) {
-				a.add(uint32(id), 0, remap[stack], s.count, s.value) //nolint:gosec // was one
+		g, group := &b.groups[id], uint32(id) //nolint:gosec // was one
+		byBucket := b.byBucket(group)
+		for i, s := range g.dense {
+			switch {
+			case s == (sum{}):
+			case byBucket:
+				into := a.group(group)
+				if into.dense == nil {
+					into.dense = make([]sum, a.buckets.n)
+				}
+				into.dense[i].count += s.count
+				into.dense[i].value += s.value
+			default:
+				a.add(group, 0, remap[i], s.count, s.value)
 			}
 		}
-		if len(g.sparse) == 0 {
-			continue
-		}
-		into := a.group(uint32(id)) //nolint:gosec // was one
-		if into.sparse == nil {
-			into.sparse = make(map[cell]sum, len(g.sparse))
-		}
+		into := a.group(group)
 		for c, s := range g.sparse {
 			c.stack = remap[c.stack]
-			old := into.sparse[c]
-			into.sparse[c] = sum{old.count + s.count, old.value + s.value}
+			into.add(c, s)
 		}
 	}
 }
@@ -155,12 +212,18 @@ func (a *aggregator) each(groups *groups, yield func(*store.Row) bool) {
 	var row store.Row
 	for id := range a.groups {
 		row.Group = groups.values[id]
-		row.Bucket = 0
-		for stack, s := range a.groups[id].dense {
+		row.Bucket, row.Stack = 0, libpf.TraceHash{}
+		byBucket := a.byBucket(uint32(id)) //nolint:gosec // was one
+		for i, s := range a.groups[id].dense {
 			if s == (sum{}) {
 				continue
 			}
-			row.Stack, row.Count, row.Value = a.stacks[stack], s.count, s.value
+			row.Count, row.Value = s.count, s.value
+			if byBucket {
+				row.Bucket = a.buckets.first + libpf.UnixTimeNs(i)*a.buckets.step
+			} else {
+				row.Stack = a.stacks[i]
+			}
 			if !yield(&row) {
 				return
 			}

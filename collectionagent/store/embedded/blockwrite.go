@@ -31,9 +31,9 @@ type blockRow struct {
 	Comm        string   `parquet:"comm,dict"`
 	Process     string   `parquet:"process,dict"`
 	Executable  string   `parquet:"executable,dict"`
-	PID         uint32   `parquet:"pid,dict"`
-	Start       uint64   `parquet:"process_start,dict"`
-	TID         uint32   `parquet:"tid,dict"`
+	PID         uint32   `parquet:"pid,delta"`
+	Start       uint64   `parquet:"process_start,delta"`
+	TID         uint32   `parquet:"tid,delta"`
 	Labels      string   `parquet:"labels,dict"` // JSON object
 	Stack       [16]byte `parquet:"stack,dict"`
 	Time        int64    `parquet:"time,timestamp(millisecond),delta"`
@@ -45,13 +45,26 @@ type blockRow struct {
 
 // A row group ends where the service changes, so that the minimum and maximum of
 // its service let other readers skip it, but not before it has minGroupRows:
-// each group costs some kilobytes. Large services are cut at maxGroupRows,
+// each group has its own dictionary of stacks, 16 bytes for each. Large services are cut at maxGroupRows,
 // which is what one core works on at a time.
 const (
-	minGroupRows = 1 << 16
-	maxGroupRows = 1 << 19
+	minGroupRows = 1 << 18
+	maxGroupRows = 1 << 20
 	pageBytes    = 128 << 10
 )
+
+// boundless leaves the least and greatest value out where nobody prunes by them:
+// finding them is a quarter of the work of writing a block.
+func boundless() []parquet.WriterOption {
+	options := []parquet.WriterOption{parquet.DataPageStatistics(false)}
+	for _, column := range []string{
+		"project", "type", "host_id", "namespace", "pod", "container", "container_id", "comm", "process", "executable",
+		"pid", "process_start", "tid", "labels", "stack", "trace_id", "span_id",
+	} {
+		options = append(options, parquet.SkipPageBounds(column))
+	}
+	return options
+}
 
 // sortedHead is the order in which a head is written.
 type sortedHead struct {
@@ -149,12 +162,13 @@ func writeBlock(dir string, number uint64, v headView, from int64) (info *blockI
 		}
 	}()
 	buffered := bufio.NewWriterSize(f, 256<<10)
-	w := parquet.NewGenericWriter[blockRow](buffered,
+	options := append(boundless(),
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
 		parquet.PageBufferSize(pageBytes),
 		parquet.CreatedBy("strobe", "1", ""),
 		parquet.KeyValueMetadata("strobe.block", "1"),
 	)
+	w := parquet.NewGenericWriter[blockRow](buffered, options...)
 	if table, err = writeRows(w, sorted); err != nil {
 		return nil, nil, err
 	}
@@ -197,13 +211,16 @@ func writeRows(w *parquet.GenericWriter[blockRow], s *sortedHead) ([]blockSeries
 		stacks[i] = h.Bytes()
 	}
 	var table []blockSeries
-	buf := make([]blockRow, 0, 1024)
+	// Rows stay in buf from write to write, and with them what they have in common:
+	// owner says which series' columns a row holds.
+	buf, filled := make([]blockRow, 1024), 0
+	owner := make([]int, len(buf))
 	inGroup, start := 0, 0
 	flush := func(endGroup bool) error {
-		if _, err := w.Write(buf); err != nil {
+		if _, err := w.Write(buf[:filled]); err != nil {
 			return fmt.Errorf("write rows of block: %w", err)
 		}
-		buf = buf[:0]
+		filled = 0
 		if endGroup {
 			if err := w.Flush(); err != nil {
 				return fmt.Errorf("end row group of block: %w", err)
@@ -238,16 +255,16 @@ func writeRows(w *parquet.GenericWriter[blockRow], s *sortedHead) ([]blockSeries
 					return nil, err
 				}
 			}
-			row := fixed
+			row := &buf[filled]
+			if owner[filled] != r+1 {
+				owner[filled] = r + 1
+				*row = fixed
+			}
 			row.Stack = stacks[c.stacks[at]]
 			row.Time, row.Count, row.Value = c.times[at], c.counts[at], c.values[at]
+			row.TraceID, row.SpanID = [16]byte{}, [8]byte{}
 			if sp := c.spans[at]; sp != 0 {
 				row.TraceID, row.SpanID = v.spans[sp-1].trace, v.spans[sp-1].id
-			}
-			if buf = append(buf, row); len(buf) == cap(buf) {
-				if err := flush(false); err != nil {
-					return nil, err
-				}
 			}
 			inGroup++
 			if i == 0 {
@@ -256,6 +273,11 @@ func writeRows(w *parquet.GenericWriter[blockRow], s *sortedHead) ([]blockSeries
 			entry.minTime, entry.maxTime = min(entry.minTime, row.Time), max(entry.maxTime, row.Time)
 			entry.count += row.Count
 			entry.value += row.Value
+			if filled++; filled == len(buf) {
+				if err := flush(false); err != nil {
+					return nil, err
+				}
+			}
 		}
 		table = append(table, entry)
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/klauspost/compress/s2"
+
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
@@ -47,11 +49,11 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 		s.metrics.rejected.WithLabelValues("read_only").Inc()
 		return false, err
 	}
-	payload := s.zstdEnc.EncodeAll(appendBatch(nil, b), nil)
-	if len(payload) > maxRecord {
-		return false, fmt.Errorf("%w: %d bytes are too large for the log", store.ErrInvalid, len(payload))
+	r := &request{batch: b, answer: make(chan result, 1)}
+	var err error
+	if r.record, err = encodeRecord(b); err != nil {
+		return false, err
 	}
-	r := &request{batch: b, record: appendRecord(nil, payload), answer: make(chan result, 1)}
 	if err := s.send(ctx, r); err != nil {
 		return false, err
 	}
@@ -61,6 +63,15 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
+}
+
+// encodeRecord returns the log record of a batch.
+func encodeRecord(b *store.Batch) ([]byte, error) {
+	raw := appendBatch(make([]byte, 0, 256+256*len(b.Series)+48*len(b.Samples)), b)
+	if len(raw) > maxRecord {
+		return nil, fmt.Errorf("%w: %d bytes are too large for the log", store.ErrInvalid, len(raw))
+	}
+	return appendRecord(s2.Encode(nil, raw)), nil
 }
 
 // send hands a request to the committer.

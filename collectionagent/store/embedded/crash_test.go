@@ -22,5 +22,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestCrash(t *testing.T) {
-	storetest.Crash(t, 25, func(t *testing.T, dir string) store.Store { return openTest(t, crashConfig(dir)) })
+	storetest.Crash(t, 20, func(t *testing.T, dir string) store.Store { return openTest(t, crashConfig(dir)) })
 }

@@ -27,6 +27,7 @@ func TestConformance(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, dir string) store.Store {
+				cfg := cfg // tests run at the same time
 				cfg.Dir = dir
 				return openTest(t, cfg)
 			})

@@ -55,8 +55,8 @@ func mustAppend(t *testing.T, s *Store, b *store.Batch) bool {
 	return duplicate
 }
 
-// counter returns the value of a counter.
-func counter(t *testing.T, c prometheus.Counter) float64 {
+// counterOf returns the value of a counter.
+func counterOf(t testing.TB, c prometheus.Counter) float64 {
 	t.Helper()
 	var m dto.Metric
 	if err := c.Write(&m); err != nil {
@@ -108,7 +108,7 @@ func TestTornEnd(t *testing.T) {
 		if got := stored(t, s); got[1] != 5 || got[2] != 0 {
 			t.Errorf("cut at %d: stored %v", cut, got)
 		}
-		if n := counter(t, s.metrics.walTorn); n != 1 {
+		if n := counterOf(t, s.metrics.walTorn); n != 1 {
 			t.Errorf("cut at %d: %v torn ends counted", cut, n)
 		}
 		if mustAppend(t, s, testBatch(2, 5)) {
@@ -145,7 +145,7 @@ func TestDamagedMiddle(t *testing.T) {
 	if got := stored(t, s); got[1] != 0 || got[2] != 5 || got[3] != 5 {
 		t.Errorf("stored %v", got)
 	}
-	if n := counter(t, s.metrics.walCorrupt); n != 1 {
+	if n := counterOf(t, s.metrics.walCorrupt); n != 1 {
 		t.Errorf("%v damaged parts counted", n)
 	}
 	if kept, _ := filepath.Glob(filepath.Join(dir, "wal", "quarantine", "*.bad")); len(kept) != 1 {

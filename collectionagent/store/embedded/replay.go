@@ -9,7 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/klauspost/compress/zstd"
+	"github.com/klauspost/compress/s2"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -19,7 +19,6 @@ type replayer struct {
 	dir     string
 	logger  *slog.Logger
 	metrics *metrics
-	zstd    *zstd.Decoder
 }
 
 // segment hands every intact batch of a segment to apply. What does not read is
@@ -74,7 +73,7 @@ func (r *replayer) segment(n uint64, last bool, apply func(*store.Batch)) error 
 
 // decode reads a batch from the payload of a record.
 func (r *replayer) decode(payload []byte) (*store.Batch, error) {
-	raw, err := r.zstd.DecodeAll(payload, nil)
+	raw, err := s2.Decode(nil, payload)
 	if err != nil {
 		return nil, fmt.Errorf("decompress log record: %w", err)
 	}

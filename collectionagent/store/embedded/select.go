@@ -111,9 +111,11 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 	sc.from = max(sc.from, expired)
 
 	var tasks []task
+	first, last := int64(math.MaxInt64), int64(math.MinInt64) // of what is read
 	for _, h := range heads {
 		if v := h.snapshot(); v.rows > 0 && v.maxTime >= sc.from && v.minTime < sc.to {
 			tasks = append(tasks, sc.headTasks(v)...)
+			first, last = min(first, v.minTime), max(last, v.maxTime)
 		}
 	}
 	clock := s.clock.Add(1)
@@ -128,14 +130,19 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 		}
 		defer b.release()
 		tasks = append(tasks, sc.blockTasks(c)...)
+		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
 	}
 	s.evictBlocks()
-	a, err := run(ctx, q, tasks)
+	var buckets buckets
+	if q.Step > 0 && len(tasks) > 0 {
+		buckets = newBuckets(q.Step, max(first, sc.from), min(last, sc.to-1))
+	}
+	a, err := run(ctx, q, buckets, tasks)
 	return a, sc, err
 }
 
 // run executes the tasks on as many goroutines as there are processors.
-func run(ctx context.Context, q *store.Query, tasks []task) (*aggregator, error) {
+func run(ctx context.Context, q *store.Query, buckets buckets, tasks []task) (*aggregator, error) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(tasks)))
 	aggregators := make([]*aggregator, workers)
 	errs := make([]error, workers)
@@ -143,7 +150,7 @@ func run(ctx context.Context, q *store.Query, tasks []task) (*aggregator, error)
 	var failed atomic.Bool
 	var wg sync.WaitGroup
 	for w := range workers {
-		aggregators[w] = newAggregator(q)
+		aggregators[w] = newAggregator(q, buckets)
 		wg.Go(func() {
 			for {
 				n := int(next.Add(1)) - 1

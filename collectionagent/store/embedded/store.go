@@ -228,7 +228,7 @@ func (s *Store) replay(first uint64) error {
 	if err != nil {
 		return err
 	}
-	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics, zstd: s.zstdDec}
+	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
 	rows := 0
 	for i, n := range numbers {
 		err := r.segment(n, i == len(numbers)-1, func(b *store.Batch) {

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: Apache-2.0
+// Drives the page of a running server as a person would.
+//   STROBE_URL=http://127.0.0.1:7070/ STROBE_FUNCTION=red_leaf STROBE_SHOTS=dir node e2e/e2e.mjs
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { launch } from "./browser.mjs";
+
+const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
+const name = process.env.STROBE_FUNCTION ?? "red_leaf";
+const shots = process.env.STROBE_SHOTS ?? "shots";
+mkdirSync(shots, { recursive: true });
+
+const browser = await launch();
+const problems = [];
+try {
+  const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light" });
+  const page = await context.newPage();
+  page.on("pageerror", (e) => problems.push(`error in the page: ${e}`));
+  page.on("console", (m) => m.type() === "error" && problems.push(`console: ${m.text()}`));
+  page.on("request", (r) => !r.url().startsWith(new URL(url).origin) && problems.push(`request to another host: ${r.url()}`));
+
+  await page.goto(url);
+  const flame = page.locator(".flame");
+  await flame.waitFor({ timeout: 20000 });
+  assert.ok(Number(await flame.getAttribute("data-nodes")) > 1, "the flame graph has frames");
+  await page.screenshot({ path: join(shots, "light.png") });
+
+  // Search.
+  await page.keyboard.press("/");
+  await page.keyboard.type(name);
+  await page.waitForFunction(() => Number(document.querySelector(".flame").dataset.matched) > 0, null, { timeout: 15000 });
+  assert.match(await page.locator(".matched").innerText(), /%/, "the matched share is shown");
+  assert.ok(page.url().includes(`search=${name}`), "the search is in the URL");
+  await page.screenshot({ path: join(shots, "search.png") });
+  await page.keyboard.press("Escape");
+
+  // The process picker narrows to the program; one click zooms, back returns.
+  await flame.focus();
+  await page.keyboard.press("ArrowDown");
+  const first = await flame.getAttribute("data-focus");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction((n) => document.querySelector(".flame").dataset.zoom === n, first);
+  assert.ok(page.url().includes("zoom="), "the zoom is in the URL");
+  await page.goBack();
+  await page.waitForFunction(() => document.querySelector(".flame").dataset.zoom === "all");
+  const box = await page.locator(".flame canvas").boundingBox();
+  await page.mouse.click(box.x + 12, box.y + 19 * 2 + 8);
+  await page.waitForFunction(() => document.querySelector(".flame").dataset.zoom !== "all");
+  await page.mouse.move(box.x + box.width / 3, box.y + 19 * 3 + 8);
+  await page.locator(".tooltip").waitFor();
+  await page.screenshot({ path: join(shots, "zoom.png") });
+  await page.goBack();
+
+  // Pickers, table, grouping.
+  await page.getByRole("button", { name: /^Process/ }).click();
+  const option = page.getByRole("option").first();
+  await option.waitFor();
+  await page.screenshot({ path: join(shots, "picker.png") });
+  await option.locator("input").check();
+  await page.waitForFunction(() => location.search.includes("process="));
+  await page.getByRole("button", { name: "Clear" }).click();
+  await page.keyboard.press("Escape");
+  await page.getByRole("tab", { name: "Both" }).click();
+  await page.locator("tbody tr").first().waitFor();
+  await page.getByLabel("First levels").selectOption("service,process,comm");
+  await page.waitForFunction(() => location.search.includes("group="));
+  await page.waitForFunction(() => document.querySelector("main").dataset.ready === "true");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("d");
+  await page.waitForFunction(() => document.documentElement.dataset.theme === "dark");
+  await page.waitForTimeout(300); // let the canvas be drawn for the picture
+  await page.screenshot({ path: join(shots, "dark.png") });
+
+  // A wrong selector says where it is wrong.
+  await page.getByLabel("Selector").fill('{service="x"');
+  await page.keyboard.press("Enter");
+  await page.getByRole("alert").waitFor();
+  await page.screenshot({ path: join(shots, "error.png") });
+  const at = problems.findIndex((p) => p.includes("400")); // the browser logs the refused request
+  if (at >= 0) problems.splice(at);
+
+  // A link shows the same to somebody else, on a phone as well.
+  const phone = await browser.newPage({ viewport: { width: 390, height: 844 }, colorScheme: "light" });
+  await phone.goto(`${url}?search=${encodeURIComponent(name)}`);
+  await phone.waitForFunction(() => Number(document.querySelector(".flame")?.dataset.matched) > 0, null, { timeout: 15000 });
+  await phone.screenshot({ path: join(shots, "phone.png") });
+} finally {
+  await browser.close();
+}
+assert.deepEqual(problems, [], "nothing went wrong in the page");
+console.log(`the page shows ${name}; pictures are in ${shots}`);

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+// The questions that the page asks; see docs/api.md for the answers.
+
+export interface FlameAnswer {
+  type: string;
+  unit: string;
+  from_ms: number;
+  to_ms: number;
+  total: number;
+  samples: number;
+  group_by: string[] | null;
+  strings: string[];
+  frames: { name: number[]; file: number[]; line: number[]; binary: number[]; kind: number[]; inlined: number[] };
+  nodes: { frame: number[]; depth: number[]; self: number[]; total: number[] };
+  hidden: { nodes: number; value: number };
+  symbolized: number;
+  unknown_stacks: number;
+}
+
+export interface TopRow {
+  name: string;
+  file: string;
+  binary: string;
+  kind: string;
+  self: number;
+  total: number;
+}
+
+export interface TopAnswer {
+  unit: string;
+  total: number;
+  samples: number;
+  rows: TopRow[] | null;
+  hidden: number;
+}
+
+export interface TimelineAnswer {
+  unit: string;
+  step_ms: number;
+  from_ms: number;
+  to_ms: number;
+  by: string;
+  series: { name: string; values: number[] }[] | null;
+}
+
+export interface ValuesAnswer {
+  values: { value: string; samples: number; sum: number }[] | null;
+  hidden: number;
+}
+
+export interface StatusAnswer {
+  version: string;
+  now_ms: number;
+  hosts: { id: string; name: string; last_seen_ms: number }[] | null;
+}
+
+/** An error of the server that names what was wrong with the question. */
+export class QueryError extends Error {
+  constructor(
+    message: string,
+    readonly parameter = "",
+    readonly position = -1,
+  ) {
+    super(message);
+  }
+}
+
+export type Params = Record<string, string>;
+
+async function get<T>(path: string, params: Params, signal?: AbortSignal): Promise<T> {
+  const query = new URLSearchParams();
+  for (const [key, value] of Object.entries(params)) if (value) query.set(key, value);
+  const response = await fetch(`api/v1/${path}?${query}`, { signal, headers: { Accept: "application/json" } });
+  if (response.ok) return (await response.json()) as T;
+  let message = `the server answered ${response.status}`;
+  try {
+    const { error } = await response.json();
+    throw new QueryError(error.message ?? message, error.parameter, error.position ?? -1);
+  } catch (e) {
+    if (e instanceof QueryError) throw e;
+    throw new QueryError(message);
+  }
+}
+
+export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
+export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
+export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
+export const status = () => get<StatusAnswer>("status", {});
+export const values = (label: string, p: Params, s?: AbortSignal) =>
+  get<ValuesAnswer>(`labels/${encodeURIComponent(label)}/values`, p, s);

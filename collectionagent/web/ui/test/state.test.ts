@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+import { describe, expect, test } from "vitest";
+import { amount, count, percent } from "../src/format";
+import { defaults, formatState, isLive, parseState, selector } from "../src/state";
+import { sortRows } from "../src/table";
+
+describe("state in the URL", () => {
+  test("what is written is read back", () => {
+    const s = {
+      ...defaults,
+      from: "1700000000000",
+      to: "1700000060000",
+      service: ["a b", 'q"x'],
+      group: "service,comm",
+      view: "both" as const,
+      search: "/a|b/",
+      zoom: ["main", "std::vector<int, x>::f()"],
+    };
+    expect(parseState(formatState(s))).toEqual(s);
+  });
+  test("an unknown view is the default", () => {
+    expect(parseState("?view=nonsense").view).toBe("flame");
+  });
+  test("live is a range that ends now", () => {
+    expect(isLive({ to: "now" })).toBe(true);
+    expect(isLive({ to: "1700000000000" })).toBe(false);
+  });
+});
+
+describe("selector", () => {
+  const none = { query: "", service: [], process: [], comm: [] };
+  test.each([
+    [none, ""],
+    [{ ...none, service: ["web"] }, '{service="web"}'],
+    [{ ...none, service: ["web"], comm: ["a.b", "c"] }, '{service="web",comm=~"a\\\\.b|c"}'],
+    [{ ...none, process: ['say "hi"\\'] }, '{process="say \\"hi\\"\\\\"}'],
+    [{ ...none, service: ["web"], query: ' {pid="1"} ' }, '{pid="1"}'],
+  ])("%j", (state, want) => {
+    expect(selector(state)).toBe(want);
+  });
+});
+
+describe("numbers", () => {
+  test.each([
+    [0, "0 ns"],
+    [1500, "1.50 µs"],
+    [25e6, "25.0 ms"],
+    [3.2e9, "3.20 s"],
+    [150e9, "2.50 min"],
+    [7200e9, "2.00 h"],
+  ])("%d ns", (n, want) => expect(amount(n, "nanoseconds")).toBe(want));
+  test("counts and shares", () => {
+    expect(count(1234567)).toBe("1.23 M");
+    expect(percent(1, 3)).toBe("33.3 %");
+    expect(percent(1, 0)).toBe("0 %");
+    expect(percent(9999, 10000)).toBe("100 %");
+  });
+});
+
+test("rows are sorted by value, then by name", () => {
+  const row = (name: string, self: number) => ({ name, self, total: 9, file: "", binary: "", kind: "native" });
+  expect(sortRows([row("b", 1), row("a", 1), row("c", 5)], "self", true).map((r) => r.name)).toEqual(["c", "a", "b"]);
+});
