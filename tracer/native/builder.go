@@ -29,17 +29,13 @@ type builder struct {
 	// lowest address has offset low in the page.
 	lo, hi, low uint64
 	// floor is where the range begins that the current source is asked about.
-	floor     uint64
-	work      int
-	ctx       machine
-	readers   [2]reader // of .eh_frame and .debug_frame
-	index     view
-	code      codeView
-	goSteps   []goStep
-	emitFunc  func(addr uint64, s *state) bool // emit, made once
-	last      state                            // what lastRule is the rule of
-	lastRule  uint16
-	lastValid bool
+	floor   uint64
+	work    int
+	ctx     machine
+	readers [2]reader // of .eh_frame and .debug_frame
+	index   view
+	code    codeView
+	goSteps []goStep
 }
 
 // builders are shared by all tables: their buffers have some hundred KiB.
