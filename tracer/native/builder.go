@@ -5,6 +5,7 @@ package native
 import (
 	"slices"
 	"sort"
+	"sync"
 )
 
 const (
@@ -28,23 +29,36 @@ type builder struct {
 	// lowest address has offset low in the page.
 	lo, hi, low uint64
 	// floor is where the range begins that the current source is asked about.
-	floor     uint64
-	work      int
-	ctx       machine
-	readers   [2]reader // of .eh_frame and .debug_frame
-	index     view
-	code      codeView
-	goSteps   []goStep
-	emitFunc  func(addr uint64, s *state) bool // emit, made once
-	last      state                            // what lastRule is the rule of
-	lastRule  uint16
-	lastValid bool
+	floor   uint64
+	work    int
+	ctx     machine
+	readers [2]reader // of .eh_frame and .debug_frame
+	index   view
+	code    codeView
+	goSteps []goStep
 }
 
-// begin starts a page.
-func (b *builder) begin() {
+// builders are shared by all tables: their buffers have some hundred KiB.
+var builders = sync.Pool{New: func() any { return new(builder) }}
+
+// begin starts a page of t.
+func (b *builder) begin(t *Tables) {
+	b.t = t
 	b.rows = b.rows[:0]
 	b.work = maxPageWork
+}
+
+// end gives the builder back, without references to what was read.
+func (b *builder) end() {
+	b.t, b.ctx.cie = nil, nil
+	b.index.forget()
+	for i := range b.readers {
+		r := &b.readers[i]
+		r.section, r.last = nil, nil
+		r.fdes.forget()
+		r.cies.forget()
+	}
+	builders.Put(b)
 }
 
 // part starts a part of the page: code at addresses [lo, hi), from low on.

@@ -45,7 +45,7 @@ func TestGo(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			fdes := naiveFrames(b, 0, true)
+			fdes := naiveFrames(b, 0, true, 1)
 			// The linker knows the CFA; it does not say where the frame pointer is.
 			compareNaive(t, tables, rules, fdes, func(_ uint64, want, got string) bool {
 				switch {
@@ -130,11 +130,15 @@ func checkGoFunctions(t *testing.T, tables *Tables, rules *Rules, arch string) {
 		}
 		delete(want, f.Name)
 		var got []string
+		pages := map[uint64][]Row{}
 		for addr := f.Entry; addr < f.End; addr++ {
 			off, _ := tables.file.VaddrToOffset(addr)
-			rows, err := tables.Page(off >> PageShift)
-			if err != nil {
-				t.Fatal(err)
+			rows, ok := pages[off>>PageShift]
+			if !ok {
+				if rows, err = tables.Page(off >> PageShift); err != nil {
+					t.Fatal(err)
+				}
+				pages[off>>PageShift] = rows
 			}
 			rule := formatRule(rules, Lookup(rows, uint16(off&(PageSize-1))))
 			if len(got) == 0 || got[len(got)-1] != rule {

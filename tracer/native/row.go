@@ -36,7 +36,7 @@ const (
 // Rules that every table knows. They are followed by the interned ones.
 const (
 	// RuleInvalid is code that nothing describes.
-	RuleInvalid = ruleIndexed | 0
+	RuleInvalid = ruleIndexed
 	// RuleStop is the outermost function: it has no caller.
 	RuleStop = ruleIndexed | 1
 	// RuleFramePointer is a frame with a frame pointer: CFA = FP + 16.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
 	"github.com/strobe-profiler/strobe/libpf/gopclntab"
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
@@ -41,8 +40,7 @@ type Tables struct {
 	entry      uint64
 	restorer   bool // it may have signal returns that nothing describes
 
-	builders sync.Pool
-	stats    counters
+	stats counters
 }
 
 // Open reads the indexes of the executable's unwind information. It reads
@@ -68,7 +66,6 @@ func Open(f *pfelf.File, rules Interner) (*Tables, error) {
 	t.openGo()
 	t.findPLTs()
 	t.restorer = mayRestore(f)
-	t.builders.New = func() any { return &builder{t: t} }
 	return t, nil
 }
 
@@ -173,7 +170,7 @@ func (t *Tables) loadedFrom(vaddr uint64) uint64 {
 
 // openGo finds Go's function table.
 func (t *Tables) openGo() {
-	if !t.file.IsGo() {
+	if !t.file.IsGo() && len(t.file.Sections) != 0 {
 		return
 	}
 	table, err := gopclntab.Open(t.file)
@@ -241,9 +238,9 @@ func (t *Tables) Page(page uint64) ([]Row, error) {
 	if page < t.first || page-t.first >= uint64(t.pages) { //nolint:gosec // not negative
 		return nil, fmt.Errorf("page %d of [%d, %d)", page, t.first, t.first+uint64(t.pages)) //nolint:gosec // not negative
 	}
-	b := t.builders.Get().(*builder)
-	defer t.builders.Put(b)
-	b.begin()
+	b := builders.Get().(*builder)
+	defer b.end()
+	b.begin(t)
 	lo, hi := page<<PageShift, (page+1)<<PageShift
 	end := lo
 	for _, s := range t.segs {

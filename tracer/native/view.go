@@ -32,6 +32,9 @@ func (v *view) reset(r io.ReaderAt, base, size uint64) {
 	}
 }
 
+// forget drops the file but keeps the memory.
+func (v *view) forget() { *v = view{buf: v.buf[:0]} }
+
 // bytes returns n bytes at off. They are valid until the next call.
 func (v *view) bytes(off, n uint64) ([]byte, error) {
 	if off >= v.start && off-v.start <= uint64(len(v.buf)) && n <= uint64(len(v.buf))-(off-v.start) {
