@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"encoding/json"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/strobe-profiler/strobe/support/skip"
+	"github.com/strobe-profiler/strobe/tracer/tracertest"
+)
+
+// server is a collection agent on a data folder that outlives it.
+type server struct {
+	*service
+	http string
+}
+
+func startServer(t *testing.T, data, grpcAddress, httpAddress string) *server {
+	t.Helper()
+	s := &server{startService(t, "collectionagent", "-data-dir", data, "-grpc-address", grpcAddress, "-http-address", httpAddress), "http://" + httpAddress}
+	eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, s.http+"/-/ready") != "" })
+	return s
+}
+
+// samples is how many samples are stored for a selector.
+func (s *server) samples(ctx context.Context, selector string) int {
+	var answer struct {
+		Samples int `json:"samples"`
+	}
+	query := url.Values{"query": {selector}, "from": {"now-1h"}, "limit": {"1"}}
+	_ = json.Unmarshal([]byte(get(ctx, s.http+"/api/v1/top?"+query.Encode())), &answer) // 0 until it answers
+	return answer.Samples
+}
+
+// ledger is what an agent says of its deliveries.
+type ledger struct {
+	Sampling struct {
+		Samples int `json:"samples"`
+	} `json:"sampling"`
+	Delivery struct {
+		Captured int `json:"captured_samples_total"`
+		Stored   int `json:"stored_samples_total"`
+		Queued   int `json:"queued_samples"`
+	} `json:"delivery"`
+}
+
+func readLedger(ctx context.Context, address string) (l ledger) {
+	_ = json.Unmarshal([]byte(get(ctx, "http://"+address+"/status")), &l)
+	return l
+}
+
+// TestExactlyOnce kills the collection agent under load, twice: what it had
+// acknowledged is there afterwards, what the agent took meanwhile arrives, and
+// nothing is stored twice.
+func TestExactlyOnce(t *testing.T) {
+	skip.UnlessRoot(t)
+	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	data := t.TempDir()
+	// Only the subject is sampled, so that samples end with it.
+	dir := t.TempDir()
+	subject := exec.Command(tracertest.Build(t, "c-o2", dir), "120")
+	if err := subject.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := false
+	end := func() {
+		if !ended {
+			ended = true
+			_ = subject.Process.Kill()
+			_ = subject.Wait()
+		}
+	}
+	t.Cleanup(end)
+	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
+		"-samples-per-second", "499", "-reporter-interval", "300ms", "-include-executable", filepath.Join(dir, "c_o2"))
+	const all = `{process="c_o2"}`
+	s := startServer(t, data, grpcAddress, httpAddress)
+	for round := range 2 {
+		target := s.samples(t.Context(), all) + 300
+		eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, all) >= target })
+		acknowledged := readLedger(t.Context(), agentHTTP).Delivery.Stored
+		s.kill()
+		taken := readLedger(t.Context(), agentHTTP).Sampling.Samples
+		eventually(t, "samples while there is no server", func(ctx context.Context) bool {
+			return readLedger(ctx, agentHTTP).Sampling.Samples > taken+300
+		})
+		s = startServer(t, data, grpcAddress, httpAddress)
+		if have := s.samples(t.Context(), all); have < acknowledged {
+			t.Errorf("round %d: %d samples are stored, %d had been acknowledged", round, have, acknowledged)
+		}
+	}
+	end()
+	var l ledger
+	last := -1
+	eventually(t, "delivery of everything", func(ctx context.Context) bool {
+		l = readLedger(ctx, agentHTTP)
+		done := l.Delivery.Queued == 0 && l.Delivery.Stored == l.Delivery.Captured && l.Delivery.Captured == last
+		last = l.Delivery.Captured
+		return done
+	})
+	if have := s.samples(t.Context(), all); have != l.Delivery.Captured {
+		t.Errorf("%d samples are stored, %d were captured", have, l.Delivery.Captured)
+	}
+	agent.stop()
+	s.stop()
+}
+
+// TestSubjectsThroughThePipeline judges what the API says of known stacks.
+func TestSubjectsThroughThePipeline(t *testing.T) {
+	skip.UnlessRoot(t)
+	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
+	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
+		"-samples-per-second", "499", "-reporter-interval", "500ms")
+	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	expected, err := tracertest.Expectations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"c-o2", "cpp-shapes", "rust-forge", "go-plain"} {
+		tracertest.Start(t, name, 120)
+	}
+	for name, process := range map[string]string{"c-o2": "c_o2", "cpp-shapes": "cpp_shapes", "rust-forge": "rs_forge", "go-plain": "go_plain"} {
+		selector := `{process="` + process + `"}`
+		eventually(t, "samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 1000 })
+		query := url.Values{"query": {selector}, "from": {"now-1h"}, "group_by": {"comm"}}
+		folded := get(t.Context(), s.http+"/api/v1/folded?"+query.Encode())
+		path := filepath.Join(t.TempDir(), "folded")
+		if err := os.WriteFile(path, []byte(folded), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		t.Run(name, func(t *testing.T) { judge(t, expected[name], path, "through the API") })
+	}
+	t.Run("pprof", func(t *testing.T) {
+		u := s.http + "/api/v1/pprof?" + url.Values{"query": {`{process="c_o2"}`}, "from": {"now-1h"}}.Encode()
+		out, err := exec.Command("go", "tool", "pprof", "-top", u).CombinedOutput() //nolint:gosec // our own address
+		if err != nil || !strings.Contains(string(out), "red_leaf") {
+			t.Errorf("go tool pprof: %v\n%s", err, out)
+		}
+	})
+	t.Run("browser", func(t *testing.T) { browse(t, s.http) })
+}
+
+// browse drives the page in a real browser.
+func browse(t *testing.T, address string) {
+	t.Helper()
+	ui := "../../collectionagent/web/ui"
+	if _, err := os.Stat(filepath.Join(ui, "node_modules")); err != nil {
+		skip.Because(t, "needs the page's development packages: make test-deps")
+	}
+	for _, program := range []string{"node", "chromium"} {
+		if _, err := exec.LookPath(program); err != nil {
+			skip.Because(t, "needs "+program)
+		}
+	}
+	shots := os.Getenv("STROBE_SHOTS")
+	if shots == "" {
+		shots = t.TempDir()
+	}
+	cmd := exec.CommandContext(t.Context(), "node", "e2e/e2e.mjs")
+	cmd.Dir = ui
+	cmd.Env = append(os.Environ(), "STROBE_URL="+address+"/", "STROBE_FUNCTION=red_leaf", "STROBE_SHOTS="+shots)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("the page: %v\n%s", err, out)
+	}
+}

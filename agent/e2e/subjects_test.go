@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/strobe-profiler/strobe/support/skip"
+	"github.com/strobe-profiler/strobe/tracer/tracertest"
+)
+
+// TestSubjects records every program whose stacks are known, and judges.
+func TestSubjects(t *testing.T) {
+	skip.UnlessRoot(t)
+	all, err := tracertest.Expectations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		t.Run(name, func(t *testing.T) {
+			e := all[name]
+			pid := tracertest.Start(t, name, 60)
+			if e.Warm > 0 { // the subject changes by the clock, as its sources say
+				<-time.After(time.Duration(e.Warm * float64(time.Second)))
+			}
+			seconds := "4"
+			if name == "c-dlopen" {
+				seconds = "10" // its shares are those of ten seconds
+			}
+			path := filepath.Join(t.TempDir(), "folded")
+			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", "199", "-format", "folded", "-o", path)
+			judge(t, e, path, messages)
+		})
+	}
+}
+
+func judge(t *testing.T, e *tracertest.Expectation, path, messages string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // read only
+	r, err := tracertest.Judge(e, f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range r.Problems {
+		t.Error(p)
+	}
+	if t.Failed() {
+		b, _ := os.ReadFile(path)
+		t.Logf("%d samples\n%s\n%.4000s", r.Samples, messages, b)
+	}
+}
