@@ -106,7 +106,11 @@ func (l *eventLoop) run(ctx context.Context) {
 	nextEpoch, nextFilter, nextReclaim := now.Add(epochInterval), now.Add(filterInterval), now.Add(reclaimInterval)
 	var rec ringbuf.Record
 	for ctx.Err() == nil {
-		l.rd.SetDeadline(time.Now().Add(time.Second))
+		wait := time.Second
+		if l.t.tables.loadAhead() {
+			wait = 0
+		}
+		l.rd.SetDeadline(time.Now().Add(wait))
 		err := l.rd.ReadInto(&rec)
 		switch {
 		case err == nil:

@@ -148,6 +148,9 @@ func (t *fileTable) add(id uint32, key support.StrobeFileKey, at mappedAt) *exec
 
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.key == (support.StrobeFileKey{}) {
+		f.key = key
+	}
 	if at.pid != 0 {
 		if len(f.places) == maxPlaces {
 			f.places = append(f.places[:0], f.places[1:]...)
@@ -155,6 +158,19 @@ func (t *fileTable) add(id uint32, key support.StrobeFileKey, at mappedAt) *exec
 		f.places = append(f.places, at)
 	}
 	return f
+}
+
+// discover returns the executable with an ID, also when a sample is faster than
+// the event that announces it. It returns nil when no process maps it.
+func (t *fileTable) discover(id uint32) *execFile {
+	if f := t.get(id); f != nil {
+		return f
+	}
+	places := t.mappers(id)
+	if len(places) == 0 {
+		return nil
+	}
+	return t.add(id, support.StrobeFileKey{}, places[0])
 }
 
 // remove forgets an executable whose ID is about to be given to another.

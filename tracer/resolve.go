@@ -166,8 +166,9 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
 	}
 	id, off := uint32(w>>frameFileShift)&frameFileMask, w&frameOffMask //nolint:gosec // masked
 	f = libpf.Frame{Type: libpf.NativeFrame, AddressOrLineno: libpf.AddressOrLineno(off)}
-	file := r.files.get(id)
+	file := r.files.discover(id)
 	if file == nil {
+		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed("[unknown]", off)}}
 		return f, false
 	}
 	if !r.files.open(file) {

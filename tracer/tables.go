@@ -72,6 +72,7 @@ type tableStore struct {
 	epoch    uint32
 	clock    uint64
 	capacity int64 // rows that the budget allows
+	wishes   []wish
 }
 
 func newTableStore(k *kernelSide, files *fileTable, budget int64, m *metrics) (*tableStore, error) {
@@ -240,31 +241,54 @@ func (e *execTables) close() {
 	}
 }
 
-// miss loads a page that a stack ran into, and pages around it: twice as many
-// with every miss in the same executable. A sample is lost for each miss, so a
-// large program must not miss once per page; code that is never reached is left
-// alone, as long as the first few guesses were good.
+// wish is a page that is worth loading when nothing else is to be done.
+type wish struct {
+	id     uint32
+	number uint64
+}
+
+// maxWishes bounds how many pages wait to be loaded ahead.
+const maxWishes = 4096
+
+// miss loads a page that a stack ran into. Pages around it are loaded when there
+// is time: twice as many with every miss in the same executable. A sample is
+// lost for each miss, so a large program must not miss once per page; code that
+// is never reached is left alone, as long as the first few guesses were good.
 func (s *tableStore) miss(e *execTables, number uint64) {
 	s.loadPage(e, number)
-	around := uint64(1) << min(e.misses, 16) >> 1
+	around := uint64(1) << min(e.misses, 12) >> 1
 	e.misses++
-	if s.rows.Used() > s.capacity/4*3 {
-		return // a guess must not evict what is in use
-	}
-	for d := uint64(1); d <= around; d++ {
-		inside := false
-		if number+d < e.first+uint64(e.dir.Len) {
-			s.loadPage(e, number+d)
-			inside = true
-		}
-		if number >= e.first+d {
-			s.loadPage(e, number-d)
-			inside = true
-		}
-		if !inside {
-			return
+	for d := uint64(1); d <= around && len(s.wishes) < maxWishes; d++ {
+		s.wishes = append(s.wishes, wish{e.file.id, number + d})
+		if number >= d {
+			s.wishes = append(s.wishes, wish{e.file.id, number - d})
 		}
 	}
+}
+
+// loadAhead loads one of the pages that are worth it. It reports whether there
+// may be more.
+func (s *tableStore) loadAhead() bool {
+	for len(s.wishes) > 0 {
+		w := s.wishes[0]
+		s.wishes = s.wishes[1:]
+		e := s.execs[w.id]
+		if e == nil || e.noneAt != nil || w.number-e.first >= uint64(e.dir.Len) {
+			continue
+		}
+		index := e.dir.Start + uint32(w.number-e.first) //nolint:gosec // inside the directory
+		if _, ok := s.pages[index]; ok || s.empty[index] {
+			continue
+		}
+		if s.rows.Used() > s.capacity/4*3 {
+			s.wishes = nil // a guess must not evict what is in use
+			return false
+		}
+		s.loadPage(e, w.number)
+		return true
+	}
+	s.wishes = nil
+	return false
 }
 
 // loadPage loads the rows of a page and publishes them. A page that cannot be

@@ -193,7 +193,7 @@ static __always_inline int step_rule(struct unwind_state *st, struct unwind_rule
 			return fail(st, END_STACK_READ);
 		cfa += r->cfa_off2;
 	}
-	if (!switched && cfa <= sp)
+	if (!switched && (cfa < sp || (cfa == sp && !st->regs_valid)))
 		return fail(st, END_NO_PROGRESS);
 
 	switch (r->fp_kind) {
