@@ -174,6 +174,13 @@ func (c *command) release() {
 // How long a command has to end after SIGTERM.
 const commandGrace = 5 * time.Second
 
+// over reports whether the command has ended, also when nobody has waited for it yet.
+func (c *command) over() bool {
+	var info unix.Siginfo
+	err := unix.Waitid(unix.P_PID, c.cmd.Process.Pid, &info, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil)
+	return err != nil || info.Signo != 0
+}
+
 // stop ends the command if it still runs, and waits for it. It returns the exit
 // status as a shell would show it, 0 for a command that had to be ended.
 func (c *command) stop(askPolitely bool) int {
@@ -181,6 +188,9 @@ func (c *command) stop(askPolitely bool) int {
 		_ = c.cmd.Process.Kill() // it may have ended
 	}
 	c.release()
+	if askPolitely && c.over() {
+		<-c.ended // its status is about to be read
+	}
 	select {
 	case <-c.ended:
 	default:
