@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -17,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -24,9 +26,9 @@ import (
 const childVar = "STROBE_TEST_CHILD"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(childVar) != "" {
+	if depth, err := strconv.Atoi(os.Getenv(childVar)); err == nil {
 		fmt.Println("ready")
-		summit(climbDepth)
+		summit(depth)
 		return
 	}
 	os.Exit(m.Run())
@@ -54,10 +56,12 @@ func summit(d int) {
 }
 
 // startChild starts the program and returns when it runs.
-func startChild(t *testing.T) libpf.PID {
+func startChild(t *testing.T) libpf.PID { return startChildOf(t, climbDepth) }
+
+func startChildOf(t *testing.T, depth int) libpf.PID {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), childVar+"=1")
+	cmd.Env = append(os.Environ(), childVar+"="+strconv.Itoa(depth))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -209,6 +213,33 @@ func TestDeepStacks(t *testing.T) {
 				t.Error("the filter did not work in the kernel")
 			}
 		})
+	}
+}
+
+// TestTooDeep: a stack that is cut at the limit says so, in a frame and a counter.
+func TestTooDeep(t *testing.T) {
+	skip.UnlessRoot(t)
+	pid := startChildOf(t, 3000)
+	c, stats := run(t, Config{Filter: Filter{IncludePIDs: []libpf.PID{pid}}}, 100, nil)
+	cut := 0
+	for _, s := range c.samples {
+		last := s.Trace.Frames[len(s.Trace.Frames)-1]
+		if last.Type != libpf.AbortFrame || last.FunctionName != endReasons[support.StrobeUnwindEndEND_DEPTH] {
+			continue
+		}
+		cut++
+		user := 0
+		for _, f := range s.Trace.Frames {
+			if f.Type == libpf.GoFrame {
+				user++
+			}
+		}
+		if user < 1000 {
+			t.Fatalf("the stack was cut at %d frames", user)
+		}
+	}
+	if cut < 80 || stats.Kernel["depth"] == 0 {
+		t.Errorf("%d of %d stacks say that they were cut; kernel side: %v", cut, len(c.samples), stats.Kernel)
 	}
 }
 

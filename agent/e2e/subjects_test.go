@@ -33,12 +33,12 @@ func TestSubjects(t *testing.T) {
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}
-			seconds := "4"
+			seconds := "6"
 			if name == "c-dlopen" {
 				seconds = "10" // its shares are those of ten seconds
 			}
 			path := filepath.Join(t.TempDir(), "folded")
-			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", "199", "-format", "folded", "-o", path)
+			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", "99", "-format", "folded", "-o", path)
 			judge(t, e, path, messages)
 		})
 	}

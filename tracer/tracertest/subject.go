@@ -17,7 +17,8 @@ import (
 )
 
 // recipe says how a subject is built: the name of its binary and the command.
-// %S is the folder of the sources, %B that of the binaries, %O the binary.
+// %S is the folder of the sources, %B that of the binaries, %O the binary; ~ is
+// a space inside an argument.
 type recipe struct {
 	binary  string
 	command string
@@ -59,7 +60,7 @@ var recipes = map[string]recipe{
 	"cpp-shapes": {"cpp_shapes", "g++" + plain + "-std=c++17 %S/shapes.cpp -o %O", nil},
 	"rust-forge": {"rs_forge", "rustc -C opt-level=3 -C force-frame-pointers=no -C debuginfo=0 --crate-name forge %S/forge.rs -o %O", nil},
 	"go-plain":   {"go_plain", "go -C %S/goplain build -o %O .", nil},
-	"go-strip":   {"go_strip", "go -C %S/goplain build -ldflags=-s\u00a0-w -o %O .", nil},
+	"go-strip":   {"go_strip", "go -C %S/goplain build -ldflags=-s~-w -o %O .", nil},
 	"go-cgo":     {"go_cgo", "go -C %S/gocgo build -o %O .", nil},
 }
 
@@ -83,7 +84,7 @@ func Build(t testing.TB, name, dir string) string {
 	for _, command := range append(append([]string(nil), r.before...), r.command) {
 		args := strings.Fields(strings.NewReplacer("%S", sources(), "%B", dir, "%O", out).Replace(command))
 		for i := range args {
-			args[i] = strings.ReplaceAll(args[i], "\u00a0", " ")
+			args[i] = strings.ReplaceAll(args[i], "~", " ")
 		}
 		if _, err := exec.LookPath(args[0]); err != nil {
 			skip.Because(t, fmt.Sprintf("subject %s needs %s", name, args[0]))
