@@ -39,6 +39,9 @@ const (
 	CounterExecs                  = 30
 	CounterExits                  = 31
 	CounterScratchBusy            = 32
+	CounterRuntimeRequests        = 33
+	CounterErrRuntime             = 34
+	CounterRuntimeSwitches        = 35
 )
 
 // Counter describes a counter of the kernel side.
@@ -82,4 +85,7 @@ var Counters = [...]Counter{
 	{"execs", "execs seen"},
 	{"exits", "exits of known processes"},
 	{"scratch_busy", "events skipped because the CPU's working memory was in use"},
+	{"runtime_requests", "requests to find out what a process runs on"},
+	{"runtime", "user stacks cut short in the frames of an interpreter or in compiled code"},
+	{"runtime_switches", "times that unwinding passed from one runtime's program to another's"},
 }

@@ -8,5 +8,5 @@
 // committed, so that building the agent needs neither.
 package support
 
-//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -tags linux -cflags "-g -O2 -mcpu=v3 -Wall -Werror -fdebug-prefix-map=ebpf=. -fdebug-compilation-dir=." -type mapping -type mapping_key -type mapping_chunk -type process -type file_key -type executable -type unwind_rule -type stack_key Strobe ebpf/strobe.bpf.c
+//go:generate go tool bpf2go -cc clang-19 -strip llvm-strip-19 -target amd64,arm64 -tags linux -cflags "-g -O2 -mcpu=v3 -Wall -Werror -fdebug-prefix-map=ebpf=. -fdebug-compilation-dir=." -type mapping -type mapping_key -type mapping_chunk -type process -type file_key -type executable -type unwind_rule -type stack_key -type runtime_slot -type runtime_process -type code_range -type runtime_executable Strobe ebpf/strobe.bpf.c
 //go:generate go run ./internal/gencounters -in ebpf/counters.h -out counters_gen.go

@@ -13,6 +13,14 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type StrobeCodeRange struct {
+	_        structs.HostLayout
+	Start    uint64
+	End      uint64
+	Tag      uint32
+	Reserved uint32
+}
+
 type StrobeEvent struct {
 	_      structs.HostLayout
 	Type   uint32
@@ -37,6 +45,7 @@ const (
 	StrobeEventTypeEVENT_NEW_FILE  StrobeEventType = 1
 	StrobeEventTypeEVENT_PAGE_MISS StrobeEventType = 2
 	StrobeEventTypeEVENT_REFRESH   StrobeEventType = 3
+	StrobeEventTypeEVENT_RUNTIME   StrobeEventType = 4
 )
 
 type StrobeExecutable struct {
@@ -90,6 +99,64 @@ type StrobeProcess struct {
 	First     [32]uint64
 }
 
+type StrobeRuntimeError uint32
+
+const (
+	StrobeRuntimeErrorRTERR_NONE        StrobeRuntimeError = 0
+	StrobeRuntimeErrorRTERR_NO_RECORD   StrobeRuntimeError = 1
+	StrobeRuntimeErrorRTERR_READ        StrobeRuntimeError = 2
+	StrobeRuntimeErrorRTERR_THREAD      StrobeRuntimeError = 3
+	StrobeRuntimeErrorRTERR_BAD_FRAME   StrobeRuntimeError = 4
+	StrobeRuntimeErrorRTERR_LOOP        StrobeRuntimeError = 5
+	StrobeRuntimeErrorRTERR_UNSUPPORTED StrobeRuntimeError = 6
+	StrobeRuntimeErrorRTERR_CODE        StrobeRuntimeError = 7
+	StrobeRuntimeErrorRTERR_STACK       StrobeRuntimeError = 8
+	StrobeRuntimeErrorRTERR_COUNT       StrobeRuntimeError = 9
+)
+
+type StrobeRuntimeExecutable struct {
+	_       structs.HostLayout
+	Runtime uint32
+	Count   uint32
+	Range   [8]StrobeCodeRange
+}
+
+type StrobeRuntimeId uint32
+
+const (
+	StrobeRuntimeIdRUNTIME_NONE    StrobeRuntimeId = 0
+	StrobeRuntimeIdRUNTIME_PYTHON  StrobeRuntimeId = 1
+	StrobeRuntimeIdRUNTIME_HOTSPOT StrobeRuntimeId = 2
+	StrobeRuntimeIdRUNTIME_V8      StrobeRuntimeId = 3
+	StrobeRuntimeIdRUNTIME_RUBY    StrobeRuntimeId = 4
+	StrobeRuntimeIdRUNTIME_PHP     StrobeRuntimeId = 5
+	StrobeRuntimeIdRUNTIME_PERL    StrobeRuntimeId = 6
+	StrobeRuntimeIdRUNTIME_LUAJIT  StrobeRuntimeId = 7
+	StrobeRuntimeIdRUNTIME_LUA     StrobeRuntimeId = 8
+	StrobeRuntimeIdRUNTIME_BEAM    StrobeRuntimeId = 9
+	StrobeRuntimeIdRUNTIME_DOTNET  StrobeRuntimeId = 10
+	StrobeRuntimeIdRUNTIME_GO      StrobeRuntimeId = 11
+	StrobeRuntimeIdRUNTIME_COUNT   StrobeRuntimeId = 12
+)
+
+type StrobeRuntimeProcess struct {
+	_    structs.HostLayout
+	Mm   uint64
+	Slot [2]StrobeRuntimeSlot
+}
+
+type StrobeRuntimeRequest struct {
+	_     structs.HostLayout
+	Next  uint64
+	Tries uint64
+}
+
+type StrobeRuntimeSlot struct {
+	_       structs.HostLayout
+	Runtime uint32
+	Record  uint32
+}
+
 type StrobeSampleHeader struct {
 	_            structs.HostLayout
 	Time         uint64
@@ -104,7 +171,7 @@ type StrobeSampleHeader struct {
 	MainExec     uint32
 	Cpu          uint32
 	KernelFrames uint16
-	UserFrames   uint16
+	UserWords    uint16
 	Type         uint8
 	End          uint8
 	Compact      uint8
@@ -115,29 +182,39 @@ type StrobeSampleHeader struct {
 type StrobeScratch struct {
 	_  structs.HostLayout
 	St struct {
-		_          structs.HostLayout
-		Pc         uint64
-		Sp         uint64
-		Fp         uint64
-		Lr         uint64
-		Gpr        [32]uint64
-		MapStart   uint64
-		MapEnd     uint64
-		MapBias    int64
-		ExecId     uint32
-		Exec       StrobeExecutable
-		_          [4]byte
-		HashHi     uint64
-		HashLo     uint64
-		WindowBase uint64
-		Window     [32]uint64
-		Tgid       uint32
-		Frames     uint32
-		Base       uint32
-		Exact      uint8
-		RegsValid  uint8
-		End        uint8
-		Heuristic  uint8
+		_           structs.HostLayout
+		Pc          uint64
+		Sp          uint64
+		Fp          uint64
+		Lr          uint64
+		Gpr         [32]uint64
+		MapStart    uint64
+		MapEnd      uint64
+		MapBias     int64
+		ExecId      uint32
+		Exec        StrobeExecutable
+		_           [4]byte
+		HashHi      uint64
+		HashLo      uint64
+		WindowBase  uint64
+		Window      [32]uint64
+		ProcessHash uint64
+		Tgid        uint32
+		Frames      uint32
+		Words       uint32
+		Base        uint32
+		Exact       uint8
+		RegsValid   uint8
+		End         uint8
+		Heuristic   uint8
+		Ended       uint8
+		Asked       uint8
+		Runtime     uint8
+		Switches    uint8
+		Mode        uint32
+		_           [4]byte
+		Rt          [24]uint64
+		Slot        [2]StrobeRuntimeSlot
 	}
 	Rec struct {
 		_   structs.HostLayout
@@ -155,14 +232,14 @@ type StrobeScratch struct {
 			MainExec     uint32
 			Cpu          uint32
 			KernelFrames uint16
-			UserFrames   uint16
+			UserWords    uint16
 			Type         uint8
 			End          uint8
 			Compact      uint8
 			Reserved     [5]uint8
 			Comm         [16]int8
 		}
-		Frames [2048]uint64
+		Frames [3584]uint64
 	}
 }
 
@@ -208,7 +285,10 @@ const (
 	StrobeStrobeCounterCTR_EXECS                    StrobeStrobeCounter = 30
 	StrobeStrobeCounterCTR_EXITS                    StrobeStrobeCounter = 31
 	StrobeStrobeCounterCTR_SCRATCH_BUSY             StrobeStrobeCounter = 32
-	StrobeStrobeCounterCTR_COUNT                    StrobeStrobeCounter = 33
+	StrobeStrobeCounterCTR_RUNTIME_REQUESTS         StrobeStrobeCounter = 33
+	StrobeStrobeCounterCTR_ERR_RUNTIME              StrobeStrobeCounter = 34
+	StrobeStrobeCounterCTR_RUNTIME_SWITCHES         StrobeStrobeCounter = 35
+	StrobeStrobeCounterCTR_COUNT                    StrobeStrobeCounter = 36
 )
 
 type StrobeUnwindEnd uint32
@@ -227,6 +307,8 @@ const (
 	StrobeUnwindEndEND_FRAME_POINTER   StrobeUnwindEnd = 10
 	StrobeUnwindEndEND_NO_PROGRESS     StrobeUnwindEnd = 11
 	StrobeUnwindEndEND_DEPTH           StrobeUnwindEnd = 12
+	StrobeUnwindEndEND_RUNTIME         StrobeUnwindEnd = 13
+	StrobeUnwindEndEND_SWITCH          StrobeUnwindEnd = 14
 )
 
 type StrobeUnwindRule struct {
@@ -268,6 +350,12 @@ const (
 	StrobeMapRefreshed          = "refreshed"
 	StrobeMapRowSegments        = "row_segments"
 	StrobeMapRules              = "rules"
+	StrobeMapRuntimeErrors      = "runtime_errors"
+	StrobeMapRuntimeExecutables = "runtime_executables"
+	StrobeMapRuntimeFrames      = "runtime_frames"
+	StrobeMapRuntimeProcesses   = "runtime_processes"
+	StrobeMapRuntimePrograms    = "runtime_programs"
+	StrobeMapRuntimeRequests    = "runtime_requests"
 	StrobeMapSamples            = "samples"
 	StrobeMapScratchMap         = "scratch_map"
 	StrobeMapWalkMap            = "walk_map"
@@ -286,6 +374,8 @@ const (
 	StrobeVarUnusedEnd          = "unused_end"
 	StrobeVarUnusedEvent        = "unused_event"
 	StrobeVarUnusedEventType    = "unused_event_type"
+	StrobeVarUnusedRuntime      = "unused_runtime"
+	StrobeVarUnusedRuntimeError = "unused_runtime_error"
 	StrobeVarUnusedSampleHeader = "unused_sample_header"
 	StrobeVarWakeBytes          = "wake_bytes"
 	StrobeVarWanted             = "wanted"
@@ -345,24 +435,30 @@ type StrobeProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type StrobeMapSpecs struct {
-	Confirmed     *ebpf.MapSpec `ebpf:"confirmed"`
-	Counters      *ebpf.MapSpec `ebpf:"counters"`
-	Events        *ebpf.MapSpec `ebpf:"events"`
-	Executables   *ebpf.MapSpec `ebpf:"executables"`
-	Files         *ebpf.MapSpec `ebpf:"files"`
-	FilterCgroups *ebpf.MapSpec `ebpf:"filter_cgroups"`
-	FilterPids    *ebpf.MapSpec `ebpf:"filter_pids"`
-	FreeIds       *ebpf.MapSpec `ebpf:"free_ids"`
-	Mappings      *ebpf.MapSpec `ebpf:"mappings"`
-	PageDir       *ebpf.MapSpec `ebpf:"page_dir"`
-	PageUsed      *ebpf.MapSpec `ebpf:"page_used"`
-	Processes     *ebpf.MapSpec `ebpf:"processes"`
-	Refreshed     *ebpf.MapSpec `ebpf:"refreshed"`
-	RowSegments   *ebpf.MapSpec `ebpf:"row_segments"`
-	Rules         *ebpf.MapSpec `ebpf:"rules"`
-	Samples       *ebpf.MapSpec `ebpf:"samples"`
-	ScratchMap    *ebpf.MapSpec `ebpf:"scratch_map"`
-	WalkMap       *ebpf.MapSpec `ebpf:"walk_map"`
+	Confirmed          *ebpf.MapSpec `ebpf:"confirmed"`
+	Counters           *ebpf.MapSpec `ebpf:"counters"`
+	Events             *ebpf.MapSpec `ebpf:"events"`
+	Executables        *ebpf.MapSpec `ebpf:"executables"`
+	Files              *ebpf.MapSpec `ebpf:"files"`
+	FilterCgroups      *ebpf.MapSpec `ebpf:"filter_cgroups"`
+	FilterPids         *ebpf.MapSpec `ebpf:"filter_pids"`
+	FreeIds            *ebpf.MapSpec `ebpf:"free_ids"`
+	Mappings           *ebpf.MapSpec `ebpf:"mappings"`
+	PageDir            *ebpf.MapSpec `ebpf:"page_dir"`
+	PageUsed           *ebpf.MapSpec `ebpf:"page_used"`
+	Processes          *ebpf.MapSpec `ebpf:"processes"`
+	Refreshed          *ebpf.MapSpec `ebpf:"refreshed"`
+	RowSegments        *ebpf.MapSpec `ebpf:"row_segments"`
+	Rules              *ebpf.MapSpec `ebpf:"rules"`
+	RuntimeErrors      *ebpf.MapSpec `ebpf:"runtime_errors"`
+	RuntimeExecutables *ebpf.MapSpec `ebpf:"runtime_executables"`
+	RuntimeFrames      *ebpf.MapSpec `ebpf:"runtime_frames"`
+	RuntimeProcesses   *ebpf.MapSpec `ebpf:"runtime_processes"`
+	RuntimePrograms    *ebpf.MapSpec `ebpf:"runtime_programs"`
+	RuntimeRequests    *ebpf.MapSpec `ebpf:"runtime_requests"`
+	Samples            *ebpf.MapSpec `ebpf:"samples"`
+	ScratchMap         *ebpf.MapSpec `ebpf:"scratch_map"`
+	WalkMap            *ebpf.MapSpec `ebpf:"walk_map"`
 }
 
 // StrobeVariableSpecs contains global variables before they are loaded into the kernel.
@@ -378,6 +474,8 @@ type StrobeVariableSpecs struct {
 	UnusedEnd          *ebpf.VariableSpec `ebpf:"unused_end"`
 	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedEventType    *ebpf.VariableSpec `ebpf:"unused_event_type"`
+	UnusedRuntime      *ebpf.VariableSpec `ebpf:"unused_runtime"`
+	UnusedRuntimeError *ebpf.VariableSpec `ebpf:"unused_runtime_error"`
 	UnusedSampleHeader *ebpf.VariableSpec `ebpf:"unused_sample_header"`
 	WakeBytes          *ebpf.VariableSpec `ebpf:"wake_bytes"`
 	Wanted             *ebpf.VariableSpec `ebpf:"wanted"`
@@ -403,24 +501,30 @@ func (o *StrobeObjects) Close() error {
 //
 // It can be passed to LoadStrobeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type StrobeMaps struct {
-	Confirmed     *ebpf.Map `ebpf:"confirmed"`
-	Counters      *ebpf.Map `ebpf:"counters"`
-	Events        *ebpf.Map `ebpf:"events"`
-	Executables   *ebpf.Map `ebpf:"executables"`
-	Files         *ebpf.Map `ebpf:"files"`
-	FilterCgroups *ebpf.Map `ebpf:"filter_cgroups"`
-	FilterPids    *ebpf.Map `ebpf:"filter_pids"`
-	FreeIds       *ebpf.Map `ebpf:"free_ids"`
-	Mappings      *ebpf.Map `ebpf:"mappings"`
-	PageDir       *ebpf.Map `ebpf:"page_dir"`
-	PageUsed      *ebpf.Map `ebpf:"page_used"`
-	Processes     *ebpf.Map `ebpf:"processes"`
-	Refreshed     *ebpf.Map `ebpf:"refreshed"`
-	RowSegments   *ebpf.Map `ebpf:"row_segments"`
-	Rules         *ebpf.Map `ebpf:"rules"`
-	Samples       *ebpf.Map `ebpf:"samples"`
-	ScratchMap    *ebpf.Map `ebpf:"scratch_map"`
-	WalkMap       *ebpf.Map `ebpf:"walk_map"`
+	Confirmed          *ebpf.Map `ebpf:"confirmed"`
+	Counters           *ebpf.Map `ebpf:"counters"`
+	Events             *ebpf.Map `ebpf:"events"`
+	Executables        *ebpf.Map `ebpf:"executables"`
+	Files              *ebpf.Map `ebpf:"files"`
+	FilterCgroups      *ebpf.Map `ebpf:"filter_cgroups"`
+	FilterPids         *ebpf.Map `ebpf:"filter_pids"`
+	FreeIds            *ebpf.Map `ebpf:"free_ids"`
+	Mappings           *ebpf.Map `ebpf:"mappings"`
+	PageDir            *ebpf.Map `ebpf:"page_dir"`
+	PageUsed           *ebpf.Map `ebpf:"page_used"`
+	Processes          *ebpf.Map `ebpf:"processes"`
+	Refreshed          *ebpf.Map `ebpf:"refreshed"`
+	RowSegments        *ebpf.Map `ebpf:"row_segments"`
+	Rules              *ebpf.Map `ebpf:"rules"`
+	RuntimeErrors      *ebpf.Map `ebpf:"runtime_errors"`
+	RuntimeExecutables *ebpf.Map `ebpf:"runtime_executables"`
+	RuntimeFrames      *ebpf.Map `ebpf:"runtime_frames"`
+	RuntimeProcesses   *ebpf.Map `ebpf:"runtime_processes"`
+	RuntimePrograms    *ebpf.Map `ebpf:"runtime_programs"`
+	RuntimeRequests    *ebpf.Map `ebpf:"runtime_requests"`
+	Samples            *ebpf.Map `ebpf:"samples"`
+	ScratchMap         *ebpf.Map `ebpf:"scratch_map"`
+	WalkMap            *ebpf.Map `ebpf:"walk_map"`
 }
 
 func (m *StrobeMaps) Close() error {
@@ -440,6 +544,12 @@ func (m *StrobeMaps) Close() error {
 		m.Refreshed,
 		m.RowSegments,
 		m.Rules,
+		m.RuntimeErrors,
+		m.RuntimeExecutables,
+		m.RuntimeFrames,
+		m.RuntimeProcesses,
+		m.RuntimePrograms,
+		m.RuntimeRequests,
 		m.Samples,
 		m.ScratchMap,
 		m.WalkMap,
@@ -459,6 +569,8 @@ type StrobeVariables struct {
 	UnusedEnd          *ebpf.Variable `ebpf:"unused_end"`
 	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
 	UnusedEventType    *ebpf.Variable `ebpf:"unused_event_type"`
+	UnusedRuntime      *ebpf.Variable `ebpf:"unused_runtime"`
+	UnusedRuntimeError *ebpf.Variable `ebpf:"unused_runtime_error"`
 	UnusedSampleHeader *ebpf.Variable `ebpf:"unused_sample_header"`
 	WakeBytes          *ebpf.Variable `ebpf:"wake_bytes"`
 	Wanted             *ebpf.Variable `ebpf:"wanted"`

@@ -151,7 +151,7 @@ func (r *sampleReader) trace(h *support.StrobeSampleHeader, words []byte, sink S
 		r.metrics.lostStacks.Inc()
 		return nil
 	}
-	n := int(h.KernelFrames) + int(h.UserFrames)
+	n := int(h.KernelFrames) + int(h.UserWords)
 	if len(words) < n*8 {
 		r.metrics.badRecords.Inc()
 		return nil

@@ -27,6 +27,7 @@ func FuzzFile(f *testing.F) {
 		file.BuildID()
 		file.IsGo()
 		file.DebugLink()
+		file.Symbol("main")
 		buf := make([]byte, 16)
 		for _, s := range file.ExecSegments() {
 			for _, v := range []uint64{s.Vaddr, s.Vaddr + s.Filesz - 1} {

@@ -41,7 +41,10 @@
 	COUNTER(FORKS, "forks", "forks that inherited their parent's mappings")                                                 \
 	COUNTER(EXECS, "execs", "execs seen")                                                                                   \
 	COUNTER(EXITS, "exits", "exits of known processes")                                                                     \
-	COUNTER(SCRATCH_BUSY, "scratch_busy", "events skipped because the CPU's working memory was in use")
+	COUNTER(SCRATCH_BUSY, "scratch_busy", "events skipped because the CPU's working memory was in use")                     \
+	COUNTER(RUNTIME_REQUESTS, "runtime_requests", "requests to find out what a process runs on")                            \
+	COUNTER(ERR_RUNTIME, "runtime", "user stacks cut short in the frames of an interpreter or in compiled code")            \
+	COUNTER(RUNTIME_SWITCHES, "runtime_switches", "times that unwinding passed from one runtime's program to another's")
 
 enum strobe_counter {
 #define COUNTER(name, reason, help) CTR_##name,

@@ -69,7 +69,15 @@ struct mm_struct {
 struct thread_struct {
 	unsigned long fsbase;
 } __core;
+#else
+struct thread_struct {
+	struct {
+		unsigned long tp_value;
+	} uw;
+} __core;
+#endif
 
+#if defined(__TARGET_ARCH_x86)
 struct pt_regs___kernel {
 	unsigned long r15, r14, r13, r12, bp, bx, r11, r10, r9, r8, ax, cx, dx, si, di, orig_ax, ip;
 	unsigned long flags, sp;
@@ -85,9 +93,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
-#if defined(__TARGET_ARCH_x86)
 	struct thread_struct thread;
-#endif
 } __core;
 
 #define PF_KTHREAD 0x00200000

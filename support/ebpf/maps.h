@@ -134,6 +134,60 @@ struct {
 	__type(value, u8);
 } filter_cgroups SEC(".maps");
 
+/* What processes run on. The least recently sampled gives way to a new one. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, struct runtime_process);
+} runtime_processes SEC(".maps");
+
+/* By executable ID. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct runtime_executable);
+} runtime_executables SEC(".maps");
+
+/* The program of each runtime that has been seen, by enum runtime_id. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PROG_ARRAY);
+	__uint(max_entries, MAX_RUNTIMES);
+	__uint(key_size, 4);
+	__uint(value_size, 4);
+} runtime_programs SEC(".maps");
+
+/* Errors by runtime and enum runtime_error. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_RUNTIMES * MAX_RUNTIME_ERRORS);
+	__type(key, u32);
+	__type(value, u64);
+} runtime_errors SEC(".maps");
+
+/* Frames by runtime. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MAX_RUNTIMES);
+	__type(key, u32);
+	__type(value, u64);
+} runtime_frames SEC(".maps");
+
+struct runtime_request {
+	u64 next; /* ns since boot: no new request before */
+	u64 tries;
+};
+
+/* When a process's runtimes may be requested again. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct runtime_request);
+} runtime_requests SEC(".maps");
+
 static __always_inline void count(u32 counter)
 {
 	u64 *v = bpf_map_lookup_elem(&counters, &counter);

@@ -10,8 +10,6 @@
 #define WANT_CHILDREN	 16
 
 const volatile u32 wanted = 0;
-/* Wake user space when this many bytes wait in the ring. */
-const volatile u32 wake_bytes = 1 << 18;
 
 /* Least time between two requests to reread a process's mappings, ns. */
 #define REFRESH_INTERVAL 50000000ULL
@@ -58,49 +56,51 @@ static __always_inline bool is_wanted(u32 tgid, struct process *proc, u64 cgroup
 	return included;
 }
 
-/* One frame: names where pc is, and steps to its caller. */
+/* One frame of a process without runtimes, or whose runtimes are not known yet. */
 static long unwind_step(u32 i, struct loop_context *c)
 {
 	struct unwind_state *st = c->st;
 	u64 pc = st->pc;
 	u64 lookup = st->exact ? pc : pc - 1;
-	u32 rule;
 
 	if (!find_mapping(c, lookup)) {
-		if (st->heuristic) {
-			st->end = END_FRAME_POINTER;
-			return 1;
-		}
-		push_frame(c, ((u64)FRAME_ANON << FRAME_KIND_SHIFT) | (lookup & 0xffffffffffffULL));
-		hash_word(st, st->tgid);
-		st->end = END_PC_UNMAPPED;
-		return 1;
+		if (!st->heuristic)
+			request_runtime(st);
+		return unmapped_frame(c, lookup);
 	}
-	st->heuristic = 0;
-	if (i >= MAX_USER_FRAMES) {
+	if (st->frames >= MAX_USER_FRAMES) {
 		st->end = END_DEPTH;
 		return 1;
 	}
-	if (st->exec_id == EXEC_NONE) {
-		push_frame(c, ((u64)FRAME_ANON << FRAME_KIND_SHIFT) | (lookup & 0xffffffffffffULL));
-		hash_word(st, st->tgid); /* means something in this process only */
-		return step_guess(c);
-	}
-	u64 off = lookup + st->map_bias;
-	push_frame(c, ((u64)FRAME_FILE << FRAME_KIND_SHIFT) | ((u64)(st->exec_id & 0xfffff) << FRAME_FILE_SHIFT) |
-			      (off & FRAME_OFF_MASK));
-	switch (find_rule(st, off, &rule)) {
-	case ROW_NONE:
-		return step_guess(c);
-	case ROW_ERROR:
-		return 1;
-	}
-	return step_frame(c, rule, pc);
+	if (in_made_code(st) || (st->exec.flags & EXEC_RUNTIME))
+		request_runtime(st);
+	return native_frame(c, pc, lookup);
 }
 
-/* Unwinds the user stack of the current task; returns why it ended. */
-static __always_inline int unwind_user(struct perf_context *ctx, struct scratch *s, struct task_struct *task,
-				       struct process *proc, u64 now)
+/* Loads what is known of the process's runtimes. Returns the first one. */
+static __always_inline u32 load_runtimes(struct unwind_state *st, struct mm_struct *mm)
+{
+	u32 tgid = st->tgid;
+	struct runtime_process *r = bpf_map_lookup_elem(&runtime_processes, &tgid);
+
+	st->slot[0].runtime = RUNTIME_NONE;
+	if (!r)
+		return RUNTIME_NONE;
+	if (!r->mm)
+		r->mm = (u64)mm;
+	if (r->mm != (u64)mm)
+		return RUNTIME_NONE;
+	st->slot[0] = r->slot[0];
+	st->slot[1] = r->slot[1];
+	st->mode = 0;
+	__builtin_memset(st->rt, 0, sizeof(st->rt));
+	return st->slot[0].runtime;
+}
+
+/* Gets ready to unwind the user stack of the current task. Returns why there is
+ * none, or END_COMPLETE. */
+static __always_inline int begin_user(struct perf_context *ctx, struct scratch *s, struct task_struct *task,
+				      struct process *proc, u64 now)
 {
 	struct unwind_state *st = &s->st;
 	struct mm_struct *mm = task->mm;
@@ -117,72 +117,14 @@ static __always_inline int unwind_user(struct perf_context *ctx, struct scratch 
 	}
 	if (proc->exec_vm != mm->exec_vm)
 		request_refresh(st->tgid, now);
-
-	int err = load_user_regs(st, ctx, task);
-	if (err)
-		return err;
-	struct loop_context c = {.st = st, .rec = &s->rec, .proc = proc};
-	st->end = END_COMPLETE;
-	bpf_loop(MAX_USER_FRAMES + 1, unwind_step, &c, 0);
-	return st->end;
+	return load_user_regs(st, ctx, task);
 }
 
 static long hash_kernel_frame(u32 i, struct loop_context *c)
 {
-	u64 word = c->rec->frames[i & (FRAME_SLOTS - 1)];
+	u64 word = c->rec->frames[i & 127];
 	hash_word(c->st, word);
 	return 0;
-}
-
-static __always_inline void count_end(u32 end)
-{
-	switch (end) {
-	case END_COMPLETE:
-		return count(CTR_STACKS_COMPLETE);
-	case END_NO_USER:
-		return;
-	case END_PROCESS_UNKNOWN:
-		return count(CTR_ERR_PROCESS_UNKNOWN);
-	case END_COMPAT:
-		return count(CTR_ERR_COMPAT);
-	case END_NO_REGS:
-		return count(CTR_ERR_NO_REGS);
-	case END_PC_UNMAPPED:
-		return count(CTR_ERR_PC_UNMAPPED);
-	case END_TABLE_MISS:
-		return count(CTR_ERR_TABLE_MISS);
-	case END_TABLE_CORRUPT:
-		return count(CTR_ERR_TABLE_CORRUPT);
-	case END_STACK_READ:
-		return count(CTR_ERR_STACK_READ);
-	case END_REGISTER:
-		return count(CTR_ERR_REGISTER);
-	case END_FRAME_POINTER:
-		return count(CTR_ERR_FRAME_POINTER);
-	case END_NO_PROGRESS:
-		return count(CTR_ERR_NO_PROGRESS);
-	case END_DEPTH:
-		return count(CTR_ERR_DEPTH);
-	}
-}
-
-/* Hands the record to user space, by its hash alone when that is enough. */
-static __always_inline void send_record(struct sample_record *rec)
-{
-	struct stack_key key = {.hi = rec->hdr.hash_hi, .lo = rec->hdr.hash_lo};
-	u64 size = sizeof(rec->hdr);
-
-	rec->hdr.compact = bpf_map_lookup_elem(&confirmed, &key) != 0;
-	if (!rec->hdr.compact)
-		size += ((u64)rec->hdr.kernel_frames + rec->hdr.user_frames) * 8;
-	asm volatile("" : "+r"(size));
-	if (size > sizeof(*rec))
-		return;
-	u64 flags = bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-	if (bpf_ringbuf_output(&samples, rec, size, flags))
-		count(CTR_DROP_RING_FULL);
-	else
-		count(rec->hdr.compact ? CTR_SAMPLES_SENT_COMPACT : CTR_SAMPLES_SENT_FULL);
 }
 
 /* Takes one sample of the current task. */
@@ -227,8 +169,13 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 	st->map_start = st->map_end = 0;
 	st->window_base = 0;
 	st->tgid = tgid;
+	st->process_hash = ((u64)tgid << 32) ^ h->start_time;
 	st->frames = 0;
+	st->words = 0;
 	st->heuristic = 0;
+	st->ended = 0;
+	st->asked = 0;
+	st->switches = 0;
 
 	long bytes = bpf_get_stack(ctx, s->rec.frames, MAX_KERNEL_FRAMES * 8, 0);
 	u32 kernel = 0;
@@ -242,18 +189,20 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 	struct loop_context c = {.st = st, .rec = &s->rec};
 	bpf_loop(kernel, hash_kernel_frame, &c, 0);
 
-	h->end = unwind_user(ctx, s, task, proc, h->time);
 	h->kernel_frames = kernel;
-	h->user_frames = st->frames;
-	/* How a stack ends and how it divides are part of what it is. */
-	hash_word(st, ((u64)kernel << 32) | h->end);
-	h->hash_hi = st->hash_hi;
-	h->hash_lo = st->hash_lo;
-	send_record(&s->rec);
-
-	count_end(h->end);
-	count_n(CTR_FRAMES_USER, st->frames);
-	count_n(CTR_FRAMES_KERNEL, kernel);
+	st->end = begin_user(ctx, s, task, proc, h->time);
+	if (st->end == END_COMPLETE) {
+		u32 runtime = load_runtimes(st, task->mm);
+		st->end = END_DEPTH; /* unless a step says otherwise */
+		if (runtime != RUNTIME_NONE) {
+			st->runtime = runtime;
+			bpf_tail_call(ctx, &runtime_programs, runtime);
+			/* It is not loaded yet. */
+		}
+		struct loop_context u = {.st = st, .rec = &s->rec, .proc = proc};
+		bpf_loop(MAX_STEPS, unwind_step, &u, 0);
+	}
+	finish_sample(s);
 	return 0;
 }
 

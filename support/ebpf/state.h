@@ -7,6 +7,8 @@
 #define WINDOW_WORDS 32
 #define WINDOW_BYTES (WINDOW_WORDS * 8)
 #define HOST_PAGE    4096ULL
+/* Words of state that a runtime's program may keep between steps. */
+#define RUNTIME_WORDS 24
 
 /* Registers and caches of one unwinding. */
 struct unwind_state {
@@ -20,13 +22,24 @@ struct unwind_state {
 	u64 hash_hi, hash_lo;
 	u64 window_base; /* 0: empty */
 	u64 window[WINDOW_WORDS];
+	u64 process_hash; /* of what tells the process from any other */
 	u32 tgid;
-	u32 frames;
-	u32 base; /* index of the first user frame */
+	u32 frames; /* user frames so far */
+	u32 words;  /* words that they take */
+	u32 base;   /* index of the first user word */
 	u8 exact; /* pc was interrupted, it is no return address */
 	u8 regs_valid;
 	u8 end;
 	u8 heuristic; /* the last step was a guess: verify that it lands in code */
+	u8 ended;     /* the native stack has ended, frames of a runtime may be left */
+	u8 asked;     /* bit 0: user space, what the process runs on; bit 1: both runtimes, for this frame */
+	u8 runtime;   /* whose program runs, or is to run next */
+	u8 switches;  /* from program to program so far */
+	/* The runtime's own. mode is 0 where the native stack is followed; anything
+	 * else makes the next step the runtime's. All are 0 when a stack begins. */
+	u32 mode;
+	u64 rt[RUNTIME_WORDS];
+	struct runtime_slot slot[PROCESS_RUNTIMES];
 };
 
 struct sample_record {
@@ -66,12 +79,22 @@ static __always_inline void hash_word(struct unwind_state *st, u64 w)
 	st->hash_lo = l ^ (l >> 29);
 }
 
-static __always_inline void push_frame(struct loop_context *c, u64 word)
+static __always_inline void push_word(struct loop_context *c, u64 word)
 {
 	struct unwind_state *st = c->st;
-	c->rec->frames[(st->base + st->frames) & (FRAME_SLOTS - 1)] = word;
-	st->frames++;
+	u32 i = st->base + st->words;
+
+	asm volatile("" : "+r"(i));
+	if (i < FRAME_SLOTS)
+		c->rec->frames[i] = word;
+	st->words++;
 	hash_word(st, word);
+}
+
+static __always_inline void push_frame(struct loop_context *c, u64 word)
+{
+	push_word(c, word);
+	c->st->frames++;
 }
 
 /* Reads 8 bytes of the stack of the process. */

@@ -5,17 +5,7 @@
  * follow processes share their maps. User space removes programs that the
  * kernel has no hook for before it loads the rest.
  */
-#include "uapi.h"
-#include "counters.h"
-#include "kernel.h"
-#include "maps.h"
-#include "state.h"
-#include "tables.h"
-#if defined(__TARGET_ARCH_x86)
-#include "arch_x86.h"
-#else
-#include "arch_arm64.h"
-#endif
+#include "all.h"
 #include "sample.h"
 #include "processes.h"
 
@@ -30,6 +20,8 @@ enum event_type unused_event_type;
 struct sample_header unused_sample_header;
 enum strobe_counter unused_counter;
 enum unwind_end unused_end;
+enum runtime_id unused_runtime;
+enum runtime_error unused_runtime_error;
 
 SEC("perf_event")
 int sample_cpu(struct perf_context *ctx)

@@ -3,7 +3,7 @@
 #define STROBE_TABLES_H
 
 /* The epoch that pages in use are stamped with; user space moves it. */
-u32 epoch = 1;
+u32 epoch SEC(".data.epoch") = 1;
 
 static __always_inline void request(struct unwind_state *st, u32 type, u32 page)
 {

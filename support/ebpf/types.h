@@ -17,8 +17,10 @@ typedef _Bool bool;
 /* Deepest user stack that is unwound, and what bpf_get_stack() gives at most. */
 #define MAX_USER_FRAMES	  1024
 #define MAX_KERNEL_FRAMES 127
-/* Room for both, a power of two so that an index can be masked. */
-#define FRAME_SLOTS 2048
+/* Words of a record: a frame takes one, a frame of a runtime up to 1 + MAX_FRAME_WORDS.
+ * Record and state together must stay below 32 KiB, the limit of a per-CPU value. */
+#define FRAME_SLOTS 3584
+#define MAX_FRAME_WORDS 2
 
 /* A page of an unwind table covers this much of a file. */
 #define UNWIND_PAGE_SHIFT 16
@@ -38,6 +40,16 @@ typedef _Bool bool;
 #define FRAME_KIND_SHIFT 60
 #define FRAME_FILE	 1 /* bits 59..40 executable ID, bits 39..0 offset in the file */
 #define FRAME_ANON	 2 /* bits 47..0 virtual address outside of files */
+/* A frame of an interpreter or of code compiled at run time. Bits 59..55 are the
+ * runtime (enum runtime_id), 54..53 how many more words follow, 52..48 a kind of
+ * the runtime's own, 47..0 an address in the process. */
+#define FRAME_RUNTIME 3
+/* Frames of a runtime that could not be read: 59..55 the runtime, 15..0 enum runtime_error. */
+#define FRAME_RUNTIME_ERROR 4
+#define FRAME_RUNTIME_SHIFT 55
+#define FRAME_WORDS_SHIFT   53
+#define FRAME_SUBTYPE_SHIFT 48
+#define FRAME_ADDR_MASK	    0xffffffffffffULL
 #define FRAME_FILE_SHIFT 40
 #define FRAME_OFF_MASK	 0xffffffffffULL
 
@@ -98,6 +110,7 @@ struct file_key {
 #define EXEC_INCLUDE	8
 #define EXEC_EXCLUDE	16
 #define EXEC_CLASSIFIED 32 /* the path filters have been applied */
+#define EXEC_RUNTIME	64 /* holds a runtime: a process that maps it may need a program of its own */
 
 struct executable {
 	u32 dir_base;
@@ -155,6 +168,67 @@ enum unwind_end {
 	END_FRAME_POINTER,
 	END_NO_PROGRESS,
 	END_DEPTH,
+	END_RUNTIME, /* a runtime's frames could not be followed; an error frame says why */
+	END_SWITCH,  /* never in a record: the next frame is for another runtime's program */
+};
+
+/* Runtimes: the index of their program in runtime_programs, and part of their frames. */
+enum runtime_id {
+	RUNTIME_NONE,
+	RUNTIME_PYTHON,
+	RUNTIME_HOTSPOT,
+	RUNTIME_V8,
+	RUNTIME_RUBY,
+	RUNTIME_PHP,
+	RUNTIME_PERL,
+	RUNTIME_LUAJIT,
+	RUNTIME_LUA,
+	RUNTIME_BEAM,
+	RUNTIME_DOTNET,
+	RUNTIME_GO,
+	RUNTIME_COUNT,
+};
+#define MAX_RUNTIMES 16
+
+/* Why frames of a runtime are missing. Texts are in tracer/interpreter. */
+enum runtime_error {
+	RTERR_NONE,
+	RTERR_NO_RECORD,   /* the process's record is not there yet, or was evicted */
+	RTERR_READ,	   /* memory of the process could not be read */
+	RTERR_THREAD,	   /* the thread's own state was not found */
+	RTERR_BAD_FRAME,   /* a frame that cannot be */
+	RTERR_LOOP,	   /* the list of frames does not end */
+	RTERR_UNSUPPORTED, /* a kind of frame that is not known */
+	RTERR_CODE,	   /* compiled code of which nothing is known */
+	RTERR_STACK,	   /* the native stack does not fit the runtime's frames */
+	RTERR_COUNT,
+};
+#define MAX_RUNTIME_ERRORS 16
+
+/* What a process runs on: set by user space, inherited by children. */
+#define PROCESS_RUNTIMES 2
+struct runtime_slot {
+	u32 runtime; /* enum runtime_id */
+	u32 record;  /* key of the runtime's own map of processes */
+};
+
+struct runtime_process {
+	u64 mm; /* 0: the next sample fills it in */
+	struct runtime_slot slot[PROCESS_RUNTIMES];
+};
+
+/* Parts of a runtime's executable that its program handles, by file offset. */
+#define MAX_CODE_RANGES 8
+struct code_range {
+	u64 start, end;
+	u32 tag; /* of the runtime's own */
+	u32 reserved;
+};
+
+struct runtime_executable {
+	u32 runtime;
+	u32 count;
+	struct code_range range[MAX_CODE_RANGES];
 };
 
 /* A sample, in the samples ring: the header, then kernel and user frames, leaf
@@ -173,7 +247,7 @@ struct sample_header {
 	u32 main_exec;
 	u32 cpu;
 	u16 kernel_frames;
-	u16 user_frames;
+	u16 user_words; /* words of user frames */
 	u8 type;
 	u8 end; /* enum unwind_end */
 	u8 compact;
@@ -185,6 +259,7 @@ enum event_type {
 	EVENT_NEW_FILE = 1, /* exec_id, key, and where it is mapped */
 	EVENT_PAGE_MISS,    /* exec_id, page, and where it is mapped */
 	EVENT_REFRESH,	    /* tgid: its mappings are unknown or have changed */
+	EVENT_RUNTIME,	    /* tgid: it runs on a runtime that it has no record of, or may do so */
 };
 
 /* A request to user space, in the events ring. */
