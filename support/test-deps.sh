@@ -42,4 +42,5 @@ if [ "$(id -u)" -eq 0 ]; then
 fi
 
 cd "$(dirname "$0")/../collectionagent/web/ui"
+../../../support/test-runtimes.sh
 [ -d node_modules ] && [ node_modules -nt package-lock.json ] || npm ci --no-audit --no-fund

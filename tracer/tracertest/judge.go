@@ -4,7 +4,7 @@ package tracertest
 
 import (
 	"bufio"
-	_ "embed"
+	"embed"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-//go:embed testdata/expectations.json
-var expectationsJSON []byte
+//go:embed testdata/*.json
+var expectationFiles embed.FS
 
 // Expectation is what a profile of a subject must show.
 type Expectation struct {
@@ -103,26 +103,43 @@ func (p *Pattern) in(frames []string) bool {
 
 // Expectations returns what is expected of all subjects, by name.
 func Expectations() (map[string]*Expectation, error) {
-	var all struct {
-		Subjects []*Expectation `json:"subjects"`
-	}
-	if err := json.Unmarshal(expectationsJSON, &all); err != nil {
+	files, err := expectationFiles.ReadDir("testdata")
+	if err != nil {
 		return nil, fmt.Errorf("read expectations: %w", err)
 	}
-	out := make(map[string]*Expectation, len(all.Subjects))
-	for _, e := range all.Subjects {
-		if e.CompleteMin == 0 {
-			e.CompleteMin = 0.95
+	out := map[string]*Expectation{}
+	for _, file := range files {
+		var all struct {
+			Subjects []*Expectation `json:"subjects"`
 		}
-		if e.AnchoredMin == 0 {
-			e.AnchoredMin = 0.9
+		b, err := expectationFiles.ReadFile("testdata/" + file.Name())
+		if err == nil {
+			err = json.Unmarshal(b, &all)
 		}
-		if e.Tol == 0 {
-			e.Tol = 0.04
+		if err != nil {
+			return nil, fmt.Errorf("read expectations in %s: %w", file.Name(), err)
 		}
-		out[e.Name] = e
+		for _, e := range all.Subjects {
+			e.setDefaults()
+			if out[e.Name] != nil {
+				return nil, fmt.Errorf("%s: subject %q is there twice", file.Name(), e.Name)
+			}
+			out[e.Name] = e
+		}
 	}
 	return out, nil
+}
+
+func (e *Expectation) setDefaults() {
+	if e.CompleteMin == 0 {
+		e.CompleteMin = 0.95
+	}
+	if e.AnchoredMin == 0 {
+		e.AnchoredMin = 0.9
+	}
+	if e.Tol == 0 {
+		e.Tol = 0.04
+	}
 }
 
 // Report is a judgement.

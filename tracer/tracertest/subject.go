@@ -101,15 +101,26 @@ func Build(t testing.TB, name, dir string) string {
 	return out
 }
 
-// Start builds a subject, runs it for at most the given number of seconds, and
+// Start builds a subject, or a variant of one ([Variants]), runs it for at most the given number of seconds, and
 // returns its PID when it runs. It is ended with the test.
 func Start(t testing.TB, name string, seconds int) int {
 	t.Helper()
 	dir := t.TempDir()
-	path := Build(t, name, dir)
-	args := []string{path, strconv.Itoa(seconds)}
-	if name == "c-chroot" {
-		args = caged(t, path, seconds)
+	var path string
+	var args []string
+	base, variant, _ := strings.Cut(name, "@")
+	if p, ok := programs()[base]; ok {
+		args = append(p.command(t, dir, variant), strconv.Itoa(seconds))
+		var err error
+		if path, err = filepath.EvalSymlinks(args[0]); err != nil {
+			t.Fatalf("subject %s: %v", name, err)
+		}
+	} else {
+		path = Build(t, name, dir)
+		args = []string{path, strconv.Itoa(seconds)}
+		if name == "c-chroot" {
+			args = caged(t, path, seconds)
+		}
 	}
 	cmd := exec.Command("sh", append([]string{"-c", `echo started; exec "$@"`, "sh"}, args...)...) //nolint:gosec // a test program
 	cmd.Stderr = os.Stderr

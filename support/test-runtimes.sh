@@ -1,0 +1,17 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Fetches the versions of runtimes that no package of the distribution has and
+# that the tests run programs on, from the npm registry, into bin/runtimes.
+set -eu
+cd "$(dirname "$0")/.."
+mkdir -p bin/runtimes
+
+# fetch NAME PACKAGE@VERSION: into bin/runtimes/NAME, once.
+fetch() {
+	[ -e "bin/runtimes/$1/.complete" ] && return
+	rm -rf "bin/runtimes/$1"
+	mkdir -p "bin/runtimes/$1"
+	echo '{"private":true}' >"bin/runtimes/$1/package.json"
+	(cd "bin/runtimes/$1" && npm install --no-audit --no-fund --ignore-scripts --force --loglevel=error "$2")
+	touch "bin/runtimes/$1/.complete"
+}

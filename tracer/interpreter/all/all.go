@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package all lists the runtimes that the agent knows.
+package all
+
+import "github.com/strobe-profiler/strobe/tracer/interpreter"
+
+// Runtimes returns them, in the order in which executables are shown to them.
+func Runtimes() []interpreter.Runtime {
+	return []interpreter.Runtime{}
+}
