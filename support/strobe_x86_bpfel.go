@@ -175,7 +175,8 @@ type StrobeSampleHeader struct {
 	Type         uint8
 	End          uint8
 	Compact      uint8
-	Reserved     [5]uint8
+	Runtime      uint8
+	Reserved     [4]uint8
 	Comm         [16]int8
 }
 
@@ -236,7 +237,8 @@ type StrobeScratch struct {
 			Type         uint8
 			End          uint8
 			Compact      uint8
-			Reserved     [5]uint8
+			Runtime      uint8
+			Reserved     [4]uint8
 			Comm         [16]int8
 		}
 		Frames [3584]uint64

@@ -46,13 +46,13 @@ type sampleReader struct {
 	comms   map[[16]byte]string
 }
 
-func newSampleReader(k *kernelSide, files *fileTable, cfg *Config, m *metrics) (*sampleReader, error) {
+func newSampleReader(k *kernelSide, files *fileTable, runtimes *runtimeManager, cfg *Config, m *metrics) (*sampleReader, error) {
 	rd, err := ringbuf.NewReader(k.objs.Samples)
 	if err != nil {
 		return nil, fmt.Errorf("open ring of samples: %w", err)
 	}
 	r := &sampleReader{k: k, metrics: m, rd: rd, evicted: map[stackKey]*libpf.Trace{}, comms: map[[16]byte]string{}}
-	if r.resolver, err = newResolver(files, cfg, m); err != nil {
+	if r.resolver, err = newResolver(files, runtimes, cfg, m); err != nil {
 		rd.Close()
 		return nil, err
 	}

@@ -111,6 +111,7 @@ struct file_key {
 #define EXEC_EXCLUDE	16
 #define EXEC_CLASSIFIED 32 /* the path filters have been applied */
 #define EXEC_RUNTIME	64 /* holds a runtime: a process that maps it may need a program of its own */
+#define EXEC_MADE	128 /* no executable file: code that was made at run time, in a memfd for instance */
 
 struct executable {
 	u32 dir_base;
@@ -251,7 +252,8 @@ struct sample_header {
 	u8 type;
 	u8 end; /* enum unwind_end */
 	u8 compact;
-	u8 reserved[5];
+	u8 runtime; /* enum runtime_id: what the process was known to run on first */
+	u8 reserved[4];
 	char comm[16];
 };
 

@@ -49,11 +49,11 @@ static __always_inline void push_anonymous(struct loop_context *c, u64 pc)
 	hash_word(c->st, c->st->process_hash); /* means something in this process only */
 }
 
-/* Whether the current mapping is code that was made at run time, as far as can
- * be told: in no file, or in a file that is no executable. */
+/* Whether the current mapping is code that was made at run time: in no file, or
+ * in a file that is no executable. */
 static __always_inline bool in_made_code(struct unwind_state *st)
 {
-	return st->exec_id == EXEC_NONE || (st->exec.flags & EXEC_NO_TABLE);
+	return st->exec_id == EXEC_NONE || (st->exec.flags & EXEC_MADE);
 }
 
 /* A native frame whose mapping is the current one: names it and steps to its
@@ -64,7 +64,7 @@ static __always_inline long native_frame(struct loop_context *c, u64 pc, u64 loo
 	u32 rule;
 
 	st->heuristic = 0;
-	if (st->exec_id == EXEC_NONE) {
+	if (in_made_code(st)) {
 		push_anonymous(c, lookup);
 		return step_guess(c);
 	}
