@@ -191,6 +191,7 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 
 	h->kernel_frames = kernel;
 	h->runtime = RUNTIME_NONE;
+	h->labels = 0;
 	st->end = begin_user(ctx, s, task, proc, h->time);
 	if (st->end == END_COMPLETE) {
 		u32 runtime = load_runtimes(st, task->mm);

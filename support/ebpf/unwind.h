@@ -128,6 +128,12 @@ static __always_inline void count_end(u32 end)
 	}
 }
 
+/* Flags of an output to the ring of samples: wakes user space when much waits. */
+static __always_inline u64 output_flags(void)
+{
+	return bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 /* Hands the record to user space, by its hash alone when that is enough. */
 static __always_inline void send_record(struct sample_record *rec)
 {
@@ -140,8 +146,7 @@ static __always_inline void send_record(struct sample_record *rec)
 	asm volatile("" : "+r"(size));
 	if (size > sizeof(*rec))
 		return;
-	u64 flags = bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-	if (bpf_ringbuf_output(&samples, rec, size, flags))
+	if (bpf_ringbuf_output(&samples, rec, size, output_flags()))
 		count(CTR_DROP_RING_FULL);
 	else
 		count(rec->hdr.compact ? CTR_SAMPLES_SENT_COMPACT : CTR_SAMPLES_SENT_FULL);
