@@ -51,6 +51,13 @@ struct {
 	__type(value, struct v8_process);
 } v8_processes SEC(".maps");
 
+/* Where a function is found when it is called, by DWARF number: rdi, x1. */
+#if defined(__TARGET_ARCH_x86)
+#define FUNCTION_REGISTER 5
+#else
+#define FUNCTION_REGISTER 1
+#endif
+
 /* st->mode: look for a return address. */
 #define MODE_SCAN  1
 #define SCAN_WORDS 6
@@ -254,10 +261,8 @@ static __always_inline int v8_frames(struct loop_context *c)
 		/* At its first instruction a function finds itself in a register. */
 		struct v8_process *p = process_record(st);
 		struct function f = {};
-#if defined(__TARGET_ARCH_x86)
-		if (p && st->regs_valid && read_function(p, st->gpr[5], &f))
+		if (p && st->regs_valid && read_function(p, st->gpr[FUNCTION_REGISTER], &f))
 			push_compiled(c, &f);
-#endif
 	}
 	st->mode = 0;
 	return finish_step(st, at + 8, word, st->fp) ? STEP_END : STEP_AGAIN;
