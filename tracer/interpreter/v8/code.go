@@ -261,10 +261,38 @@ func (p *instance) bytecodePosition(addr uint64, offset int64) (position, bool) 
 	return findPosition(table, offset)
 }
 
-// baselinePosition returns the position of an offset in baseline code.
-func (p *instance) baselinePosition(c *code, pc uint64) (position, bool) {
+// sharedBytecode returns the address of a function's bytecode. In between may be
+// data of the baseline compiler, whose fields differ from version to version.
+func (p *instance) sharedBytecode(shared uint64) (uint64, error) {
+	data, err := p.field(shared, sharedData)
+	if err != nil {
+		return 0, err
+	}
+	at, err := p.bytecodeOf(data)
+	if err == nil || !isObject(data) {
+		return at, err
+	}
+	fields, err := p.words(data-1, 3)
+	if err != nil {
+		return 0, err
+	}
+	for _, w := range fields[1:] {
+		if at, err = p.bytecodeOf(w); err == nil {
+			break
+		}
+	}
+	return at, err
+}
+
+// baselinePosition returns the position of an offset in baseline code of a function.
+func (p *instance) baselinePosition(c *code, shared, pc uint64) (position, bool) {
 	if c.bytecode == 0 {
-		return 0, false
+		// Before V8 10 the code does not say.
+		at, err := p.sharedBytecode(shared)
+		if err != nil {
+			return 0, false
+		}
+		c.bytecode = at
 	}
 	n, err := p.length(c.bytecode)
 	if err != nil {

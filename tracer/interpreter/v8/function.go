@@ -3,7 +3,6 @@
 package v8
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
 
@@ -120,7 +119,7 @@ func (p *instance) readScope(addr uint64) (name string, start int) {
 // scopeNames tells what is in the slots behind the variables. names are the
 // function's own and the inferred one, in this order.
 func (p *instance) scopeNames(slots []uint64) (names []uint64, position [2]int32) {
-	kinds := make([]byte, 0, maxScopeSlots+4)
+	kinds := make([]byte, 0, maxScopeSlots+8)
 	for _, w := range slots {
 		kind := byte('?')
 		if _, ok := smi(w); ok {
@@ -130,35 +129,31 @@ func (p *instance) scopeNames(slots []uint64) (names []uint64, position [2]int32
 		}
 		kinds = append(kinds, kind)
 	}
-	kinds = append(kinds, "????"...)
-	places := 0 // numbers that are a position, behind the names
-	if p.scopeInfoStart == 0 {
-		places = 2
+	kinds = append(kinds, "????????"...)
+	at := -1
+	for base := range 2 {
+		// The name or 0, its variable, the inferred name or undefined.
+		k := kinds[base:]
+		if k[1] == 'i' && k[2] != 'i' && (k[0] == 's' || k[0] == 'i' && slots[base] == 0) {
+			for _, i := range []int{base, base + 2} {
+				if kinds[i] == 's' {
+					names = append(names, slots[i])
+				}
+			}
+			at = base + 3
+			break
+		}
 	}
-	at := bytes.IndexByte(kinds, 's')
 	if at < 0 {
-		at = 0
-		for kinds[at] == 'i' {
-			at++
-		}
-		at -= 2
-	} else {
-		// A number behind it, beside those of the position, is its variable.
-		following := 0
-		for at+1+following < len(kinds) && kinds[at+1+following] == 'i' {
-			following++
-		}
-		names = append(names, slots[at])
-		at++
-		if following == places+1 || following == 1 && kinds[at+1] == 's' {
-			at++
+		// Not a function's: the body of a script.
+		for at = 0; kinds[at] == 'i' || kinds[at] == 's'; at++ {
 			if kinds[at] == 's' {
 				names = append(names, slots[at])
-				at++
 			}
 		}
+		at -= 2
 	}
-	if places > 0 && at >= 0 && kinds[at] == 'i' && kinds[at+1] == 'i' {
+	if at >= 0 && kinds[at] == 'i' && kinds[at+1] == 'i' {
 		position[0], _ = smi(slots[at])
 		position[1], _ = smi(slots[at+1])
 	}

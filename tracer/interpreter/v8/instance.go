@@ -108,7 +108,7 @@ func (p *instance) compiled(f interpreter.Frame, check uint32, out []libpf.Frame
 		return append(out, fn.frame(0)), nil //nolint:nilerr // the code is gone, but the function is known
 	}
 	if c.baseline {
-		at, _ := p.baselinePosition(c, pc+1-c.start)
+		at, _ := p.baselinePosition(c, f.Addr, pc+1-c.start)
 		return append(out, fn.frame(at)), nil
 	}
 	if c.shared != 0 && c.shared != f.Addr {

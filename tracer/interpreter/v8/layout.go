@@ -67,6 +67,7 @@ const (
 	scriptLineEnds  = 56
 	wrapperShared   = 8
 	interpreterCode = 8 // of InterpreterData, the bytecode
+	sharedData      = 8 // of a SharedFunctionInfo: what runs it
 	sharedVariables = 2 // slot of ScopeInfo: how many variables it lists
 )
 
@@ -150,7 +151,7 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	}
 	l.bytecodePositions = 32
 	if r.value("class_BytecodeArray__wrapper__Tagged_BytecodeWrapper_") != 0 {
-		l.bytecodePositions = 40
+		l.bytecodePositions = 24
 	}
 	l.codeLayout(&r)
 	l.deoptLayout(&r)
