@@ -258,7 +258,22 @@ func (p *instance) bytecodePosition(addr uint64, offset int64) (position, bool) 
 	if err != nil {
 		return 0, false
 	}
-	return findPosition(table, offset)
+	n, err := p.length(addr)
+	if err != nil {
+		return 0, false
+	}
+	return p.findPosition(table, int64(n), offset)
+}
+
+// findPosition looks an offset up in a table of code of a size. Between the
+// versions that are known the encoding is told by what fits.
+func (p *instance) findPosition(table []byte, size, offset int64) (position, bool) {
+	for i := range encodings {
+		if e := (p.encoding + i) % encodings; e.fits(table, size) {
+			return findPosition(table, e, offset)
+		}
+	}
+	return 0, false
 }
 
 // sharedBytecode returns the address of a function's bytecode. In between may be

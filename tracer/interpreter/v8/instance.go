@@ -117,7 +117,7 @@ func (p *instance) compiled(f interpreter.Frame, check uint32, out []libpf.Frame
 			return out, err
 		}
 	}
-	at, _ := findPosition(c.table, int64(pc-c.start)) //nolint:gosec // within the code
+	at, _ := p.findPosition(c.table, int64(c.end-c.start), int64(pc-c.start)) //nolint:gosec // of code
 	for range maxInlining {
 		i, ok := at.inlined()
 		if !ok || i >= len(c.inlined) {

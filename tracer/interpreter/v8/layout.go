@@ -45,7 +45,8 @@ type layout struct {
 	deoptInlined, deoptLiterals, deoptProtected int
 	deoptShared, deoptPositions                 int
 
-	markers markers
+	markers  markers
+	encoding encoding // of source position tables, as far as the version tells
 }
 
 // Layouts that have not changed, or not within the versions that are supported.
@@ -156,6 +157,9 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	l.codeLayout(&r)
 	l.deoptLayout(&r)
 	l.markers = newMarkers(c)
+	if !v.less(13, 7, 0) {
+		l.encoding = encodingFlags
+	}
 
 	for _, t := range []uint16{
 		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,

@@ -42,32 +42,77 @@ func readSigned(b []byte) (v int64, n int) {
 	return int64(u>>1) ^ -int64(u&1), n //nolint:gosec // two's complement
 }
 
+// encoding is how a source position table is written. An entry is the difference
+// of its code offset to that of the entry before, with flags, then a position.
+type encoding uint8
+
+const (
+	// Signed: inverted if no statement begins there. The position is a
+	// difference too. Up to V8 13.6.
+	encodingSigned encoding = iota
+	// Unsigned, above two flags. Since V8 14.
+	encodingFlags
+	// Unsigned, above three flags: the third says that the position is no
+	// difference.
+	encodingAbsolute
+	encodings
+)
+
+// tableReader reads a source position table.
+type tableReader struct {
+	rest     []byte
+	encoding encoding
+	at       int64
+	position int64
+}
+
+func newTableReader(table []byte, e encoding) tableReader {
+	return tableReader{rest: table, encoding: e, at: -1}
+}
+
+// next reads an entry; ok is false at the end, or where the table is damaged.
+func (r *tableReader) next() (ok bool) {
+	u, n := readUnsigned(r.rest)
+	if n == 0 {
+		return false
+	}
+	p, m := readSigned(r.rest[n:])
+	if m == 0 {
+		return false
+	}
+	r.rest = r.rest[n+m:]
+	switch r.encoding {
+	case encodingSigned:
+		r.at += int64(u >> 1) //nolint:gosec // of at most 63 bits
+	case encodingFlags:
+		r.at += int64(u >> 2) //nolint:gosec // see above
+	default:
+		r.at += int64(u >> 3) //nolint:gosec // see above
+		if u&4 != 0 {
+			r.position = 0
+		}
+	}
+	r.position += p
+	return r.at >= -1 && r.position >= 0
+}
+
+// fits reports whether a table can be of an encoding: it ends before the code
+// does, and its positions are such.
+func (e encoding) fits(table []byte, size int64) bool {
+	r := newTableReader(table, e)
+	for r.next() {
+		if r.at > size || r.position >= 1<<47 {
+			return false
+		}
+	}
+	return len(r.rest) == 0
+}
+
 // findPosition returns the position of the last entry of a source position table
-// that begins at or before offset. Entries are pairs of differences to the one
-// before: of the code offset, which is inverted if no statement begins there, and
-// of the position. found is false if there is none.
-func findPosition(table []byte, offset int64) (p position, found bool) {
-	at, pos := int64(-1), int64(0)
-	for len(table) > 0 {
-		d, n := readSigned(table)
-		if n == 0 {
-			break
-		}
-		table = table[n:]
-		if d < 0 {
-			d = -(d + 1)
-		}
-		at += d
-		if at > offset {
-			break
-		}
-		d, n = readSigned(table)
-		if n == 0 {
-			break
-		}
-		table = table[n:]
-		pos += d
-		p, found = position(pos), true //nolint:gosec // bits
+// that begins at or before offset. found is false if there is none.
+func findPosition(table []byte, e encoding, offset int64) (p position, found bool) {
+	for r := newTableReader(table, e); r.next() && r.at <= offset; {
+		p, found = position(r.position), true //nolint:gosec // not negative
 	}
 	return p, found
 }
