@@ -15,9 +15,12 @@
  *   expressions and WebAssembly.
  * - C++, which has unwind tables.
  *
- * Short builtins and the first and last instructions of any other have no frame
- * of their own. Only the leaf of a stack can be there: a return address is then
- * close to the top of the stack, which is looked for one word per step.
+ * Short builtins and the first and last instructions of any code have no frame
+ * of their own; only the leaf of a stack can be there. What of the code is before
+ * or after its frame is told by the instructions. A builtin without a frame is told
+ * by the frame that is there: it is a script function's, which is no builtin. For
+ * compiled code the place in it is needed too, the return address: it is looked
+ * for close to the top of the stack, one word per step.
  */
 
 enum v8_frame {
@@ -60,12 +63,9 @@ struct {
 
 /* st->mode: look for a return address. */
 #define MODE_SCAN  1
-#define SCAN_WORDS 6
-
-/* st->rt: */
-#define RT_INDEX   0 /* word that is looked at */
-#define RT_SCANNED 1 /* there is no return address: the frame is complete */
-#define RT_MADE	   2 /* the leaf is code made at run time, and not yet pushed */
+#define SCAN_WORDS 8
+/* st->rt: the word that is looked at. */
+#define RT_INDEX 0
 
 /* Reads a pointer to an object: they are odd. Returns its address, 0 if it is none. */
 static __always_inline u64 object(u64 tagged)
@@ -87,6 +87,7 @@ static __always_inline u16 instance_type(const struct v8_process *p, u64 map)
 struct function {
 	u64 shared;
 	u32 check;
+	bool builtin;
 };
 
 static __always_inline u32 fold(u64 a, u64 b)
@@ -98,7 +99,7 @@ static __always_inline u32 fold(u64 a, u64 b)
 
 static __always_inline bool read_function(const struct v8_process *p, u64 tagged, struct function *f)
 {
-	u64 fn = object(tagged), map, name, script;
+	u64 fn = object(tagged), map;
 	u16 type;
 
 	if (!fn || !read_u64(fn, &map))
@@ -109,9 +110,11 @@ static __always_inline bool read_function(const struct v8_process *p, u64 tagged
 	if (!read_u64(fn + p->function_shared, &f->shared))
 		return false;
 	f->shared = object(f->shared);
-	if (!f->shared || !read_u64(f->shared + p->shared_name, &name) || !read_u64(f->shared + p->shared_script, &script))
+	u64 w[8] = {};
+	if (!f->shared || !read_user(w, 6 * 8, f->shared))
 		return false;
-	f->check = fold(name, script);
+	f->check = fold(w[(p->shared_name >> 3) & 7], w[(p->shared_script >> 3) & 7]);
+	f->builtin = !object(w[1]); /* a number instead of bytecode or code */
 	return true;
 }
 
@@ -147,26 +150,72 @@ static __always_inline void push_native(struct loop_context *c)
 
 static __always_inline int step_caller(struct loop_context *c)
 {
-	c->st->rt[RT_SCANNED] = 0;
 	return step_frame_pointer(c->st, false) ? STEP_END : STEP_AGAIN;
 }
 
-static __always_inline int begin_scan(struct unwind_state *st, bool made)
-{
-	st->rt[RT_INDEX] = 0;
-	st->rt[RT_MADE] = made;
-	st->mode = MODE_SCAN;
-	return STEP_AGAIN;
-}
+/* How many words above the stack pointer a leaf's return address is, as its
+ * instructions tell; NO_WORD: it has a frame. */
+#define NO_WORD 2
+#define BEFORE	8  /* bytes that are looked at before the instruction */
+#define AHEAD	24 /* and from it on */
 
-/* Whether the frame's code may lack a frame: only the leaf's can. */
-static __always_inline bool must_scan(struct unwind_state *st)
+#if defined(__TARGET_ARCH_x86)
+/* All ones for 0, 0 for anything else of 32 bits. */
+static __always_inline u64 is_zero(u64 v)
+{
+	v = (v - 1) >> 63;
+	asm volatile("" : "+r"(v));
+	return -v;
+}
+#endif
+
+static __always_inline u32 return_word(u64 pc)
 {
 #if defined(__TARGET_ARCH_x86)
-	return st->exact && !st->rt[RT_SCANNED];
+	u8 b[BEFORE + AHEAD];
+
+	if (!read_user(b, sizeof(b), pc - BEFORE))
+		return NO_WORD;
+	/* ret */
+	if (b[BEFORE] == 0xc3 || b[BEFORE] == 0xc2)
+		return 0;
+	/* mov rbp, rsp behind push rbp */
+	if (b[BEFORE - 1] == 0x55 && b[BEFORE] == 0x48 && b[BEFORE + 1] == 0x89 && b[BEFORE + 2] == 0xe5)
+		return 1;
+	/* behind mov rsp, rbp; pop rbp; and maybe cmp r8, n */
+	if (b[BEFORE - 2] == 0xe5 && b[BEFORE - 1] == 0x5d)
+		return 0;
+	if (b[BEFORE - 6] == 0xe5 && b[BEFORE - 5] == 0x5d && b[BEFORE - 4] == 0x49 && b[BEFORE - 3] == 0x83)
+		return 0;
+	/* before push rbp; mov rbp, rsp, if no other code ends in between; without
+	 * branches, each of which would double what the verifier follows */
+	u64 found = 0;
+#pragma unroll
+	for (int i = AHEAD - 4; i >= 0; i--) {
+		u8 *at = b + BEFORE + i;
+		u32 four = at[0] | at[1] << 8 | at[2] << 16 | (u32)at[3] << 24;
+		found = (found & ~is_zero(at[0] ^ 0xcc)) | is_zero(four ^ 0xe5894855);
+		asm volatile("" : "+r"(found));
+	}
+	if (found & 1)
+		return 0;
+	return NO_WORD;
 #else
-	return false;
+	return NO_WORD;
 #endif
+}
+
+/* Steps from a leaf without a frame. */
+static __always_inline int step_leaf(struct loop_context *c, u64 word)
+{
+	struct unwind_state *st = c->st;
+	u64 at = st->sp + word * 8, ra;
+
+	if (!read_stack(st, at, &ra)) {
+		st->end = END_STACK_READ;
+		return STEP_END;
+	}
+	return finish_step(st, at + 8, ra, st->fp) ? STEP_END : STEP_AGAIN;
 }
 
 /* Whether the frame that the frame pointer shows belongs to the interpreter. */
@@ -192,19 +241,31 @@ static __always_inline int v8_interpreter(struct loop_context *c, u32 tag)
 {
 	struct unwind_state *st = c->st;
 	struct v8_process *p = process_record(st);
-	bool scan = must_scan(st);
+	struct function f;
+	u64 context, function;
 
 	if (!p)
 		return runtime_end(c, RTERR_NO_RECORD);
-	if (scan || (!st->exact && !push_interpreted(c, p)))
+	if (st->exact) {
 		push_native(c);
-	else if (st->exact)
-		push_interpreted(c, p);
-	if (scan)
-		return begin_scan(st, false);
+		u32 word = return_word(st->pc);
+		if (word != NO_WORD)
+			return step_leaf(c, word);
+	}
+	if (push_interpreted(c, p))
+		return step_caller(c);
+	if (!st->exact) {
+		push_native(c);
+	} else if (read_stack(st, st->fp - 16, &function) && read_stack(st, st->fp - 8, &context) && object(context) &&
+		   read_function(p, function, &f) && !f.builtin) {
+		st->rt[RT_INDEX] = 0;
+		st->mode = MODE_SCAN;
+		return STEP_AGAIN;
+	}
 	return step_caller(c);
 }
 
+/* Code made at run time. */
 static __always_inline int v8_code(struct loop_context *c, u64 pc)
 {
 	struct unwind_state *st = c->st;
@@ -214,20 +275,25 @@ static __always_inline int v8_code(struct loop_context *c, u64 pc)
 
 	if (!p)
 		return runtime_end(c, RTERR_NO_RECORD);
-	if (must_scan(st))
-		return begin_scan(st, true);
+	if (st->exact && st->map_end) {
+		u32 word = return_word(pc);
+		if (word != NO_WORD) {
+			/* When it is called a function finds itself in a register. */
+			if (st->regs_valid && read_function(p, st->gpr[FUNCTION_REGISTER], &f))
+				push_compiled(c, &f);
+			return step_leaf(c, word);
+		}
+	}
 	if (!read_stack(st, st->fp - 16, &function) || !read_stack(st, st->fp - 8, &marker))
 		return STEP_NATIVE;
-	if (!(marker & 1) && marker && marker < 256) {
+	if (!(marker & 1) && marker && marker < 256)
 		push_runtime1(c, V8_FRAME_MARKER, 0, marker >> 1);
-	} else if (object(marker) && read_function(p, function, &f)) {
+	else if (object(marker) && read_function(p, function, &f))
 		push_compiled(c, &f);
-	} else if (st->map_end) {
+	else if (st->map_end)
 		push_runtime1(c, V8_FRAME_UNKNOWN, 0, 0);
-	} else {
-		st->rt[RT_SCANNED] = 0;
+	else
 		return STEP_NATIVE;
-	}
 	return step_caller(c);
 }
 
@@ -243,29 +309,28 @@ static __always_inline bool after_call(u64 pc)
 	       (b[1] == 0xff && (b[2] & 0x38) == 0x10);
 }
 
-/* Looks at one more word for a return address: everything between the stack
- * pointer and the frame pointer belongs to the leaf, if that has a frame. */
+/* Looks at one more word for the return address of a builtin without a frame:
+ * what is between the stack pointer and the frame pointer it has pushed. */
 static __always_inline int v8_frames(struct loop_context *c)
 {
 	struct unwind_state *st = c->st;
 	u64 i = st->rt[RT_INDEX]++, at = st->sp + i * 8, word;
 
-	if (i >= SCAN_WORDS || at == st->fp || (st->fp & 7) || !read_stack(st, at, &word)) {
-		st->rt[RT_SCANNED] = 1;
+	if (i < SCAN_WORDS && at < st->fp && read_stack(st, at, &word)) {
+		if (word < HOST_PAGE || word >> 47 || !after_call(word) || !find_mapping(c, word) || !in_made_code(st))
+			return STEP_AGAIN;
 		st->mode = 0;
-		return STEP_AGAIN;
+		return finish_step(st, at + 8, word, st->fp) ? STEP_END : STEP_AGAIN;
 	}
-	if (word < 4096 || word >> 47 || !after_call(word) || !find_mapping(c, word))
-		return STEP_AGAIN;
-	if (st->rt[RT_MADE]) {
-		/* At its first instruction a function finds itself in a register. */
-		struct v8_process *p = process_record(st);
-		struct function f = {};
-		if (p && st->regs_valid && read_function(p, st->gpr[FUNCTION_REGISTER], &f))
-			push_compiled(c, &f);
-	}
+	/* Without its place the function has a name at least. */
+	struct v8_process *p = process_record(st);
+	struct function f;
+	u64 function;
+
 	st->mode = 0;
-	return finish_step(st, at + 8, word, st->fp) ? STEP_END : STEP_AGAIN;
+	if (p && read_stack(st, st->fp - 16, &function) && read_function(p, function, &f))
+		push_runtime2(c, V8_FRAME_COMPILED, f.shared, (u64)f.check << 32, 0);
+	return step_caller(c);
 }
 
 RUNTIME_PROGRAM(RUNTIME_V8, v8, v8_interpreter, v8_code, v8_frames);

@@ -100,6 +100,9 @@ func (p *instance) compiled(f interpreter.Frame, check uint32, out []libpf.Frame
 		return out, err
 	}
 	pc := f.W2 &^ pcExact
+	if pc == 0 { // not known
+		return append(out, fn.frame(0)), nil
+	}
 	if f.W2&pcExact == 0 {
 		pc-- // behind the call
 	}
