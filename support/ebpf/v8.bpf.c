@@ -61,11 +61,22 @@ struct {
 #define FUNCTION_REGISTER 1
 #endif
 
-/* st->mode: look for a return address. */
-#define MODE_SCAN  1
+/* st->mode: what is done in the next step. A frame takes two steps, one to find
+ * out what it is and one to push it and to go on to its caller: so the code for
+ * either is there once, and the verifier's work is a third. */
+#define MODE_PUSH 1 /* rt holds the frame */
+#define MODE_SCAN 2 /* look for a return address */
+#define MODE_ERROR 3 /* the process is not known */
 #define SCAN_WORDS 8
-/* st->rt: the word that is looked at. */
-#define RT_INDEX 0
+
+/* st->rt: */
+#define RT_INDEX  0 /* the word that is looked at */
+#define RT_NATIVE 1 /* a frame of a builtin is to be pushed */
+#define RT_WORD	  2 /* words from the stack pointer to the return address; NO_WORD */
+#define RT_KIND	  3 /* of a frame of V8's, 0: none; and its words */
+#define RT_ADDR	  4
+#define RT_W1	  5
+#define RT_W2	  6
 
 /* Reads a pointer to an object: they are odd. Returns its address, 0 if it is none. */
 static __always_inline u64 object(u64 tagged)
@@ -83,13 +94,6 @@ static __always_inline u16 instance_type(const struct v8_process *p, u64 map)
 	return type;
 }
 
-/* A function: the part that all its closures share, and a check of its content. */
-struct function {
-	u64 shared;
-	u32 check;
-	bool builtin;
-};
-
 static __always_inline u32 fold(u64 a, u64 b)
 {
 	u64 h = (a ^ 0x9e3779b97f4a7c15ULL) * 0xff51afd7ed558ccdULL;
@@ -97,32 +101,114 @@ static __always_inline u32 fold(u64 a, u64 b)
 	return h >> 32;
 }
 
-static __always_inline bool read_function(const struct v8_process *p, u64 tagged, struct function *f)
+/* A frame as it will be pushed. */
+struct found {
+	u64 addr, w1, w2;
+	u32 kind; /* enum v8_frame, 0: none */
+	u32 builtin;
+};
+
+/* The functions that are not inlined are global: the verifier looks at each once,
+ * by itself, whatever calls it. */
+
+/* Reads a function: the part that all its closures share, and a check of its
+ * content. */
+__noinline int v8_function(const struct v8_process *p, u64 tagged, struct found *f)
 {
-	u64 fn = object(tagged), map;
+	u64 fn = object(tagged), map, shared, w[8] = {};
 	u16 type;
 
-	if (!fn || !read_u64(fn, &map))
-		return false;
+	if (!p || !f || !fn || !read_u64(fn, &map))
+		return 0;
 	type = instance_type(p, map);
-	if (type < p->first_function || type > p->last_function)
-		return false;
-	if (!read_u64(fn + p->function_shared, &f->shared))
-		return false;
-	f->shared = object(f->shared);
-	u64 w[8] = {};
-	if (!f->shared || !read_user(w, 6 * 8, f->shared))
-		return false;
-	f->check = fold(w[(p->shared_name >> 3) & 7], w[(p->shared_script >> 3) & 7]);
+	if (type < p->first_function || type > p->last_function || !read_u64(fn + p->function_shared, &shared))
+		return 0;
+	shared = object(shared);
+	if (!shared || !read_user(w, 6 * 8, shared))
+		return 0;
+	f->addr = shared;
+	f->w1 = (u64)fold(w[(p->shared_name >> 3) & 7], w[(p->shared_script >> 3) & 7]) << 32;
 	f->builtin = !object(w[1]); /* a number instead of bytecode or code */
-	return true;
+	f->kind = V8_FRAME_COMPILED;
+	return 1;
 }
 
-static __always_inline struct v8_process *process_record(struct unwind_state *st)
+/* Tells whose frame the frame pointer shows. */
+__noinline int v8_identify(const struct v8_process *p, u64 fp, struct found *f)
 {
-	u32 key = runtime_record(st);
-	return bpf_map_lookup_elem(&v8_processes, &key);
+	u64 s[8] = {}, array, map;
+
+	if (!p || !f)
+		return 0;
+	f->kind = V8_FRAME_UNKNOWN;
+	if ((fp & 7) || !read_user(s, 6 * 8, fp - 6 * 8))
+		return 0;
+	if (s[5] && !(s[5] & 1) && s[5] < 256) {
+		f->kind = V8_FRAME_MARKER;
+		f->w1 = s[5] >> 1;
+		return 0;
+	}
+	if (!object(s[5]) || !v8_function(p, s[4], f))
+		return 0;
+	array = object(s[(6 - (p->frame_bytecode >> 3)) & 7]);
+	u64 offset = s[(6 - (p->frame_offset >> 3)) & 7];
+	if ((offset & 0xffffffff) || !array || !read_u64(array, &map) || instance_type(p, map) != p->bytecode_array)
+		return 0;
+	f->kind = V8_FRAME_INTERPRETED;
+	f->w1 |= offset >> 32;
+	f->w2 = array;
+	return 0;
 }
+
+/* How many words above the stack pointer a leaf's return address is, as its
+ * instructions tell; NO_WORD: it has a frame. */
+#define NO_WORD 255
+#define BEFORE	8  /* bytes that are looked at before the instruction */
+#define AHEAD	24 /* and from it on */
+
+#if defined(__TARGET_ARCH_x86)
+/* All ones for 0, 0 for anything else of 32 bits. Without branches: each would
+ * double what the verifier follows. */
+static __always_inline u64 is_zero(u64 v)
+{
+	v = (v - 1) >> 63;
+	asm volatile("" : "+r"(v));
+	return -v;
+}
+
+static __always_inline u32 four_bytes(const u8 *b)
+{
+	return b[0] | b[1] << 8 | b[2] << 16 | (u32)b[3] << 24;
+}
+
+__noinline u32 v8_return_word(u64 pc)
+{
+	u8 b[BEFORE + AHEAD];
+
+	if (!read_user(b, sizeof(b), pc - BEFORE))
+		return NO_WORD;
+	const u8 *at = b + BEFORE;
+	/* mov rbp, rsp behind push rbp */
+	if (four_bytes(at - 1) == 0xe5894855)
+		return 1;
+	/* ret; behind mov rsp, rbp; pop rbp; also behind the cmp r8, n after that */
+	u64 bare = is_zero(at[0] ^ 0xc3) | is_zero(at[0] ^ 0xc2) | is_zero((four_bytes(at - 2) & 0xffff) ^ 0x5de5) |
+		   is_zero(four_bytes(at - 6) ^ 0x83495de5);
+	/* before push rbp; mov rbp, rsp, if no other code ends in between */
+	u64 before = 0;
+#pragma unroll
+	for (int i = AHEAD - 4; i >= 0; i--) {
+		before = (before & ~is_zero(at[i] ^ 0xcc)) | is_zero(four_bytes(at + i) ^ 0xe5894855);
+		asm volatile("" : "+r"(before));
+	}
+	return ((bare | before) & 1) ? 0 : NO_WORD;
+}
+#else
+static __always_inline u32 v8_return_word(u64 pc)
+{
+	return NO_WORD;
+}
+#endif
 
 /* Changes when another function's code comes to lie where one was. */
 static __always_inline u32 hash_code(u64 pc)
@@ -131,12 +217,10 @@ static __always_inline u32 hash_code(u64 pc)
 	return read_u64(pc - 8, &code) ? fold(code, 0) : 0;
 }
 
-static __always_inline void push_compiled(struct loop_context *c, const struct function *f)
+static __always_inline struct v8_process *process_record(struct unwind_state *st)
 {
-	struct unwind_state *st = c->st;
-	u64 pc = (st->pc & FRAME_ADDR_MASK) | (st->exact ? V8_EXACT : 0);
-
-	push_runtime2(c, V8_FRAME_COMPILED, f->shared, ((u64)f->check << 32) | hash_code(st->pc), pc);
+	u32 key = runtime_record(st);
+	return bpf_map_lookup_elem(&v8_processes, &key);
 }
 
 static __always_inline void push_native(struct loop_context *c)
@@ -148,162 +232,68 @@ static __always_inline void push_native(struct loop_context *c)
 			      (off & FRAME_OFF_MASK));
 }
 
-static __always_inline int step_caller(struct loop_context *c)
-{
-	return step_frame_pointer(c->st, false) ? STEP_END : STEP_AGAIN;
-}
-
-/* How many words above the stack pointer a leaf's return address is, as its
- * instructions tell; NO_WORD: it has a frame. */
-#define NO_WORD 2
-#define BEFORE	8  /* bytes that are looked at before the instruction */
-#define AHEAD	24 /* and from it on */
-
-#if defined(__TARGET_ARCH_x86)
-/* All ones for 0, 0 for anything else of 32 bits. */
-static __always_inline u64 is_zero(u64 v)
-{
-	v = (v - 1) >> 63;
-	asm volatile("" : "+r"(v));
-	return -v;
-}
-#endif
-
-static __always_inline u32 return_word(u64 pc)
-{
-#if defined(__TARGET_ARCH_x86)
-	u8 b[BEFORE + AHEAD];
-
-	if (!read_user(b, sizeof(b), pc - BEFORE))
-		return NO_WORD;
-	/* ret */
-	if (b[BEFORE] == 0xc3 || b[BEFORE] == 0xc2)
-		return 0;
-	/* mov rbp, rsp behind push rbp */
-	if (b[BEFORE - 1] == 0x55 && b[BEFORE] == 0x48 && b[BEFORE + 1] == 0x89 && b[BEFORE + 2] == 0xe5)
-		return 1;
-	/* behind mov rsp, rbp; pop rbp; and maybe cmp r8, n */
-	if (b[BEFORE - 2] == 0xe5 && b[BEFORE - 1] == 0x5d)
-		return 0;
-	if (b[BEFORE - 6] == 0xe5 && b[BEFORE - 5] == 0x5d && b[BEFORE - 4] == 0x49 && b[BEFORE - 3] == 0x83)
-		return 0;
-	/* before push rbp; mov rbp, rsp, if no other code ends in between; without
-	 * branches, each of which would double what the verifier follows */
-	u64 found = 0;
-#pragma unroll
-	for (int i = AHEAD - 4; i >= 0; i--) {
-		u8 *at = b + BEFORE + i;
-		u32 four = at[0] | at[1] << 8 | at[2] << 16 | (u32)at[3] << 24;
-		found = (found & ~is_zero(at[0] ^ 0xcc)) | is_zero(four ^ 0xe5894855);
-		asm volatile("" : "+r"(found));
-	}
-	if (found & 1)
-		return 0;
-	return NO_WORD;
-#else
-	return NO_WORD;
-#endif
-}
-
-/* Steps from a leaf without a frame. */
-static __always_inline int step_leaf(struct loop_context *c, u64 word)
-{
-	struct unwind_state *st = c->st;
-	u64 at = st->sp + word * 8, ra;
-
-	if (!read_stack(st, at, &ra)) {
-		st->end = END_STACK_READ;
-		return STEP_END;
-	}
-	return finish_step(st, at + 8, ra, st->fp) ? STEP_END : STEP_AGAIN;
-}
-
-/* Whether the frame that the frame pointer shows belongs to the interpreter. */
-static __always_inline bool push_interpreted(struct loop_context *c, const struct v8_process *p)
-{
-	struct unwind_state *st = c->st;
-	struct function f;
-	u64 tagged, array, map, offset;
-
-	if (!read_stack(st, st->fp - p->frame_offset, &offset) || !read_stack(st, st->fp - p->frame_bytecode, &tagged))
-		return false;
-	array = object(tagged);
-	if ((offset & 0xffffffff) || !array || !read_u64(array, &map) || instance_type(p, map) != p->bytecode_array)
-		return false;
-	if (!read_stack(st, st->fp - 16, &tagged) || !read_function(p, tagged, &f))
-		return false;
-	push_runtime2(c, V8_FRAME_INTERPRETED, f.shared, ((u64)f.check << 32) | (offset >> 32), array);
-	return true;
-}
-
-/* A builtin. */
-static __always_inline int v8_interpreter(struct loop_context *c, u32 tag)
+/* A frame of code made at run time, or of a builtin. */
+static __always_inline int v8_any(struct loop_context *c, bool made)
 {
 	struct unwind_state *st = c->st;
 	struct v8_process *p = process_record(st);
-	struct function f;
-	u64 context, function;
+	struct found f = {};
+	u32 word = NO_WORD;
 
-	if (!p)
-		return runtime_end(c, RTERR_NO_RECORD);
-	if (st->exact) {
-		push_native(c);
-		u32 word = return_word(st->pc);
-		if (word != NO_WORD)
-			return step_leaf(c, word);
-	}
-	if (push_interpreted(c, p))
-		return step_caller(c);
-	if (!st->exact) {
-		push_native(c);
-	} else if (read_stack(st, st->fp - 16, &function) && read_stack(st, st->fp - 8, &context) && object(context) &&
-		   read_function(p, function, &f) && !f.builtin) {
-		st->rt[RT_INDEX] = 0;
-		st->mode = MODE_SCAN;
+	if (!p) {
+		st->mode = MODE_ERROR;
 		return STEP_AGAIN;
 	}
-	return step_caller(c);
+	if (st->exact && st->map_end)
+		word = v8_return_word(st->pc);
+	if (word == NO_WORD)
+		v8_identify(p, st->fp, &f);
+	else if (made && st->regs_valid) /* when it is called a function finds itself in a register */
+		v8_function(p, st->gpr[FUNCTION_REGISTER], &f);
+	st->mode = MODE_PUSH;
+	if (made) {
+		/* Maybe no code at all, or another runtime's. */
+		if (f.kind == V8_FRAME_UNKNOWN && (!st->map_end || st->slot[1].runtime)) {
+			st->mode = 0;
+			return STEP_NATIVE;
+		}
+		if (f.kind == V8_FRAME_COMPILED) {
+			f.w1 |= hash_code(st->pc);
+			f.w2 = (st->pc & FRAME_ADDR_MASK) | (st->exact ? V8_EXACT : 0);
+		}
+	} else {
+		if (st->exact && f.kind == V8_FRAME_COMPILED && !f.builtin)
+			st->mode = MODE_SCAN;
+		else if (f.kind != V8_FRAME_INTERPRETED)
+			f.kind = 0;
+	}
+	st->rt[RT_NATIVE] = !made && (st->exact || f.kind != V8_FRAME_INTERPRETED);
+	st->rt[RT_INDEX] = 0;
+	st->rt[RT_WORD] = word;
+	st->rt[RT_KIND] = f.kind;
+	st->rt[RT_ADDR] = f.addr;
+	st->rt[RT_W1] = f.w1;
+	st->rt[RT_W2] = f.w2;
+	return STEP_AGAIN;
 }
 
-/* Code made at run time. */
+static __always_inline int v8_interpreter(struct loop_context *c, u32 tag)
+{
+	return v8_any(c, false);
+}
+
 static __always_inline int v8_code(struct loop_context *c, u64 pc)
 {
-	struct unwind_state *st = c->st;
-	struct v8_process *p = process_record(st);
-	struct function f;
-	u64 marker, function;
-
-	if (!p)
-		return runtime_end(c, RTERR_NO_RECORD);
-	if (st->exact && st->map_end) {
-		u32 word = return_word(pc);
-		if (word != NO_WORD) {
-			/* When it is called a function finds itself in a register. */
-			if (st->regs_valid && read_function(p, st->gpr[FUNCTION_REGISTER], &f))
-				push_compiled(c, &f);
-			return step_leaf(c, word);
-		}
-	}
-	if (!read_stack(st, st->fp - 16, &function) || !read_stack(st, st->fp - 8, &marker))
-		return STEP_NATIVE;
-	if (!(marker & 1) && marker && marker < 256)
-		push_runtime1(c, V8_FRAME_MARKER, 0, marker >> 1);
-	else if (object(marker) && read_function(p, function, &f))
-		push_compiled(c, &f);
-	else if (st->map_end)
-		push_runtime1(c, V8_FRAME_UNKNOWN, 0, 0);
-	else
-		return STEP_NATIVE;
-	return step_caller(c);
+	return v8_any(c, true);
 }
 
-/* Whether the instruction before pc calls: what stands on a stack may be an old pointer. */
-static __always_inline bool after_call(u64 pc)
+/* Whether the instruction before pc calls: what stands on a stack may be anything. */
+__noinline u32 v8_after_call(u64 pc)
 {
 	u8 b[8];
 
 	if (!read_user(b, sizeof(b), pc - 8))
-		return false;
+		return 0;
 	return b[3] == 0xe8 || (b[6] == 0xff && (b[7] & 0x38) == 0x10) || (b[5] == 0xff && (b[6] & 0x38) == 0x10) ||
 	       (b[4] == 0xff && (b[5] & 0x38) == 0x10) || (b[2] == 0xff && (b[3] & 0x38) == 0x10) ||
 	       (b[1] == 0xff && (b[2] & 0x38) == 0x10);
@@ -311,26 +301,49 @@ static __always_inline bool after_call(u64 pc)
 
 /* Looks at one more word for the return address of a builtin without a frame:
  * what is between the stack pointer and the frame pointer it has pushed. */
+static __always_inline void scan(struct unwind_state *st)
+{
+	u64 i = st->rt[RT_INDEX]++, at = st->sp + i * 8, word;
+
+	if (i >= SCAN_WORDS || at >= st->fp || !read_u64(at, &word)) {
+		/* Without its place the function has a name at least. */
+		st->mode = MODE_PUSH;
+		return;
+	}
+	/* Builtins are in the current mapping, compiled code is not. */
+	if (word < HOST_PAGE || word >> 47 || word - st->map_start < st->map_end - st->map_start || !v8_after_call(word))
+		return;
+	st->mode = MODE_PUSH;
+	st->rt[RT_WORD] = i;
+	st->rt[RT_KIND] = 0;
+}
+
 static __always_inline int v8_frames(struct loop_context *c)
 {
 	struct unwind_state *st = c->st;
-	u64 i = st->rt[RT_INDEX]++, at = st->sp + i * 8, word;
+	u64 word = st->rt[RT_WORD], ra, at;
 
-	if (i < SCAN_WORDS && at < st->fp && read_stack(st, at, &word)) {
-		if (word < HOST_PAGE || word >> 47 || !after_call(word) || !find_mapping(c, word) || !in_made_code(st))
-			return STEP_AGAIN;
-		st->mode = 0;
-		return finish_step(st, at + 8, word, st->fp) ? STEP_END : STEP_AGAIN;
+	if (st->mode == MODE_SCAN) {
+		scan(st);
+		return STEP_AGAIN;
 	}
-	/* Without its place the function has a name at least. */
-	struct v8_process *p = process_record(st);
-	struct function f;
-	u64 function;
-
+	if (st->mode == MODE_ERROR) {
+		st->mode = 0;
+		return runtime_end(c, RTERR_NO_RECORD);
+	}
 	st->mode = 0;
-	if (p && read_stack(st, st->fp - 16, &function) && read_function(p, function, &f))
-		push_runtime2(c, V8_FRAME_COMPILED, f.shared, (u64)f.check << 32, 0);
-	return step_caller(c);
+	if (st->rt[RT_NATIVE])
+		push_native(c);
+	if (st->rt[RT_KIND])
+		push_runtime2(c, st->rt[RT_KIND], st->rt[RT_ADDR], st->rt[RT_W1], st->rt[RT_W2]);
+	if (word == NO_WORD)
+		return step_frame_pointer(st, false) ? STEP_END : STEP_AGAIN;
+	at = st->sp + word * 8;
+	if (!read_u64(at, &ra)) {
+		st->end = END_STACK_READ;
+		return STEP_END;
+	}
+	return finish_step(st, at + 8, ra, st->fp) ? STEP_END : STEP_AGAIN;
 }
 
 RUNTIME_PROGRAM(RUNTIME_V8, v8, v8_interpreter, v8_code, v8_frames);
