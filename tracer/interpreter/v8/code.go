@@ -40,7 +40,9 @@ type inlining struct {
 }
 
 // headSize is how much of a Code object is read.
-func (p *instance) headSize() uint64 { return max(p.codeSize, p.codeFlags, p.codeStart) + pointerSize }
+func (p *instance) headSize() uint64 {
+	return max(p.codeSize, p.codeFlags, p.codeStart, p.codePositions, p.codeDeopt) + pointerSize
+}
 
 // codeAt returns the compiled code that holds an address.
 func (p *instance) codeAt(pc uint64) (*code, error) {

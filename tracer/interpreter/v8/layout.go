@@ -84,12 +84,15 @@ const (
 	stringUncached = 16 // an external string that does not keep the address of its characters
 )
 
-var errLayout = errors.New("layout of its objects is not known")
+var (
+	errLayout      = errors.New("layout of its objects is not known")
+	errNoConstants = errors.New("built without the table of constants for debuggers")
+)
 
 // newLayout works out the layout from V8's table of constants.
 func newLayout(v version, c map[string]int32) (*layout, error) {
 	if len(c) == 0 {
-		c = fallbackConstants(v)
+		return nil, errNoConstants
 	}
 	l := &layout{version: v}
 	r := constants{c: c}
@@ -173,8 +176,15 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 			return nil, errLayout
 		}
 	}
-	if l.scopeInfoVars <= 0 || l.codeStart == 0 || l.codePositions < 8 || l.codeSize > 256 || l.bytecodeData > 256 {
-		return nil, errLayout
+	for _, o := range []uint64{l.codeDeopt, l.codePositions, l.codeStart, l.codeFlags, l.codeSize, l.streamStart, l.bytecodeData} {
+		if o == 0 || o > 256 {
+			return nil, errLayout
+		}
+	}
+	for _, i := range []int{l.deoptInlined, l.deoptLiterals, l.deoptShared, l.deoptPositions, l.scopeInfoVars} {
+		if i <= 0 || i > 64 {
+			return nil, errLayout
+		}
 	}
 	return l, nil
 }
