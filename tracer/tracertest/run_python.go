@@ -9,8 +9,11 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
+	"sync"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/libpf/pfelf"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -18,14 +21,16 @@ import (
 // as the host has.
 func pythonPrograms() map[string]program {
 	// on makes a program of a script, for versions of at least 3.min; 2.7 is 3.-1.
-	on := func(min int, options []string, script string, args ...string) program {
+	on := func(min int, which []int, options []string, script string, args ...string) program {
 		return program{
 			command: func(t testing.TB, _, variant string) []string {
 				t.Helper()
 				path := pythons()[variant]
 				if variant == "" {
-					path = Installed(t, "python3")
-					if v := versionOf(path); v < min {
+					if path = usualPython(); path == "" {
+						skip.Because(t, "needs python3")
+					}
+					if versionOf(path) < min {
 						skip.Because(t, "needs Python 3."+strconv.Itoa(min))
 					}
 				}
@@ -34,7 +39,7 @@ func pythonPrograms() map[string]program {
 			variants: func() []string {
 				var out []string
 				for v, path := range pythons() {
-					if versionOf(path) >= min {
+					if n := versionOf(path); n >= min && (which == nil || slices.Contains(which, n)) {
 						out = append(out, v)
 					}
 				}
@@ -43,21 +48,37 @@ func pythonPrograms() map[string]program {
 			},
 		}
 	}
+	// What is the same in several versions is tested on one of them.
+	some := []int{9, 12, 13}
 	return map[string]program{
-		"py":         on(-1, nil, "meadow.py"),
-		"py-ctypes":  on(-1, nil, "pycb.py"),
-		"py-threads": on(-1, nil, "pythr.py"),
-		"py-weave":   on(5, nil, "weave.py"),
-		"py-reuse":   on(-1, nil, "reuse.py"),
+		"py":         on(-1, nil, nil, "meadow.py"),
+		"py-weave":   on(5, nil, nil, "weave.py"),
+		"py-ctypes":  on(-1, some, nil, "pycb.py"),
+		"py-threads": on(-1, some, nil, "pythr.py"),
+		"py-reuse":   on(-1, some, nil, "reuse.py"),
 		// A call of Python takes four frames up to 3.10.
-		"py-climb200":  on(-1, nil, "climb.py", "200"),
-		"py-climb900":  on(11, nil, "climb.py", "900"),
-		"py-subinterp": on(8, nil, "subinterp.py"),
-		"py-perf":      on(12, []string{"-X", "perf"}, "meadow.py"),
+		"py-climb200":  on(-1, some, nil, "climb.py", "200"),
+		"py-climb900":  on(11, some, nil, "climb.py", "900"),
+		"py-subinterp": on(8, some, nil, "subinterp.py"),
+		"py-perf":      on(12, nil, []string{"-X", "perf"}, "meadow.py"),
 	}
 }
 
 var pythonName = regexp.MustCompile(`^python(2\.7|3\.\d+)d?$`)
+
+// usualPython returns the interpreter that python3 runs, "" if there is none. The
+// command may be a script that chooses one.
+var usualPython = sync.OnceValue(func() string {
+	b, err := exec.Command("python3", "-c", "import sys; print(sys.executable)").Output()
+	if err != nil {
+		return ""
+	}
+	path, err := filepath.EvalSymlinks(strings.TrimSpace(string(b)))
+	if err != nil {
+		return ""
+	}
+	return path
+})
 
 // versionOf returns the minor version of Python 3, -1 for 2.7, -2 for none.
 func versionOf(path string) int {
@@ -92,11 +113,7 @@ func pythons() map[string]string {
 		dirs = append(dirs, more...)
 	}
 	seen := map[string]bool{}
-	if path, err := exec.LookPath("python3"); err == nil {
-		if real, err := filepath.EvalSymlinks(path); err == nil {
-			seen[real] = true
-		}
-	}
+	seen[usualPython()] = true
 	out := map[string]string{}
 	for _, dir := range dirs {
 		files, err := os.ReadDir(dir)
@@ -107,6 +124,11 @@ func pythons() map[string]string {
 			real, err := filepath.EvalSymlinks(filepath.Join(dir, f.Name()))
 			if err != nil || seen[real] || !pythonName.MatchString(filepath.Base(real)) || !pythonName.MatchString(f.Name()) {
 				continue
+			}
+			if elf, err := pfelf.Open(real); err != nil {
+				continue // a script that chooses one
+			} else {
+				_ = elf.Close()
 			}
 			seen[real] = true
 			name := f.Name()[len("python"):]
