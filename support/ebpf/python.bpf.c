@@ -12,6 +12,45 @@
  * in step: a loop that has just been entered has no part of its own yet.
  */
 #include "all.h"
+
+/* The state's words. */
+enum {
+	S_FRAME,  /* the next frame, 0: none left */
+	S_CFRAME, /* its struct _PyCFrame */
+	S_LOOP,	  /* address in the C frame of the loop whose frames came last */
+	S_LOW,	  /* lowest address of the C frame of the present loop */
+	S_FLAGS,
+	S_INTERP, /* while looking for a thread */
+	S_THREAD,
+	S_USED, /* the states of the thread that were used, MAX_USED of them */
+};
+#define MAX_USED 4
+#define USED(i) (S_USED + (i))
+
+#define F_USED_MASK 7 /* how many are used */
+#define F_FAILED    8 /* an error frame was pushed: no more of them */
+#define F_PUSHED    16
+
+enum {
+	MODE_NATIVE,
+	MODE_FIND,  /* look for a state of this thread */
+	MODE_BEGIN, /* the first frame of a loop is next */
+	MODE_FRAME,
+	MODE_REST, /* the native stack has broken off before the first loop */
+};
+
+/* Python's frames are all shown, even if the native stack cannot be followed. */
+static __always_inline u32 python_left(struct unwind_state *st)
+{
+	if (st->rt[S_FLAGS] & F_FAILED)
+		return MODE_NATIVE;
+	if (st->rt[S_FRAME])
+		return MODE_BEGIN;
+	return (st->rt[S_FLAGS] & F_USED_MASK) || st->end == END_COMPLETE ? MODE_NATIVE : MODE_REST;
+}
+#define RUNTIME_LEFT(st) python_left(st)
+
+
 #include "runtime.h"
 
 /* How frames are linked. */
@@ -68,31 +107,6 @@ struct {
 	__type(key, u32);
 	__type(value, struct python_scratch);
 } python_scratch_map SEC(".maps");
-
-/* The state's words. */
-enum {
-	S_FRAME,  /* the next frame, 0: none left */
-	S_CFRAME, /* its struct _PyCFrame */
-	S_LOOP,	  /* address in the C frame of the loop whose frames came last */
-	S_LOW,	  /* lowest address of the C frame of the present loop */
-	S_FLAGS,
-	S_INTERP, /* while looking for a thread */
-	S_THREAD,
-	S_USED, /* the states of the thread that were used, MAX_USED of them */
-};
-#define MAX_USED 4
-#define USED(i) (S_USED + (i))
-
-#define F_USED_MASK 7 /* how many are used */
-#define F_FAILED    8 /* an error frame was pushed: no more of them */
-#define F_PUSHED    16
-
-enum {
-	MODE_NATIVE,
-	MODE_FIND,  /* look for a state of this thread */
-	MODE_BEGIN, /* the first frame of a loop is next */
-	MODE_FRAME,
-};
 
 static __always_inline struct python_process *python_record(struct unwind_state *st)
 {
@@ -406,7 +420,8 @@ static __always_inline int python_loop(struct loop_context *c, u32 tag)
 }
 
 /* With -X perf every call goes through a piece of code that keeps no frame
- * pointer: sub $8, %rsp; call *%rcx; add $8, %rsp; ret. */
+ * pointer: sub $8, %rsp; call *%rcx; add $8, %rsp; ret. It has no frame of its own
+ * in the result, as Python's own says the same and more. */
 static __always_inline int python_code(struct loop_context *c, u64 pc)
 {
 #if defined(__TARGET_ARCH_x86)
@@ -416,7 +431,6 @@ static __always_inline int python_code(struct loop_context *c, u64 pc)
 	if (st->exact || !read_u64(st->pc, &text) || (text & 0xffffffffffULL) != 0xc308c48348ULL ||
 	    !read_stack(st, st->sp + 8, &ra))
 		return STEP_NATIVE;
-	push_anonymous(c, pc);
 	return finish_step(st, st->sp + 16, ra, st->fp);
 #else
 	return STEP_NATIVE;
@@ -431,6 +445,11 @@ static __always_inline int python_frames(struct loop_context *c)
 		return fail_python(c, RTERR_NO_RECORD);
 	if (c->st->mode == MODE_FIND)
 		return find_thread(c, r);
+	if (c->st->mode == MODE_REST) {
+		u64 thread = own_thread(r);
+		c->st->mode = thread && use_thread(c->st, r, thread) ? MODE_BEGIN : MODE_NATIVE;
+		return STEP_AGAIN;
+	}
 	return next_frame(c, r);
 }
 
