@@ -36,7 +36,7 @@ enum {
 	MODE_FIND,  /* look for a state of this thread */
 	MODE_BEGIN, /* the first frame of a loop is next */
 	MODE_FRAME,
-	MODE_REST, /* the native stack has broken off before the first loop */
+	MODE_REST, /* the native stack has broken off, and no more frames are known */
 };
 
 /* Python's frames are all shown, even if the native stack cannot be followed. */
@@ -46,7 +46,7 @@ static __always_inline u32 python_left(struct unwind_state *st)
 		return MODE_NATIVE;
 	if (st->rt[S_FRAME])
 		return MODE_BEGIN;
-	return (st->rt[S_FLAGS] & F_USED_MASK) || st->end == END_COMPLETE ? MODE_NATIVE : MODE_REST;
+	return st->end == END_COMPLETE ? MODE_NATIVE : MODE_REST;
 }
 #define RUNTIME_LEFT(st) python_left(st)
 
@@ -326,6 +326,10 @@ static __always_inline bool push_python(struct loop_context *c, struct python_sc
 static __always_inline int end_loop(struct unwind_state *st, u64 loop)
 {
 	st->rt[S_LOOP] = loop;
+	if (st->ended && !st->rt[S_FRAME]) {
+		st->mode = python_left(st);
+		return STEP_AGAIN;
+	}
 	st->mode = st->rt[S_FRAME] && (st->ended || (loop && loop < st->rt[S_LOW])) ? MODE_BEGIN : MODE_NATIVE;
 	return STEP_AGAIN;
 }
@@ -446,8 +450,14 @@ static __always_inline int python_frames(struct loop_context *c)
 	if (c->st->mode == MODE_FIND)
 		return find_thread(c, r);
 	if (c->st->mode == MODE_REST) {
-		u64 thread = own_thread(r);
-		c->st->mode = thread && use_thread(c->st, r, thread) ? MODE_BEGIN : MODE_NATIVE;
+		c->st->mode = MODE_NATIVE;
+		if (c->st->rt[S_FLAGS] & F_USED_MASK) {
+			begin_find(c->st, r, true);
+		} else {
+			u64 thread = own_thread(r);
+			if (thread && use_thread(c->st, r, thread))
+				c->st->mode = MODE_BEGIN;
+		}
 		return STEP_AGAIN;
 	}
 	return next_frame(c, r);
