@@ -13,7 +13,6 @@ def islet_leaf(n):
     return x
 def islet_walk(end):
     while time.time() < end: islet_leaf(5000)
-islet_walk(float(END))
 '''
 def shore_leaf(n):
     x = 2
@@ -22,7 +21,7 @@ def shore_leaf(n):
 def shore_walk(end):
     while time.time() < end: shore_leaf(5000)
 def ferry(end):
-    interpreters.run_string(islet, inner.replace('END', repr(end)))
+    interpreters.run_string(islet, 'islet_walk(%r)' % end)
 def voyage():
     global seed
     seed = (seed * 1103515245 + 12345) & 0x7fffffff
@@ -31,5 +30,6 @@ def voyage():
     shore_walk(time.time() + 4 * unit)
 seed = 1
 islet = interpreters.create()
+interpreters.run_string(islet, inner)
 end = time.time() + secs
 while time.time() < end: voyage()
