@@ -23,9 +23,10 @@ enum {
 	S_INTERP, /* while looking for a thread */
 	S_THREAD,
 	S_USED, /* the states of the thread that were used, MAX_USED of them */
+	S_CODE = S_USED + 2, /* the last code object and its cookie: recursion is common */
+	S_COOKIE,
 };
-#define MAX_USED 4
-#define USED(i) (S_USED + (i))
+#define MAX_USED 2 /* the first interpreter's and one of another */
 
 #define F_USED_MASK 7 /* how many are used */
 #define F_FAILED    8 /* an error frame was pushed: no more of them */
@@ -33,10 +34,10 @@ enum {
 
 enum {
 	MODE_NATIVE,
+	MODE_START, /* no frames are known, or no more */
 	MODE_FIND,  /* look for a state of this thread */
 	MODE_BEGIN, /* the first frame of a loop is next */
 	MODE_FRAME,
-	MODE_REST, /* the native stack has broken off, and no more frames are known */
 };
 
 /* Python's frames are all shown, even if the native stack cannot be followed. */
@@ -46,7 +47,7 @@ static __always_inline u32 python_left(struct unwind_state *st)
 		return MODE_NATIVE;
 	if (st->rt[S_FRAME])
 		return MODE_BEGIN;
-	return st->end == END_COMPLETE ? MODE_NATIVE : MODE_REST;
+	return st->end == END_COMPLETE ? MODE_NATIVE : MODE_START;
 }
 #define RUNTIME_LEFT(st) python_left(st)
 
@@ -140,23 +141,12 @@ static __always_inline bool use_thread(struct unwind_state *st, struct python_pr
 {
 	u64 newest, used = st->rt[S_FLAGS] & F_USED_MASK;
 
-	if (used < MAX_USED) {
-		switch (used) { /* without a variable index */
-		case 0:
-			st->rt[USED(0)] = thread;
-			break;
-		case 1:
-			st->rt[USED(1)] = thread;
-			break;
-		case 2:
-			st->rt[USED(2)] = thread;
-			break;
-		case 3:
-			st->rt[USED(3)] = thread;
-			break;
-		}
+	if (!used)
+		st->rt[S_USED] = thread;
+	else
+		st->rt[S_USED + 1] = thread;
+	if (used < MAX_USED)
 		st->rt[S_FLAGS]++;
-	}
 	if (!read_u64(thread + r->thread_frame, &newest))
 		return false;
 	if (r->cframe)
@@ -167,8 +157,7 @@ static __always_inline bool use_thread(struct unwind_state *st, struct python_pr
 
 static __always_inline bool was_used(struct unwind_state *st, u64 thread)
 {
-	return thread == st->rt[USED(0)] || thread == st->rt[USED(1)] || thread == st->rt[USED(2)] ||
-	       thread == st->rt[USED(3)];
+	return thread == st->rt[S_USED] || thread == st->rt[S_USED + 1];
 }
 
 static __always_inline bool is_self(struct python_process *r, u64 thread)
@@ -309,14 +298,18 @@ static __always_inline u64 code_cookie(struct python_scratch *s, struct python_p
 static __always_inline bool push_python(struct loop_context *c, struct python_scratch *s, struct python_process *r,
 					u64 code, u64 instr)
 {
+	struct unwind_state *st = c->st;
 	u32 size = r->code_size;
 
-	if (size > CODE_BYTES || bpf_probe_read_user(s->code, size, (void *)code))
-		return false;
-	if (word_at(s->code, r->type, CODE_BYTES) != r->code_type)
-		return false;
+	if (code != st->rt[S_CODE]) {
+		if (size > CODE_BYTES || bpf_probe_read_user(s->code, size, (void *)code) ||
+		    word_at(s->code, r->type, CODE_BYTES) != r->code_type)
+			return false;
+		st->rt[S_CODE] = code;
+		st->rt[S_COOKIE] = code_cookie(s, r);
+	}
 	u64 at = r->link == LINK_OBJECT ? (u64)(u32)instr : instr - code - r->code_start;
-	push_runtime2(c, 0, code, at, code_cookie(s, r));
+	push_runtime2(c, 0, code, at, st->rt[S_COOKIE]);
 	c->st->rt[S_FLAGS] |= F_PUSHED;
 	return true;
 }
@@ -392,34 +385,38 @@ static __always_inline int next_frame(struct loop_context *c, struct python_proc
 	return end_loop(st, loop);
 }
 
+/* Finds frames for a loop, or for a native stack that has broken off: first those
+ * of the thread's own state, then those of its states in other interpreters. */
+static __always_inline int start(struct loop_context *c, struct python_process *r)
+{
+	struct unwind_state *st = c->st;
+	bool first = !(st->rt[S_FLAGS] & F_USED_MASK);
+
+	st->mode = MODE_NATIVE;
+	if (first) {
+		u64 thread = own_thread(r);
+		if (thread) {
+			st->mode = MODE_BEGIN;
+			if (!use_thread(st, r, thread))
+				return fail_python(c, RTERR_READ);
+			return STEP_AGAIN;
+		}
+		if (st->ended) /* perhaps no thread of Python's */
+			return STEP_AGAIN;
+	}
+	if (!begin_find(st, r, !first) && first)
+		return fail_python(c, RTERR_THREAD);
+	return STEP_AGAIN;
+}
+
 static __always_inline int python_loop(struct loop_context *c, u32 tag)
 {
 	struct unwind_state *st = c->st;
-	struct python_process *r = python_record(st);
 
-	if (!r) {
-		fail_python(c, RTERR_NO_RECORD);
-		return STEP_NATIVE;
+	if (!(st->rt[S_FLAGS] & F_FAILED)) {
+		st->rt[S_LOW] = st->sp;
+		st->mode = st->rt[S_FRAME] ? MODE_BEGIN : MODE_START;
 	}
-	if (st->rt[S_FLAGS] & F_FAILED)
-		return STEP_NATIVE;
-	st->rt[S_LOW] = st->sp;
-	st->mode = MODE_BEGIN;
-	if (st->rt[S_FRAME])
-		return STEP_NATIVE;
-	if (!(st->rt[S_FLAGS] & F_USED_MASK)) {
-		u64 thread = own_thread(r);
-		if (thread) {
-			if (!use_thread(st, r, thread))
-				fail_python(c, RTERR_READ);
-			return STEP_NATIVE;
-		}
-		if (!begin_find(st, r, false))
-			fail_python(c, RTERR_THREAD);
-		return STEP_NATIVE;
-	}
-	if (!begin_find(st, r, true))
-		st->mode = MODE_NATIVE;
 	return STEP_NATIVE;
 }
 
@@ -449,17 +446,8 @@ static __always_inline int python_frames(struct loop_context *c)
 		return fail_python(c, RTERR_NO_RECORD);
 	if (c->st->mode == MODE_FIND)
 		return find_thread(c, r);
-	if (c->st->mode == MODE_REST) {
-		c->st->mode = MODE_NATIVE;
-		if (c->st->rt[S_FLAGS] & F_USED_MASK) {
-			begin_find(c->st, r, true);
-		} else {
-			u64 thread = own_thread(r);
-			if (thread && use_thread(c->st, r, thread))
-				c->st->mode = MODE_BEGIN;
-		}
-		return STEP_AGAIN;
-	}
+	if (c->st->mode == MODE_START)
+		return start(c, r);
 	return next_frame(c, r);
 }
 
