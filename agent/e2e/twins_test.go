@@ -64,8 +64,11 @@ func TestTwinsNeverMerge(t *testing.T) {
 	}
 	// What ends in burn must be one of the four: anything else is a stack that was
 	// put together from two.
+	// A function that is gone before its name is read leaves a frame that says so.
 	for chain, v := range values {
-		if _, ok := want[chain]; !ok && strings.HasSuffix(chain, ";burn@burn.py") {
+		_, ok := want[chain]
+		gone := strings.HasPrefix(chain, "brew@twins.py;error") && v < all/20
+		if !ok && !gone && strings.HasSuffix(chain, ";burn@burn.py") {
 			t.Errorf("%s has %.2f %% and cannot be", chain, v/all*100)
 		}
 	}
@@ -100,8 +103,11 @@ func pythonPaths(t *testing.T, answer string) map[string]float64 {
 		}
 		var chain []string
 		for _, f := range open {
-			if g.Strings[g.Frames.Kind[f]] == "python" {
+			switch g.Strings[g.Frames.Kind[f]] {
+			case "python":
 				chain = append(chain, g.Strings[g.Frames.Name[f]]+"@"+path.Base(g.Strings[g.Frames.File[f]]))
+			case "error":
+				chain = append(chain, "error")
 			}
 		}
 		if n := slices.IndexFunc(chain, func(s string) bool { return strings.HasPrefix(s, "main@") }); n >= 0 {
