@@ -5,12 +5,14 @@ package all
 
 import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/hotspot"
 )
 
 // Runtimes returns them, in the order in which executables are shown to them.
 func Runtimes() []interpreter.Runtime {
 	return []interpreter.Runtime{
+		golang.Runtime{},
 		hotspot.Runtime{},
 	}
 }
