@@ -10,6 +10,7 @@
 #include "runtime.h"
 
 #define MAX_HEAPS 4
+#define MAX_ENTRIES 6
 /* Most hops through the segment map: each is up to 254 segments of 128 bytes or
  * more, the largest methods are some 100 KiB. */
 #define MAX_HOPS 24
@@ -32,11 +33,25 @@ struct hotspot_heap {
 	u32 reserved;
 };
 
+/* The code by which the interpreter enters a method: how far its frame is made. All
+ * are offsets from the start. */
+struct hotspot_entry {
+	u64 start;
+	u32 size;
+	u32 popped; /* from here to pushed, the return address is in a register */
+	u32 pushed; /* where the frame pointer is pushed */
+	u32 done; /* the frame is whole from here */
+};
+
 /* What must be known of a process. Offsets are those of members, 0xffff for none. */
 struct hotspot_process {
 	u64 code_low, code_high; /* bounds of all heaps */
 	u64 interpreter_low, interpreter_high;
 	struct hotspot_heap heap[MAX_HEAPS];
+	/* All entries to methods; those that are not listed make no frame. */
+	u64 entries_low, entries_high;
+	struct hotspot_entry entry[MAX_ENTRIES];
+	u64 continuation_pc; /* where virtual threads return to from the first of their frames */
 	u16 block_header; /* from the start of a block to that of its blob */
 	u16 blob_name;
 	u16 blob_code;
@@ -65,9 +80,14 @@ struct {
 	__type(value, struct hotspot_process);
 } hotspot_processes SEC(".maps");
 
+/* What is read of a process, and what was made of a frame. */
 struct hotspot_scratch {
 	u8 header[HEADER_SIZE + 8];
 	u64 slots[SCAN_WORDS];
+	u64 addr, word; /* the frame, unless kind is 0 */
+	u32 kind;
+	u32 error; /* pushed after it, unless 0 */
+	u64 cfa, ra, fp; /* the caller */
 };
 
 struct {
@@ -104,6 +124,47 @@ static __always_inline u64 plain_address(u64 addr)
 
 /* ---- the interpreter ---- */
 
+/* What a step comes to; the functions below return it. They are not static, so that
+ * the verifier looks at each of them once, and not on every way to it. */
+#define STEP_CALLER 0 /* the caller is in the scratch */
+#define STEP_GUESS  1 /* nothing is known of the frame */
+#define STEP_ERROR  2 /* the stack ends here */
+#define STEP_SAME   3 /* the state has been changed */
+
+static __always_inline int caller(struct hotspot_scratch *s, u64 cfa, u64 ra, u64 fp)
+{
+	s->cfa = cfa;
+	s->ra = plain_address(ra);
+	s->fp = fp;
+	return STEP_CALLER;
+}
+
+static __always_inline int error(struct hotspot_scratch *s, u32 e)
+{
+	s->error = e;
+	return STEP_ERROR;
+}
+
+static __always_inline void frame(struct hotspot_scratch *s, u32 kind, u64 addr, u64 word)
+{
+	s->kind = kind;
+	s->addr = addr;
+	s->word = word;
+}
+
+/* The caller by the frame pointer. */
+static __always_inline int framed(struct unwind_state *st, struct hotspot_scratch *s)
+{
+	u64 fp, ra;
+
+	if ((st->fp & 7) || st->fp < st->sp || !read_stack(st, st->fp, &fp) || !read_stack(st, st->fp + 8, &ra))
+		return error(s, RTERR_STACK);
+	/* The check on entry to a method keeps a word of its own there. */
+	if (ra == ~0ULL && read_stack(st, st->fp + 16, &ra))
+		return caller(s, st->fp + 24, ra, fp);
+	return caller(s, st->fp + 16, ra, fp);
+}
+
 /* Words below and above the frame pointer that are read. */
 #define SLOTS_BELOW 10
 #define SLOTS	    (SLOTS_BELOW + 2)
@@ -123,42 +184,119 @@ static __always_inline u64 bytecode_register(struct unwind_state *st)
 #endif
 }
 
-static __always_inline int interpreted(struct loop_context *c, struct hotspot_process *p, struct hotspot_scratch *s)
+/* Names an interpreted frame. */
+static __always_inline void name_method(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s,
+					u64 method, u64 bcp)
 {
-	struct unwind_state *st = c->st;
-	u64 fp = st->fp, method, const_method, constants, sizes, bcp, bci, cookie, sp;
+	u64 const_method, constants, sizes, bci, cookie;
 
-	if ((fp & 7) || fp < st->sp || bpf_probe_read_user(s->slots, SLOTS * 8, (void *)(fp - SLOTS_BELOW * 8)))
-		return runtime_end(c, RTERR_STACK);
-	method = slot(s, -(s32)p->slot_method);
 	if (!read_u64(method + p->method_const, &const_method) ||
 	    !read_u64(const_method + p->const_constants, &constants) ||
 	    !read_u64(const_method + p->const_code_size, &sizes)) {
-		push_runtime_error(c, RTERR_BAD_FRAME);
-		goto caller;
+		s->error = RTERR_BAD_FRAME;
+		return;
 	}
 	/* The size of the code, then indexes of name and signature, and the number
 	 * in the class, 16 bits each. */
-	bcp = slot(s, -(s32)p->slot_bcp);
-	if (st->regs_valid && bytecode_register(st) - const_method - p->const_bytecodes < (sizes & 0xffff))
+	u64 first = const_method + p->const_bytecodes;
+	if (st->regs_valid && bcp && bytecode_register(st) - first < (sizes & 0xffff))
 		bcp = bytecode_register(st);
-	bci = bcp - const_method - p->const_bytecodes;
+	bci = bcp - first;
 	if (bci >= (sizes & 0xffff))
 		bci = 0xffff;
 	cookie = (const_method ^ (constants << 7) ^ sizes) * 0xff51afd7ed558ccdULL;
-	push_runtime1(c, HOTSPOT_INTERPRETED, method, bci | (cookie & ~0xffffULL));
-caller:
+	frame(s, HOTSPOT_INTERPRETED, method, bci | (cookie & ~0xffffULL));
+}
+
+/* The entry to methods that an address lies in; 0 for one that makes no frame. */
+static __always_inline struct hotspot_entry *find_entry(struct hotspot_process *p, u64 pc)
+{
+	struct hotspot_entry *e = 0;
+
+#pragma unroll
+	for (int i = 0; i < MAX_ENTRIES; i++) {
+		if (pc - p->entry[i].start < p->entry[i].size)
+			e = &p->entry[i];
+	}
+	return e;
+}
+
+/* Before the interpreter's frame is whole. Returns STEP_SAME where it is. */
+__noinline int hotspot_entering(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 lookup)
+{
+	if (!st || !p || !s)
+		return STEP_GUESS;
+	struct hotspot_entry *e = find_entry(p, lookup);
+	u64 ra, fp = st->fp, sp = st->sp;
+
+	if (!e) {
+		/* A method that is done by a stub: the caller's address is on top. */
+		if (st->exact)
+			return STEP_SAME;
+		if (!read_stack(st, sp, &ra))
+			return error(s, RTERR_READ);
+		return caller(s, sp + 8, ra, fp);
+	}
+#if defined(__TARGET_ARCH_x86)
+	u64 at = st->pc - e->start;
+
+	if (!st->exact || at >= e->done)
+		return STEP_SAME;
+	/* rbx has the method, r13 the caller's stack pointer. */
+	name_method(st, p, s, st->gpr[3], 0);
+	if (at > e->popped && at < e->pushed)
+		return caller(s, st->gpr[13], st->gpr[0], fp);
+	u64 up = 0;
+	if (at > e->pushed) {
+		if (at > e->pushed + 1)
+			sp = st->fp;
+		if (!read_stack(st, sp, &fp))
+			return error(s, RTERR_READ);
+		up = 8;
+	}
+	if (!read_stack(st, sp + up, &ra))
+		return error(s, RTERR_READ);
+	sp += up + 8;
+	if (at <= e->pushed + 4 && st->gpr[13] > sp)
+		sp = st->gpr[13];
+	return caller(s, sp, ra, fp);
+#else
+	return STEP_SAME;
+#endif
+}
+
+__noinline int hotspot_interpreted(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 lookup)
+{
+	u64 fp, sp;
+
+	if (!st || !p || !s)
+		return STEP_GUESS;
+	fp = st->fp;
+	if (lookup - p->entries_low < p->entries_high - p->entries_low) {
+		int r = hotspot_entering(st, p, s, lookup);
+		if (r != STEP_SAME)
+			return r;
+	}
+	if ((fp & 7) || fp < st->sp || bpf_probe_read_user(s->slots, SLOTS * 8, (void *)(fp - SLOTS_BELOW * 8))) {
+		/* Just left for code that has no frame pointer? */
+		if (st->exact && read_stack(st, st->sp, &sp) && in_code(p, sp))
+			return caller(s, st->sp + 8, sp, fp);
+		return error(s, RTERR_STACK);
+	}
+	name_method(st, p, s, slot(s, -(s32)p->slot_method), slot(s, -(s32)p->slot_bcp));
 	sp = slot(s, -1);
 	if (sp <= fp)
 		sp = fp + 16;
-	return finish_step(st, sp, plain_address(slot(s, 1)), slot(s, 0));
+	return caller(s, sp, slot(s, 1), slot(s, 0));
 }
 
 /* ---- blobs ---- */
 
 /* Finds the blob that holds an address and reads its header. */
-static __always_inline u64 find_blob(struct hotspot_process *p, struct hotspot_scratch *s, u64 addr)
+__noinline u64 hotspot_find_blob(struct hotspot_process *p, struct hotspot_scratch *s, u64 addr)
 {
+	if (!p || !s)
+		return 0;
 	struct hotspot_heap *h = 0;
 	u64 seg, at;
 	u8 hop = 1;
@@ -192,53 +330,63 @@ static __always_inline u64 find_blob(struct hotspot_process *p, struct hotspot_s
 #define NAME_NMETHOD 0x00646f6874656d6eULL /* "nmethod" */
 #define NAME_NATIVE  0x6e2065766974616eULL /* "native n" */
 
-/* Where the caller is, of a frame of the given size. */
-static __always_inline int sized_frame(struct loop_context *c, struct hotspot_process *p, struct hotspot_scratch *s,
-				       u64 size, bool java)
+/* Reads words of the stack; returns the index of the first but one that is an
+ * address of code, 0 if there is none. */
+__noinline u32 hotspot_scan(struct hotspot_process *p, struct hotspot_scratch *s, u64 from)
 {
-	struct unwind_state *st = c->st;
-	u64 cfa = st->sp + size, ra, fp;
+	u32 found = 0;
+
+	if (!p || !s || !read_user(s->slots, sizeof(s->slots), from))
+		return 0;
+	for (int i = SCAN_WORDS - 1; i > 0; i--) {
+		if (in_code(p, plain_address(s->slots[i])))
+			found = i;
+	}
+	return found;
+}
+
+/* Where the caller is, of a frame of the given size. */
+__noinline int hotspot_sized(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 size, u32 java)
+{
+	u64 cfa, ra, fp;
+
+	if (!st || !p || !s)
+		return STEP_GUESS;
+	cfa = st->sp + size;
 
 	if (!read_stack(st, cfa - 16, &fp) || !read_stack(st, cfa - 8, &ra))
-		return runtime_end(c, RTERR_READ);
+		return error(s, RTERR_READ);
 	ra = plain_address(ra);
 	if (java && !in_code(p, ra)) {
 		/* Java is called by Java, the interpreter or a stub. If it is not, the
 		 * code has pushed something for a call of its own. */
-		if (bpf_probe_read_user(s->slots, sizeof(s->slots), (void *)(cfa - 8)))
-			return runtime_end(c, RTERR_STACK);
-		int found = 0;
-		for (int i = 1; i < SCAN_WORDS; i++) {
-			if (!found && in_code(p, plain_address(s->slots[i])))
-				found = i;
-		}
+		u32 found = hotspot_scan(p, s, cfa - 8);
 		if (!found)
-			return runtime_end(c, RTERR_STACK);
+			return error(s, RTERR_STACK);
 		ra = plain_address(s->slots[found & (SCAN_WORDS - 1)]);
 		fp = s->slots[(found - 1) & (SCAN_WORDS - 1)];
 		cfa += found * 8;
 	}
-	return finish_step(st, cfa, ra, fp);
+	return caller(s, cfa, ra, fp);
 }
 
 /* A frame that has not been made yet, or is gone again: only the return address
  * is on the stack, below it as much as pushed says. */
-static __always_inline int bare_frame(struct loop_context *c, u64 pushed)
+static __always_inline int bare_frame(struct unwind_state *st, struct hotspot_scratch *s, u64 pushed)
 {
-	struct unwind_state *st = c->st;
 	u64 ra, fp = st->fp;
 
 #if defined(__TARGET_ARCH_arm64)
 	if (!st->regs_valid)
-		return runtime_end(c, RTERR_STACK);
+		return error(s, RTERR_STACK);
 	ra = st->lr;
-	return finish_step(st, st->sp + pushed, ra, fp);
+	return caller(s, st->sp + pushed, ra, fp);
 #else
 	if (pushed && !read_stack(st, st->sp, &fp))
-		return runtime_end(c, RTERR_READ);
+		return error(s, RTERR_READ);
 	if (!read_stack(st, st->sp + pushed, &ra))
-		return runtime_end(c, RTERR_READ);
-	return finish_step(st, st->sp + pushed + 8, ra, fp);
+		return error(s, RTERR_READ);
+	return caller(s, st->sp + pushed + 8, ra, fp);
 #endif
 }
 
@@ -270,15 +418,18 @@ static __always_inline bool poll_and_return(const u8 *b)
 }
 #endif
 
-/* How much of its frame a compiled method has at an interrupted instruction. */
-static __always_inline int frame_state(struct unwind_state *st, bool complete)
+/* How much of its frame a compiled method has at an interrupted instruction. Not
+ * static, so that it is verified once and not on every way to it. */
+__noinline int hotspot_frame_state(u64 pc, u32 complete)
 {
-	u8 b[24];
+	u64 text[4];
 
-	/* From one byte before, to see a push that has just been done. */
-	if (!read_user(b, sizeof(b), st->pc - 1))
+	/* From some bytes before, to see what has just been done. */
+	if (!read_user(text, sizeof(text), pc - 8))
 		return complete ? FRAME_WHOLE : FRAME_BARE;
 #if defined(__TARGET_ARCH_x86)
+	u8 *before = (u8 *)text, *b = before + 7;
+
 	if (!complete) {
 		if (b[0] == 0x55 && b[1] == 0x48 && (b[2] == 0x81 || b[2] == 0x83 || b[2] == 0x8b))
 			return FRAME_PUSHED; /* push rbp; sub rsp or mov rbp, rsp */
@@ -286,6 +437,11 @@ static __always_inline int frame_state(struct unwind_state *st, bool complete)
 			return FRAME_NOT_FP; /* sub rsp; mov [rsp+x], rbp */
 		if (b[1] == 0x48 && (b[2] == 0x81 || b[2] == 0x83) && b[3] == 0xec && b[0] == 0xec)
 			return FRAME_PUSHED; /* mov rbp, rsp; sub rsp */
+		/* cmp [r15+x], y; jne: the check of the method's collector, behind the frame */
+		if (b[1] == 0x41 && b[2] == 0x81 && (b[3] == 0x7f || b[3] == 0xbf))
+			return FRAME_WHOLE;
+		if (b[1] == 0x0f && b[2] == 0x85 && before[0] == 0x41 && before[1] == 0x81 && before[2] == 0x7f)
+			return FRAME_WHOLE;
 		return FRAME_BARE;
 	}
 	if (b[1] == 0x48 && b[2] == 0x89 && (b[3] == 0x6c || b[3] == 0xac) && b[4] == 0x24)
@@ -294,18 +450,15 @@ static __always_inline int frame_state(struct unwind_state *st, bool complete)
 		return FRAME_PUSHED;
 	return poll_and_return(b + 1) ? FRAME_BARE : FRAME_WHOLE;
 #else
-	u32 insn;
-	__builtin_memcpy(&insn, b + 1, 4);
-	if (insn == 0xd65f03c0) /* ret */
+	if ((u32)text[1] == 0xd65f03c0) /* ret */
 		return FRAME_BARE;
 	return complete ? FRAME_WHOLE : FRAME_BARE;
 #endif
 }
 
-static __always_inline int compiled(struct loop_context *c, struct hotspot_process *p, struct hotspot_scratch *s,
-				    u64 blob, u64 code, u64 size)
+static __always_inline int compiled(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
+				    u64 code, u64 size)
 {
-	struct unwind_state *st = c->st;
 	u64 pc = st->pc, exact = st->exact;
 	s32 complete = header_u32(s, p->blob_frame_complete);
 	u32 id = header_u32(s, p->method_compile_id);
@@ -327,50 +480,129 @@ static __always_inline int compiled(struct loop_context *c, struct hotspot_proce
 				pc = orig;
 		}
 	} else {
-		how = frame_state(st, complete < 0 || pc - code >= (u64)complete);
+		how = hotspot_frame_state(pc, complete < 0 || pc - code >= (u64)complete);
 	}
-	push_runtime1(c, HOTSPOT_COMPILED, blob, ((u64)id << 32) | (exact << 31) | ((pc - code) & 0x7fffffff));
-	if (how == FRAME_BARE || how == FRAME_PUSHED)
-		return bare_frame(c, how == FRAME_PUSHED ? 8 : 0);
+	frame(s, HOTSPOT_COMPILED, blob, ((u64)id << 32) | (exact << 31) | ((pc - code) & 0x7fffffff));
+#if defined(__TARGET_ARCH_x86)
+	u64 ra = 0, up = how == FRAME_PUSHED ? 8 : 0;
+	/* What calls a method is code of the heaps. If it seems not to be, the guess
+	 * at the frame's state was wrong. */
+	if ((how == FRAME_BARE || how == FRAME_PUSHED) && read_stack(st, st->sp + up, &ra) && in_code(p, ra))
+		return bare_frame(st, s, up);
+#else
+	if (how == FRAME_BARE && in_code(p, st->lr))
+		return bare_frame(st, s, 0);
+#endif
 	if (!size)
-		return step_frame_pointer(st, false);
-	u64 fp = st->fp;
-	int r = sized_frame(c, p, s, size, true);
+		return framed(st, s);
+	int r = hotspot_sized(st, p, s, size, true);
 	if (how == FRAME_NOT_FP)
-		st->fp = fp;
+		s->fp = st->fp;
 	return r;
 }
 
+#if defined(__TARGET_ARCH_x86)
+/* Whether the call that a return address belongs to went to a place shortly before
+ * pc, in the same stub. -1: there is no call at all. */
+static __always_inline int calls(struct hotspot_process *p, u64 ra, u64 pc)
+{
+	u64 text;
+	u8 *b = (u8 *)&text;
+
+	if (!in_code(p, ra) || !read_u64(ra - 8, &text))
+		return -1;
+	if (b[3] == 0xe8) /* call, and the distance */
+		return pc - (ra + (s64)(s32)(text >> 32)) < 1 << 14 ? 1 : -1;
+	return b[5] == 0xff || b[6] == 0xff ? 0 : -1;
+}
+
+/* How the frame of an interrupted stub looks: some have a frame pointer, some
+ * nothing but the return address. */
+__noinline int hotspot_stub_state(struct hotspot_process *p, u64 pc, u64 sp, u64 fp)
+{
+	u64 text, top[2] = {}, framed = 0;
+	u8 *before = (u8 *)&text, *b = before + 1;
+	int at_fp = -1, at_top;
+
+	if (!p || !read_u64(pc - 1, &text))
+		return FRAME_WHOLE;
+	if (b[0] == 0xc3 || (b[0] == 0x55 && b[1] == 0x48 && b[2] == 0x8b))
+		return FRAME_BARE; /* ret; push rbp */
+	if ((before[0] == 0x55 && b[0] == 0x48 && b[1] == 0x8b) || (b[0] == 0x5d && b[1] == 0xc3))
+		return FRAME_PUSHED; /* mov rbp, rsp; pop rbp and ret */
+	read_user(top, sizeof(top), sp);
+	if (fp - sp < 1 << 12 && read_u64(fp + 8, &framed))
+		at_fp = calls(p, framed, pc);
+	if (at_fp > 0)
+		return FRAME_WHOLE;
+	at_top = calls(p, top[0], pc);
+	if (at_top > 0)
+		return FRAME_BARE;
+	if (at_fp == 0)
+		return FRAME_WHOLE;
+	if (at_top == 0)
+		return FRAME_BARE;
+	return calls(p, top[1], pc) >= 0 ? FRAME_PUSHED : FRAME_WHOLE;
+}
+#endif
+
+#define NAME_CONTINUATION 0x61756e69746e6f63ULL /* "continua" */
+#define NAME_STUBS	  14 /* bytes of "StubRoutines (" */
+
 /* Stubs with no size of frame have set the frame pointer, or have none at all. */
-static __always_inline int stub(struct loop_context *c, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
+static __always_inline int stub(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
 				u64 code, u64 size, u64 name)
 {
-	struct unwind_state *st = c->st;
+	u64 text;
 
-	push_runtime1(c, HOTSPOT_STUB, blob, (name << 32) | ((st->pc - code) & 0xffffffff));
+	frame(s, HOTSPOT_STUB, blob, (name << 32) | ((st->pc - code) & 0xffffffff));
+	if (!st->exact && p->continuation_pc && read_u64(name + NAME_STUBS, &text) && text == NAME_CONTINUATION) {
+		/* The other frames of the virtual thread are in the heap. Below them,
+		 * right here, is that of enterSpecial. */
+		st->pc = p->continuation_pc;
+		return STEP_SAME;
+	}
 	if (size && !st->exact)
-		return sized_frame(c, p, s, size, false);
+		return hotspot_sized(st, p, s, size, false);
 #if defined(__TARGET_ARCH_x86)
-	u64 ra;
 	if (st->exact) {
-		/* A call from compiled code leaves its address on top; what has pushed
-		 * the frame pointer has that there, which is no address of code. */
-		if (!read_stack(st, st->sp, &ra))
-			return runtime_end(c, RTERR_READ);
-		if (in_code(p, ra))
-			return bare_frame(c, 0);
-		if (read_stack(st, st->sp + 8, &ra) && in_code(p, ra) && st->fp != st->sp)
-			return bare_frame(c, 8);
-		if (size)
-			return sized_frame(c, p, s, size, false);
+		switch (hotspot_stub_state(p, st->pc, st->sp, st->fp)) {
+		case FRAME_BARE:
+			return bare_frame(st, s, 0);
+		case FRAME_PUSHED:
+			return bare_frame(st, s, 8);
+		}
 	}
 #else
 	if (st->exact && in_code(p, st->lr) && !size)
-		return bare_frame(c, 0);
-	if (size)
-		return sized_frame(c, p, s, size, false);
+		return bare_frame(st, s, 0);
 #endif
-	return step_frame_pointer(st, false);
+	if (size)
+		return hotspot_sized(st, p, s, size, false);
+	return framed(st, s);
+}
+
+__noinline int hotspot_blob(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 lookup)
+{
+	u64 blob, code, size, name, text = 0;
+
+	if (!st || !p || !s)
+		return STEP_GUESS;
+	blob = hotspot_find_blob(p, s, lookup);
+	name = header_u64(s, p->blob_name);
+	if (!blob || !read_u64(name, &text)) {
+		s->error = RTERR_CODE;
+		return STEP_GUESS;
+	}
+	code = header_u64(s, p->blob_code);
+	if (!p->code_is_address)
+		code = blob + (u32)code;
+	size = (u64)header_u32(s, p->blob_frame_size) * 8;
+	if (size > 1 << 20)
+		size = 0; /* -1: none */
+	if (text == NAME_NMETHOD || text == NAME_NATIVE)
+		return compiled(st, p, s, blob, code, size);
+	return stub(st, p, s, blob, code, size, name);
 }
 
 static __always_inline int hotspot_code(struct loop_context *c, u64 lookup)
@@ -379,31 +611,33 @@ static __always_inline int hotspot_code(struct loop_context *c, u64 lookup)
 	u32 key = runtime_record(st), zero = 0;
 	struct hotspot_process *p = bpf_map_lookup_elem(&hotspot_processes, &key);
 	struct hotspot_scratch *s = bpf_map_lookup_elem(&hotspot_scratch_map, &zero);
-	u64 blob, code, size, name, text = 0;
+	int r;
 
 	if (!p || !s || !in_code(p, lookup))
 		return STEP_NATIVE;
+	s->kind = s->error = 0;
 	if (lookup - p->interpreter_low < p->interpreter_high - p->interpreter_low)
-		return interpreted(c, p, s);
-	blob = find_blob(p, s, lookup);
-	if (!blob) {
-		push_runtime_error(c, RTERR_CODE);
+		r = hotspot_interpreted(st, p, s, lookup);
+	else
+		r = hotspot_blob(st, p, s, lookup);
+	if (s->kind)
+		push_runtime1(c, s->kind, s->addr, s->word);
+	if (s->error)
+		push_runtime_error(c, s->error);
+	switch (r) {
+	case STEP_CALLER:
+		if (s->cfa < st->sp || (s->cfa == st->sp && !st->regs_valid)) {
+			push_runtime_error(c, RTERR_STACK);
+			break;
+		}
+		return finish_step(st, s->cfa, s->ra, s->fp);
+	case STEP_GUESS:
 		return step_guess(c);
+	case STEP_SAME:
+		return STEP_AGAIN;
 	}
-	code = header_u64(s, p->blob_code);
-	if (!p->code_is_address)
-		code = blob + (u32)code;
-	size = (u64)header_u32(s, p->blob_frame_size) * 8;
-	if (size > 1 << 20)
-		size = 0; /* -1: none */
-	name = header_u64(s, p->blob_name);
-	if (!read_u64(name, &text)) {
-		push_runtime_error(c, RTERR_CODE);
-		return step_guess(c);
-	}
-	if (text == NAME_NMETHOD || text == NAME_NATIVE)
-		return compiled(c, p, s, blob, code, size);
-	return stub(c, p, s, blob, code, size, name);
+	st->end = END_RUNTIME;
+	return STEP_END;
 }
 
 static __always_inline int hotspot_interpreter(struct loop_context *c, u32 tag)

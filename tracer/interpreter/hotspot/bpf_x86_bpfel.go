@@ -27,6 +27,17 @@ type bpfHotspotProcess struct {
 		Shift    uint32
 		Reserved uint32
 	}
+	EntriesLow  uint64
+	EntriesHigh uint64
+	Entry       [6]struct {
+		_      structs.HostLayout
+		Start  uint64
+		Size   uint32
+		Popped uint32
+		Pushed uint32
+		Done   uint32
+	}
+	ContinuationPc     uint64
 	BlockHeader        uint16
 	BlobName           uint16
 	BlobCode           uint16

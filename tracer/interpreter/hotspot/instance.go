@@ -149,6 +149,14 @@ func (l *layout) newRecord(memory process.Memory, bias uint64) (bpfHotspotProces
 	if limit > 64<<20 || buffer < r.CodeLow || r.InterpreterHigh > r.CodeHigh {
 		return r, fmt.Errorf("%w: the interpreter is elsewhere", errHeaps)
 	}
+	if l.continuationPC != 0 {
+		if r.ContinuationPc, err = memory.Uint64(l.continuationPC + bias); err != nil {
+			return r, fmt.Errorf("read continuations: %w", err)
+		}
+	}
+	if err := l.readEntries(memory, &r); err != nil {
+		return r, fmt.Errorf("read the interpreter: %w", err)
+	}
 	return r, nil
 }
 

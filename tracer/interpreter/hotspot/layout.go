@@ -67,6 +67,12 @@ type layout struct {
 
 	interpreter uint64 // static: StubQueue*
 	stubQueue   struct{ buffer, limit member }
+	codelet     struct {
+		size                uint64
+		description, length member
+	}
+	// continuationPC is the static address of that of ContinuationEntry, since 19.
+	continuationPC uint64
 	// stubs are the static addresses of the variables that hold routines' entries.
 	stubs []stubVariable
 	// callStubReturn is the static address of that of StubRoutines.
@@ -310,6 +316,9 @@ func (l *layout) readHeaps(r *fieldReader) {
 		r.err = unsupported("", "no interpreter")
 	}
 	l.stubQueue.buffer, l.stubQueue.limit = r.member("StubQueue::_stub_buffer"), r.member("StubQueue::_buffer_limit")
+	l.codelet.size = r.size("InterpreterCodelet")
+	l.codelet.description, l.codelet.length = r.member("InterpreterCodelet::_description"), r.member("InterpreterCodelet::_size")
+	l.continuationPC = r.static("ContinuationEntry::_return_pc")
 	l.callStubReturn = r.static("StubRoutines::_call_stub_return_address")
 }
 
