@@ -52,6 +52,7 @@ struct hotspot_process {
 	u64 entries_low, entries_high;
 	struct hotspot_entry entry[MAX_ENTRIES];
 	u64 continuation_pc; /* where virtual threads return to from the first of their frames */
+	u64 oop_base; /* of compressed references */
 	u16 block_header; /* from the start of a block to that of its blob */
 	u16 blob_name;
 	u16 blob_code;
@@ -70,7 +71,12 @@ struct hotspot_process {
 	u8 deopt_is_address;
 	u8 slot_method; /* words below the interpreter's frame pointer */
 	u8 slot_bcp;
-	u8 reserved;
+	/* Frames of a virtual thread in the heap; chunk_stack is 0 if they are not known. */
+	u8 oop_size, oop_shift;
+	u16 continuation_tail, chunk_parent, chunk_size, chunk_sp, chunk_stack;
+	u16 entry_continuation; /* in ContinuationEntry */
+	u16 entry_size;
+	u16 thread_entry; /* the pointer to it in JavaThread, 0 if that is not known */
 };
 
 struct {
@@ -88,6 +94,7 @@ struct hotspot_scratch {
 	u32 kind;
 	u32 error; /* pushed after it, unless 0 */
 	u64 cfa, ra, fp; /* the caller */
+	u64 fp_at; /* where fp was read */
 };
 
 struct {
@@ -124,6 +131,11 @@ static __always_inline u64 plain_address(u64 addr)
 
 /* ---- the interpreter ---- */
 
+/* Words of the state: while frames in the heap are followed, where the frame of
+ * enterSpecial is on the stack, and the chunk that the frames are in. */
+#define FROZEN_ENTRY 0
+#define FROZEN_CHUNK 1
+
 /* What a step comes to; the functions below return it. They are not static, so that
  * the verifier looks at each of them once, and not on every way to it. */
 #define STEP_CALLER 0 /* the caller is in the scratch */
@@ -131,8 +143,9 @@ static __always_inline u64 plain_address(u64 addr)
 #define STEP_ERROR  2 /* the stack ends here */
 #define STEP_SAME   3 /* the state has been changed */
 
-static __always_inline int caller(struct hotspot_scratch *s, u64 cfa, u64 ra, u64 fp)
+static __always_inline int caller(struct hotspot_scratch *s, u64 cfa, u64 ra, u64 fp, u64 fp_at)
 {
+	s->fp_at = fp_at;
 	s->cfa = cfa;
 	s->ra = plain_address(ra);
 	s->fp = fp;
@@ -161,8 +174,8 @@ static __always_inline int framed(struct unwind_state *st, struct hotspot_scratc
 		return error(s, RTERR_STACK);
 	/* The check on entry to a method keeps a word of its own there. */
 	if (ra == ~0ULL && read_stack(st, st->fp + 16, &ra))
-		return caller(s, st->fp + 24, ra, fp);
-	return caller(s, st->fp + 16, ra, fp);
+		return caller(s, st->fp + 24, ra, fp, 0);
+	return caller(s, st->fp + 16, ra, fp, 0);
 }
 
 /* Words below and above the frame pointer that are read. */
@@ -235,7 +248,7 @@ __noinline int hotspot_entering(struct unwind_state *st, struct hotspot_process 
 			return STEP_SAME;
 		if (!read_stack(st, sp, &ra))
 			return error(s, RTERR_READ);
-		return caller(s, sp + 8, ra, fp);
+		return caller(s, sp + 8, ra, fp, 0);
 	}
 #if defined(__TARGET_ARCH_x86)
 	u64 at = st->pc - e->start;
@@ -245,7 +258,7 @@ __noinline int hotspot_entering(struct unwind_state *st, struct hotspot_process 
 	/* rbx has the method, r13 the caller's stack pointer. */
 	name_method(st, p, s, st->gpr[3], 0);
 	if (at > e->popped && at < e->pushed)
-		return caller(s, st->gpr[13], st->gpr[0], fp);
+		return caller(s, st->gpr[13], st->gpr[0], fp, 0);
 	u64 up = 0;
 	if (at > e->pushed) {
 		if (at > e->pushed + 1)
@@ -259,7 +272,7 @@ __noinline int hotspot_entering(struct unwind_state *st, struct hotspot_process 
 	sp += up + 8;
 	if (at <= e->pushed + 4 && st->gpr[13] > sp)
 		sp = st->gpr[13];
-	return caller(s, sp, ra, fp);
+	return caller(s, sp, ra, fp, 0);
 #else
 	return STEP_SAME;
 #endif
@@ -280,14 +293,16 @@ __noinline int hotspot_interpreted(struct unwind_state *st, struct hotspot_proce
 	if ((fp & 7) || fp < st->sp || bpf_probe_read_user(s->slots, SLOTS * 8, (void *)(fp - SLOTS_BELOW * 8))) {
 		/* Just left for code that has no frame pointer? */
 		if (st->exact && read_stack(st, st->sp, &sp) && in_code(p, sp))
-			return caller(s, st->sp + 8, sp, fp);
+			return caller(s, st->sp + 8, sp, fp, 0);
 		return error(s, RTERR_STACK);
 	}
 	name_method(st, p, s, slot(s, -(s32)p->slot_method), slot(s, -(s32)p->slot_bcp));
 	sp = slot(s, -1);
+	if (st->rt[FROZEN_ENTRY]) /* pointers are distances in words there */
+		sp = fp + sp * 8;
 	if (sp <= fp)
 		sp = fp + 16;
-	return caller(s, sp, slot(s, 1), slot(s, 0));
+	return caller(s, sp, slot(s, 1), slot(s, 0), fp);
 }
 
 /* ---- blobs ---- */
@@ -357,7 +372,7 @@ __noinline int hotspot_sized(struct unwind_state *st, struct hotspot_process *p,
 	if (!read_stack(st, cfa - 16, &fp) || !read_stack(st, cfa - 8, &ra))
 		return error(s, RTERR_READ);
 	ra = plain_address(ra);
-	if (java && !in_code(p, ra)) {
+	if (java && !in_code(p, ra) && !st->rt[FROZEN_ENTRY]) {
 		/* Java is called by Java, the interpreter or a stub. If it is not, the
 		 * code has pushed something for a call of its own. */
 		u32 found = hotspot_scan(p, s, cfa - 8);
@@ -367,7 +382,7 @@ __noinline int hotspot_sized(struct unwind_state *st, struct hotspot_process *p,
 		fp = s->slots[(found - 1) & (SCAN_WORDS - 1)];
 		cfa += found * 8;
 	}
-	return caller(s, cfa, ra, fp);
+	return caller(s, cfa, ra, fp, cfa - 16);
 }
 
 /* A frame that has not been made yet, or is gone again: only the return address
@@ -380,13 +395,13 @@ static __always_inline int bare_frame(struct unwind_state *st, struct hotspot_sc
 	if (!st->regs_valid)
 		return error(s, RTERR_STACK);
 	ra = st->lr;
-	return caller(s, st->sp + pushed, ra, fp);
+	return caller(s, st->sp + pushed, ra, fp, 0);
 #else
 	if (pushed && !read_stack(st, st->sp, &fp))
 		return error(s, RTERR_READ);
 	if (!read_stack(st, st->sp + pushed, &ra))
 		return error(s, RTERR_READ);
-	return caller(s, st->sp + pushed + 8, ra, fp);
+	return caller(s, st->sp + pushed + 8, ra, fp, 0);
 #endif
 }
 
@@ -511,6 +526,8 @@ static __always_inline int calls(struct hotspot_process *p, u64 ra, u64 pc)
 
 	if (!in_code(p, ra) || !read_u64(ra - 8, &text))
 		return -1;
+	if (ra - p->interpreter_low < p->interpreter_high - p->interpreter_low)
+		return 0; /* it pushes the address and jumps */
 	if (b[3] == 0xe8) /* call, and the distance */
 		return pc - (ra + (s64)(s32)(text >> 32)) < 1 << 14 ? 1 : -1;
 	return b[5] == 0xff || b[6] == 0xff ? 0 : -1;
@@ -546,25 +563,120 @@ __noinline int hotspot_stub_state(struct hotspot_process *p, u64 pc, u64 sp, u64
 }
 #endif
 
+/* Reads a reference in an object. */
+static __always_inline u64 reference(struct hotspot_process *p, u64 at)
+{
+	u64 v;
+	u32 narrow;
+
+	if (p->oop_size == 4)
+		return read_u32(at, &narrow) && narrow ? p->oop_base + ((u64)narrow << (p->oop_shift & 31)) : 0;
+	if (!read_u64(at, &v))
+		return 0;
+	/* ZGC: the address begins above the one bit of four, 12 to 15, that is set. */
+	if (v >> 48)
+		v >>= v & 0x1000 ? 13 : v & 0x2000 ? 14 : v & 0x4000 ? 15 : 16;
+	return v;
+}
+
+#define MAX_CHUNKS_EMPTY 4
+
+/* While frames are fetched from the heap, the stack below is in disorder. Finds
+ * where the frame of enterSpecial is: through the thread, which is in some register
+ * of the leaf more often than not. */
+__noinline u64 hotspot_find_entry(struct unwind_state *st, struct hotspot_process *p)
+{
+	u64 entry, ra;
+
+	if (!st || !p || !p->thread_entry)
+		return 0;
+	for (int i = 0; i < 16; i++) {
+		u64 r = st->gpr[i];
+		if (!(r & 7) && r >> 12 && read_u64(r + p->thread_entry, &entry) && entry - st->sp < 1 << 20 &&
+		    !(entry & 7) && read_u64(entry + p->entry_size + 8, &ra) && in_code(p, plain_address(ra)))
+			return entry;
+	}
+	return 0;
+}
+
+/* The frame returns to where frames of a virtual thread are fetched from the heap,
+ * a chunk of stack there. Goes on in it, or with the frame of enterSpecial. */
+__noinline int hotspot_frozen(struct unwind_state *st, struct hotspot_process *p)
+{
+	u64 entry, chunk, at, pc, link = 0;
+	u32 sp, size;
+
+	if (!st || !p)
+		return 0;
+	entry = st->rt[FROZEN_ENTRY];
+	if (entry) {
+		chunk = reference(p, st->rt[FROZEN_CHUNK] + p->chunk_parent);
+	} else {
+		entry = st->sp;
+		chunk = 0;
+		if (p->chunk_stack && read_u64(entry + p->entry_continuation, &chunk) && chunk)
+			chunk = reference(p, chunk + p->continuation_tail);
+	}
+	for (int i = 0; i < MAX_CHUNKS_EMPTY && chunk; i++) {
+		if (!read_u32(chunk + p->chunk_sp, &sp) || !read_u32(chunk + p->chunk_size, &size) || size > 1 << 24)
+			break;
+		at = chunk + p->chunk_stack + (u64)sp * 8;
+		if (sp < size && read_u64(at - 8, &pc) && in_code(p, plain_address(pc)) && read_u64(at - 16, &link)) {
+			st->rt[FROZEN_ENTRY] = entry;
+			st->rt[FROZEN_CHUNK] = chunk;
+			st->pc = plain_address(pc);
+			st->sp = at;
+			st->fp = at - 16 + link * 8;
+			return 1;
+		}
+		chunk = reference(p, chunk + p->chunk_parent);
+	}
+	st->rt[FROZEN_ENTRY] = 0;
+	st->sp = entry;
+	st->pc = p->continuation_pc;
+	return 0;
+}
+
+#define NAME_ADAPTER	  0x204932432f433249ULL /* "I2C/C2I " */
+#define NAME_VTABLE	  0x6320656c62617476ULL /* "vtable c" */
+#define NAME_METHODHANDLE 0x6148646f6874654dULL /* "MethodHa" */
 #define NAME_CONTINUATION 0x61756e69746e6f63ULL /* "continua" */
 #define NAME_STUBS	  14 /* bytes of "StubRoutines (" */
 
 /* Stubs with no size of frame have set the frame pointer, or have none at all. */
 static __always_inline int stub(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
-				u64 code, u64 size, u64 name)
+				u64 code, u64 size, u64 name, u64 text)
 {
-	u64 text;
 
 	frame(s, HOTSPOT_STUB, blob, (name << 32) | ((st->pc - code) & 0xffffffff));
 	if (!st->exact && p->continuation_pc && read_u64(name + NAME_STUBS, &text) && text == NAME_CONTINUATION) {
-		/* The other frames of the virtual thread are in the heap. Below them,
-		 * right here, is that of enterSpecial. */
-		st->pc = p->continuation_pc;
+#if defined(__TARGET_ARCH_x86)
+		/* Where frames return to, it first takes its stack pointer from the thread. */
+		if (!read_u64(st->pc, &text) || (text & 0xffffff) != 0xa78b49) {
+			u64 entry = hotspot_find_entry(st, p);
+			if (!entry)
+				return error(s, RTERR_STACK);
+			st->sp = entry;
+			st->pc = p->continuation_pc;
+			return STEP_SAME;
+		}
+#endif
+		/* The stub itself has not been called by anything. */
+		if (hotspot_frozen(st, p))
+			s->kind = 0;
 		return STEP_SAME;
 	}
 	if (size && !st->exact)
 		return hotspot_sized(st, p, s, size, false);
 #if defined(__TARGET_ARCH_x86)
+	if (st->exact && (text == NAME_ADAPTER || text == NAME_VTABLE || text == NAME_METHODHANDLE)) {
+		/* They pass arguments on. On the way the return address is in rax, and
+		 * where it was in r13. */
+		u64 ra;
+		if (read_stack(st, st->sp, &ra) && !in_code(p, ra) && in_code(p, st->gpr[0]) && st->gpr[13] >= st->sp)
+			return caller(s, st->gpr[13], st->gpr[0], st->fp, 0);
+		return bare_frame(st, s, 0);
+	}
 	if (st->exact) {
 		switch (hotspot_stub_state(p, st->pc, st->sp, st->fp)) {
 		case FRAME_BARE:
@@ -602,7 +714,7 @@ __noinline int hotspot_blob(struct unwind_state *st, struct hotspot_process *p, 
 		size = 0; /* -1: none */
 	if (text == NAME_NMETHOD || text == NAME_NATIVE)
 		return compiled(st, p, s, blob, code, size);
-	return stub(st, p, s, blob, code, size, name);
+	return stub(st, p, s, blob, code, size, name, text);
 }
 
 static __always_inline int hotspot_code(struct loop_context *c, u64 lookup)
@@ -629,6 +741,15 @@ static __always_inline int hotspot_code(struct loop_context *c, u64 lookup)
 		if (s->cfa < st->sp || (s->cfa == st->sp && !st->regs_valid)) {
 			push_runtime_error(c, RTERR_STACK);
 			break;
+		}
+		if (st->rt[FROZEN_ENTRY]) {
+			/* The last frame of a chunk need not have a return address. */
+			if (s->ra == p->continuation_pc || !in_code(p, s->ra)) {
+				hotspot_frozen(st, p);
+				return STEP_AGAIN;
+			}
+			if (s->ra - p->interpreter_low < p->interpreter_high - p->interpreter_low)
+				s->fp = s->fp_at + s->fp * 8;
 		}
 		return finish_step(st, s->cfa, s->ra, s->fp);
 	case STEP_GUESS:

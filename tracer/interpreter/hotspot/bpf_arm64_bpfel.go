@@ -38,6 +38,7 @@ type bpfHotspotProcess struct {
 		Done   uint32
 	}
 	ContinuationPc     uint64
+	OopBase            uint64
 	BlockHeader        uint16
 	BlobName           uint16
 	BlobCode           uint16
@@ -56,7 +57,18 @@ type bpfHotspotProcess struct {
 	DeoptIsAddress     uint8
 	SlotMethod         uint8
 	SlotBcp            uint8
-	Reserved           uint8
+	OopSize            uint8
+	OopShift           uint8
+	_                  [1]byte
+	ContinuationTail   uint16
+	ChunkParent        uint16
+	ChunkSize          uint16
+	ChunkSp            uint16
+	ChunkStack         uint16
+	EntryContinuation  uint16
+	EntrySize          uint16
+	ThreadEntry        uint16
+	_                  [6]byte
 }
 
 // Names of all BPF objects in the ELF.

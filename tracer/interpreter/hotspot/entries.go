@@ -21,7 +21,8 @@ const (
 	maxEntryCode   = 512 // bytes that are searched for the making of the frame
 )
 
-// entryDescription is how the descriptions of codelets that enter a method begin.
+// entryDescription is what the descriptions of codelets that enter a method have in
+// common: "method entry point (kind = zerolocals)", "native method entry point ...".
 const entryDescription = "method entry point"
 
 // errCodelets reports codelets that cannot be.
@@ -43,7 +44,7 @@ func (l *layout) readEntries(memory process.Memory, r *bpfHotspotProcess) error 
 			return errCodelets
 		}
 		description, err := memory.Text(l.codelet.description.in(header), maxCodeletText)
-		if err == nil && strings.HasPrefix(description, entryDescription) {
+		if err == nil && strings.Contains(description, entryDescription) {
 			if r.EntriesLow == 0 {
 				r.EntriesLow = at
 			}

@@ -33,7 +33,7 @@ func (b *library) Attach(p *interpreter.Process, m *interpreter.Module) (interpr
 		return nil, err
 	}
 	i := &instance{layout: l, bias: m.Bias, memory: p.Memory, methods: map[uint64]*method{}}
-	if i.record, err = l.newRecord(p.Memory, m.Bias); err != nil {
+	if i.record, err = i.newRecord(); err != nil {
 		return nil, err
 	}
 	return i, nil
@@ -45,13 +45,23 @@ func (i *instance) Record() any { return &i.record }
 // Refresh implements [interpreter.Instance]. Where the heaps are is known from the
 // start, however much of them is in use.
 func (i *instance) Refresh(p *interpreter.Process) (bool, error) {
-	r, err := i.layout.newRecord(p.Memory, i.bias)
+	i.memory = p.Memory
+	r, err := i.newRecord()
 	if err != nil {
 		return false, err
 	}
 	changed := r != i.record
 	i.record = r
 	return changed, nil
+}
+
+// newRecord makes the record of the process.
+func (i *instance) newRecord() (bpfHotspotProcess, error) {
+	r, err := i.layout.newRecord(i.memory, i.bias)
+	if err == nil {
+		i.readFrozen(&r)
+	}
+	return r, err
 }
 
 // Close implements [interpreter.Instance].

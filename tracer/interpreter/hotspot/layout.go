@@ -72,7 +72,14 @@ type layout struct {
 		description, length member
 	}
 	// continuationPC is the static address of that of ContinuationEntry, since 19.
-	continuationPC uint64
+	continuationPC    uint64
+	continuationEntry uint64 // size
+	threadEntry       member // JavaThread's pointer to it
+	// wellKnown is the static address of the table of classes that the virtual
+	// machine itself knows; oopBase and oopShift those of what makes an address of a
+	// compressed reference.
+	wellKnown, oopBase, oopShift uint64
+	bytes                        member // of Array<u1>
 	// stubs are the static addresses of the variables that hold routines' entries.
 	stubs []stubVariable
 	// callStubReturn is the static address of that of StubRoutines.
@@ -124,6 +131,8 @@ type layout struct {
 	klass struct {
 		name       member
 		sourceFile member // of InstanceKlass, before it moved to the pool
+		// For the frames of virtual threads.
+		layoutHelper, constants, fieldInfo member
 	}
 	symbol struct {
 		length member
@@ -241,6 +250,9 @@ func newLayout(t *vmTables, bias uint64, memory process.Memory) (*layout, error)
 	l.readCode(r)
 	l.readMethods(r)
 	for name, f := range t.fields {
+		if strings.HasPrefix(name, "vmClasses::_klasses[") && f.static && (l.wellKnown == 0 || f.address-bias < l.wellKnown) {
+			l.wellKnown = f.address - bias
+		}
 		routine, ok := strings.CutPrefix(name, "StubRoutines::_")
 		if ok && f.static && f.typ == "address" && f.address != 0 && routine != "call_stub_return_address" {
 			l.stubs = append(l.stubs, stubVariable{routine, f.address - bias})
@@ -319,6 +331,8 @@ func (l *layout) readHeaps(r *fieldReader) {
 	l.codelet.size = r.size("InterpreterCodelet")
 	l.codelet.description, l.codelet.length = r.member("InterpreterCodelet::_description"), r.member("InterpreterCodelet::_size")
 	l.continuationPC = r.static("ContinuationEntry::_return_pc")
+	l.continuationEntry = r.t.sizes["ContinuationEntry"]
+	l.threadEntry = r.optional("JavaThread::_cont_entry")
 	l.callStubReturn = r.static("StubRoutines::_call_stub_return_address")
 }
 
@@ -386,6 +400,16 @@ func (l *layout) readMethods(r *fieldReader) {
 	l.klass.name = r.member("Klass::_name")
 	if !l.constantPool.sourceFile.there() {
 		l.klass.sourceFile = r.member("InstanceKlass::_source_file_name_index")
+	}
+	l.klass.layoutHelper = r.optional("Klass::_layout_helper")
+	l.klass.constants = r.optional("InstanceKlass::_constants")
+	l.klass.fieldInfo = r.optional("InstanceKlass::_fieldinfo_stream")
+	if f, ok := r.t.fields["Array<u1>::_data"]; ok && f.offset <= maxOffset {
+		l.bytes = member{f.offset, 1}
+	}
+	l.oopBase, l.oopShift = r.static("CompressedOops::_base"), r.static("CompressedOops::_shift")
+	if l.oopBase == 0 {
+		l.oopBase, l.oopShift = r.static("CompressedOops::_narrow_oop._base"), r.static("CompressedOops::_narrow_oop._shift")
 	}
 	// For a while the length was the upper half of a word.
 	if l.symbol.length = r.optional("Symbol::_length"); !l.symbol.length.there() {
