@@ -582,18 +582,25 @@ static __always_inline u64 reference(struct hotspot_process *p, u64 at)
 #define MAX_CHUNKS_EMPTY 4
 
 /* While frames are fetched from the heap, the stack below is in disorder. Finds
- * where the frame of enterSpecial is: through the thread, which is in some register
- * of the leaf more often than not. */
-__noinline u64 hotspot_find_entry(struct unwind_state *st, struct hotspot_process *p)
+ * where the frame of enterSpecial is: through the thread, which the stub has in a
+ * register that the functions it calls must preserve. So it is there still, or one
+ * of them has pushed it. */
+__noinline u64 hotspot_find_entry(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s)
 {
-	u64 entry, ra;
+	u64 entry, ra, thread;
 
-	if (!st || !p || !p->thread_entry)
+	if (!st || !p || !s || !p->thread_entry || !read_user(s->slots, sizeof(s->slots), st->sp - sizeof(s->slots)))
 		return 0;
-	for (int i = 0; i < 16; i++) {
-		u64 r = st->gpr[i];
-		if (!(r & 7) && r >> 12 && read_u64(r + p->thread_entry, &entry) && entry - st->sp < 1 << 20 &&
-		    !(entry & 7) && read_u64(entry + p->entry_size + 8, &ra) && in_code(p, plain_address(ra)))
+#if defined(__TARGET_ARCH_x86)
+	s->slots[SCAN_WORDS - 1] = st->gpr[15]; /* was the return address */
+#else
+	s->slots[SCAN_WORDS - 1] = st->gpr[28];
+#endif
+	for (int i = SCAN_WORDS - 1; i >= 0; i--) {
+		thread = s->slots[i];
+		if (!(thread & 7) && thread >> 12 && read_u64(thread + p->thread_entry, &entry) &&
+		    entry - st->sp < 1 << 20 && !(entry & 7) && read_u64(entry + p->entry_size + 8, &ra) &&
+		    in_code(p, plain_address(ra)))
 			return entry;
 	}
 	return 0;
@@ -653,7 +660,7 @@ static __always_inline int stub(struct unwind_state *st, struct hotspot_process 
 #if defined(__TARGET_ARCH_x86)
 		/* Where frames return to, it first takes its stack pointer from the thread. */
 		if (!read_u64(st->pc, &text) || (text & 0xffffff) != 0xa78b49) {
-			u64 entry = hotspot_find_entry(st, p);
+			u64 entry = hotspot_find_entry(st, p, s);
 			if (!entry)
 				return error(s, RTERR_STACK);
 			st->sp = entry;
@@ -684,6 +691,8 @@ static __always_inline int stub(struct unwind_state *st, struct hotspot_process 
 		case FRAME_PUSHED:
 			return bare_frame(st, s, 8);
 		}
+		if (!size && st->fp - st->sp >= 1 << 12) /* it cannot have set the frame pointer */
+			return hotspot_sized(st, p, s, 8, true);
 	}
 #else
 	if (st->exact && in_code(p, st->lr) && !size)
