@@ -71,16 +71,17 @@ func (i *instance) compiled(f interpreter.Frame, out []libpf.Frame) ([]libpf.Fra
 		return out, err
 	}
 	exact := f.W1&(1<<31) != 0
-	scope, found, err := i.findScope(p, int32(f.W1&0x7fffffff), exact) //nolint:gosec // 31 bits
+	pc := int32(f.W1 & 0x7fffffff) //nolint:gosec // 31 bits
+	if exact && pc < l.frameComplete(h) {
+		// Before its frame is whole, it is on none of what it inlined.
+		return i.plainMethod(p.method, 0, out)
+	}
+	scope, found, err := i.findScope(p, pc, exact)
 	if err != nil {
 		return out, err
 	}
 	if !found {
-		m, err := i.method(p.method)
-		if err != nil {
-			return out, err
-		}
-		return append(out, m.frame(noBytecode)), nil
+		return i.plainMethod(p.method, noBytecode, out)
 	}
 	frames := out
 	for range maxInlined {
@@ -116,6 +117,25 @@ func (i *instance) compiled(f interpreter.Frame, out []libpf.Frame) ([]libpf.Fra
 		scope = sender
 	}
 	return out, fmt.Errorf("%w: scopes do not end", errFrame)
+}
+
+// frameComplete returns from which offset in the code a method has its frame; -1 is
+// never.
+func (l *layout) frameComplete(h []byte) int32 {
+	v := l.codeBlob.frameComplete.in(h)
+	if l.codeBlob.frameComplete.size == 2 {
+		return int32(int16(v)) //nolint:gosec // its type
+	}
+	return int32(v) //nolint:gosec // its type
+}
+
+// plainMethod appends a frame of the method itself.
+func (i *instance) plainMethod(addr uint64, bytecode int, out []libpf.Frame) ([]libpf.Frame, error) {
+	m, err := i.method(addr)
+	if err != nil {
+		return out, err
+	}
+	return append(out, m.frame(bytecode)), nil
 }
 
 // findScope finds the scope of a place, as an offset. A return address has an entry

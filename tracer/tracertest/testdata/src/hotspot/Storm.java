@@ -167,8 +167,8 @@ public final class Storm {
     }
 
     static void round() throws Exception {
-        sink += inlineOuter(200000 + (next() & 0xffff));
-        sink += deep(850, 20000 + (next() & 0xfff));
+        sink += inlineOuter(4000000 + (next() & 0xfffff));
+        sink += deep(850, 4000000 + (next() & 0xfffff));
         exceptions();
         allocate();
         copies();
