@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+#include "all.h"
+#include "runtime.h"
+
+/*
+ * Ruby. A thread has an execution context: a stack of control frames, the newest
+ * of which it points to, each made of the fixed fields of struct
+ * rb_control_frame_struct, and all that one call of the interpreter's C function
+ * runs ends with a frame whose FINISH flag is set. So each frame of that C
+ * function on the native stack takes the control frames up to the next FINISH.
+ * Control frames of methods that are written in C lie on top of those that the
+ * next call of the interpreter took: they follow the native frames of the C
+ * function. Code of the compiler (YJIT and its successors) has no native frame
+ * per method, it is one frame that the interpreter called.
+ */
+
+/* Where the thread's execution context is found. */
+#define EC_STATIC 0 /* a thread-local variable at a constant offset from the thread pointer */
+#define EC_DTV	  1 /* in the block of a module */
+#define EC_TSD	  2 /* through the thread's structure, a value of pthread_setspecific() */
+#define EC_GLOBAL 3 /* a variable for the thread that holds the lock */
+
+struct ruby_process {
+	s64 ec;	    /* offset of the variable; EC_GLOBAL: its address; EC_TSD: the key */
+	u64 module; /* EC_DTV */
+	u64 text_start, text_end; /* code of the library */
+	u64 core_start, core_end; /* code of the interpreter's loop, if it is not all of the interpreter */
+	struct tsd_layout tsd;
+	struct dtv_layout dtv;
+	u32 kind;
+	u16 thread_ec;	/* offset in the thread's structure: EC_TSD */
+	u16 machine;	/* offset of the native stack's bounds in the context: EC_GLOBAL */
+	u16 frame_size; /* of a control frame */
+	u16 location;	/* offset of the names in an instruction sequence's body */
+	u8 wide_line;	/* the first line is an object, not an int */
+	u8 has_outer;	/* the C function around the loop is known */
+	u8 reserved[6];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct ruby_process);
+} ruby_processes SEC(".maps");
+
+/* Tags of ranges. */
+#define TAG_OUTER 1 /* vm_exec(): once per call of the interpreter */
+#define TAG_CORE  2 /* vm_exec_core(): its loop; between vm_exec() and what it calls */
+#define TAG_CALL  3 /* vm_call0(): C calls a method, which may be in C too */
+
+/* st->mode */
+#define MODE_C	  1 /* frames of C functions */
+#define MODE_RUBY 2 /* all frames up to one with FINISH */
+#define MODE_ONE  3 /* at most one frame of a C function */
+
+/* Subtypes of frames. */
+#define FRAME_ISEQ  1
+#define FRAME_CFUNC 2
+
+/* Words of st->rt. */
+#define RT_FRAME 0 /* the control frame that is next */
+#define RT_END	 1 /* where the control frames end */
+#define RT_FLAGS 2
+#define RT_OUTER 3 /* number of frames when those of the last call of the interpreter were done */
+#define RT_WORK	 4
+
+#define F_READY	  1
+#define F_FAILED  2
+#define F_TAKEN	  4 /* the control frames of the current call of the interpreter are pushed */
+#define F_C_DONE  8 /* those of the C functions before it are */
+
+/* struct rb_control_frame_struct */
+#define CFP_PC	 0
+#define CFP_ISEQ 2
+#define CFP_EP	 4
+#define CFP_WORDS 5
+
+/* What lies at and below the environment pointer; vm_core.h. */
+#define ENV_ME	    0
+#define ENV_PARENT  1
+#define ENV_FLAGS   2
+#define ENV_WORDS   3
+#define ENV_LOCAL   0x2ULL
+#define FLAG_FINISH  0x20ULL
+#define FLAG_BMETHOD 0x40ULL
+#define FLAG_CFRAME  0x80ULL
+#define MAGIC_MASK  0x7fff0001ULL
+#define MAGIC_CFUNC 0x55550001ULL
+
+/* rb_iseq_t, rb_method_entry_t */
+#define ISEQ_BODY 16
+#define ME_WORDS  5
+
+/* Most words of the stack in which a compiled frame's return address is looked for. */
+#define JIT_SCAN 20
+/* Most blocks in blocks up to the method. */
+#define MAX_PARENTS 4
+
+/* rb_execution_context_t */
+struct ec_head {
+	u64 stack, size, frame;
+};
+
+static __always_inline u64 mix(u64 h, u64 w)
+{
+	h = (h ^ w) * 0x9e3779b97f4a7c15ULL;
+	return h ^ (h >> 29);
+}
+
+static __always_inline bool find_ec(struct unwind_state *st, struct ruby_process *p, u64 *ec)
+{
+	u64 at;
+
+	switch (p->kind) {
+	case EC_STATIC:
+		return read_u64(thread_pointer() + p->ec, ec);
+	case EC_DTV:
+		return read_dtv(&p->dtv, p->module, &at) && read_u64(at + p->ec, ec);
+	case EC_TSD:
+		return read_tsd(&p->tsd, p->ec, &at) && at && read_u64(at + p->thread_ec, ec);
+	default:
+		if (!read_u64(p->ec, ec) || !*ec)
+			return false;
+	}
+	/* Whoever runs without the lock finds another thread's: does the stack fit? */
+	u64 bounds[3]; /* start (the upper end), end, greatest size */
+	if (!read_user(bounds, sizeof(bounds), *ec + p->machine))
+		return false;
+	return st->sp < bounds[0] && bounds[0] - st->sp <= bounds[2] + HOST_PAGE;
+}
+
+/* Finds the control frames of the thread, once per stack. */
+static __always_inline bool ready(struct loop_context *c, struct ruby_process *p)
+{
+	struct unwind_state *st = c->st;
+	struct ec_head head;
+	u64 ec;
+
+	if (st->rt[RT_FLAGS] & F_READY)
+		return true;
+	if (st->rt[RT_FLAGS] & F_FAILED)
+		return false;
+	st->rt[RT_FLAGS] |= F_FAILED;
+	if (!find_ec(st, p, &ec) || !ec) {
+		push_runtime_error(c, RTERR_THREAD);
+		return false;
+	}
+	if (!read_user(&head, sizeof(head), ec)) {
+		push_runtime_error(c, RTERR_READ);
+		return false;
+	}
+	u64 end = head.stack + head.size * 8;
+	if (head.size > (1ULL << 28) || head.frame < head.stack || head.frame > end || (head.frame & 7)) {
+		push_runtime_error(c, RTERR_BAD_FRAME);
+		return false;
+	}
+	st->rt[RT_FRAME] = head.frame;
+	st->rt[RT_END] = end;
+	st->rt[RT_FLAGS] = F_READY;
+	st->rt[RT_OUTER] = ~0ULL;
+	return true;
+}
+
+static __always_inline struct ruby_process *record(struct loop_context *c)
+{
+	u32 key = runtime_record(c->st);
+	struct ruby_process *p = bpf_map_lookup_elem(&ruby_processes, &key);
+
+	if (!p && !(c->st->rt[RT_FLAGS] & F_FAILED)) {
+		c->st->rt[RT_FLAGS] |= F_FAILED;
+		push_runtime_error(c, RTERR_NO_RECORD);
+	}
+	return p;
+}
+
+static __always_inline int ruby_interpreter(struct loop_context *c, u32 tag)
+{
+	struct unwind_state *st = c->st;
+	struct ruby_process *p = record(c);
+
+	if (!p || !ready(c, p))
+		return STEP_NATIVE;
+	u64 flags = st->rt[RT_FLAGS];
+	if (tag == TAG_CALL) {
+		/* The method that is called is in C, unless it was the interpreter
+		 * that was called from here: that has taken its frames. */
+		if (!(flags & F_C_DONE) && st->frames != st->rt[RT_OUTER]) {
+			st->rt[RT_FLAGS] = flags | F_C_DONE;
+			st->mode = MODE_ONE;
+			return STEP_AGAIN;
+		}
+		st->rt[RT_FLAGS] = flags & ~F_C_DONE;
+		return STEP_NATIVE;
+	}
+	if (flags & F_TAKEN) {
+		if (tag == TAG_OUTER || !p->has_outer)
+			st->rt[RT_FLAGS] = flags & ~F_TAKEN;
+		st->rt[RT_OUTER] = st->frames + 1;
+		return STEP_NATIVE;
+	}
+	if (!(flags & F_C_DONE)) {
+		st->rt[RT_FLAGS] = flags | F_C_DONE;
+		st->mode = MODE_C;
+		return STEP_AGAIN;
+	}
+	flags &= ~F_C_DONE;
+	if (tag == TAG_CORE && p->has_outer)
+		flags |= F_TAKEN;
+	st->rt[RT_FLAGS] = flags;
+	st->mode = MODE_RUBY;
+	return STEP_NATIVE;
+}
+
+/* The instruction sequence of a frame and, through the environments, the method
+ * that it belongs to. */
+static __always_inline void push_iseq(struct loop_context *c, struct ruby_process *p, u64 *f, u64 *env)
+{
+	u64 iseq = f[CFP_ISEQ], body, head[2], names[4], me = env[ENV_ME];
+
+	if (!iseq || (iseq & 7) || !read_u64(iseq + ISEQ_BODY, &body) || !read_user(head, sizeof(head), body) ||
+	    !read_user(names, sizeof(names), body + p->location)) {
+		push_runtime_error(c, RTERR_BAD_FRAME);
+		return;
+	}
+	if (!(env[ENV_FLAGS] & (ENV_LOCAL | FLAG_BMETHOD))) {
+		u64 e[ENV_WORDS] = {};
+		u64 at = env[ENV_PARENT];
+		me = 0;
+#pragma unroll
+		for (int i = 0; i < MAX_PARENTS; i++) {
+			if (!read_user(e, sizeof(e), (at & ~3ULL) - 16))
+				break;
+			if (e[ENV_FLAGS] & ENV_LOCAL) {
+				me = e[ENV_ME];
+				break;
+			}
+			at = e[ENV_PARENT];
+		}
+	}
+	/* Names and first line; the sequence's kind and size. */
+	u64 h = mix(mix(mix(head[0], names[0]), names[2]), p->wide_line ? names[3] : (u32)names[3]);
+	u64 at = f[CFP_PC] - head[1];
+	at = f[CFP_PC] && at < (1ULL << 26) ? at >> 3 : 0xffffff;
+	push_runtime2(c, FRAME_ISEQ, iseq, at << 40 | h >> 24, (me & FRAME_ADDR_MASK) | h << 48);
+}
+
+static __always_inline void push_cfunc(struct loop_context *c, u64 me)
+{
+	u64 w[ME_WORDS]; /* flags, class, definition, called id, owner */
+
+	if (!me || (me & 7) || !read_user(w, sizeof(w), me)) {
+		push_runtime_error(c, RTERR_BAD_FRAME);
+		return;
+	}
+	push_runtime1(c, FRAME_CFUNC, me, mix(mix(mix(1, w[2]), w[3]), w[4]));
+}
+
+static __always_inline int ruby_frames(struct loop_context *c)
+{
+	struct unwind_state *st = c->st;
+	struct ruby_process *p = record(c);
+	u64 f[CFP_WORDS], env[ENV_WORDS], at = st->rt[RT_FRAME];
+	u32 mode = st->mode;
+
+	st->mode = 0;
+	if (!p || at >= st->rt[RT_END])
+		return STEP_AGAIN;
+	if (!read_user(f, sizeof(f), at) || (f[CFP_EP] & 7) || !read_user(env, sizeof(env), f[CFP_EP] - 16)) {
+		push_runtime_error(c, RTERR_READ);
+		st->rt[RT_FRAME] = st->rt[RT_END];
+		return STEP_AGAIN;
+	}
+	if (mode != MODE_RUBY && !(env[ENV_FLAGS] & FLAG_CFRAME))
+		return STEP_AGAIN;
+	st->rt[RT_FRAME] = at + p->frame_size;
+	if (!(env[ENV_FLAGS] & FLAG_CFRAME))
+		push_iseq(c, p, f, env);
+	else if ((env[ENV_FLAGS] & MAGIC_MASK) == MAGIC_CFUNC)
+		push_cfunc(c, env[ENV_ME]);
+	if (mode == MODE_C || (mode == MODE_RUBY && !(env[ENV_FLAGS] & FLAG_FINISH)))
+		st->mode = mode;
+	else
+		st->rt[RT_OUTER] = st->frames;
+	return STEP_AGAIN;
+}
+
+#if defined(__TARGET_ARCH_x86)
+/* Whether a call through a register or through memory ends at an address. */
+static __always_inline bool after_indirect_call(u64 ra)
+{
+	u8 b[8];
+
+	if (!read_user(b, sizeof(b), ra - 8))
+		return false;
+	return (b[6] == 0xff && (b[7] & 0xf8) == 0xd0) ||			   /* call *%reg */
+	       (b[6] == 0xff && (b[7] & 0xf8) == 0x10) ||			   /* call *(%reg) */
+	       (b[5] == 0xff && ((b[6] & 0xf8) == 0x50 || b[6] == 0x14)) ||	   /* disp8, or index */
+	       (b[4] == 0xff && b[5] == 0x54) ||				   /* disp8 and index */
+	       (b[2] == 0xff && ((b[3] & 0xf8) == 0x90 || b[3] == 0x15)) ||	   /* disp32, %rip */
+	       (b[1] == 0xff && (b[2] == 0x94 || b[2] == 0x14));		   /* disp32 and index */
+}
+
+/* Steps from compiled code to what called it. The code mostly has no frame
+ * pointer, but only a few words of its own on the native stack, and is called
+ * through a pointer from the library; newer compilers have a frame pointer. */
+static __always_inline bool leave_compiled(struct loop_context *c, struct ruby_process *p, u64 *ra)
+{
+	struct unwind_state *st = c->st;
+	u64 text = p->text_end - p->text_start, pair[2];
+	u64 *w = &st->rt[RT_WORK];
+
+	if (!(st->fp & 7) && st->fp >= st->sp && st->fp - st->sp < HOST_PAGE && read_user(pair, sizeof(pair), st->fp) &&
+	    ((pair[1] >= st->map_start && pair[1] < st->map_end) ||
+	     (pair[1] - p->text_start < text && after_indirect_call(pair[1])))) {
+		*ra = pair[1];
+		finish_step(st, st->fp + 16, pair[1], pair[0]);
+		return true;
+	}
+	if ((st->sp & 7) || !read_user(w, JIT_SCAN * 8, st->sp))
+		return false;
+	for (u32 i = 0; i < JIT_SCAN; i++) {
+		u64 word = w[i];
+		if (word - p->text_start < text && after_indirect_call(word)) {
+			*ra = word;
+			finish_step(st, st->sp + i * 8 + 8, word, st->fp);
+			return true;
+		}
+	}
+	return false;
+}
+#else
+static __always_inline bool leave_compiled(struct loop_context *c, struct ruby_process *p, u64 *ra)
+{
+	struct unwind_state *st = c->st;
+	u64 pair[2];
+
+	if ((st->fp & 7) || st->fp < st->sp || !read_user(pair, sizeof(pair), st->fp))
+		return false;
+	pair[1] &= FRAME_ADDR_MASK;
+	if ((pair[1] < st->map_start || pair[1] >= st->map_end) && pair[1] - p->text_start >= p->text_end - p->text_start)
+		return false;
+	*ra = pair[1];
+	finish_step(st, st->fp + 16, pair[1], pair[0]);
+	return true;
+}
+#endif
+
+static __always_inline int ruby_code(struct loop_context *c, u64 pc)
+{
+	struct unwind_state *st = c->st;
+	struct ruby_process *p = record(c);
+	u64 ra = 0;
+
+	if (st->exec_id != EXEC_NONE || !st->map_start || !p || !ready(c, p) || !leave_compiled(c, p, &ra))
+		return STEP_NATIVE;
+	if (st->rt[RT_FLAGS] & F_TAKEN)
+		return STEP_AGAIN;
+	/* Who called it is the interpreter's loop or the function around it. */
+	if (p->has_outer || ra - p->core_start < p->core_end - p->core_start ||
+	    (ra >= st->map_start && ra < st->map_end))
+		st->rt[RT_FLAGS] |= F_TAKEN;
+	st->mode = MODE_RUBY;
+	return STEP_AGAIN;
+}
+
+RUNTIME_PROGRAM(RUNTIME_RUBY, ruby, ruby_interpreter, ruby_code, ruby_frames);
