@@ -42,6 +42,9 @@ const (
 	CounterRuntimeRequests        = 33
 	CounterErrRuntime             = 34
 	CounterRuntimeSwitches        = 35
+	CounterLabelsCut              = 36
+	CounterLabelsUnreadable       = 37
+	CounterDropLabels             = 38
 )
 
 // Counter describes a counter of the kernel side.
@@ -88,4 +91,7 @@ var Counters = [...]Counter{
 	{"runtime_requests", "requests to find out what a process runs on"},
 	{"runtime", "user stacks cut short in the frames of an interpreter or in compiled code"},
 	{"runtime_switches", "times that unwinding passed from one runtime's program to another's"},
+	{"labels_cut", "samples whose program had set more labels than are kept"},
+	{"labels_unreadable", "samples whose labels could not be read"},
+	{"labels_ring_full", "sets of labels lost because user space did not read the ring in time"},
 }

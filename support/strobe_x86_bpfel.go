@@ -65,6 +65,14 @@ type StrobeFileKey struct {
 	Reserved uint32
 }
 
+type StrobeLabel struct {
+	_           structs.HostLayout
+	KeyLength   uint32
+	ValueLength uint32
+	Key         [24]int8
+	Value       [64]int8
+}
+
 type StrobeMapping struct {
 	_        structs.HostLayout
 	Start    uint64
@@ -162,6 +170,7 @@ type StrobeSampleHeader struct {
 	Time         uint64
 	HashHi       uint64
 	HashLo       uint64
+	Labels       uint64
 	CgroupId     uint64
 	StartTime    uint64
 	Value        uint64
@@ -175,7 +184,8 @@ type StrobeSampleHeader struct {
 	Type         uint8
 	End          uint8
 	Compact      uint8
-	Reserved     [5]uint8
+	Runtime      uint8
+	Reserved     [4]uint8
 	Comm         [16]int8
 }
 
@@ -223,6 +233,7 @@ type StrobeScratch struct {
 			Time         uint64
 			HashHi       uint64
 			HashLo       uint64
+			Labels       uint64
 			CgroupId     uint64
 			StartTime    uint64
 			Value        uint64
@@ -236,7 +247,8 @@ type StrobeScratch struct {
 			Type         uint8
 			End          uint8
 			Compact      uint8
-			Reserved     [5]uint8
+			Runtime      uint8
+			Reserved     [4]uint8
 			Comm         [16]int8
 		}
 		Frames [3584]uint64
@@ -288,7 +300,10 @@ const (
 	StrobeStrobeCounterCTR_RUNTIME_REQUESTS         StrobeStrobeCounter = 33
 	StrobeStrobeCounterCTR_ERR_RUNTIME              StrobeStrobeCounter = 34
 	StrobeStrobeCounterCTR_RUNTIME_SWITCHES         StrobeStrobeCounter = 35
-	StrobeStrobeCounterCTR_COUNT                    StrobeStrobeCounter = 36
+	StrobeStrobeCounterCTR_LABELS_CUT               StrobeStrobeCounter = 36
+	StrobeStrobeCounterCTR_LABELS_UNREADABLE        StrobeStrobeCounter = 37
+	StrobeStrobeCounterCTR_DROP_LABELS              StrobeStrobeCounter = 38
+	StrobeStrobeCounterCTR_COUNT                    StrobeStrobeCounter = 39
 )
 
 type StrobeUnwindEnd uint32
@@ -373,6 +388,7 @@ const (
 	StrobeVarUnusedEnd          = "unused_end"
 	StrobeVarUnusedEvent        = "unused_event"
 	StrobeVarUnusedEventType    = "unused_event_type"
+	StrobeVarUnusedLabel        = "unused_label"
 	StrobeVarUnusedRuntime      = "unused_runtime"
 	StrobeVarUnusedRuntimeError = "unused_runtime_error"
 	StrobeVarUnusedSampleHeader = "unused_sample_header"
@@ -472,6 +488,7 @@ type StrobeVariableSpecs struct {
 	UnusedEnd          *ebpf.VariableSpec `ebpf:"unused_end"`
 	UnusedEvent        *ebpf.VariableSpec `ebpf:"unused_event"`
 	UnusedEventType    *ebpf.VariableSpec `ebpf:"unused_event_type"`
+	UnusedLabel        *ebpf.VariableSpec `ebpf:"unused_label"`
 	UnusedRuntime      *ebpf.VariableSpec `ebpf:"unused_runtime"`
 	UnusedRuntimeError *ebpf.VariableSpec `ebpf:"unused_runtime_error"`
 	UnusedSampleHeader *ebpf.VariableSpec `ebpf:"unused_sample_header"`
@@ -566,6 +583,7 @@ type StrobeVariables struct {
 	UnusedEnd          *ebpf.Variable `ebpf:"unused_end"`
 	UnusedEvent        *ebpf.Variable `ebpf:"unused_event"`
 	UnusedEventType    *ebpf.Variable `ebpf:"unused_event_type"`
+	UnusedLabel        *ebpf.Variable `ebpf:"unused_label"`
 	UnusedRuntime      *ebpf.Variable `ebpf:"unused_runtime"`
 	UnusedRuntimeError *ebpf.Variable `ebpf:"unused_runtime_error"`
 	UnusedSampleHeader *ebpf.Variable `ebpf:"unused_sample_header"`

@@ -76,6 +76,7 @@ func (l *eventLoop) preload() {
 				l.t.tables.load(f)
 			}
 		}
+		l.t.runtimes.attach(libpf.PID(pid))
 	}
 	if f := l.t.files.get(execVDSO); f != nil {
 		l.t.tables.load(f)
@@ -104,6 +105,7 @@ func (l *eventLoop) run(ctx context.Context) {
 	context.AfterFunc(ctx, func() { _ = l.rd.Flush() })
 	now := time.Now()
 	nextEpoch, nextFilter, nextReclaim := now.Add(epochInterval), now.Add(filterInterval), now.Add(reclaimInterval)
+	nextSweep := now.Add(sweepInterval)
 	var rec ringbuf.Record
 	for ctx.Err() == nil {
 		wait := time.Second
@@ -134,6 +136,10 @@ func (l *eventLoop) run(ctx context.Context) {
 				l.t.log.Warn("filter by cgroup", "error", err)
 			}
 			nextFilter = now.Add(filterInterval)
+		}
+		if now.After(nextSweep) {
+			l.t.runtimes.sweep()
+			nextSweep = now.Add(sweepInterval)
 		}
 		if now.After(nextReclaim) {
 			l.reclaim()
@@ -174,7 +180,20 @@ func (l *eventLoop) handle(raw []byte) {
 		l.pageMiss(e)
 	case support.StrobeEventTypeEVENT_REFRESH:
 		l.readFromProc(libpf.PID(e.Tgid))
+	case support.StrobeEventTypeEVENT_RUNTIME:
+		l.attach(e.Tgid)
 	}
+}
+
+// attach finds out what a process runs on. Its files are made known to the kernel
+// side first, so that code which is in no executable can be told.
+func (l *eventLoop) attach(pid uint32) {
+	for _, id := range l.executablesOf(pid) {
+		if f := l.t.files.get(id); f != nil && l.t.files.open(f) && (f.symbol == nil || l.t.runtimes.detect(f) != nil) {
+			l.t.tables.load(f)
+		}
+	}
+	l.t.runtimes.attach(libpf.PID(pid))
 }
 
 func (l *eventLoop) newFile(id uint32, key support.StrobeFileKey, at mappedAt) {
@@ -193,8 +212,8 @@ func (l *eventLoop) newFile(id uint32, key support.StrobeFileKey, at mappedAt) {
 			_ = l.t.kernel.objs.Executables.Put(id, &x)
 		}
 	}
-	if l.live {
-		l.t.files.open(f)
+	if l.live && l.t.files.open(f) && f.symbol == nil {
+		l.t.tables.load(f) // tells the kernel side that it is no executable
 	}
 }
 

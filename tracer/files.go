@@ -9,6 +9,7 @@ import (
 	"path"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -27,6 +28,8 @@ const (
 	execInclude
 	execExclude
 	execClassified
+	execRuntime
+	execMade
 )
 
 // mappedAt is a place where a file is, or was, mapped.
@@ -52,6 +55,11 @@ type execFile struct {
 	loads  []loadSegment
 	symbol *symbol.Executable
 	held   *os.File // kept open so that the file can be read when its processes are gone
+
+	// The runtime that the file holds, if any. wasDetected is guarded by
+	// runtimeManager.detecting.
+	wasDetected bool
+	detected    atomic.Pointer[detected]
 }
 
 type openState uint8
@@ -172,6 +180,26 @@ func (t *fileTable) discover(id uint32) *execFile {
 	}
 	return t.add(id, support.StrobeFileKey{}, places[0])
 }
+
+// byMapping returns the executable that a process maps somewhere, nil when it has
+// no ID yet.
+func (t *fileTable) byMapping(pid libpf.PID, m *process.Mapping) *execFile {
+	var c support.StrobeMappingChunk
+	for chunk := range uint32(maxChunks) {
+		if t.k.objs.Mappings.Lookup(support.StrobeMappingKey{Tgid: uint32(pid), Chunk: chunk}, &c) != nil {
+			return nil
+		}
+		for _, x := range c.M[:min(c.Count, uint32(len(c.M)))] {
+			if x.Start == m.Start && x.ExecId > execVDSO {
+				return t.add(x.ExecId, support.StrobeFileKey{}, mappedAt{pid, m.Start, m.End})
+			}
+		}
+	}
+	return nil
+}
+
+// maxChunks is how many chunks of mappings a process may have; see support/ebpf/types.h.
+const maxChunks = 32
 
 // remove forgets an executable whose ID is about to be given to another.
 func (t *fileTable) remove(id uint32) {

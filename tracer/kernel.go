@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/bits"
 	"os"
 	"runtime"
@@ -54,6 +55,10 @@ type kernelSide struct {
 	links []io.Closer
 	// missing says why an optional program is not there.
 	missing map[string]error
+	// maps are all maps by name, which the programs of the runtimes share.
+	maps map[string]*ebpf.Map
+	// variables are those of the configuration, which programs loaded later share.
+	variables map[string]any
 	// nextID is the lowest ID of an executable that was never given out.
 	nextID uint32
 }
@@ -65,10 +70,10 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read eBPF object: %w", err)
 	}
-	if err := configure(spec, cfg); err != nil {
+	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
+	if k.variables, err = configure(spec, cfg); err != nil {
 		return nil, err
 	}
-	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
 	for _, name := range cfg.withoutPrograms {
 		k.leaveOut(spec, name, errors.New("left out on purpose"))
 	}
@@ -84,6 +89,7 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 		}
 		k.leaveOut(spec, name, err)
 	}
+	k.maps = maps.Clone(k.coll.Maps) // Assign takes them away
 	if err := k.coll.Assign(&k.objs); err != nil {
 		k.coll.Close()
 		return nil, fmt.Errorf("find eBPF maps: %w", err)
@@ -104,8 +110,9 @@ func (k *kernelSide) leaveOut(spec *ebpf.CollectionSpec, name string, why error)
 	}
 }
 
-// configure sets what depends on the configuration and on the host.
-func configure(spec *ebpf.CollectionSpec, cfg *Config) error {
+// configure sets what depends on the configuration and on the host. It returns
+// the variables.
+func configure(spec *ebpf.CollectionSpec, cfg *Config) (map[string]any, error) {
 	// Room for a second of full records (about 1 KiB at 100 frames) on all CPUs,
 	// though compact ones are the rule.
 	perSecond := cfg.SamplesPerSecond * runtime.NumCPU() * 1024
@@ -124,13 +131,13 @@ func configure(spec *ebpf.CollectionSpec, cfg *Config) error {
 	for name, value := range vars {
 		v := spec.Variables[name]
 		if v == nil {
-			return fmt.Errorf("eBPF object has no variable %q: regenerate it", name)
+			return nil, fmt.Errorf("eBPF object has no variable %q: regenerate it", name)
 		}
 		if err := v.Set(value); err != nil {
-			return fmt.Errorf("set eBPF variable %q: %w", name, err)
+			return nil, fmt.Errorf("set eBPF variable %q: %w", name, err)
 		}
 	}
-	return nil
+	return vars, nil
 }
 
 // refused returns the optional program that the kernel did not take, "" when
@@ -257,6 +264,7 @@ func (k *kernelSide) Close() error {
 	}
 	k.links = nil
 	k.coll.Close()
+	errs = append(errs, k.objs.Close())
 	return errors.Join(errs...)
 }
 

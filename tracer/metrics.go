@@ -5,9 +5,11 @@ package tracer
 import (
 	"errors"
 
+	"github.com/cilium/ebpf"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/support"
+	"github.com/strobe-profiler/strobe/tracer/interpreter"
 )
 
 const (
@@ -17,21 +19,41 @@ const (
 // metrics are the tracer's own counters in user space.
 type metrics struct {
 	samples, incomplete, lostStacks, badRecords, confirmErrors prometheus.Counter
+	lostLabels                                                 prometheus.Counter
 	tableBytes                                                 prometheus.Gauge
 	tableLoads, tableEvictions, tableMisses, tableErrors       prometheus.Counter
 	directoryFull, idsExhausted, unreadable, procReads         prometheus.Counter
+	runtimeErrors, runtimesUnsupported, runtimesAttached       *prometheus.CounterVec
 }
+
+func (m *metrics) runtimeError(runtime, reason string) {
+	m.runtimeErrors.WithLabelValues(runtime, reason).Inc()
+}
+
+func (m *metrics) runtimeUnsupported(runtime, reason string) {
+	m.runtimesUnsupported.WithLabelValues(runtime, reason).Inc()
+}
+
+func (m *metrics) runtimeAttached(runtime string) { m.runtimesAttached.WithLabelValues(runtime).Inc() }
 
 func newMetrics() *metrics {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
 	}
+	vec := func(name, help string, labels ...string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
+	}
 	return &metrics{
-		samples:       counter("samples_total", "Samples handed on."),
-		incomplete:    counter("incomplete_stacks_total", "Distinct stacks that were cut short before the root."),
-		lostStacks:    counter("lost_stacks_total", "Samples lost because their stack was no longer held."),
-		badRecords:    counter("bad_records_total", "Records of the kernel side that could not be read."),
-		confirmErrors: counter("confirm_errors_total", "Stacks that could not be confirmed to the kernel side."),
+		runtimeErrors: vec("runtime_errors_total",
+			"Frames of interpreters and compiled code that could not be named, and processes that could not be attached.", "runtime", "reason"),
+		runtimesUnsupported: vec("runtimes_unsupported_total",
+			"Executables that hold a runtime which cannot be unwound.", "runtime", "reason"),
+		runtimesAttached: vec("runtimes_attached_total", "Processes whose runtime was found.", "runtime"),
+		samples:          counter("samples_total", "Samples handed on."),
+		incomplete:       counter("incomplete_stacks_total", "Distinct stacks that were cut short before the root."),
+		lostStacks:       counter("lost_stacks_total", "Samples lost because their stack was no longer held."),
+		badRecords:       counter("bad_records_total", "Records of the kernel side that could not be read."),
+		confirmErrors:    counter("confirm_errors_total", "Stacks that could not be confirmed to the kernel side."),
 		tableBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "unwind_table_bytes", Help: "Kernel memory that rows of unwind tables take.",
 		}),
@@ -49,9 +71,10 @@ func newMetrics() *metrics {
 func (m *metrics) register(reg prometheus.Registerer, t *Tracer) error {
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.samples, m.incomplete, m.lostStacks, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
+		m.samples, m.incomplete, m.lostStacks, m.lostLabels, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
 		m.tableEvictions, m.tableMisses, m.tableErrors, m.directoryFull, m.idsExhausted, m.unreadable, m.procReads,
-		&kernelCollector{k: t.kernel},
+		m.runtimeErrors, m.runtimesUnsupported, m.runtimesAttached,
+		&kernelCollector{k: t.kernel}, &runtimeCollector{k: t.kernel, runtimes: t.runtimes},
 	} {
 		errs = append(errs, reg.Register(c))
 	}
@@ -105,7 +128,7 @@ func (t *Tracer) Stats() (Stats, error) {
 		UserFrames: v[support.CounterFramesUser],
 		Kernel:     make(map[string]uint64, len(v)),
 	}
-	s.Stacks = s.Complete
+	s.Stacks = s.Complete + v[support.CounterErrRuntime]
 	for i := support.CounterErrProcessUnknown; i <= support.CounterErrDepth; i++ {
 		s.Stacks += v[i]
 	}
@@ -113,4 +136,56 @@ func (t *Tracer) Stats() (Stats, error) {
 		s.Kernel[c.Reason] = v[i]
 	}
 	return s, nil
+}
+
+// runtimeCollector exports what the programs of the runtimes count.
+type runtimeCollector struct {
+	k        *kernelSide
+	runtimes *runtimeManager
+}
+
+var (
+	runtimeFrames = prometheus.NewDesc(namespace+"_runtime_frames_total",
+		"Frames of interpreters and compiled code that were unwound.", []string{"runtime"}, nil)
+	runtimeUnwindErrors = prometheus.NewDesc(namespace+"_runtime_unwind_errors_total",
+		"Places in stacks where frames of a runtime are missing.", []string{"runtime", "reason"}, nil)
+)
+
+// Sizes of the tables of the programs; see support/ebpf/types.h.
+const maxRuntimeErrors = 16
+
+// Describe implements prometheus.Collector.
+func (c *runtimeCollector) Describe(ch chan<- *prometheus.Desc) {
+	ch <- runtimeFrames
+	ch <- runtimeUnwindErrors
+}
+
+// Collect implements prometheus.Collector.
+func (c *runtimeCollector) Collect(ch chan<- prometheus.Metric) {
+	for _, r := range c.runtimes.runtimes {
+		id := uint32(r.ID())
+		if c.runtimes.mapsOf(r.ID()) == nil {
+			continue
+		}
+		if n, err := sumPerCPU(c.k.objs.RuntimeFrames, id); err == nil {
+			ch <- prometheus.MustNewConstMetric(runtimeFrames, prometheus.CounterValue, float64(n), r.Name())
+		}
+		for e := support.StrobeRuntimeErrorRTERR_NO_RECORD; e < support.StrobeRuntimeErrorRTERR_COUNT; e++ {
+			if n, err := sumPerCPU(c.k.objs.RuntimeErrors, id*maxRuntimeErrors+uint32(e)); err == nil {
+				ch <- prometheus.MustNewConstMetric(runtimeUnwindErrors, prometheus.CounterValue, float64(n),
+					r.Name(), interpreter.ErrorText(e))
+			}
+		}
+	}
+}
+
+func sumPerCPU(m *ebpf.Map, key uint32) (sum uint64, err error) {
+	var values []uint64
+	if err := m.Lookup(key, &values); err != nil {
+		return 0, err
+	}
+	for _, v := range values {
+		sum += v
+	}
+	return sum, nil
 }

@@ -16,13 +16,19 @@ import (
 
 // Words of a record; see support/ebpf/types.h.
 const (
-	frameKindShift = 60
-	frameFile      = 1
-	frameAnon      = 2
-	frameFileShift = 40
-	frameOffMask   = 1<<frameFileShift - 1
-	frameFileMask  = 1<<20 - 1
-	frameAddrMask  = 1<<48 - 1
+	frameKindShift    = 60
+	frameFile         = 1
+	frameAnon         = 2
+	frameRuntime      = 3
+	frameRuntimeError = 4
+	frameRuntimeShift = 55
+	frameRuntimeMask  = 31
+	frameWordsShift   = 53
+	frameSubtypeShift = 48
+	frameFileShift    = 40
+	frameOffMask      = 1<<frameFileShift - 1
+	frameFileMask     = 1<<20 - 1
+	frameAddrMask     = 1<<48 - 1
 )
 
 const (
@@ -43,6 +49,7 @@ var endReasons = map[support.StrobeUnwindEnd]string{
 	support.StrobeUnwindEndEND_FRAME_POINTER:   "no unwind table and no frame pointer",
 	support.StrobeUnwindEndEND_NO_PROGRESS:     "stack pointer did not move",
 	support.StrobeUnwindEndEND_DEPTH:           "deeper than 1024 frames",
+	support.StrobeUnwindEndEND_RUNTIME:         "runtime's frames cannot be followed",
 }
 
 type processKey struct {
@@ -64,13 +71,15 @@ type resolver struct {
 	symbols     *symbol.Symbolizer
 	kernel      *symbol.Kernel
 	kernelTried bool
+	runtimes    *runtimeManager
 	frames      *freelru.LRU[uint64, libpf.Frame]
+	made        *freelru.LRU[madeKey, []libpf.Frame]
 	processes   *freelru.LRU[processKey, processEntry]
 	reported    map[libpf.FileID]bool
 }
 
-func newResolver(files *fileTable, cfg *Config, m *metrics) (*resolver, error) {
-	r := &resolver{cfg: cfg, files: files, metrics: m, symbols: cfg.Symbols, reported: map[libpf.FileID]bool{}}
+func newResolver(files *fileTable, runtimes *runtimeManager, cfg *Config, m *metrics) (*resolver, error) {
+	r := &resolver{cfg: cfg, files: files, runtimes: runtimes, metrics: m, symbols: cfg.Symbols, reported: map[libpf.FileID]bool{}}
 	if r.symbols == nil {
 		r.symbols = symbol.New(symbol.Config{Logger: cfg.Logger, Registerer: cfg.Registerer})
 	}
@@ -79,6 +88,9 @@ func newResolver(files *fileTable, cfg *Config, m *metrics) (*resolver, error) {
 		return uint32((w * 0x9e3779b97f4a7c15) >> 32) //nolint:gosec // folding
 	}); err != nil {
 		return nil, fmt.Errorf("create cache of frames: %w", err)
+	}
+	if r.made, err = freelru.New[madeKey, []libpf.Frame](frameCacheSize, madeKey.hash); err != nil {
+		return nil, fmt.Errorf("create cache of runtimes' frames: %w", err)
 	}
 	if r.processes, err = freelru.New[processKey, processEntry](processCacheSize, func(k processKey) uint32 {
 		return k.pid ^ uint32(k.start>>20) //nolint:gosec // folding
@@ -90,6 +102,7 @@ func newResolver(files *fileTable, cfg *Config, m *metrics) (*resolver, error) {
 
 func (r *resolver) forget() {
 	r.frames.Purge()
+	r.made.Purge()
 	r.processes.Purge()
 }
 
@@ -99,15 +112,31 @@ func (r *resolver) trace(h *support.StrobeSampleHeader, words []byte, sink Sink)
 	n := len(words) / 8
 	frames := make([]libpf.Frame, 0, n+1)
 	final = true
-	for i := range n {
+	explained := h.Runtime != 0
+	for i := 0; i < n; {
 		w := word(words, i)
+		i++
 		switch {
-		case i < int(h.KernelFrames):
-			frames = append(frames, r.kernelFrame(w, i > 0, sink))
+		case i <= int(h.KernelFrames):
+			frames = append(frames, r.kernelFrame(w, i > 1, sink))
 		case w>>frameKindShift == frameFile:
-			f, ok := r.fileFrame(w, sink)
+			f, file, ok := r.fileFrame(w, sink)
 			final = final && ok
 			frames = append(frames, f)
+			if !explained && file != nil {
+				if d := file.detected.Load(); d != nil && !d.noFrames() {
+					explained, final = true, false
+					frames = append(frames, r.missingRuntime(h, d))
+				}
+			}
+		case w>>frameKindShift == frameRuntime:
+			var ok bool
+			extra := int(w>>frameWordsShift) & 3
+			frames, ok = r.runtimeFrames(h, words, i-1, min(extra, n-i), frames)
+			final = final && ok
+			i += extra
+		case w>>frameKindShift == frameRuntimeError:
+			frames = append(frames, r.runtimeError(w))
 		default:
 			frames = append(frames, r.anonFrame(h, w&frameAddrMask))
 			final = false // a perf map grows
@@ -159,17 +188,17 @@ func (r *resolver) kernelFrame(addr uint64, isReturn bool, sink Sink) libpf.Fram
 	return f
 }
 
-// fileFrame names a place in a file.
-func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
+// fileFrame names a place in a file. The file is nil when it is not known.
+func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, file *execFile, final bool) {
 	if f, ok := r.frames.Get(w); ok {
-		return f, true
+		return f, r.files.get(uint32(w>>frameFileShift) & frameFileMask), true //nolint:gosec // masked
 	}
 	id, off := uint32(w>>frameFileShift)&frameFileMask, w&frameOffMask //nolint:gosec // masked
 	f = libpf.Frame{Type: libpf.NativeFrame, AddressOrLineno: libpf.AddressOrLineno(off)}
-	file := r.files.discover(id)
+	file = r.files.discover(id)
 	if file == nil {
 		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed("[unknown]", off)}}
-		return f, false
+		return f, nil, false
 	}
 	if !r.files.open(file) {
 		name := "[unreadable]"
@@ -179,7 +208,7 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
 		f.FileID = libpf.FileIDFromIdentity("unreadable", name, fmt.Sprint(file.key))
 		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed(name, off)}}
 		r.report(&libpf.Executable{FileID: f.FileID, FileName: name}, sink)
-		return f, false
+		return f, nil, false
 	}
 	vaddr := file.vaddr(off)
 	f.FileID, f.AddressOrLineno = file.info.FileID, libpf.AddressOrLineno(vaddr)
@@ -193,7 +222,7 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, final bool) {
 		f.Type = libpf.GoFrame
 	}
 	r.frames.Add(w, f)
-	return f, true
+	return f, file, true
 }
 
 // isGoSource tells Go's frames from the C frames of a cgo program.

@@ -48,7 +48,8 @@ type execTables struct {
 	first  uint64 // first page of the file that the directory covers
 	tables *native.Tables
 	elf    *pfelf.File
-	noneAt error // why there are none
+	flags  uint32 // besides those of loading
+	noneAt error  // why there are none
 	used   uint64
 	misses int
 }
@@ -58,6 +59,7 @@ type execTables struct {
 type tableStore struct {
 	k        *kernelSide
 	files    *fileTable
+	runtimes *runtimeManager
 	metrics  *metrics
 	rules    *native.Rules
 	mirrored int // rules that the kernel side has
@@ -75,9 +77,9 @@ type tableStore struct {
 	wishes   []wish
 }
 
-func newTableStore(k *kernelSide, files *fileTable, budget int64, m *metrics) (*tableStore, error) {
+func newTableStore(k *kernelSide, files *fileTable, runtimes *runtimeManager, budget int64, m *metrics) (*tableStore, error) {
 	s := &tableStore{
-		k: k, files: files, metrics: m, rules: native.NewRules(), epoch: 1,
+		k: k, files: files, runtimes: runtimes, metrics: m, rules: native.NewRules(), epoch: 1,
 		execs: map[uint32]*execTables{}, pages: map[uint32]page{}, failed: map[uint32]bool{}, empty: map[uint32]bool{},
 	}
 	s.rows = extent.New(segmentRows, int(budget/segmentBytes), s.addSegment)
@@ -121,6 +123,13 @@ func (s *tableStore) load(f *execFile) *execTables {
 		return nil
 	}
 	s.execs[f.id] = e
+	if d := s.runtimes.detect(f); d != nil && d.binary != nil {
+		if err := s.runtimes.publish(f, d); err != nil {
+			s.k.log.Warn("runtime not published", "path", f.name(), "error", err)
+		} else {
+			e.flags = execRuntime
+		}
+	}
 	if err := s.openTables(e); err != nil {
 		s.giveUp(e, err)
 		return e
@@ -139,7 +148,7 @@ func (s *tableStore) load(f *execFile) *execTables {
 		}
 	}
 	if err := s.publishExec(f.id, support.StrobeExecutable{
-		DirBase: r.Start, FirstPage: uint32(first), Pages: r.Len, Flags: execLoaded, //nolint:gosec // 64 KiB pages of files
+		DirBase: r.Start, FirstPage: uint32(first), Pages: r.Len, Flags: execLoaded | e.flags, //nolint:gosec // 64 KiB pages of files
 	}); err != nil {
 		s.giveUp(e, err)
 	}
@@ -179,7 +188,11 @@ func (s *tableStore) giveUp(e *execTables, why error) {
 	e.noneAt = why
 	s.metrics.tableErrors.Inc()
 	s.k.log.Debug("executable has no unwind table", "path", e.file.name(), "reason", why)
-	_ = s.publishExec(e.file.id, support.StrobeExecutable{Flags: execNoTable})
+	flags := execNoTable | e.flags
+	if e.file.symbol == nil {
+		flags |= execMade
+	}
+	_ = s.publishExec(e.file.id, support.StrobeExecutable{Flags: flags})
 }
 
 // publishExec sets an executable's entry but for the flags of the filters.
@@ -460,6 +473,7 @@ func (s *tableStore) nextEpoch() {
 func (s *tableStore) unload(id uint32) {
 	e := s.execs[id]
 	_ = s.k.objs.Executables.Put(id, &support.StrobeExecutable{})
+	_ = s.k.objs.RuntimeExecutables.Delete(id)
 	if e == nil {
 		return
 	}

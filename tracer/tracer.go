@@ -13,6 +13,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/all"
 	"github.com/strobe-profiler/strobe/tracer/symbol"
 )
 
@@ -57,6 +59,10 @@ type Config struct {
 	// Registerer takes the tracer's metrics; nil registers none.
 	Registerer prometheus.Registerer
 
+	// Runtimes are the interpreters and compilers at run time whose frames are
+	// shown; nil means all that are known, an empty list none.
+	Runtimes []interpreter.Runtime
+
 	// withoutPrograms makes tests run as on a kernel that has no hook for them.
 	withoutPrograms []string
 }
@@ -87,15 +93,23 @@ func (c *Config) withDefaults() (Config, error) {
 	return d, nil
 }
 
+func (c *Config) runtimes() []interpreter.Runtime {
+	if c.Runtimes == nil {
+		return all.Runtimes()
+	}
+	return c.Runtimes
+}
+
 // Tracer samples a host.
 type Tracer struct {
-	cfg     Config
-	log     *slog.Logger
-	kernel  *kernelSide
-	files   *fileTable
-	tables  *tableStore
-	reader  *sampleReader
-	metrics *metrics
+	cfg      Config
+	log      *slog.Logger
+	kernel   *kernelSide
+	files    *fileTable
+	tables   *tableStore
+	runtimes *runtimeManager
+	reader   *sampleReader
+	metrics  *metrics
 
 	started chan struct{}
 	once    sync.Once
@@ -118,10 +132,11 @@ func New(cfg Config) (*Tracer, error) {
 	}
 	t := &Tracer{cfg: cfg, log: cfg.Logger, kernel: k, metrics: newMetrics(), started: make(chan struct{})}
 	t.files = newFileTable(k, &cfg, t.metrics)
-	if t.tables, err = newTableStore(k, t.files, cfg.UnwindTableBytes, t.metrics); err != nil {
+	t.runtimes = newRuntimeManager(k, t.files, &cfg, t.metrics)
+	if t.tables, err = newTableStore(k, t.files, t.runtimes, cfg.UnwindTableBytes, t.metrics); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
-	if t.reader, err = newSampleReader(k, t.files, &cfg, t.metrics); err != nil {
+	if t.reader, err = newSampleReader(k, t.files, t.runtimes, &cfg, t.metrics); err != nil {
 		return nil, errors.Join(err, k.Close())
 	}
 	if cfg.Registerer != nil {
@@ -133,7 +148,10 @@ func New(cfg Config) (*Tracer, error) {
 }
 
 // Close releases what New allocated. It is only needed when Run is not called.
-func (t *Tracer) Close() error { return t.kernel.Close() }
+func (t *Tracer) Close() error {
+	t.runtimes.close()
+	return t.kernel.Close()
+}
 
 // Started is closed when sampling has begun.
 func (t *Tracer) Started() <-chan struct{} { return t.started }
@@ -142,6 +160,7 @@ func (t *Tracer) Started() <-chan struct{} { return t.started }
 // returns nil. It returns early with an error when sampling cannot begin.
 func (t *Tracer) Run(ctx context.Context, sink Sink) error {
 	defer t.kernel.Close() //nolint:errcheck // nothing can be done about it
+	defer t.runtimes.close()
 
 	served := make(chan struct{})
 	serveCtx, stopServing := context.WithCancel(context.WithoutCancel(ctx))

@@ -329,7 +329,7 @@ func TestBudget(t *testing.T) {
 	defer k.Close()
 	m := newMetrics()
 	files := newFileTable(k, &cfg, m)
-	s, err := newTableStore(k, files, cfg.UnwindTableBytes, m)
+	s, err := newTableStore(k, files, newRuntimeManager(k, files, &cfg, m), cfg.UnwindTableBytes, m)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -379,7 +379,7 @@ func BenchmarkLoadPage(b *testing.B) {
 	defer k.Close()
 	m := newMetrics()
 	files := newFileTable(k, &cfg, m)
-	s, err := newTableStore(k, files, cfg.UnwindTableBytes, m)
+	s, err := newTableStore(k, files, newRuntimeManager(k, files, &cfg, m), cfg.UnwindTableBytes, m)
 	if err != nil {
 		b.Fatal(err)
 	}

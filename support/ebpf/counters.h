@@ -44,7 +44,10 @@
 	COUNTER(SCRATCH_BUSY, "scratch_busy", "events skipped because the CPU's working memory was in use")                     \
 	COUNTER(RUNTIME_REQUESTS, "runtime_requests", "requests to find out what a process runs on")                            \
 	COUNTER(ERR_RUNTIME, "runtime", "user stacks cut short in the frames of an interpreter or in compiled code")            \
-	COUNTER(RUNTIME_SWITCHES, "runtime_switches", "times that unwinding passed from one runtime's program to another's")
+	COUNTER(RUNTIME_SWITCHES, "runtime_switches", "times that unwinding passed from one runtime's program to another's") \
+	COUNTER(LABELS_CUT, "labels_cut", "samples whose program had set more labels than are kept")                            \
+	COUNTER(LABELS_UNREADABLE, "labels_unreadable", "samples whose labels could not be read")                               \
+	COUNTER(DROP_LABELS, "labels_ring_full", "sets of labels lost because user space did not read the ring in time")
 
 enum strobe_counter {
 #define COUNTER(name, reason, help) CTR_##name,

@@ -91,6 +91,17 @@ static __always_inline void fill_process(struct process *p, struct task_struct *
 	p->ppid = task->real_parent->tgid;
 }
 
+/* Tells user space of a process that maps a runtime, before its first sample. */
+static __always_inline void announce_runtime(u32 tgid, u64 mm)
+{
+	struct runtime_process *known = bpf_map_lookup_elem(&runtime_processes, &tgid);
+	if (known && (known->mm == mm || !known->mm))
+		return;
+	count(CTR_RUNTIME_REQUESTS);
+	struct event e = {.type = EVENT_RUNTIME, .tgid = tgid};
+	send_event(&e);
+}
+
 /* Reads the executable mappings of the current process into its record. */
 static __always_inline int walk_mappings(struct task_struct *task, struct mm_struct *mm)
 {
@@ -113,7 +124,7 @@ static __always_inline int walk_mappings(struct task_struct *task, struct mm_str
 
 	struct inode *main_inode = mm->exe_file->f_inode;
 	u64 vdso = (u64)mm->context.vdso;
-	bool truncated = false;
+	bool truncated = false, runtime = false;
 	struct bpf_iter_task_vma it;
 	struct vm_area_struct *vma;
 
@@ -129,6 +140,9 @@ static __always_inline int walk_mappings(struct task_struct *task, struct mm_str
 			pgoff = vma->vm_pgoff;
 			if (file->f_inode == main_inode)
 				w->proc.main_exec = id;
+			struct executable *exec = bpf_map_lookup_elem(&executables, &id);
+			if (exec && (exec->flags & EXEC_RUNTIME))
+				runtime = true;
 		} else if (start == vdso) {
 			id = EXEC_VDSO;
 		}
@@ -161,6 +175,8 @@ static __always_inline int walk_mappings(struct task_struct *task, struct mm_str
 		count(CTR_WALK_TRUNCATED);
 	if (bpf_map_update_elem(&processes, &tgid, &w->proc, BPF_ANY))
 		count(CTR_PROCESS_TABLE_FULL);
+	if (runtime)
+		announce_runtime(tgid, (u64)mm);
 out:
 	w->busy = 0;
 	return 0;
@@ -168,6 +184,7 @@ out:
 
 static __always_inline void forget_process(u32 tgid)
 {
+	bpf_map_delete_elem(&runtime_processes, &tgid);
 	struct process *p = bpf_map_lookup_elem(&processes, &tgid);
 	if (!p)
 		return;
@@ -194,6 +211,13 @@ static __always_inline void inherit(struct task_struct *parent, struct task_stru
 			u8 copy = *action;
 			bpf_map_update_elem(&filter_pids, &to, &copy, BPF_ANY);
 		}
+	}
+	/* The child is a copy: all addresses are the same. */
+	struct runtime_process *r = bpf_map_lookup_elem(&runtime_processes, &from);
+	if (r && mm && (!r->mm || r->mm == (u64)parent->mm)) {
+		struct runtime_process own = *r;
+		own.mm = (u64)mm;
+		bpf_map_update_elem(&runtime_processes, &to, &own, BPF_ANY);
 	}
 	struct process *p = bpf_map_lookup_elem(&processes, &from);
 	struct walk_scratch *w = bpf_map_lookup_elem(&walk_map, &zero);

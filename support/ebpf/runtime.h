@@ -25,6 +25,9 @@
  * return STEP_NATIVE. The order is leaf first: a native frame of the
  * interpreter's loop comes before the frames that it runs.
  *
+ * A runtime without frames of its own, which adds something else to a sample, uses
+ * RUNTIME_PROGRAM_BEGIN, whose function begin(c) is called once per sample.
+ *
  * Every step does a bounded amount of work, as the verifier sees to; what walks a
  * list does one element per step, so that a list without end costs MAX_STEPS.
  * Memory of the process is not to be trusted: any read may fail, any value may be
@@ -209,7 +212,11 @@ static __always_inline long end_natively(struct unwind_state *st)
 	return st->mode ? 0 : 1;
 }
 
-#define RUNTIME_PROGRAM(id, name, interpreter, code, frames)                                                            \
+#define RUNTIME_NO_BEGIN(c) ((void)0)
+#define RUNTIME_PROGRAM(id, name, on_interpreter, on_code, on_frames)                                                            \
+	RUNTIME_PROGRAM_BEGIN(id, name, RUNTIME_NO_BEGIN, on_interpreter, on_code, on_frames)
+
+#define RUNTIME_PROGRAM_BEGIN(id, name, on_begin, on_interpreter, on_code, on_frames)                                                            \
 	static long name##_step(u32 i, struct loop_context *c)                                                          \
 	{                                                                                                               \
 		struct unwind_state *st = c->st;                                                                        \
@@ -223,7 +230,7 @@ static __always_inline long end_natively(struct unwind_state *st)
 			return 1;                                                                                       \
 		}                                                                                                       \
 		if (st->mode)                                                                                           \
-			return frames(c) == STEP_END;                                                                   \
+			return on_frames(c) == STEP_END;                                                                   \
 		if (st->ended)                                                                                          \
 			return 1;                                                                                       \
 		bool mapped = find_mapping(c, lookup);                                                                  \
@@ -232,9 +239,9 @@ static __always_inline long end_natively(struct unwind_state *st)
 			st->map_start = st->map_end = 0;                                                                \
 		}                                                                                                       \
 		if (in_made_code(st))                                                                                   \
-			r = code(c, lookup);                                                                            \
+			r = on_code(c, lookup);                                                                            \
 		else if ((st->exec.flags & EXEC_RUNTIME) && find_range(st, lookup + st->map_bias, &tag))                \
-			r = interpreter(c, tag);                                                                        \
+			r = on_interpreter(c, tag);                                                                        \
 		if (r == STEP_END)                                                                                      \
 			return end_natively(st);                                                                        \
 		if (r == STEP_AGAIN) {                                                                                  \
@@ -265,6 +272,8 @@ static __always_inline long end_natively(struct unwind_state *st)
 		struct process *proc = bpf_map_lookup_elem(&processes, &tgid);                                          \
 		if (proc) {                                                                                             \
 			struct loop_context c = {.st = &s->st, .rec = &s->rec, .proc = proc};                           \
+			if (!s->st.switches)                                                                            \
+				on_begin(&c);                                                                              \
 			bpf_loop(MAX_STEPS, name##_step, &c, 0);                                                        \
 		} else {                                                                                                \
 			s->st.end = END_PROCESS_UNKNOWN;                                                                \

@@ -190,14 +190,16 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 	bpf_loop(kernel, hash_kernel_frame, &c, 0);
 
 	h->kernel_frames = kernel;
+	h->runtime = RUNTIME_NONE;
+	h->labels = 0;
 	st->end = begin_user(ctx, s, task, proc, h->time);
 	if (st->end == END_COMPLETE) {
 		u32 runtime = load_runtimes(st, task->mm);
 		st->end = END_DEPTH; /* unless a step says otherwise */
 		if (runtime != RUNTIME_NONE) {
-			st->runtime = runtime;
+			h->runtime = st->runtime = runtime;
 			bpf_tail_call(ctx, &runtime_programs, runtime);
-			/* It is not loaded yet. */
+			h->runtime = RUNTIME_NONE; /* it is not loaded */
 		}
 		struct loop_context u = {.st = st, .rec = &s->rec, .proc = proc};
 		bpf_loop(MAX_STEPS, unwind_step, &u, 0);

@@ -21,6 +21,7 @@ struct sample_header unused_sample_header;
 enum strobe_counter unused_counter;
 enum unwind_end unused_end;
 enum runtime_id unused_runtime;
+struct label unused_label;
 enum runtime_error unused_runtime_error;
 
 SEC("perf_event")

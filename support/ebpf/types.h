@@ -8,6 +8,7 @@ typedef unsigned char u8;
 typedef unsigned short u16;
 typedef unsigned int u32;
 typedef unsigned long long u64;
+typedef short s16;
 typedef int s32;
 typedef long long s64;
 typedef _Bool bool;
@@ -111,6 +112,7 @@ struct file_key {
 #define EXEC_EXCLUDE	16
 #define EXEC_CLASSIFIED 32 /* the path filters have been applied */
 #define EXEC_RUNTIME	64 /* holds a runtime: a process that maps it may need a program of its own */
+#define EXEC_MADE	128 /* no executable file: code that was made at run time, in a memfd for instance */
 
 struct executable {
 	u32 dir_base;
@@ -238,6 +240,7 @@ struct sample_header {
 	u64 time; /* ns since boot */
 	u64 hash_hi;
 	u64 hash_lo;
+	u64 labels; /* hash of the labels that the program set, 0: none */
 	u64 cgroup_id;
 	u64 start_time; /* of the process, ns since boot */
 	u64 value;
@@ -251,8 +254,23 @@ struct sample_header {
 	u8 type;
 	u8 end; /* enum unwind_end */
 	u8 compact;
-	u8 reserved[5];
+	u8 runtime; /* enum runtime_id: what the process was known to run on first */
+	u8 reserved[4];
 	char comm[16];
+};
+
+/* In the ring of samples too: a set of labels, before the first sample that has
+ * it. It is a header with this type and hash, and the slots behind it. */
+#define SAMPLE_TYPE_LABELS 0xff
+
+#define MAX_LABELS	10
+#define LABEL_KEY_MAX	24
+#define LABEL_VALUE_MAX 64
+struct label {
+	u32 key_length; /* as the program has it, may be more than fits */
+	u32 value_length;
+	char key[LABEL_KEY_MAX];
+	char value[LABEL_VALUE_MAX];
 };
 
 enum event_type {

@@ -49,11 +49,11 @@ static __always_inline void push_anonymous(struct loop_context *c, u64 pc)
 	hash_word(c->st, c->st->process_hash); /* means something in this process only */
 }
 
-/* Whether the current mapping is code that was made at run time, as far as can
- * be told: in no file, or in a file that is no executable. */
+/* Whether the current mapping is code that was made at run time: in no file, or
+ * in a file that is no executable. */
 static __always_inline bool in_made_code(struct unwind_state *st)
 {
-	return st->exec_id == EXEC_NONE || (st->exec.flags & EXEC_NO_TABLE);
+	return st->exec_id == EXEC_NONE || (st->exec.flags & EXEC_MADE);
 }
 
 /* A native frame whose mapping is the current one: names it and steps to its
@@ -64,7 +64,7 @@ static __always_inline long native_frame(struct loop_context *c, u64 pc, u64 loo
 	u32 rule;
 
 	st->heuristic = 0;
-	if (st->exec_id == EXEC_NONE) {
+	if (in_made_code(st)) {
 		push_anonymous(c, lookup);
 		return step_guess(c);
 	}
@@ -128,6 +128,12 @@ static __always_inline void count_end(u32 end)
 	}
 }
 
+/* Flags of an output to the ring of samples: wakes user space when much waits. */
+static __always_inline u64 output_flags(void)
+{
+	return bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 /* Hands the record to user space, by its hash alone when that is enough. */
 static __always_inline void send_record(struct sample_record *rec)
 {
@@ -140,8 +146,7 @@ static __always_inline void send_record(struct sample_record *rec)
 	asm volatile("" : "+r"(size));
 	if (size > sizeof(*rec))
 		return;
-	u64 flags = bpf_ringbuf_query(&samples, BPF_RB_AVAIL_DATA) > wake_bytes ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-	if (bpf_ringbuf_output(&samples, rec, size, flags))
+	if (bpf_ringbuf_output(&samples, rec, size, output_flags()))
 		count(CTR_DROP_RING_FULL);
 	else
 		count(rec->hdr.compact ? CTR_SAMPLES_SENT_COMPACT : CTR_SAMPLES_SENT_FULL);

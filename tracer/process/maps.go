@@ -185,3 +185,25 @@ func Descendants(of []libpf.PID) ([]libpf.PID, error) {
 	}
 	return out, nil
 }
+
+// StartTime returns when a process started, in nanoseconds since boot, as exact
+// as the kernel tells. It names the process together with its PID.
+func StartTime(pid libpf.PID) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	rest := string(b)
+	if i := strings.LastIndexByte(rest, ')'); i >= 0 {
+		rest = rest[i+1:]
+	}
+	f := strings.Fields(rest)
+	if len(f) < 20 {
+		return 0, fmt.Errorf("stat of process %d has no start time", pid)
+	}
+	ticks, err := strconv.ParseUint(f[19], 10, 64)
+	return ticks * (1e9 / clockTicks), err
+}
+
+// clockTicks is USER_HZ, 100 on all architectures that are supported.
+const clockTicks = 100
