@@ -24,7 +24,7 @@ struct ruby_process {
 	s64 ec;	    /* offset of the variable; EC_GLOBAL: its address; EC_TSD: the key */
 	u64 module; /* EC_DTV */
 	u64 text_start, text_end; /* code of the library */
-	u64 core_start, core_end; /* code of the interpreter's loop, if it is not all of the interpreter */
+	u64 core_start, core_end; /* code of the interpreter's loop, 0 if it is part of vm_exec() */
 	struct tsd_layout tsd;
 	struct dtv_layout dtv;
 	u32 kind;
@@ -67,8 +67,12 @@ struct {
 
 #define F_READY	  1
 #define F_FAILED  2
-#define F_TAKEN	  4 /* the control frames of the current call of the interpreter are pushed */
-#define F_C_DONE  8 /* those of the C functions before it are */
+#define F_C_DONE  4 /* the control frames of C functions before the current native frame are pushed */
+/* Those of the current call of the interpreter are, for compiled code or for its
+ * loop; what follows up to vm_exec() has none. */
+#define F_BY_CODE 8
+#define F_BY_CORE 16
+#define F_TAKEN	  (F_BY_CODE | F_BY_CORE)
 
 /* struct rb_control_frame_struct */
 #define CFP_PC	 0
@@ -193,9 +197,16 @@ static __always_inline int ruby_interpreter(struct loop_context *c, u32 tag)
 		st->rt[RT_FLAGS] = flags & ~F_C_DONE;
 		return STEP_NATIVE;
 	}
-	if (flags & F_TAKEN) {
-		if (tag == TAG_OUTER || !p->has_outer)
-			st->rt[RT_FLAGS] = flags & ~F_TAKEN;
+	bool same; /* call of the interpreter as the last native frame */
+	if (tag == TAG_CORE)
+		same = flags & F_BY_CODE;
+	else /* vm_exec() may be in parts that call each other */
+		same = (flags & F_TAKEN) || (p->core_end && st->frames == st->rt[RT_OUTER] && !(flags & F_C_DONE));
+	if (same) {
+		flags &= ~F_TAKEN;
+		if (tag == TAG_CORE && p->has_outer)
+			flags |= F_BY_CORE;
+		st->rt[RT_FLAGS] = flags;
 		st->rt[RT_OUTER] = st->frames + 1;
 		return STEP_NATIVE;
 	}
@@ -204,9 +215,9 @@ static __always_inline int ruby_interpreter(struct loop_context *c, u32 tag)
 		st->mode = MODE_C;
 		return STEP_AGAIN;
 	}
-	flags &= ~F_C_DONE;
+	flags &= ~(F_C_DONE | F_TAKEN);
 	if (tag == TAG_CORE && p->has_outer)
-		flags |= F_TAKEN;
+		flags |= F_BY_CORE;
 	st->rt[RT_FLAGS] = flags;
 	st->mode = MODE_RUBY;
 	return STEP_NATIVE;
@@ -280,7 +291,7 @@ static __always_inline int ruby_frames(struct loop_context *c)
 		push_cfunc(c, env[ENV_ME]);
 	if (mode == MODE_C || (mode == MODE_RUBY && !(env[ENV_FLAGS] & FLAG_FINISH)))
 		st->mode = mode;
-	else
+	else if (mode == MODE_RUBY)
 		st->rt[RT_OUTER] = st->frames;
 	return STEP_AGAIN;
 }
@@ -354,12 +365,14 @@ static __always_inline int ruby_code(struct loop_context *c, u64 pc)
 
 	if (st->exec_id != EXEC_NONE || !st->map_start || !p || !ready(c, p) || !leave_compiled(c, p, &ra))
 		return STEP_NATIVE;
-	if (st->rt[RT_FLAGS] & F_TAKEN)
+	/* Newer compilers make a native frame per method. */
+	if ((st->rt[RT_FLAGS] & F_BY_CODE) && st->frames == st->rt[RT_OUTER])
 		return STEP_AGAIN;
-	/* Who called it is the interpreter's loop or the function around it. */
+	st->rt[RT_FLAGS] &= ~F_TAKEN;
+	/* The caller is the interpreter's loop or the function around it. */
 	if (p->has_outer || ra - p->core_start < p->core_end - p->core_start ||
 	    (ra >= st->map_start && ra < st->map_end))
-		st->rt[RT_FLAGS] |= F_TAKEN;
+		st->rt[RT_FLAGS] |= F_BY_CODE;
 	st->mode = MODE_RUBY;
 	return STEP_AGAIN;
 }
