@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
@@ -157,7 +158,8 @@ func eachPointer(f *pfelf.File, fn func(at, value uint64)) {
 		return true
 	})
 	for _, s := range f.Sections {
-		if s.Type != elf.SHT_PROGBITS || s.Flags&elf.SHF_ALLOC == 0 || s.Flags&elf.SHF_EXECINSTR != 0 || s.Size > maxData {
+		if s.Type != elf.SHT_PROGBITS || s.Flags&elf.SHF_ALLOC == 0 || s.Flags&elf.SHF_EXECINSTR != 0 || s.Size > maxData ||
+			strings.HasPrefix(s.Name, ".got") { // addresses of stubs
 			continue
 		}
 		eachChunk(f, s.Addr, s.Size, 0, func(at uint64, b []byte) {
