@@ -8,9 +8,9 @@
  * rb_control_frame_struct, and all that one call of the interpreter's C function
  * runs ends with a frame whose FINISH flag is set. So each frame of that C
  * function on the native stack takes the control frames up to the next FINISH.
- * Control frames of methods that are written in C lie on top of those that the
- * next call of the interpreter took: they follow the native frames of the C
- * function. Code of the compiler (YJIT and its successors) has no native frame
+ * A control frame of a method that is written in C lies between them; it follows
+ * the native frames of the C function, before the one that called that, or, where
+ * it is not known which that is, before the next one of the interpreter. Code of the compiler (YJIT and its successors) has no native frame
  * per method, it is one frame that the interpreter called.
  */
 
@@ -47,12 +47,12 @@ struct {
 /* Tags of ranges. */
 #define TAG_OUTER 1 /* vm_exec(): once per call of the interpreter */
 #define TAG_CORE  2 /* vm_exec_core(): its loop; between vm_exec() and what it calls */
-#define TAG_CALL  3 /* vm_call0(): C calls a method, which may be in C too */
+#define TAG_CALL  3 /* where a method in C is called */
 
 /* st->mode */
 #define MODE_C	  1 /* frames of C functions */
 #define MODE_RUBY 2 /* all frames up to one with FINISH */
-#define MODE_ONE  3 /* at most one frame of a C function */
+#define MODE_ONE  3 /* one frame of a method in C, if there is one */
 
 /* Subtypes of frames. */
 #define FRAME_ISEQ  1
@@ -187,9 +187,7 @@ static __always_inline int ruby_interpreter(struct loop_context *c, u32 tag)
 		return STEP_NATIVE;
 	u64 flags = st->rt[RT_FLAGS];
 	if (tag == TAG_CALL) {
-		/* The method that is called is in C, unless it was the interpreter
-		 * that was called from here: that has taken its frames. */
-		if (!(flags & F_C_DONE) && st->frames != st->rt[RT_OUTER]) {
+		if (!(flags & F_C_DONE)) {
 			st->rt[RT_FLAGS] = flags | F_C_DONE;
 			st->mode = MODE_ONE;
 			return STEP_AGAIN;
@@ -285,11 +283,13 @@ static __always_inline int ruby_frames(struct loop_context *c)
 	if (mode != MODE_RUBY && !(env[ENV_FLAGS] & FLAG_CFRAME))
 		return STEP_AGAIN;
 	st->rt[RT_FRAME] = at + p->frame_size;
+	/* Other frames of C, of blocks for example, have no name. */
+	bool cfunc = (env[ENV_FLAGS] & MAGIC_MASK) == MAGIC_CFUNC;
 	if (!(env[ENV_FLAGS] & FLAG_CFRAME))
 		push_iseq(c, p, f, env);
-	else if ((env[ENV_FLAGS] & MAGIC_MASK) == MAGIC_CFUNC)
+	else if (cfunc)
 		push_cfunc(c, env[ENV_ME]);
-	if (mode == MODE_C || (mode == MODE_RUBY && !(env[ENV_FLAGS] & FLAG_FINISH)))
+	if (mode == MODE_C || (mode == MODE_RUBY && !(env[ENV_FLAGS] & FLAG_FINISH)) || (mode == MODE_ONE && !cfunc))
 		st->mode = mode;
 	else if (mode == MODE_RUBY)
 		st->rt[RT_OUTER] = st->frames;

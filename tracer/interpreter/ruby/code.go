@@ -17,7 +17,7 @@ import (
 const (
 	tagOuter = 1 // vm_exec()
 	tagCore  = 2 // vm_exec_core()
-	tagCall  = 3 // vm_call0()
+	tagCall  = 3 // where a method in C is called
 )
 
 // span is a part of a file's address space.
@@ -81,8 +81,8 @@ func findCode(f *pfelf.File) (code, error) {
 	if ok && c.add(f, core, tagCore) {
 		c.core = core
 	}
-	if s, ok := f.Symbol("rb_vm_call0"); ok {
-		c.add(f, function(s, fdes), tagCall)
+	for _, at := range callsOfC(f) {
+		c.add(f, span{at - 1, at}, tagCall)
 	}
 	if len(c.ranges) == 0 {
 		return c, errNoCode
@@ -200,19 +200,19 @@ func callersOf(f *pfelf.File, callee span, fdes []span) []span {
 		}
 		eachChunk(f, s.Vaddr, s.Filesz, 4, func(v uint64, b []byte) {
 			switch f.Machine {
-			case elf.EM_X86_64: // call or jmp rel32
+			case elf.EM_X86_64: // call rel32
 				for i := 0; i+5 <= len(b); i++ {
-					if b[i]&0xfe == 0xe8 {
+					if b[i] == 0xe8 {
 						rel := int32(binary.LittleEndian.Uint32(b[i+1:])) //nolint:gosec // signed
 						if v+uint64(i)+5+uint64(int64(rel)) == callee.start {
 							at(v + uint64(i))
 						}
 					}
 				}
-			case elf.EM_AARCH64: // bl or b imm26
+			case elf.EM_AARCH64: // bl imm26
 				for i := 0; i+4 <= len(b); i += 4 {
 					in := binary.LittleEndian.Uint32(b[i:])
-					if in&0x7c000000 == 0x14000000 {
+					if in&0xfc000000 == 0x94000000 {
 						rel := int64(int32(in<<6)) >> 4
 						if v+uint64(i)+uint64(rel) == callee.start {
 							at(v + uint64(i))
