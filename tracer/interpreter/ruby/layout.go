@@ -41,7 +41,8 @@ type layout struct {
 	// wideLine: the first line of a location is an object, not an int.
 	wideLine bool
 	// local and info lie in the body of an instruction sequence: the sequence of
-	// the method around it, and the table of lines.
+	// the method around it, which follows that of what is next around it, and the
+	// table of lines.
 	local, info uint64
 	// infoSize is the offset in the body of the table's length.
 	infoSize uint64

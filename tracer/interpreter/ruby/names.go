@@ -74,7 +74,16 @@ func (i *instance) sequence(f interpreter.Frame) (libpf.Frame, error) {
 	if err != nil {
 		return x, err
 	}
-	x.FunctionName = i.qualify(label, head&0xffffffff, body, f.Addr, f.W2&(1<<48-1))
+	kind := head & 0xffffffff
+	named := body
+	if kind == iseqEval {
+		// It runs in a method's frame, as the backtraces say. What the compiler
+		// called it depends on the version.
+		if k, b, l, err := i.around(body); err == nil {
+			kind, named, label = k, b, l
+		}
+	}
+	x.FunctionName = i.qualify(label, kind, named, f.Addr, f.W2&(1<<48-1))
 	x.SourceFile = i.path(place[0])
 	line := first
 	if position := f.W1 >> 40; position != noPosition {
@@ -88,6 +97,36 @@ func (i *instance) sequence(f interpreter.Frame) (libpf.Frame, error) {
 	}
 	x.SourceLine = libpf.SourceLineno(line & 0xffffffff)
 	return x, nil
+}
+
+// maxEvals bounds calls of eval within evaluated code.
+const maxEvals = 8
+
+// around returns kind, body and label of the sequence around an evaluated one.
+func (i *instance) around(body uint64) (kind, outer uint64, label string, err error) {
+	for range maxEvals {
+		parent, err := i.mem.Uint64(body + i.lib.layout.local - 8)
+		if err != nil {
+			return 0, 0, "", err
+		}
+		if body, err = i.mem.Uint64(parent + offISeqBody); err != nil {
+			return 0, 0, "", err
+		}
+		w, err := i.mem.Uint32(body)
+		if err != nil {
+			return 0, 0, "", err
+		}
+		if w == iseqEval {
+			continue
+		}
+		v, err := i.mem.Uint64(body + offLabel)
+		if err != nil {
+			return 0, 0, "", err
+		}
+		label, err = i.mem.string(v)
+		return uint64(w), body, label, err
+	}
+	return 0, 0, "", errObject
 }
 
 // path returns the file of a sequence: a path as given, or a pair of that and the
