@@ -97,7 +97,7 @@ struct {
 #define ME_WORDS  5
 
 /* Most words of the stack in which a compiled frame's return address is looked for. */
-#define JIT_SCAN 20
+#define JIT_SCAN 16
 /* Most blocks in blocks up to the method. */
 #define MAX_PARENTS 4
 
@@ -134,56 +134,61 @@ static __always_inline bool find_ec(struct unwind_state *st, struct ruby_process
 	return st->sp < bounds[0] && bounds[0] - st->sp <= bounds[2] + HOST_PAGE;
 }
 
-/* Finds the control frames of the thread, once per stack. */
-static __always_inline bool ready(struct loop_context *c, struct ruby_process *p)
+/* Finds the control frames of the thread. A function that is not static is
+ * verified once, by itself; so it finds its data by itself too. */
+__noinline u32 find_frames(u32 key)
 {
-	struct unwind_state *st = c->st;
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratch_map, &zero);
+	struct ruby_process *p = bpf_map_lookup_elem(&ruby_processes, &key);
 	struct ec_head head;
 	u64 ec;
 
-	if (st->rt[RT_FLAGS] & F_READY)
-		return true;
-	if (st->rt[RT_FLAGS] & F_FAILED)
-		return false;
-	st->rt[RT_FLAGS] |= F_FAILED;
-	if (!find_ec(st, p, &ec) || !ec) {
-		push_runtime_error(c, RTERR_THREAD);
-		return false;
-	}
-	if (!read_user(&head, sizeof(head), ec)) {
-		push_runtime_error(c, RTERR_READ);
-		return false;
-	}
+	if (!p || !s)
+		return RTERR_NO_RECORD;
+	struct unwind_state *st = &s->st;
+	if (!find_ec(st, p, &ec) || !ec)
+		return RTERR_THREAD;
+	if (!read_user(&head, sizeof(head), ec))
+		return RTERR_READ;
 	u64 end = head.stack + head.size * 8;
-	if (head.size > (1ULL << 28) || head.frame < head.stack || head.frame > end || (head.frame & 7)) {
-		push_runtime_error(c, RTERR_BAD_FRAME);
-		return false;
-	}
+	if (head.size > (1ULL << 28) || head.frame < head.stack || head.frame > end || (head.frame & 7))
+		return RTERR_BAD_FRAME;
 	st->rt[RT_FRAME] = head.frame;
 	st->rt[RT_END] = end;
-	st->rt[RT_FLAGS] = F_READY;
 	st->rt[RT_OUTER] = ~0ULL;
-	return true;
+	return RTERR_NONE;
 }
 
-static __always_inline struct ruby_process *record(struct loop_context *c)
+static __always_inline struct ruby_process *record(struct unwind_state *st)
 {
-	u32 key = runtime_record(c->st);
-	struct ruby_process *p = bpf_map_lookup_elem(&ruby_processes, &key);
+	u32 key = runtime_record(st);
 
-	if (!p && !(c->st->rt[RT_FLAGS] & F_FAILED)) {
-		c->st->rt[RT_FLAGS] |= F_FAILED;
-		push_runtime_error(c, RTERR_NO_RECORD);
-	}
-	return p;
+	return bpf_map_lookup_elem(&ruby_processes, &key);
 }
 
-static __always_inline int ruby_interpreter(struct loop_context *c, u32 tag)
+/* The process's record. The first call finds the control frames of the thread;
+ * NULL if there are none to be had. */
+static __always_inline struct ruby_process *ready(struct loop_context *c)
 {
 	struct unwind_state *st = c->st;
-	struct ruby_process *p = record(c);
+	struct ruby_process *p = record(st);
 
-	if (!p || !ready(c, p))
+	if (!st->rt[RT_FLAGS]) {
+		u32 error = p ? find_frames(runtime_record(st)) : RTERR_NO_RECORD;
+		st->rt[RT_FLAGS] = error ? F_FAILED : F_READY;
+		if (error)
+			push_runtime_error(c, error);
+	}
+	return st->rt[RT_FLAGS] & F_READY ? p : 0;
+}
+
+static __noinline int ruby_interpreter(struct loop_context *c, u32 tag)
+{
+	struct unwind_state *st = c->st;
+	struct ruby_process *p = ready(c);
+
+	if (!p)
 		return STEP_NATIVE;
 	u64 flags = st->rt[RT_FLAGS];
 	if (tag == TAG_CALL) {
@@ -221,84 +226,92 @@ static __always_inline int ruby_interpreter(struct loop_context *c, u32 tag)
 	return STEP_NATIVE;
 }
 
+struct parents {
+	u64 at, me;
+};
+
+static long next_parent(u32 i, struct parents *x)
+{
+	u64 e[ENV_WORDS];
+
+	if (!read_user(e, sizeof(e), (x->at & ~3ULL) - 16))
+		return 1;
+	x->at = e[ENV_PARENT];
+	if (!(e[ENV_FLAGS] & ENV_LOCAL))
+		return 0;
+	x->me = e[ENV_ME];
+	return 1;
+}
+
 /* The instruction sequence of a frame and, through the environments, the method
- * that it belongs to. */
-static __always_inline void push_iseq(struct loop_context *c, struct ruby_process *p, u64 *f, u64 *env)
+ * that it belongs to. Returns an error. */
+static __always_inline u32 push_iseq(struct loop_context *c, struct ruby_process *p, u64 *f, u64 *env)
 {
 	u64 iseq = f[CFP_ISEQ], body, head[2], names[4], me = env[ENV_ME];
 
 	if (!iseq || (iseq & 7) || !read_u64(iseq + ISEQ_BODY, &body) || !read_user(head, sizeof(head), body) ||
-	    !read_user(names, sizeof(names), body + p->location)) {
-		push_runtime_error(c, RTERR_BAD_FRAME);
-		return;
-	}
+	    !read_user(names, sizeof(names), body + p->location))
+		return RTERR_BAD_FRAME;
 	if (!(env[ENV_FLAGS] & (ENV_LOCAL | FLAG_BMETHOD))) {
-		u64 e[ENV_WORDS] = {};
-		u64 at = env[ENV_PARENT];
-		me = 0;
-#pragma unroll
-		for (int i = 0; i < MAX_PARENTS; i++) {
-			if (!read_user(e, sizeof(e), (at & ~3ULL) - 16))
-				break;
-			if (e[ENV_FLAGS] & ENV_LOCAL) {
-				me = e[ENV_ME];
-				break;
-			}
-			at = e[ENV_PARENT];
-		}
+		struct parents x = {.at = env[ENV_PARENT]};
+		bpf_loop(MAX_PARENTS, next_parent, &x, 0);
+		me = x.me;
 	}
 	/* Names and first line; the sequence's kind and size. */
 	u64 h = mix(mix(mix(head[0], names[0]), names[2]), p->wide_line ? names[3] : (u32)names[3]);
 	u64 at = f[CFP_PC] - head[1];
 	at = f[CFP_PC] && at < (1ULL << 26) ? at >> 3 : 0xffffff;
 	push_runtime2(c, FRAME_ISEQ, iseq, at << 40 | h >> 24, (me & FRAME_ADDR_MASK) | h << 48);
+	return RTERR_NONE;
 }
 
-static __always_inline void push_cfunc(struct loop_context *c, u64 me)
+static __always_inline u32 push_cfunc(struct loop_context *c, u64 me)
 {
 	u64 w[ME_WORDS]; /* flags, class, definition, called id, owner */
 
-	if (!me || (me & 7) || !read_user(w, sizeof(w), me)) {
-		push_runtime_error(c, RTERR_BAD_FRAME);
-		return;
-	}
+	if (!me || (me & 7) || !read_user(w, sizeof(w), me))
+		return RTERR_BAD_FRAME;
 	push_runtime1(c, FRAME_CFUNC, me, mix(mix(mix(1, w[2]), w[3]), w[4]));
+	return RTERR_NONE;
 }
 
-static __always_inline int ruby_frames(struct loop_context *c)
+static __noinline int ruby_frames(struct loop_context *c)
 {
 	struct unwind_state *st = c->st;
-	struct ruby_process *p = record(c);
+	struct ruby_process *p = record(st);
 	u64 f[CFP_WORDS], env[ENV_WORDS], at = st->rt[RT_FRAME];
-	u32 mode = st->mode;
+	u32 mode = st->mode, error = RTERR_NONE;
 
 	st->mode = 0;
 	if (!p || at >= st->rt[RT_END])
 		return STEP_AGAIN;
 	if (!read_user(f, sizeof(f), at) || (f[CFP_EP] & 7) || !read_user(env, sizeof(env), f[CFP_EP] - 16)) {
-		push_runtime_error(c, RTERR_READ);
 		st->rt[RT_FRAME] = st->rt[RT_END];
+		push_runtime_error(c, RTERR_READ);
 		return STEP_AGAIN;
 	}
-	if (mode != MODE_RUBY && !(env[ENV_FLAGS] & FLAG_CFRAME))
+	u64 flags = env[ENV_FLAGS];
+	if (mode != MODE_RUBY && !(flags & FLAG_CFRAME))
 		return STEP_AGAIN;
 	st->rt[RT_FRAME] = at + p->frame_size;
 	/* Other frames of C, of blocks for example, have no name. */
-	bool cfunc = (env[ENV_FLAGS] & MAGIC_MASK) == MAGIC_CFUNC;
-	if (!(env[ENV_FLAGS] & FLAG_CFRAME))
-		push_iseq(c, p, f, env);
-	else if (cfunc)
-		push_cfunc(c, env[ENV_ME]);
-	if (mode == MODE_C || (mode == MODE_RUBY && !(env[ENV_FLAGS] & FLAG_FINISH)) || (mode == MODE_ONE && !cfunc))
+	bool cfunc = (flags & MAGIC_MASK) == MAGIC_CFUNC;
+	if (mode == MODE_C || (mode == MODE_RUBY && !(flags & FLAG_FINISH)) || (mode == MODE_ONE && !cfunc))
 		st->mode = mode;
-	else if (mode == MODE_RUBY)
+	if (!(flags & FLAG_CFRAME))
+		error = push_iseq(c, p, f, env);
+	else if (cfunc)
+		error = push_cfunc(c, env[ENV_ME]);
+	if (error)
+		push_runtime_error(c, error);
+	if (mode == MODE_RUBY)
 		st->rt[RT_OUTER] = st->frames;
 	return STEP_AGAIN;
 }
 
 #if defined(__TARGET_ARCH_x86)
 /* Whether a call through a register or through memory ends at an address. */
-static __always_inline bool after_indirect_call(u64 ra)
+__noinline bool after_indirect_call(u64 ra)
 {
 	u8 b[8];
 
@@ -312,58 +325,84 @@ static __always_inline bool after_indirect_call(u64 ra)
 	       (b[1] == 0xff && (b[2] == 0x94 || b[2] == 0x14));		   /* disp32 and index */
 }
 
-/* Steps from compiled code to what called it. The code mostly has no frame
- * pointer, but only a few words of its own on the native stack, and is called
- * through a pointer from the library; newer compilers have a frame pointer. */
-static __always_inline bool leave_compiled(struct loop_context *c, struct ruby_process *p, u64 *ra)
-{
-	struct unwind_state *st = c->st;
-	u64 text = p->text_end - p->text_start, pair[2];
-	u64 *w = &st->rt[RT_WORK];
+struct scan {
+	struct unwind_state *st;
+	u64 start, size; /* of the library's code */
+	u64 found, at;
+};
 
-	if (!(st->fp & 7) && st->fp >= st->sp && st->fp - st->sp < HOST_PAGE && read_user(pair, sizeof(pair), st->fp) &&
-	    ((pair[1] >= st->map_start && pair[1] < st->map_end) ||
-	     (pair[1] - p->text_start < text && after_indirect_call(pair[1])))) {
-		*ra = pair[1];
-		finish_step(st, st->fp + 16, pair[1], pair[0]);
-		return true;
-	}
-	if ((st->sp & 7) || !read_user(w, JIT_SCAN * 8, st->sp))
-		return false;
-	for (u32 i = 0; i < JIT_SCAN; i++) {
-		u64 word = w[i];
-		if (word - p->text_start < text && after_indirect_call(word)) {
-			*ra = word;
-			finish_step(st, st->sp + i * 8 + 8, word, st->fp);
-			return true;
-		}
-	}
-	return false;
+static long scan_word(u32 i, struct scan *x)
+{
+	u64 word = x->st->rt[RT_WORK + (i & 15)];
+
+	if (word - x->start >= x->size || !after_indirect_call(word))
+		return 0;
+	x->found = word;
+	x->at = i;
+	return 1;
+}
+
+/* The code mostly has no frame pointer, but only a few words of its own on the
+ * native stack. */
+static __always_inline u64 scan_stack(struct unwind_state *st, u64 start, u64 size)
+{
+	struct scan x = {.st = st, .start = start, .size = size};
+
+	if ((st->sp & 7) || !read_user(&st->rt[RT_WORK], JIT_SCAN * 8, st->sp))
+		return 0;
+	bpf_loop(JIT_SCAN, scan_word, &x, 0);
+	if (x.found)
+		finish_step(st, st->sp + x.at * 8 + 8, x.found, st->fp);
+	return x.found;
 }
 #else
-static __always_inline bool leave_compiled(struct loop_context *c, struct ruby_process *p, u64 *ra)
+__noinline bool after_indirect_call(u64 ra)
 {
-	struct unwind_state *st = c->st;
-	u64 pair[2];
+	u32 in;
 
-	if ((st->fp & 7) || st->fp < st->sp || !read_user(pair, sizeof(pair), st->fp))
-		return false;
-	pair[1] &= FRAME_ADDR_MASK;
-	if ((pair[1] < st->map_start || pair[1] >= st->map_end) && pair[1] - p->text_start >= p->text_end - p->text_start)
-		return false;
-	*ra = pair[1];
-	finish_step(st, st->fp + 16, pair[1], pair[0]);
-	return true;
+	return read_user(&in, sizeof(in), ra - 4) && (in & 0xfffffc1f) == 0xd63f0000; /* blr */
+}
+
+static __always_inline u64 scan_stack(struct unwind_state *st, u64 start, u64 size)
+{
+	return 0; /* all compiled code has a frame pointer */
 }
 #endif
 
-static __always_inline int ruby_code(struct loop_context *c, u64 pc)
+/* Steps from compiled code to what called it, which is the library's code or, with
+ * newer compilers, compiled too. Returns the address there, 0 if it is not found. */
+__noinline u64 leave_compiled(u64 start, u64 size)
+{
+	u32 zero = 0;
+	struct scratch *s = bpf_map_lookup_elem(&scratch_map, &zero);
+	u64 pair[2]; /* the caller's frame pointer, the return address */
+
+	if (!s)
+		return 0;
+	struct unwind_state *st = &s->st;
+	if (!(st->fp & 7) && st->fp >= st->sp && st->fp - st->sp < HOST_PAGE && read_user(pair, sizeof(pair), st->fp)) {
+		pair[1] &= FRAME_ADDR_MASK;
+		if ((pair[1] >= st->map_start && pair[1] < st->map_end) ||
+		    (pair[1] - start < size && after_indirect_call(pair[1]))) {
+			finish_step(st, st->fp + 16, pair[1], pair[0]);
+			return pair[1];
+		}
+	}
+	return scan_stack(st, start, size);
+}
+
+static __noinline int ruby_code(struct loop_context *c, u64 pc)
 {
 	struct unwind_state *st = c->st;
-	struct ruby_process *p = record(c);
-	u64 ra = 0;
 
-	if (st->exec_id != EXEC_NONE || !st->map_start || !p || !ready(c, p) || !leave_compiled(c, p, &ra))
+	if (st->exec_id != EXEC_NONE)
+		return STEP_NATIVE;
+	struct ruby_process *p = ready(c);
+	if (!p)
+		return STEP_NATIVE;
+	u64 start = st->map_start, end = st->map_end;
+	u64 ra = leave_compiled(p->text_start, p->text_end - p->text_start);
+	if (!ra)
 		return STEP_NATIVE;
 	/* Newer compilers make a native frame per method. */
 	if ((st->rt[RT_FLAGS] & F_BY_CODE) && st->frames == st->rt[RT_OUTER])
@@ -371,7 +410,7 @@ static __always_inline int ruby_code(struct loop_context *c, u64 pc)
 	st->rt[RT_FLAGS] &= ~F_TAKEN;
 	/* The caller is the interpreter's loop or the function around it. */
 	if (p->has_outer || ra - p->core_start < p->core_end - p->core_start ||
-	    (ra >= st->map_start && ra < st->map_end))
+	    (ra >= start && ra < end))
 		st->rt[RT_FLAGS] |= F_BY_CODE;
 	st->mode = MODE_RUBY;
 	return STEP_AGAIN;
