@@ -34,7 +34,8 @@ struct ruby_process {
 	u16 location;	/* offset of the names in an instruction sequence's body */
 	u8 wide_line;	/* the first line is an object, not an int */
 	u8 has_outer;	/* the C function around the loop is known */
-	u8 reserved[6];
+	u8 has_calls;	/* the calls of methods in C are, and are in neither of the two */
+	u8 reserved[5];
 };
 
 struct {
@@ -52,7 +53,8 @@ struct {
 /* st->mode */
 #define MODE_C	  1 /* frames of C functions */
 #define MODE_RUBY 2 /* all frames up to one with FINISH */
-#define MODE_ONE  3 /* one frame of a method in C, if there is one */
+#define MODE_CALL 3 /* all frames up to one of a method in C */
+#define MODE_LAST 4 /* as MODE_CALL, but no more frames of Ruby code */
 
 /* Subtypes of frames. */
 #define FRAME_ISEQ  1
@@ -73,6 +75,7 @@ struct {
 #define F_BY_CODE 8
 #define F_BY_CORE 16
 #define F_TAKEN	  (F_BY_CODE | F_BY_CORE)
+#define F_GONE	  32 /* the current call of the interpreter has popped its control frames */
 
 /* struct rb_control_frame_struct */
 #define CFP_PC	 0
@@ -194,7 +197,7 @@ static __noinline int ruby_interpreter(struct loop_context *c, u32 tag)
 	if (tag == TAG_CALL) {
 		if (!(flags & F_C_DONE)) {
 			st->rt[RT_FLAGS] = flags | F_C_DONE;
-			st->mode = MODE_ONE;
+			st->mode = MODE_CALL;
 			return STEP_AGAIN;
 		}
 		st->rt[RT_FLAGS] = flags & ~F_C_DONE;
@@ -218,11 +221,12 @@ static __noinline int ruby_interpreter(struct loop_context *c, u32 tag)
 		st->mode = MODE_C;
 		return STEP_AGAIN;
 	}
-	flags &= ~(F_C_DONE | F_TAKEN);
+	st->mode = flags & F_GONE ? 0 : MODE_RUBY;
+	st->rt[RT_OUTER] = st->frames + 1;
+	flags &= ~(F_C_DONE | F_TAKEN | F_GONE);
 	if (tag == TAG_CORE && p->has_outer)
 		flags |= F_BY_CORE;
 	st->rt[RT_FLAGS] = flags;
-	st->mode = MODE_RUBY;
 	return STEP_NATIVE;
 }
 
@@ -291,14 +295,36 @@ static __noinline int ruby_frames(struct loop_context *c)
 		return STEP_AGAIN;
 	}
 	u64 flags = env[ENV_FLAGS];
-	if (mode != MODE_RUBY && !(flags & FLAG_CFRAME))
-		return STEP_AGAIN;
-	st->rt[RT_FRAME] = at + p->frame_size;
-	/* Other frames of C, of blocks for example, have no name. */
-	bool cfunc = (flags & MAGIC_MASK) == MAGIC_CFUNC;
-	if (mode == MODE_C || (mode == MODE_RUBY && !(flags & FLAG_FINISH)) || (mode == MODE_ONE && !cfunc))
+	bool in_c = flags & FLAG_CFRAME;
+	bool cfunc = (flags & MAGIC_MASK) == MAGIC_CFUNC; /* others, of blocks for example, have no name */
+	switch (mode) {
+	case MODE_C:
+		/* When the thread is in the interpreter itself, a method in C cannot
+		 * be its newest frame, but the one that it is about to return to. */
+		if (in_c && !st->frames && p->has_calls)
+			st->rt[RT_FLAGS] |= F_GONE;
+		if (!in_c || (st->rt[RT_FLAGS] & F_GONE))
+			return STEP_AGAIN;
 		st->mode = mode;
-	if (!(flags & FLAG_CFRAME))
+		break;
+	case MODE_RUBY:
+		if (!(flags & FLAG_FINISH))
+			st->mode = mode;
+		break;
+	case MODE_CALL:
+		/* Frames of Ruby code have been pushed and wait for the interpreter
+		 * to be called, but no more than it runs in one call. */
+		if (!cfunc)
+			st->mode = in_c || !(flags & FLAG_FINISH) ? MODE_CALL : MODE_LAST;
+		break;
+	default:
+		if (!in_c)
+			return STEP_AGAIN;
+		if (!cfunc)
+			st->mode = mode;
+	}
+	st->rt[RT_FRAME] = at + p->frame_size;
+	if (!in_c)
 		error = push_iseq(c, p, f, env);
 	else if (cfunc)
 		error = push_cfunc(c, env[ENV_ME]);

@@ -41,7 +41,8 @@ type bpfRubyProcess struct {
 	Location  uint16
 	WideLine  uint8
 	HasOuter  uint8
-	Reserved  [6]uint8
+	HasCalls  uint8
+	Reserved  [5]uint8
 }
 
 // Names of all BPF objects in the ELF.

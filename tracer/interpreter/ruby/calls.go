@@ -59,7 +59,7 @@ func callThrough(b []byte, i int) int {
 		rex = b[i-1]
 	}
 	def, disp, n := memory(b[i+1:], rex)
-	if n == 0 || disp != 0x10 {
+	if n == 0 || disp != 0x10 || def == 4 { // a variable on the stack
 		return 0
 	}
 	for k := max(0, i-callWindow); k+4 < i; k++ {

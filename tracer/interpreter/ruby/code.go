@@ -32,6 +32,9 @@ type code struct {
 	// its own; outer says whether the function around it is known.
 	core  span
 	outer bool
+	// calls says whether the places are known at which methods in C are called,
+	// and are in neither of the two.
+	calls bool
 }
 
 // maxOuter is the most parts that vm_exec() is believed to have: the function,
@@ -81,8 +84,13 @@ func findCode(f *pfelf.File) (code, error) {
 	if ok && c.add(f, core, tagCore) {
 		c.core = core
 	}
-	for _, at := range callsOfC(f) {
+	calls := callsOfC(f)
+	c.calls = len(calls) > 0
+	for _, at := range calls {
 		c.add(f, span{at - 1, at}, tagCall)
+		for _, s := range append(outer, core) {
+			c.calls = c.calls && !s.contains(at)
+		}
 	}
 	if len(c.ranges) == 0 {
 		return c, errNoCode

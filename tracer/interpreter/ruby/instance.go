@@ -40,6 +40,9 @@ func (b *library) Attach(p *interpreter.Process, m *interpreter.Module) (interpr
 	if b.code.outer {
 		i.record.HasOuter = 1
 	}
+	if b.code.calls {
+		i.record.HasCalls = 1
+	}
 	if l.wideLine {
 		i.record.WideLine = 1
 	}
