@@ -26,6 +26,7 @@ want xz xz-utils
 want objcopy binutils
 want curl curl
 want javac openjdk-17-jdk-headless
+want ruby ruby
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then
