@@ -27,6 +27,12 @@ type detected struct {
 	err     error
 }
 
+// noFrames reports whether the runtime adds no frames to stacks.
+func (d *detected) noFrames() bool {
+	r, ok := d.runtime.(interface{ NoFrames() bool })
+	return ok && r.NoFrames()
+}
+
 // attachment is a runtime in a process.
 type attachment struct {
 	runtime  interpreter.Runtime
@@ -116,7 +122,7 @@ func (m *runtimeManager) detect(f *execFile) *detected {
 				"runtime", r.Name(), "version", unsupported.Version, "path", e.Path, "reason", unsupported.Reason)
 			m.metrics.runtimeUnsupported(r.Name(), unsupported.Reason)
 		} else {
-			m.log.Info("runtime found", "runtime", r.Name(), "version", b.Version(), "path", e.Path)
+			m.log.Debug("runtime found", "runtime", r.Name(), "version", b.Version(), "path", e.Path)
 		}
 		d := &detected{runtime: r, binary: b, err: err}
 		f.detected.Store(d)

@@ -5,6 +5,7 @@ package all
 
 import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/php"
 )
 
@@ -12,5 +13,6 @@ import (
 func Runtimes() []interpreter.Runtime {
 	return []interpreter.Runtime{
 		php.Runtime{},
+		golang.Runtime{},
 	}
 }
