@@ -12,6 +12,11 @@
  * its handlers do (the hybrid VM), or is called by it as a function (the others).
  */
 #include "all.h"
+
+struct loop_context;
+static __always_inline void php_ended(struct loop_context *c);
+#define RUNTIME_ENDED(c) php_ended(c)
+
 #include "runtime.h"
 
 /* Parts of the executable; tags of its ranges. */
@@ -28,6 +33,7 @@
 #define EX_PREV	    6
 #define EX_WORDS    7
 /* Flags of a call, next to the type of This. */
+#define CALL_CODE	(1U << 16)
 #define CALL_TOP	(1U << 17)
 #define CALL_CLOSURE	(1U << 22)
 #define CALL_GENERATOR	(1U << 24)
@@ -51,6 +57,7 @@
 #define PHP_USER	0
 #define PHP_INTERNAL	1
 #define PHP_CLOSURE	2 /* pointers to the file's name, the function's name and the class */
+#define PHP_NESTED	4 /* a flag: code of a file or text that was included or evaluated */
 #define PHP_COMPILED	8 /* a flag: compiled code was running */
 
 #define PHP_ZTS		1 /* the globals are thread-local */
@@ -90,6 +97,7 @@ struct {
 #define MODE_CALLS    1 /* push calls, up to and with one from C */
 #define MODE_INTERNAL 2 /* push calls of C functions only */
 #define MODE_ONE      3 /* push one */
+#define MODE_REST     5 /* push all, as the native stack was lost */
 #define MODE_DELEGATED 4 /* push those of generators that delegated to the last */
 
 /* State between steps. */
@@ -384,7 +392,15 @@ static __always_inline void push_call(struct loop_context *c, u64 *ex)
 			      pack_pointer(f[2]) | (cookie & PACKED_MASK));
 		return;
 	}
+	if ((ex[EX_INFO] & (CALL_CODE | CALL_TOP)) == CALL_CODE)
+		flags |= PHP_NESTED;
 	push_runtime2(c, flags | PHP_USER, func, ((u64)start << 32) | line, mix(cookie, file[1]));
+}
+
+/* Who called the oldest call of a frame of the loop is told by the native stack. */
+static __always_inline u32 after_call(struct unwind_state *st)
+{
+	return st->ended && st->end != END_COMPLETE ? MODE_REST : MODE_NATIVE;
 }
 
 /* A generator that was delegated to ("yield from") runs for others: they follow
@@ -417,7 +433,7 @@ static __always_inline int php_delegated(struct loop_context *c)
 done:
 	st->rt[RT_OUTER] = 0;
 	st->rt[RT_CALLED] = st->frames;
-	st->mode = MODE_NATIVE;
+	st->mode = after_call(st);
 	return STEP_AGAIN;
 }
 
@@ -462,10 +478,32 @@ static __always_inline int php_calls(struct loop_context *c)
 			st->mode = MODE_DELEGATED;
 		} else {
 			st->rt[RT_CALLED] = st->frames;
-			st->mode = MODE_NATIVE;
+			st->mode = after_call(st);
 		}
+	} else if (st->mode == MODE_REST && (ex[EX_INFO] & CALL_GENERATOR) && (u16)st->rt[RT_GENERATORS]) {
+		st->rt[RT_GENERATOR] = ex[EX_RETURN];
+		st->mode = MODE_DELEGATED;
 	}
 	return STEP_AGAIN;
+}
+
+/* The native stack was lost: in code that cannot be unwound, such as what a
+ * library for regular expressions compiles, or for want of a table. The calls are
+ * known all the same. */
+static __always_inline void php_ended(struct loop_context *c)
+{
+	struct unwind_state *st = c->st;
+
+	if (st->end == END_COMPLETE || st->mode)
+		return;
+	if (!st->rt[RT_STARTED]) {
+		struct php_process *p = php_record(c);
+		/* Without thread-safety PHP runs in the first thread as a rule. */
+		if (!p || (!(p->flags & PHP_ZTS) && (u32)bpf_get_current_pid_tgid() != st->tgid) || php_start(c, p))
+			return;
+	}
+	if (st->rt[RT_NEXT])
+		st->mode = MODE_REST;
 }
 
 RUNTIME_PROGRAM(RUNTIME_PHP, php, php_interpreter, php_code, php_calls);

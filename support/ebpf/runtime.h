@@ -205,14 +205,23 @@ static __always_inline bool switch_runtime(struct unwind_state *st)
 	return true;
 }
 
-static __always_inline long end_natively(struct unwind_state *st)
-{
-	/* Frames of the runtime may be left over from before this one. */
-	st->ended = 1;
-	return st->mode ? 0 : 1;
-}
+/* A runtime that finds its frames without the native stack may define this before
+ * it includes this file. It is called when the native stack has ended, st->end says
+ * why, and may set st->mode to have frames() called for what is left. */
+#ifndef RUNTIME_ENDED
+#define RUNTIME_ENDED(c)
+#endif
+
 
 #define RUNTIME_NO_BEGIN(c) ((void)0)
+#define END_NATIVELY(c)                                                                                                 \
+	({                                                                                                              \
+		/* Frames of the runtime may be left over from before this one. */                                      \
+		(c)->st->ended = 1;                                                                                     \
+		RUNTIME_ENDED(c);                                                                                       \
+		(c)->st->mode ? 0 : 1;                                                                                  \
+	})
+
 #define RUNTIME_PROGRAM(id, name, on_interpreter, on_code, on_frames)                                                            \
 	RUNTIME_PROGRAM_BEGIN(id, name, RUNTIME_NO_BEGIN, on_interpreter, on_code, on_frames)
 
@@ -243,7 +252,7 @@ static __always_inline long end_natively(struct unwind_state *st)
 		else if ((st->exec.flags & EXEC_RUNTIME) && find_range(st, lookup + st->map_bias, &tag))                \
 			r = on_interpreter(c, tag);                                                                        \
 		if (r == STEP_END)                                                                                      \
-			return end_natively(st);                                                                        \
+			return END_NATIVELY(c);                                                                         \
 		if (r == STEP_AGAIN) {                                                                                  \
 			st->asked &= 1;                                                                                 \
 			return 0;                                                                                       \
@@ -257,7 +266,7 @@ static __always_inline long end_natively(struct unwind_state *st)
 		}                                                                                                       \
 		st->asked &= 1;                                                                                         \
 		if ((mapped ? native_frame(c, pc, lookup) : unmapped_frame(c, lookup)))                                 \
-			return end_natively(st);                                                                        \
+			return END_NATIVELY(c);                                                                         \
 		return 0;                                                                                               \
 	}                                                                                                               \
                                                                                                                         \

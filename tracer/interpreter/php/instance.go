@@ -69,6 +69,7 @@ const (
 	kindUser     = 0
 	kindInternal = 1
 	kindClosure  = 2
+	kindNested   = 4
 	kindCompiled = 8
 )
 
@@ -81,7 +82,7 @@ func (i *instance) Symbolize(f interpreter.Frame, out []libpf.Frame) ([]libpf.Fr
 	key := nameKey{kind: kind, addr: f.Addr}
 	var line uint64
 	switch kind {
-	case kindUser:
+	case kindUser, kindUser | kindNested:
 		line, key.w1, key.w2 = f.W1&0xffffffff, f.W1>>32, f.W2
 	case kindInternal:
 		key.w2 = f.W2

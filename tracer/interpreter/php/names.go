@@ -96,7 +96,7 @@ func (i *instance) read(key nameKey) (names, error) {
 	}
 	var file text
 	var lines uint64
-	if key.kind == kindUser {
+	if key.kind != kindInternal {
 		var l [16]byte
 		if err := i.memory.Read(l[:], key.addr+uint64(i.layout.filename)); err != nil {
 			return names{}, fmt.Errorf("read function's file: %w", err)
@@ -110,7 +110,11 @@ func (i *instance) read(key nameKey) (names, error) {
 	if cookie != key.w2 {
 		return names{}, interpreter.ErrStale
 	}
-	return i.assemble(name, class, file, uint32(lines)) //nolint:gosec // the lower half
+	n, err := i.assemble(name, class, file, uint32(lines)) //nolint:gosec // the lower half
+	if err == nil && n.function == mainCode && key.kind&kindNested != 0 {
+		n.function = includedCode
+	}
+	return n, err
 }
 
 // class returns the name of a class, and the cookie with it mixed in.
@@ -171,7 +175,7 @@ func (i *instance) assemble(name, class, file text, start uint32) (n names, err 
 	}
 	switch {
 	case n.function == "":
-		n.function = fileCode
+		n.function = mainCode
 	case c == "" || strings.HasPrefix(n.function, longClosure):
 		// A closure is named after the method that it is in from 8.4 on.
 	default:
@@ -181,8 +185,9 @@ func (i *instance) assemble(name, class, file text, start uint32) (n names, err 
 }
 
 const (
-	fileCode    = "{main}"
-	longClosure = "{closure:"
+	mainCode     = "{main}"
+	includedCode = "{include}"
+	longClosure  = "{closure:"
 )
 
 // shortClass cuts what PHP puts behind the name of an anonymous class, to tell it
