@@ -191,8 +191,18 @@ static __always_inline int php_fiber(struct loop_context *c, struct php_process 
 }
 #endif
 
-static __always_inline int php_interpreter(struct loop_context *c, u32 tag)
+/* The functions below that are not static are verified by themselves, once, which
+ * takes a fraction of the work; they find their state in the map. */
+#define LOAD_CONTEXT(c)                                                  \
+	u32 zero = 0;                                                    \
+	struct scratch *scratch = bpf_map_lookup_elem(&scratch_map, &zero); \
+	if (!scratch)                                                    \
+		return STEP_END;                                         \
+	struct loop_context context = {.st = &scratch->st, .rec = &scratch->rec}, *c = &context
+
+__attribute__((noinline)) int php_enter(u32 tag)
 {
+	LOAD_CONTEXT(c);
 	struct unwind_state *st = c->st;
 	struct php_process *p = php_record(c);
 	u64 func;
@@ -243,21 +253,42 @@ static __always_inline int php_interpreter(struct loop_context *c, u32 tag)
 
 /* Words of the stack that are searched for the return address of execute_ex()
  * or into it: enough for the registers that an exit from a trace saves. */
-#define SEARCH_WINDOWS 3
+#define SEARCH_WORDS 48
 #if defined(__TARGET_ARCH_x86)
-#define SEARCH_STRIDE 1
+#define SEARCH_STRIDE 8
 #else
-#define SEARCH_STRIDE 2
+#define SEARCH_STRIDE 16
 #endif
+
+struct php_search {
+	u64 at, low, high;	 /* looks for a word from low to high */
+	u64 skip_low, skip_high; /* but not within these */
+	u64 found;
+};
+
+static long php_search_step(u32 i, struct php_search *s)
+{
+	u64 w;
+
+	if (!read_u64(s->at, &w))
+		return 1;
+	if (w >= s->low && w < s->high && (w < s->skip_low || w >= s->skip_high)) {
+		s->found = w;
+		return 1;
+	}
+	s->at += SEARCH_STRIDE;
+	return 0;
+}
 
 /* Compiled code. In the hybrid VM it lies in the frame of execute_ex(), which
  * keeps its size but for what the code has put below it: the frame is found by its
  * return address. In the other VMs execute_ex() has called it. */
-static __always_inline int php_code(struct loop_context *c, u64 pc)
+__attribute__((noinline)) int php_compiled(u64 pc)
 {
+	LOAD_CONTEXT(c);
 	struct unwind_state *st = c->st;
 	struct php_process *p = php_record(c);
-	u64 from, low, high, skip_low = 0, skip_high = 0, ra = 0;
+	struct php_search s = {};
 
 	if (!p || pc < p->jit_start || pc >= p->jit_end)
 		return STEP_NATIVE;
@@ -270,44 +301,29 @@ static __always_inline int php_code(struct loop_context *c, u64 pc)
 		st->rt[RT_OPLINE] = 0;
 	}
 	bool hybrid = p->flags & PHP_HYBRID;
-	from = st->sp;
+	s.at = st->sp;
 	if (hybrid) {
-		from += p->loop_return;
-		low = p->text_start;
-		high = p->text_end;
-		skip_low = p->loop_start;
-		skip_high = p->loop_end;
+		s.at += p->loop_return;
+		s.low = p->text_start;
+		s.high = p->text_end;
+		s.skip_low = p->loop_start;
+		s.skip_high = p->loop_end;
 	} else {
-		low = p->loop_start;
-		high = p->loop_end;
+		s.low = p->loop_start;
+		s.high = p->loop_end;
 	}
-	st->window_base = 0;
-	for (int n = 0; n < SEARCH_WINDOWS; n++) {
-		if (bpf_probe_read_user(st->window, 128, (void *)from))
-			break;
-#pragma unroll
-		for (int i = 0; i < 16; i += SEARCH_STRIDE) {
-			u64 w = st->window[i];
-			if (!ra && w >= low && w < high && (w < skip_low || w >= skip_high)) {
-				ra = w;
-				from += 8 * i;
-			}
-		}
-		if (ra)
-			break;
-		from += 128;
-	}
-	if (!ra)
+	bpf_loop(SEARCH_WORDS, php_search_step, &s, 0);
+	if (!s.found)
 		return runtime_end(c, RTERR_STACK);
 	if (hybrid) {
-		st->sp = from - p->loop_return;
+		st->sp = s.at - p->loop_return;
 		if (p->flags & PHP_FRAME_POINTER)
-			st->fp = from - 8;
+			st->fp = s.at - 8;
 		st->pc = p->loop_pc;
 		st->exact = 1;
 	} else {
-		st->sp = from + 8;
-		st->pc = ra;
+		st->sp = s.at + 8;
+		st->pc = s.found;
 		st->exact = 0;
 	}
 	st->regs_valid = 0;
@@ -404,85 +420,72 @@ static __always_inline u32 after_call(struct unwind_state *st)
 }
 
 /* A generator that was delegated to ("yield from") runs for others: they follow
- * its own call, up to the one that was asked for a value. */
-static __always_inline int php_delegated(struct loop_context *c)
+ * its own call, up to the one that was asked for a value. Returns the next call. */
+static __always_inline u64 php_delegated(struct unwind_state *st)
 {
-	struct unwind_state *st = c->st;
 	u64 offsets = st->rt[RT_GENERATORS], g = st->rt[RT_GENERATOR], outer = st->rt[RT_OUTER], ex[EX_WORDS];
 	u32 children = 0;
 
 	if (!outer) {
 		/* Its caller is a stand-in that has the outermost generator as its object. */
 		if (!read_user(ex, sizeof(ex), st->rt[RT_NEXT]) || ex[EX_FUNC] || (u8)ex[EX_INFO] != TYPE_OBJECT)
-			goto done;
+			return 0;
 		st->rt[RT_OUTER] = outer = ex[EX_THIS];
 		st->rt[RT_NEXT] = ex[EX_PREV];
 	}
 	if (!g || !outer || g == outer)
-		goto done;
+		return 0;
 	if (!read_u32(g + ((offsets >> 16) & 0xffff), &children) || children != 1 ||
 	    !read_u64(g + ((offsets >> 32) & 0xffff), &g))
 		g = outer; /* several take from it: only the outermost is sure */
 	st->rt[RT_GENERATOR] = g;
-	if (!read_u64(g + (offsets & 0xffff), &g) || !read_user(ex, sizeof(ex), g)) {
-		push_runtime_error(c, RTERR_READ);
-		goto done;
-	}
-	push_call(c, ex);
-	return STEP_AGAIN;
-done:
-	st->rt[RT_OUTER] = 0;
-	st->rt[RT_CALLED] = st->frames;
-	st->mode = after_call(st);
-	return STEP_AGAIN;
+	return read_u64(g + (offsets & 0xffff), &g) ? g : 0;
 }
 
-static __always_inline int php_calls(struct loop_context *c)
+__attribute__((noinline)) int php_next(u32 mode)
 {
+	LOAD_CONTEXT(c);
 	struct unwind_state *st = c->st;
-	u64 ex[EX_WORDS];
-	u64 func;
+	u64 ex[EX_WORDS], at = st->rt[RT_NEXT], func;
+	u8 type = 0;
 
-	if (!st->rt[RT_NEXT]) {
+	if (mode == MODE_DELEGATED && !(at = php_delegated(st))) {
+		st->rt[RT_OUTER] = 0;
+		st->rt[RT_CALLED] = st->frames;
+		st->mode = after_call(st);
+		return STEP_AGAIN;
+	}
+	if (!at) {
 		st->mode = MODE_NATIVE;
 		return STEP_AGAIN;
 	}
-	if (st->mode == MODE_DELEGATED)
-		return php_delegated(c);
-	if (!read_user(ex, sizeof(ex), st->rt[RT_NEXT])) {
+	if (!read_user(ex, sizeof(ex), at)) {
 		push_runtime_error(c, RTERR_READ);
 		st->rt[RT_NEXT] = 0;
 		st->mode = MODE_NATIVE;
 		return STEP_AGAIN;
 	}
 	func = ex[EX_FUNC];
-	if (!func) { /* a stand-in at the bottom of a call from C */
-		st->rt[RT_NEXT] = ex[EX_PREV];
-		return STEP_AGAIN;
-	}
-	if (st->mode == MODE_INTERNAL) {
-		u8 type = 0;
+	if (mode == MODE_INTERNAL && func) {
 		read_user(&type, 1, func);
 		if (type != FUNCTION_INTERNAL) {
 			st->mode = MODE_NATIVE; /* and to the loop again */
 			return STEP_AGAIN;
 		}
 	}
-	st->rt[RT_NEXT] = ex[EX_PREV];
+	if (mode != MODE_DELEGATED)
+		st->rt[RT_NEXT] = ex[EX_PREV];
+	if (!func) /* a stand-in at the bottom of a call from C */
+		return STEP_AGAIN;
 	push_call(c, ex);
-	if (st->mode == MODE_ONE) {
+	if (mode == MODE_ONE) {
 		st->mode = MODE_NATIVE;
-	} else if (st->mode == MODE_CALLS && (ex[EX_INFO] & CALL_TOP)) {
-		if ((ex[EX_INFO] & CALL_GENERATOR) && (u16)st->rt[RT_GENERATORS]) {
-			st->rt[RT_GENERATOR] = ex[EX_RETURN];
-			st->mode = MODE_DELEGATED;
-		} else {
-			st->rt[RT_CALLED] = st->frames;
-			st->mode = after_call(st);
-		}
-	} else if (st->mode == MODE_REST && (ex[EX_INFO] & CALL_GENERATOR) && (u16)st->rt[RT_GENERATORS]) {
+	} else if ((ex[EX_INFO] & CALL_GENERATOR) && mode != MODE_DELEGATED && (u16)st->rt[RT_GENERATORS]) {
 		st->rt[RT_GENERATOR] = ex[EX_RETURN];
 		st->mode = MODE_DELEGATED;
+	} else if (mode == MODE_CALLS && (ex[EX_INFO] & CALL_TOP)) {
+		st->rt[RT_CALLED] = st->frames;
+		st->mode = after_call(st);
 	}
 	return STEP_AGAIN;
 }
@@ -490,20 +493,45 @@ static __always_inline int php_calls(struct loop_context *c)
 /* The native stack was lost: in code that cannot be unwound, such as what a
  * library for regular expressions compiles, or for want of a table. The calls are
  * known all the same. */
-static __always_inline void php_ended(struct loop_context *c)
+__attribute__((noinline)) int php_lost(u32 mode)
 {
+	LOAD_CONTEXT(c);
 	struct unwind_state *st = c->st;
 
-	if (st->end == END_COMPLETE || st->mode)
-		return;
 	if (!st->rt[RT_STARTED]) {
 		struct php_process *p = php_record(c);
 		/* Without thread-safety PHP runs in the first thread as a rule. */
 		if (!p || (!(p->flags & PHP_ZTS) && (u32)bpf_get_current_pid_tgid() != st->tgid) || php_start(c, p))
-			return;
+			return 0;
 	}
 	if (st->rt[RT_NEXT])
-		st->mode = MODE_REST;
+		st->mode = mode;
+	return 0;
+}
+
+static __always_inline void php_ended(struct loop_context *c)
+{
+	if (c->st->end != END_COMPLETE && !c->st->mode)
+		php_lost(MODE_REST);
+}
+
+static __always_inline int php_interpreter(struct loop_context *c, u32 tag)
+{
+	return php_enter(tag);
+}
+
+static __always_inline int php_code(struct loop_context *c, u64 pc)
+{
+	return php_compiled(pc);
+}
+
+static __always_inline int php_calls(struct loop_context *c)
+{
+	int r = php_next(c->st->mode);
+
+	/* The verifier must see the result compared, as it knows nothing of it. */
+	asm volatile("" : "+r"(r));
+	return r;
 }
 
 RUNTIME_PROGRAM(RUNTIME_PHP, php, php_interpreter, php_code, php_calls);
