@@ -23,6 +23,7 @@ static __always_inline void php_ended(struct loop_context *c);
 #define PHP_LOOP      1 /* execute_ex() */
 #define PHP_CALL      2 /* zend_call_function() */
 #define PHP_FIBER     3 /* the first function on a fiber's stack */
+#define PHP_LEAF      4 /* assembly that leaves the stack as it is, and has no unwind table */
 
 /* struct zend_execute_data, the same since PHP 7.1. */
 #define EX_OPLINE   0
@@ -184,7 +185,26 @@ static __always_inline int php_fiber(struct loop_context *c, struct php_process 
 	st->heuristic = 0;
 	return STEP_AGAIN;
 }
+static __always_inline int php_leaf(struct loop_context *c)
+{
+	struct unwind_state *st = c->st;
+	u64 ra;
+
+	if (!st->exact || !read_u64(st->sp, &ra))
+		return STEP_NATIVE;
+	push_file_frame(c, st->pc);
+	st->sp += 8;
+	st->pc = ra;
+	st->exact = 0;
+	st->regs_valid = 0;
+	return STEP_AGAIN;
+}
 #else
+static __always_inline int php_leaf(struct loop_context *c)
+{
+	return STEP_NATIVE;
+}
+
 static __always_inline int php_fiber(struct loop_context *c, struct php_process *p)
 {
 	return STEP_NATIVE;
@@ -209,6 +229,8 @@ __attribute__((noinline)) int php_enter(u32 tag)
 	u32 info;
 	u8 type;
 
+	if (tag == PHP_LEAF)
+		return php_leaf(c);
 	if (!p) {
 		if (tag == PHP_LOOP && !st->rt[RT_STARTED]) {
 			st->rt[RT_STARTED] = 1;

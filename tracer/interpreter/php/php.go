@@ -59,6 +59,7 @@ const (
 	tagLoop  = 1
 	tagCall  = 2
 	tagFiber = 3
+	tagLeaf  = 4
 )
 
 // Flags of a record; see php.bpf.c.
@@ -125,6 +126,9 @@ func newBinary(f *pfelf.File, loop pfelf.Symbol) (interpreter.Binary, error) {
 	if at, registers, ok := img.fiberEntry(f); ok && l.fiberCaller != 0 {
 		b.fiberRegisters = registers
 		b.addRange(f, at, tagFiber)
+		if s, ok := f.ExportedSymbol("make_fcontext"); ok && s.Size != 0 {
+			b.addRange(f, img.function(s), tagLeaf)
+		}
 	}
 	return b, nil
 }
