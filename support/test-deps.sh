@@ -25,6 +25,8 @@ want npm npm
 want xz xz-utils
 want objcopy binutils
 want curl curl
+want php php8.2-cli php8.2-opcache
+want php-fpm8.2 php8.2-fpm
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then
