@@ -57,7 +57,7 @@ static __always_inline void php_ended(struct loop_context *c);
 /* Kinds of frames. */
 #define PHP_USER	0
 #define PHP_INTERNAL	1
-#define PHP_CLOSURE	2 /* pointers to the file's name, the function's name and the class */
+#define PHP_PARTS	2 /* pointers to the file's name, the function's name and the class */
 #define PHP_NESTED	4 /* a flag: code of a file or text that was included or evaluated */
 #define PHP_COMPILED	8 /* a flag: compiled code was running */
 
@@ -423,15 +423,15 @@ static __always_inline void push_call(struct loop_context *c, u64 *ex)
 	if (!read_u32(opline + OP_LINENO, &line) || line < start || line > end)
 		line = 0;
 
-	if (ex[EX_INFO] & CALL_CLOSURE) {
-		/* Its function is freed with the object: name it by what stays. */
+	if ((ex[EX_INFO] & (CALL_CODE | CALL_TOP)) == CALL_CODE)
+		flags |= PHP_NESTED;
+	if ((ex[EX_INFO] & CALL_CLOSURE) || !f[1]) {
+		/* Its function is freed when it has returned: name it by what stays. */
 		hash_word(st, cookie);
-		push_runtime2(c, flags | PHP_CLOSURE, file[0], pack_pointer(f[1]) | (line & PACKED_MASK),
+		push_runtime2(c, flags | PHP_PARTS, file[0], pack_pointer(f[1]) | (line & PACKED_MASK),
 			      pack_pointer(f[2]) | (cookie & PACKED_MASK));
 		return;
 	}
-	if ((ex[EX_INFO] & (CALL_CODE | CALL_TOP)) == CALL_CODE)
-		flags |= PHP_NESTED;
 	push_runtime2(c, flags | PHP_USER, func, ((u64)start << 32) | line, mix(cookie, file[1]));
 }
 

@@ -68,7 +68,7 @@ func isShared(m *process.Mapping) bool {
 const (
 	kindUser     = 0
 	kindInternal = 1
-	kindClosure  = 2
+	kindParts    = 2
 	kindNested   = 4
 	kindCompiled = 8
 )
@@ -82,11 +82,11 @@ func (i *instance) Symbolize(f interpreter.Frame, out []libpf.Frame) ([]libpf.Fr
 	key := nameKey{kind: kind, addr: f.Addr}
 	var line uint64
 	switch kind {
-	case kindUser, kindUser | kindNested:
+	case kindUser:
 		line, key.w1, key.w2 = f.W1&0xffffffff, f.W1>>32, f.W2
 	case kindInternal:
 		key.w2 = f.W2
-	case kindClosure:
+	case kindParts, kindParts | kindNested:
 		line, key.w1, key.w2 = f.W1&packedMask, f.W1&^packedMask, f.W2
 	default:
 		return out, errKind

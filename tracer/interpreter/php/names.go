@@ -75,8 +75,8 @@ func (t text) read(mem process.Memory) (string, error) {
 // read reads the names of a function and verifies that it still is the one that
 // the kernel side saw.
 func (i *instance) read(key nameKey) (names, error) {
-	if key.kind == kindClosure {
-		return i.readClosure(key)
+	if key.kind&kindParts != 0 {
+		return i.readParts(key)
 	}
 	var b [24]byte
 	if err := i.memory.Read(b[:], key.addr); err != nil {
@@ -110,11 +110,7 @@ func (i *instance) read(key nameKey) (names, error) {
 	if cookie != key.w2 {
 		return names{}, interpreter.ErrStale
 	}
-	n, err := i.assemble(name, class, file, uint32(lines)) //nolint:gosec // the lower half
-	if err == nil && n.function == mainCode && key.kind&kindNested != 0 {
-		n.function = includedCode
-	}
-	return n, err
+	return i.assemble(name, class, file, uint32(lines)) //nolint:gosec // the lower half
 }
 
 // class returns the name of a class, and the cookie with it mixed in.
@@ -133,9 +129,9 @@ func (i *instance) class(addr, cookie uint64) (text, uint64, error) {
 	return t, t.mix(cookie), nil
 }
 
-// readClosure names a closure, whose function may be gone with the object, by
-// its file, its name and its class.
-func (i *instance) readClosure(key nameKey) (names, error) {
+// readParts names what may be gone by now, by its file, its name and its class:
+// a closure went with its object, the code of an included file when it was done.
+func (i *instance) readParts(key nameKey) (names, error) {
 	file, err := i.text(key.addr)
 	if err != nil {
 		return names{}, fmt.Errorf("read file's name: %w", err)
@@ -151,7 +147,11 @@ func (i *instance) readClosure(key nameKey) (names, error) {
 	if (file.mix(cookie)^key.w2)&packedMask != 0 {
 		return names{}, interpreter.ErrStale
 	}
-	return i.assemble(name, class, file, 0)
+	n, err := i.assemble(name, class, file, 0)
+	if err == nil && n.function == mainCode && key.kind&kindNested != 0 {
+		n.function = includedCode
+	}
+	return n, err
 }
 
 // packedMask and unpackPointer undo pack_pointer() of php.bpf.c.
