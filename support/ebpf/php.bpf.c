@@ -162,6 +162,7 @@ static __always_inline int php_fiber(struct loop_context *c, struct php_process 
 {
 	struct unwind_state *st = c->st;
 	u64 at = st->rt[RT_NEXT], caller, handle, w[2], ex[EX_WORDS];
+	bool found = false;
 
 	if (!p->fiber_caller || !read_user(ex, sizeof(ex), at))
 		return STEP_NATIVE;
@@ -170,10 +171,13 @@ static __always_inline int php_fiber(struct loop_context *c, struct php_process 
 		if (!read_user(ex, sizeof(ex), at) || (u8)ex[EX_INFO] != TYPE_OBJECT)
 			return STEP_NATIVE;
 	}
-	if (!read_u64(ex[EX_THIS] + p->fiber_caller, &caller) || !read_u64(caller, &handle) ||
-	    !read_user(w, 16, handle + p->fiber_frame - 16))
-		return STEP_NATIVE;
-	if (w[1] < p->text_start || w[1] >= p->text_end)
+	/* 8.1 was given two more members in its course. Where they are missing the
+	 * place is reserved and holds 0. */
+#pragma unroll
+	for (int i = 0; i < 3 && !found; i++)
+		found = read_u64(ex[EX_THIS] + p->fiber_caller + 8 * i, &caller) && read_u64(caller, &handle) &&
+			read_user(w, 16, handle + p->fiber_frame - 16) && w[1] >= p->text_start && w[1] < p->text_end;
+	if (!found)
 		return STEP_NATIVE;
 	push_file_frame(c, st->exact ? st->pc : st->pc - 1);
 	st->rt[RT_NEXT] = at;

@@ -37,14 +37,14 @@ type layout struct {
 // layouts are from Zend/zend_compile.h, zend_globals.h, zend_generators.h and
 // zend_fibers.h of each version, for 64-bit machines.
 var layouts = map[[2]int]layout{
-	{7, 3}: {currentCall: 480, filename: 128, opcodes: 64, last: 60,
+	{7, 3}: {currentCall: 488, filename: 128, opcodes: 64, last: 60,
 		generatorCall: 64, generatorChildren: 168, generatorChild: 184},
 	{7, 4}: {currentCall: 488, filename: 136, opcodes: 64, last: 60,
 		generatorCall: 64, generatorChildren: 168, generatorChild: 184},
 	{8, 0}: {currentCall: 488, filename: 144, opcodes: 72, last: 68,
 		generatorCall: 64, generatorChildren: 168, generatorChild: 184},
 	{8, 1}: {currentCall: 488, filename: 144, opcodes: 72, last: 68,
-		generatorCall: 56, generatorChildren: 160, generatorChild: 168, fiberCaller: 160},
+		generatorCall: 56, generatorChildren: 160, generatorChild: 168, fiberCaller: 152},
 	{8, 2}: {currentCall: 488, filename: 152, opcodes: 88, last: 80,
 		generatorCall: 56, generatorChildren: 160, generatorChild: 168, fiberCaller: 168},
 	{8, 3}: {currentCall: 488, filename: 144, opcodes: 80, last: 76,

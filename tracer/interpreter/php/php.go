@@ -5,7 +5,7 @@
 //
 // The engine keeps its calls in a list that starts in executor_globals, an
 // exported variable. support/ebpf/php.bpf.c tells how the list and the native
-// stack go together; docs/runtimes/PHP.md is for people.
+// stack go together; docs/runtimes/php.md is for people.
 package php
 
 import (
