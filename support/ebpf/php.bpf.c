@@ -13,9 +13,8 @@
  */
 #include "all.h"
 
-struct loop_context;
-static __always_inline void php_ended(struct loop_context *c);
-#define RUNTIME_ENDED(c) php_ended(c)
+static __always_inline u32 php_left(struct unwind_state *st);
+#define RUNTIME_LEFT(st) php_left(st)
 
 #include "runtime.h"
 
@@ -530,15 +529,12 @@ __attribute__((noinline)) int php_lost(u32 mode)
 		if (!p || (!(p->flags & PHP_ZTS) && (u32)bpf_get_current_pid_tgid() != st->tgid) || php_start(c, p))
 			return 0;
 	}
-	if (st->rt[RT_NEXT])
-		st->mode = mode;
-	return 0;
+	return st->rt[RT_NEXT] ? mode : MODE_NATIVE;
 }
 
-static __always_inline void php_ended(struct loop_context *c)
+static __always_inline u32 php_left(struct unwind_state *st)
 {
-	if (c->st->end != END_COMPLETE && !c->st->mode)
-		php_lost(MODE_REST);
+	return st->end == END_COMPLETE ? MODE_NATIVE : php_lost(MODE_REST);
 }
 
 static __always_inline int php_interpreter(struct loop_context *c, u32 tag)

@@ -205,23 +205,22 @@ static __always_inline bool switch_runtime(struct unwind_state *st)
 	return true;
 }
 
-/* A runtime that finds its frames without the native stack may define this before
- * it includes this file. It is called when the native stack has ended, st->end says
- * why, and may set st->mode to have frames() called for what is left. */
-#ifndef RUNTIME_ENDED
-#define RUNTIME_ENDED(c)
+/* The mode to go on in when the native stack has ended, for a runtime that knows
+ * more of its frames than native ones led to; st->end says how it ended. */
+#ifndef RUNTIME_LEFT
+#define RUNTIME_LEFT(st) 0
 #endif
 
+static __always_inline long end_natively(struct unwind_state *st)
+{
+	/* Frames of the runtime may be left over from before this one. */
+	st->ended = 1;
+	if (!st->mode)
+		st->mode = RUNTIME_LEFT(st);
+	return st->mode ? 0 : 1;
+}
 
 #define RUNTIME_NO_BEGIN(c) ((void)0)
-#define END_NATIVELY(c)                                                                                                 \
-	({                                                                                                              \
-		/* Frames of the runtime may be left over from before this one. */                                      \
-		(c)->st->ended = 1;                                                                                     \
-		RUNTIME_ENDED(c);                                                                                       \
-		(c)->st->mode ? 0 : 1;                                                                                  \
-	})
-
 #define RUNTIME_PROGRAM(id, name, on_interpreter, on_code, on_frames)                                                            \
 	RUNTIME_PROGRAM_BEGIN(id, name, RUNTIME_NO_BEGIN, on_interpreter, on_code, on_frames)
 
@@ -252,7 +251,7 @@ static __always_inline bool switch_runtime(struct unwind_state *st)
 		else if ((st->exec.flags & EXEC_RUNTIME) && find_range(st, lookup + st->map_bias, &tag))                \
 			r = on_interpreter(c, tag);                                                                        \
 		if (r == STEP_END)                                                                                      \
-			return END_NATIVELY(c);                                                                         \
+			return end_natively(st);                                                                        \
 		if (r == STEP_AGAIN) {                                                                                  \
 			st->asked &= 1;                                                                                 \
 			return 0;                                                                                       \
@@ -266,7 +265,7 @@ static __always_inline bool switch_runtime(struct unwind_state *st)
 		}                                                                                                       \
 		st->asked &= 1;                                                                                         \
 		if ((mapped ? native_frame(c, pc, lookup) : unmapped_frame(c, lookup)))                                 \
-			return END_NATIVELY(c);                                                                         \
+			return end_natively(st);                                                                        \
 		return 0;                                                                                               \
 	}                                                                                                               \
                                                                                                                         \

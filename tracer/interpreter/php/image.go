@@ -181,7 +181,7 @@ func target(at uint64, in x86asm.Inst) (uint64, bool) {
 			return next + uint64(int64(a)), true //nolint:gosec // wraps as the format does
 		case x86asm.Mem:
 			if a.Base == x86asm.RIP {
-				return next + uint64(a.Disp), true //nolint:gosec // wraps as the format does
+				return next + uint64(int64(int32(a.Disp))), true //nolint:gosec // 32 bits, signed
 			}
 		}
 	}

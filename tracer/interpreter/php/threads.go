@@ -43,6 +43,7 @@ func (m *image) threadLocal(f *pfelf.File, name string) (t threadLocal, ok bool)
 		return t, false
 	}
 	var slots map[x86asm.Arg]uint64
+	var base x86asm.Reg // holds the thread pointer
 	m.each(m.function(s), 64, func(at uint64, in x86asm.Inst) bool {
 		mem, isMem := in.Args[1].(x86asm.Mem)
 		if in.Op != x86asm.MOV || !isMem {
@@ -52,6 +53,11 @@ func (m *image) threadLocal(f *pfelf.File, name string) (t threadLocal, ok bool)
 		case relative:
 			slots = map[x86asm.Arg]uint64{in.Args[0]: a}
 			return true
+		case mem.Segment == x86asm.FS && mem.Base == 0 && mem.Index == 0 && mem.Disp == 0:
+			base, _ = in.Args[0].(x86asm.Reg)
+			return true
+		case base != 0 && mem.Base == base && mem.Index == 0:
+			t.fixed, ok = int64(int32(mem.Disp)), true //nolint:gosec // an offset of 32 bits
 		case mem.Segment == x86asm.FS && mem.Base == 0 && mem.Index == 0:
 			t.fixed, ok = int64(int32(mem.Disp)), true //nolint:gosec // an offset of 32 bits
 		case mem.Segment == x86asm.FS && slots[mem.Base] != 0 && mem.Disp == 0:
@@ -99,10 +105,10 @@ func (m *image) switchedRegisters(f *pfelf.File) uint16 {
 	size := int64(8)
 	m.each(m.function(s), 128, func(_ uint64, in x86asm.Inst) bool {
 		if mem, isMem := in.Args[1].(x86asm.Mem); isMem && in.Op == x86asm.LEA && in.Args[0] == x86asm.RSP && mem.Base == x86asm.RSP {
-			if mem.Disp >= 0 {
+			if int32(mem.Disp) >= 0 { //nolint:gosec // 32 bits, signed
 				return false
 			}
-			size -= mem.Disp
+			size -= int64(int32(mem.Disp)) //nolint:gosec // 32 bits, signed
 		}
 		return in.Op != x86asm.MOV || in.Args[1] != x86asm.RSP
 	})

@@ -22,7 +22,7 @@ func TestThreadLocal(t *testing.T) {
 	if err != nil || runtime.GOARCH != "amd64" {
 		skip.Because(t, "needs gcc for x86-64")
 	}
-	const accessor = "static __thread void *a[4], *cache TLS; void *tsrm_get_ls_cache(void) { a[1] = a; return cache; }"
+	const accessor = "static __thread void *cache TLS; void *tsrm_get_ls_cache(void) { return cache; } void set(void *p) { cache = p; }"
 	tests := map[string]struct {
 		args  []string
 		slot  bool
@@ -31,6 +31,7 @@ func TestThreadLocal(t *testing.T) {
 		"program":            {[]string{"-rdynamic", "-DTLS=", "-DMAIN"}, false, true},
 		"without PIE":        {[]string{"-rdynamic", "-no-pie", "-DTLS=", "-DMAIN"}, false, true},
 		"control protection": {[]string{"-rdynamic", "-fcf-protection=full", "-DTLS=", "-DMAIN"}, false, true},
+		"through a base":     {[]string{"-rdynamic", "-mno-tls-direct-seg-refs", "-DTLS=", "-DMAIN"}, false, true},
 		"library":            {[]string{"-shared", "-fPIC", `-DTLS=__attribute__((tls_model("initial-exec")))`}, true, true},
 		"dynamic library":    {[]string{"-shared", "-fPIC", "-DTLS="}, false, false},
 	}
