@@ -1,0 +1,343 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+
+/*
+ * Perl: what a thread executes is its list of context stacks (struct stackinfo,
+ * cop.h), whose contexts are blocks, loops, subs and evals, newest last. A sub
+ * that Perl calls from Perl takes no C stack: one C frame of the loop,
+ * Perl_runops_standard(), runs a stretch of contexts. A stretch begins with a
+ * context that returns to no op, or at the bottom of a context stack, and that
+ * is how contexts and C frames are matched.
+ */
+#include "all.h"
+#include "runtime.h"
+
+/* Where my_perl is. */
+#define PERL_THREAD  0 /* thread-specific data under a key */
+#define PERL_POINTER 1 /* in a variable */
+#define PERL_GLOBALS 2 /* nowhere: its members are variables */
+
+struct perl_process {
+	u64 variable;	  /* PERL_POINTER: its address */
+	u64 curcop;	  /* offsets in the interpreter, or addresses */
+	u64 curstackinfo;
+	struct tsd_layout tsd;
+	u32 key;
+	u8 where;
+	u8 context_size;
+	u8 sub_cv;	  /* words in a context: blk_sub.cv, blk_eval.old_namesv */
+	u8 eval_name;
+	u8 stack_type;	  /* offset of si_type */
+	u8 reserved[7];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u32);
+	__type(value, struct perl_process);
+} perl_processes SEC(".maps");
+
+/* Tags of ranges. */
+#define TAG_LOOP 0 /* runops */
+#define TAG_MAIN 1 /* perl_run, perl_parse: what is left goes here */
+#define TAG_SORT 2 /* sorting between two calls of the comparison */
+
+/* Kinds of frames; see tracer/interpreter/perl. */
+#define PERL_SUB     0
+#define PERL_FORMAT  1
+#define PERL_EVAL    2 /* a block */
+#define PERL_STRING  3 /* an evaluated string */
+#define PERL_REQUIRE 4
+#define PERL_MAIN    5
+
+/* Types of contexts and their flags, the same from 5.24 to 5.42 (cop.h). */
+#define CXT_TYPE	0xf
+#define CXT_NULL	0
+#define CXT_SUB		9
+#define CXT_FORMAT	10
+#define CXT_EVAL	11
+#define CXP_TRYBLOCK	0x40
+#define CXP_TRY		0x80 /* with CXP_TRYBLOCK: try {}, no frame in caller() */
+#define CXP_SUB_RE_FAKE 0x80
+
+#define PERLSI_SORT 3
+
+/* Words of a context. */
+#define CX_OLDCOP 2
+#define CX_RETOP  6
+#define CX_WORDS  13
+
+#define MODE_STRETCH 1
+#define MODE_REST    2
+
+/* State between steps. */
+#define RT_STARTED st->rt[0]
+#define RT_STACK   st->rt[1] /* struct stackinfo; 0: all is done */
+#define RT_PREV	   st->rt[2]
+#define RT_CXSTACK st->rt[3]
+#define RT_CXIX	   st->rt[4]
+#define RT_COP	   st->rt[5]
+#define RT_TAKEN   st->rt[6] /* the stretch has had a context */
+#define RT_FRAMES  st->rt[7] /* frames when the last stretch had been pushed */
+#define RT_LOOPS   st->rt[8] /* loops since the start or the last TAG_SORT */
+
+/* Contexts looked at in a step. */
+#define SKIP 8
+
+static __always_inline struct perl_process *perl_record(struct unwind_state *st)
+{
+	u32 key = runtime_record(st);
+	return bpf_map_lookup_elem(&perl_processes, &key);
+}
+
+static __always_inline bool enter_stack(struct unwind_state *st, u64 si)
+{
+	struct {
+		u64 stack, cxstack, prev, next;
+		s32 cxix, cxmax;
+	} s;
+
+	if (!read_user(&s, sizeof(s), si))
+		return false;
+	RT_STACK = si;
+	RT_PREV = s.prev;
+	RT_CXSTACK = s.cxstack;
+	RT_CXIX = (s64)s.cxix;
+	return true;
+}
+
+/* Finds the thread's interpreter, once in a stack. */
+static __always_inline bool start(struct loop_context *c, struct perl_process *p)
+{
+	struct unwind_state *st = c->st;
+	u64 perl = 0, si;
+
+	RT_STARTED = 1;
+	if (p->where == PERL_THREAD) {
+		if (!read_tsd(&p->tsd, p->key, &perl) || !perl)
+			goto no_thread;
+	} else if (p->where == PERL_POINTER) {
+		if (!read_u64(p->variable, &perl) || !perl)
+			goto no_thread;
+	}
+	if (!read_u64(perl + p->curcop, &RT_COP) || !read_u64(perl + p->curstackinfo, &si) || !enter_stack(st, si)) {
+		push_runtime_error(c, RTERR_READ);
+		return false;
+	}
+	return true;
+no_thread:
+	push_runtime_error(c, RTERR_THREAD);
+	return false;
+}
+
+static __always_inline int perl_interpreter(struct loop_context *c, u32 tag)
+{
+	struct unwind_state *st = c->st;
+	struct perl_process *p = perl_record(st);
+	s32 type;
+
+	if (!p) {
+		if (!RT_STARTED)
+			push_runtime_error(c, RTERR_NO_RECORD);
+		RT_STARTED = 1;
+		request_runtime(st);
+		return STEP_NATIVE;
+	}
+	/* A sort that is between two comparisons: its context is there, but nothing runs in it. */
+	if (tag == TAG_SORT && RT_LOOPS) {
+		RT_LOOPS = 0;
+		return STEP_NATIVE;
+	}
+	if (!RT_STARTED && !start(c, p))
+		return STEP_NATIVE;
+	if (!RT_STACK)
+		return STEP_NATIVE;
+	if (tag == TAG_SORT) {
+		if (RT_PREV && !RT_CXIX && read_u32(RT_STACK + p->stack_type, (u32 *)&type) && type == PERLSI_SORT) {
+			u64 cop;
+			if (read_u64(RT_CXSTACK + CX_OLDCOP * 8, &cop))
+				RT_COP = cop;
+			enter_stack(st, RT_PREV);
+		}
+		return STEP_NATIVE;
+	}
+	if (tag == TAG_MAIN) {
+		st->mode = MODE_REST;
+		return STEP_NATIVE;
+	}
+	/* An eval that needs a C frame of its own to come back to starts the loop anew in
+	 * the middle of a stretch, with one function (docatch) in between. */
+	if (RT_LOOPS && st->frames - RT_FRAMES == 1) {
+		RT_FRAMES = st->frames + 1;
+		return STEP_NATIVE;
+	}
+	RT_LOOPS++;
+	RT_TAKEN = 0;
+	st->mode = MODE_STRETCH;
+	return STEP_NATIVE;
+}
+
+static __always_inline int perl_code(struct loop_context *c, u64 pc)
+{
+	return STEP_NATIVE;
+}
+
+static __always_inline u64 mix(u64 h, u64 w)
+{
+	h = (h ^ w) * 0xff51afd7ed558ccdULL;
+	return h ^ (h >> 32);
+}
+
+/* Adds what a COP says to the words of a frame: line and file. */
+static __always_inline u64 mix_cop(u64 h, u64 cop, u32 *line)
+{
+	struct {
+		u32 line;
+		u64 stash, file;
+	} __attribute__((packed)) w = {};
+
+	read_user(&w, sizeof(w), cop + 36);
+	*line = w.line;
+	return mix(mix(h, w.line), w.file);
+}
+
+/* Adds the name of a sub: for most a shared string, with the package in the CV;
+ * else a glob. */
+static __always_inline u64 mix_cv(u64 h, u64 cv)
+{
+	struct {
+		u64 stash, start, root, name, file, padlist, outside;
+		u32 outside_seq, flags;
+	} body;
+	u64 at, text[2] = {};
+
+	if (!read_u64(cv, &at) || !read_user(&body, sizeof(body), at + 32))
+		return h;
+	h = mix(mix(h, body.start), body.name);
+	if (body.flags & 0x8000) { /* CVf_NAMED */
+		h = mix(h, body.stash);
+		read_user(text, sizeof(text), body.name);
+	} else if (body.name) {
+		/* GV -> body -> name and package */
+		struct {
+			u64 name, stash;
+		} gv;
+		if (!read_u64(body.name, &at) || !read_user(&gv, sizeof(gv), at + 32))
+			return h;
+		h = mix(mix(h, gv.name), gv.stash);
+		read_user(text, sizeof(text), gv.name);
+	}
+	return mix(mix(h, text[0]), text[1]); /* hash and length, the first characters */
+}
+
+/* Adds the text of a scalar: what is required. */
+static __always_inline u64 mix_string(u64 h, u64 sv)
+{
+	u64 text[2] = {}, at;
+
+	if (read_u64(sv + 16, &at))
+		read_user(text, sizeof(text), at);
+	return mix(mix(h, text[0]), text[1]);
+}
+
+static __always_inline void push_perl(struct loop_context *c, u32 kind, u64 cv, u64 cop)
+{
+	u32 line;
+	u64 h = mix_cop(kind, cop, &line);
+
+	if (kind == PERL_SUB || kind == PERL_FORMAT)
+		h = mix_cv(h, cv);
+	else if (kind == PERL_REQUIRE)
+		h = mix_string(h, cv);
+	push_runtime2(c, kind, cv, (cop & FRAME_ADDR_MASK) | ((u64)line << 48), h);
+}
+
+static __always_inline int end_stretch(struct unwind_state *st)
+{
+	st->mode = 0;
+	RT_FRAMES = st->frames;
+	return STEP_AGAIN;
+}
+
+static __always_inline int perl_frames(struct loop_context *c)
+{
+	struct unwind_state *st = c->st;
+	struct perl_process *p = perl_record(st);
+	u64 cx[CX_WORDS];
+
+	if (!p) {
+		RT_STACK = 0;
+		return end_stretch(st);
+	}
+	s64 ix = RT_CXIX;
+	u8 flags = 0;
+	u32 type = 0;
+	u64 at = RT_CXSTACK + ix * p->context_size;
+	int i;
+
+	for (i = 0; i < SKIP && ix >= 0; i++) {
+		if (!read_user(&flags, 1, at))
+			goto unreadable;
+		RT_TAKEN = 1;
+		type = flags & CXT_TYPE;
+		if (type == CXT_SUB || type == CXT_FORMAT || type == CXT_EVAL)
+			break;
+		ix--;
+		at -= p->context_size;
+	}
+	if (i == SKIP) {
+		RT_CXIX = ix;
+		return STEP_AGAIN;
+	}
+	if (ix < 0) { /* the bottom of this context stack */
+		u64 prev = RT_PREV;
+		if (!prev) {
+			push_perl(c, PERL_MAIN, 0, RT_COP);
+			RT_STACK = 0;
+			return end_stretch(st);
+		}
+		if (!enter_stack(st, prev))
+			goto unreadable;
+		return RT_TAKEN && st->mode == MODE_STRETCH ? end_stretch(st) : STEP_AGAIN;
+	}
+	RT_CXIX = ix - 1;
+	if (!read_user(cx, sizeof(cx) - 8, at))
+		goto unreadable;
+
+	bool base = !cx[CX_RETOP];
+	u32 kind = PERL_SUB;
+	u64 cv = 0;
+
+	if (type == CXT_EVAL) {
+		if (flags & CXP_TRYBLOCK) {
+			/* One that returns to no op is the work of call_sv(). */
+			if (base || (flags & CXP_TRY))
+				return STEP_AGAIN;
+			kind = PERL_EVAL;
+		} else {
+			cv = p->eval_name == 7 ? cx[7] : cx[8];
+			kind = cv ? PERL_REQUIRE : PERL_STRING;
+		}
+	} else {
+		cv = p->sub_cv == 8 ? cx[8] : cx[9];
+		if (type == CXT_FORMAT)
+			kind = PERL_FORMAT;
+	}
+	if (type != CXT_SUB || !(flags & CXP_SUB_RE_FAKE)) {
+		push_perl(c, kind, cv, RT_COP);
+		RT_COP = cx[CX_OLDCOP];
+	}
+	if (base && st->mode == MODE_STRETCH) {
+		/* The last statement of a sort block returns to no op either. */
+		if (ix == 1 && RT_PREV && read_user(&flags, 1, RT_CXSTACK) && (flags & CXT_TYPE) == CXT_NULL)
+			return STEP_AGAIN;
+		return end_stretch(st);
+	}
+	return STEP_AGAIN;
+unreadable:
+	push_runtime_error(c, RTERR_READ);
+	RT_STACK = 0;
+	return end_stretch(st);
+}
+
+RUNTIME_PROGRAM(RUNTIME_PERL, perl, perl_interpreter, perl_code, perl_frames);
