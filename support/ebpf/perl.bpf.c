@@ -278,10 +278,10 @@ static __always_inline int perl_frames(struct loop_context *c)
 	for (i = 0; i < SKIP && ix >= 0; i++) {
 		if (!read_user(&flags, 1, at))
 			goto unreadable;
-		RT_TAKEN = 1;
 		type = flags & CXT_TYPE;
 		if (type == CXT_SUB || type == CXT_FORMAT || type == CXT_EVAL)
 			break;
+		RT_TAKEN = 1;
 		ix--;
 		at -= p->context_size;
 	}
@@ -310,7 +310,8 @@ static __always_inline int perl_frames(struct loop_context *c)
 
 	if (type == CXT_EVAL) {
 		if (flags & CXP_TRYBLOCK) {
-			/* One that returns to no op is the work of call_sv(). */
+			/* One that returns to no op is the work of call_sv(), and the sub above it was
+			 * the bottom of a stretch. */
 			if (base || (flags & CXP_TRY))
 				return STEP_AGAIN;
 			kind = PERL_EVAL;
@@ -323,13 +324,17 @@ static __always_inline int perl_frames(struct loop_context *c)
 		if (type == CXT_FORMAT)
 			kind = PERL_FORMAT;
 	}
+	RT_TAKEN = 1;
 	if (type != CXT_SUB || !(flags & CXP_SUB_RE_FAKE)) {
 		push_perl(c, kind, cv, RT_COP);
 		RT_COP = cx[CX_OLDCOP];
 	}
 	if (base && st->mode == MODE_STRETCH) {
-		/* The last statement of a sort block returns to no op either. */
-		if (ix == 1 && RT_PREV && read_user(&flags, 1, RT_CXSTACK) && (flags & CXT_TYPE) == CXT_NULL)
+		/* The last statement of a sort's block, or of code in a regular expression,
+		 * returns to no op either. */
+		if (ix == 1 && RT_PREV && read_user(&flags, 1, RT_CXSTACK) &&
+		    ((flags & CXT_TYPE) == CXT_NULL ||
+		     (flags & (CXT_TYPE | CXP_SUB_RE_FAKE)) == (CXT_SUB | CXP_SUB_RE_FAKE)))
 			return STEP_AGAIN;
 		return end_stretch(st);
 	}

@@ -47,6 +47,7 @@ const (
 
 const (
 	anonymous  = "__ANON__"
+	evaluated  = "(eval)" // as caller() names it
 	maxBuckets = 1 << 32
 )
 
@@ -198,39 +199,56 @@ func (d *decoder) stashName(at uint64) (string, error) {
 
 // frame names a frame, if it still is what was sampled.
 func (d *decoder) frame(f interpreter.Frame) (libpf.Frame, error) {
-	const mask = 1<<48 - 1
-	cop, err := d.statement(f.W1 & mask)
-	if err != nil {
-		return libpf.Frame{}, err
+	const bits = 48
+	out := libpf.Frame{Type: libpf.PerlFrame}
+	cop, err := d.statement(f.W1 & (1<<bits - 1))
+	if err == nil {
+		var file string
+		out.FunctionName, file, err = d.place(f, cop)
+		out.SourceFile = withoutNumber(file)
 	}
+	if err != nil && f.Subtype == kindString {
+		// The code is freed as soon as it has run, often before it is looked at here.
+		out.FunctionName, out.SourceFile, err = evaluated, evaluated, nil
+		cop.line = uint32(f.W1 >> bits)
+	}
+	out.SourceLine, out.AddressOrLineno = libpf.SourceLineno(cop.line), libpf.AddressOrLineno(cop.line)
+	return out, err
+}
+
+// place returns the function and the file of a frame.
+func (d *decoder) place(f interpreter.Frame, cop statement) (name, file string, err error) {
 	h := mix(mix(uint64(f.Subtype), uint64(cop.line)), cop.file)
-	var name string
 	switch f.Subtype {
 	case kindSub, kindFormat:
 		name, h, err = d.subName(f.Addr, h)
 	case kindEval, kindString:
-		name = "(eval)"
+		name = evaluated
 	case kindRequire:
 		name, h, err = d.requireName(f.Addr, h)
 	case kindMain:
 		name = "<main>"
 	default:
-		return libpf.Frame{}, fmt.Errorf("kind %d of frame is not known", f.Subtype)
+		return "", "", fmt.Errorf("kind %d of frame is not known", f.Subtype)
 	}
 	if err != nil {
-		return libpf.Frame{}, err
+		return "", "", err
 	}
 	if h != f.W2 {
-		return libpf.Frame{}, interpreter.ErrStale
+		return "", "", interpreter.ErrStale
 	}
-	file, err := d.fileName(cop)
-	if err != nil {
-		return libpf.Frame{}, err
+	file, err = d.fileName(cop)
+	return name, file, err
+}
+
+// withoutNumber makes "(eval)" of "(eval 12)", the file of a string that was
+// evaluated: every evaluation has a number of its own, and no two would be alike.
+func withoutNumber(file string) string {
+	n, ok := strings.CutPrefix(file, "(eval ")
+	if n, closed := strings.CutSuffix(n, ")"); ok && closed && n != "" && strings.Trim(n, "0123456789") == "" {
+		return evaluated
 	}
-	return libpf.Frame{
-		Type: libpf.PerlFrame, FunctionName: name, SourceFile: file, SourceLine: libpf.SourceLineno(cop.line),
-		AddressOrLineno: libpf.AddressOrLineno(cop.line),
-	}, nil
+	return file
 }
 
 // requireName names a required file by what was asked for, and goes on with h.
