@@ -49,6 +49,14 @@ struct {
 #define PERL_STRING  3 /* an evaluated string */
 #define PERL_REQUIRE 4
 #define PERL_MAIN    5
+#define PERL_GLOB    6 /* a sub that is named by a glob */
+#define PERL_LEXICAL 7 /* my sub */
+
+/* Offsets that are the same in all versions, and flags (cop.h, cv.h). */
+#define COP_LINE    36
+#define SV_VALUE    16
+#define CVF_NAMED   0x8000
+#define CVF_LEXICAL 0x10000
 
 /* Types of contexts and their flags, the same from 5.24 to 5.42 (cop.h). */
 #define CXT_TYPE	0xf
@@ -188,68 +196,80 @@ static __always_inline u64 mix(u64 h, u64 w)
 	return h ^ (h >> 32);
 }
 
-/* Adds what a COP says to the words of a frame: line and file. */
-static __always_inline u64 mix_cop(u64 h, u64 cop, u32 *line)
-{
-	struct {
-		u32 line;
-		u64 stash, file;
-	} __attribute__((packed)) w = {};
+/* The words of a frame. Pointers are multiples of 8, so 44 bits hold them, and 20
+ * are left to check what they point to:
+ *   address: what names the frame: a shared string or a glob for a sub, the text
+ *            for a required file, the line for an evaluated string
+ *   word 1:  the statement, and a check of its line and file
+ *   word 2:  the sub's package, or its first op if a glob names it, and a check of
+ *            the name
+ * So a frame can be named when the sub or the statement is gone. */
+#define POINTER_BITS 44
 
-	read_user(&w, sizeof(w), cop + 36);
-	*line = w.line;
-	return mix(mix(h, w.line), w.file);
+static __always_inline u64 pack(u64 pointer, u64 h)
+{
+	return ((pointer >> 3) & ((1ULL << POINTER_BITS) - 1)) | (h ^ h << 20) << POINTER_BITS;
 }
 
-/* Adds the name of a sub: for most a shared string, with the package in the CV;
- * else a glob. */
-static __always_inline u64 mix_cv(u64 h, u64 cv)
+/* The first words of a name: of a shared string, its hash, length and text. */
+static __always_inline u64 mix_text(u64 h, u64 at)
+{
+	u64 text[2] = {};
+
+	read_user(text, sizeof(text), at);
+	return mix(mix(h, text[0]), text[1]);
+}
+
+struct sub_name {
+	u64 name, context, check;
+	u32 kind;
+};
+
+/* What names a sub: a shared string for most, with the package in the CV; else a glob. */
+static __always_inline void name_sub(struct sub_name *n, u64 cv)
 {
 	struct {
 		u64 stash, start, root, name, file, padlist, outside;
 		u32 outside_seq, flags;
 	} body;
-	u64 at, text[2] = {};
+	struct {
+		u64 name, stash;
+	} gv;
+	u64 at;
 
 	if (!read_u64(cv, &at) || !read_user(&body, sizeof(body), at + 32))
-		return h;
-	h = mix(mix(h, body.start), body.name);
-	if (body.flags & 0x8000) { /* CVf_NAMED */
-		h = mix(h, body.stash);
-		read_user(text, sizeof(text), body.name);
-	} else if (body.name) {
-		/* GV -> body -> name and package */
-		struct {
-			u64 name, stash;
-		} gv;
-		if (!read_u64(body.name, &at) || !read_user(&gv, sizeof(gv), at + 32))
-			return h;
-		h = mix(mix(h, gv.name), gv.stash);
-		read_user(text, sizeof(text), gv.name);
+		return;
+	n->name = body.name;
+	if (body.flags & CVF_NAMED) {
+		n->kind = body.flags & CVF_LEXICAL ? PERL_LEXICAL : n->kind;
+		n->context = body.stash;
+		n->check = mix_text(0, body.name);
+		return;
 	}
-	return mix(mix(h, text[0]), text[1]); /* hash and length, the first characters */
+	n->kind = n->kind == PERL_SUB ? PERL_GLOB : n->kind;
+	n->context = body.start;
+	if (read_u64(body.name, &at) && read_user(&gv, sizeof(gv), at + 32))
+		n->check = mix_text(gv.stash, gv.name);
 }
 
-/* Adds the text of a scalar: what is required. */
-static __always_inline u64 mix_string(u64 h, u64 sv)
+static __always_inline void push_perl(struct loop_context *c, u32 kind, u64 of, u64 cop)
 {
-	u64 text[2] = {}, at;
+	struct {
+		u32 line;
+		u64 stash, file;
+	} __attribute__((packed)) w = {};
+	struct sub_name n = {.kind = kind};
 
-	if (read_u64(sv + 16, &at))
-		read_user(text, sizeof(text), at);
-	return mix(mix(h, text[0]), text[1]);
-}
-
-static __always_inline void push_perl(struct loop_context *c, u32 kind, u64 cv, u64 cop)
-{
-	u32 line;
-	u64 h = mix_cop(kind, cop, &line);
-
-	if (kind == PERL_SUB || kind == PERL_FORMAT)
-		h = mix_cv(h, cv);
-	else if (kind == PERL_REQUIRE)
-		h = mix_string(h, cv);
-	push_runtime2(c, kind, cv, (cop & FRAME_ADDR_MASK) | ((u64)line << 48), h);
+	read_user(&w, sizeof(w), cop + COP_LINE);
+	if (kind == PERL_SUB || kind == PERL_FORMAT) {
+		name_sub(&n, of);
+	} else if (kind == PERL_REQUIRE) {
+		if (read_u64(of + SV_VALUE, &n.name))
+			n.check = mix_text(0, n.name);
+	} else if (kind == PERL_STRING) {
+		n.name = w.line;
+	}
+	push_runtime2(c, n.kind, n.name, pack(cop, mix(mix(0, w.line), w.file)), pack(n.context, n.check));
 }
 
 static __always_inline int end_stretch(struct unwind_state *st)

@@ -21,6 +21,8 @@ const (
 	kindString
 	kindRequire
 	kindMain
+	kindGlob
+	kindLexical
 )
 
 // Offsets that are the same in all supported versions.
@@ -28,22 +30,17 @@ const (
 	svBody     = 0  // SV.sv_any
 	svFlags    = 12 // SV.sv_flags
 	svValue    = 16 // SV.sv_u
-	cvNames    = 32 // the part of a CV's body that is read: xcv_stash and on
-	cvBody     = 64
 	gvNames    = 32 // GvNAME_HEK and GvSTASH in a glob's body
 	hvMax      = 24 // xhv_max in a hash's body
 	hvBodySize = 32
 	auxCount   = 28 // xhv_name_count in struct xpvhv_aux
 	hekKey     = 8
+	opFunction = 16 // OP.op_ppaddr
 	copLine    = 36 // of struct cop: cop_line, cop_stash, cop_file
 	copFields  = 20
 )
 
-const (
-	cvNamed   = 0x8000    // CVf_NAMED: the name is no glob but a shared string
-	cvLexical = 0x10000   // CVf_LEXICAL: my sub
-	svOOK     = 0x2000000 // SVf_OOK: the hash has struct xpvhv_aux
-)
+const svOOK = 0x2000000 // SVf_OOK: the hash has struct xpvhv_aux
 
 const (
 	anonymous  = "__ANON__"
@@ -57,11 +54,6 @@ type decoder struct {
 	layout layout
 	// fileIsGlob: without threads a statement's file is a glob, not a string.
 	fileIsGlob bool
-}
-
-func mix(h, w uint64) uint64 {
-	h = (h ^ w) * 0xff51afd7ed558ccd
-	return h ^ h>>32
 }
 
 // statement is a struct cop.
@@ -94,25 +86,6 @@ func (d *decoder) fileName(s statement) (string, error) {
 	return strings.TrimPrefix(text, "_<"), err
 }
 
-// sub is what names a CV.
-type sub struct {
-	stash, start, name, file uint64
-	flags                    uint32
-}
-
-func (d *decoder) sub(at uint64) (sub, error) {
-	body, err := d.memory.Uint64(at + svBody)
-	if err != nil {
-		return sub{}, err
-	}
-	var b [cvBody]byte
-	if err := d.memory.Read(b[:], body+cvNames); err != nil {
-		return sub{}, err
-	}
-	u := binary.LittleEndian.Uint64
-	return sub{stash: u(b[:]), start: u(b[8:]), name: u(b[24:]), file: u(b[32:]), flags: binary.LittleEndian.Uint32(b[60:])}, nil
-}
-
 // glob is the name of a GV and its package.
 type glob struct{ name, stash uint64 }
 
@@ -140,7 +113,37 @@ func (d *decoder) shared(at uint64) (string, error) {
 	return d.memory.Text(at+hekKey, uint64(n))
 }
 
-// mixText mixes the first words of a text, as the eBPF program does.
+// words are the three words of a frame, taken apart; see push_perl().
+type words struct {
+	kind            uint8
+	name            uint64
+	cop, context    uint64
+	copCheck, check uint32
+}
+
+const (
+	pointerBits = 44
+	pointerMask = 1<<pointerBits - 1
+	checkMask   = 1<<20 - 1
+)
+
+func unpack(f interpreter.Frame) words {
+	return words{
+		kind: f.Subtype, name: f.Addr,
+		cop: f.W1 & pointerMask << 3, context: f.W2 & pointerMask << 3,
+		copCheck: uint32(f.W1 >> pointerBits), check: uint32(f.W2 >> pointerBits), //nolint:gosec // 20 bits
+	}
+}
+
+// check folds a hash into what a word has room for, as pack() does.
+func check(h uint64) uint32 { return uint32((h ^ h<<20) & checkMask) }
+
+func mix(h, w uint64) uint64 {
+	h = (h ^ w) * 0xff51afd7ed558ccd
+	return h ^ h>>32
+}
+
+// mixText mixes the first words of a name.
 func (d *decoder) mixText(h, at uint64) uint64 {
 	var b [16]byte
 	if d.memory.Read(b[:], at) != nil {
@@ -197,48 +200,102 @@ func (d *decoder) stashName(at uint64) (string, error) {
 	return d.shared(name)
 }
 
-// frame names a frame, if it still is what was sampled.
+// frame names a frame, if its name still is what was sampled. The statement may
+// be gone: then there is no file and line.
 func (d *decoder) frame(f interpreter.Frame) (libpf.Frame, error) {
-	const bits = 48
-	out := libpf.Frame{Type: libpf.PerlFrame}
-	cop, err := d.statement(f.W1 & (1<<bits - 1))
-	if err == nil {
-		var file string
-		out.FunctionName, file, err = d.place(f, cop)
-		out.SourceFile = withoutNumber(file)
+	w := unpack(f)
+	name, err := d.name(w)
+	if err != nil {
+		return libpf.Frame{}, err
 	}
-	if err != nil && f.Subtype == kindString {
-		// The code is freed as soon as it has run, often before it is looked at here.
-		out.FunctionName, out.SourceFile, err = evaluated, evaluated, nil
-		cop.line = uint32(f.W1 >> bits)
+	out := libpf.Frame{Type: libpf.PerlFrame, FunctionName: name}
+	cop, err := d.statement(w.cop)
+	if err == nil && check(mix(mix(0, uint64(cop.line)), cop.file)) == w.copCheck {
+		if file, err := d.fileName(cop); err == nil {
+			out.SourceFile, out.SourceLine = withoutNumber(file), libpf.SourceLineno(cop.line)
+		}
+	} else if w.kind == kindString {
+		// The code is freed as soon as it has run.
+		out.SourceFile, out.SourceLine = evaluated, libpf.SourceLineno(w.name&(1<<32-1))
 	}
-	out.SourceLine, out.AddressOrLineno = libpf.SourceLineno(cop.line), libpf.AddressOrLineno(cop.line)
-	return out, err
+	out.AddressOrLineno = libpf.AddressOrLineno(out.SourceLine)
+	return out, nil
 }
 
-// place returns the function and the file of a frame.
-func (d *decoder) place(f interpreter.Frame, cop statement) (name, file string, err error) {
-	h := mix(mix(uint64(f.Subtype), uint64(cop.line)), cop.file)
-	switch f.Subtype {
-	case kindSub, kindFormat:
-		name, h, err = d.subName(f.Addr, h)
+// name returns the function of a frame.
+func (d *decoder) name(w words) (string, error) {
+	switch w.kind {
+	case kindSub, kindGlob, kindLexical, kindFormat:
+		return d.subName(w)
 	case kindEval, kindString:
-		name = evaluated
+		return evaluated, nil
 	case kindRequire:
-		name, h, err = d.requireName(f.Addr, h)
+		text, err := d.memory.String(w.name)
+		if err != nil || check(d.mixText(0, w.name)) != w.check {
+			return "require", nil //nolint:nilerr // the text may be gone
+		}
+		return "require " + text, nil
 	case kindMain:
-		name = "<main>"
-	default:
-		return "", "", fmt.Errorf("kind %d of frame is not known", f.Subtype)
+		return "<main>", nil
 	}
+	return "", fmt.Errorf("kind %d of frame is not known", w.kind)
+}
+
+// subName names a sub with its package.
+func (d *decoder) subName(w words) (string, error) {
+	text, stash := w.name, w.context
+	var seed uint64
+	byGlob := w.kind == kindGlob || w.kind == kindFormat
+	if byGlob {
+		if w.name == 0 {
+			return anonymous, nil
+		}
+		g, err := d.glob(w.name)
+		if err != nil {
+			return "", err
+		}
+		text, stash, seed = g.name, g.stash, g.stash
+	}
+	if check(d.mixText(seed, text)) != w.check {
+		return "", interpreter.ErrStale
+	}
+	name, err := d.shared(text)
+	if err != nil || w.kind == kindLexical {
+		return name, err
+	}
+	if name == anonymous && byGlob {
+		name += d.defined(w.context, w.cop)
+	}
+	pack, err := d.stashName(stash)
 	if err != nil {
-		return "", "", err
+		return "", err
 	}
-	if h != f.W2 {
-		return "", "", interpreter.ErrStale
+	if pack == "" {
+		pack = anonymous
 	}
-	file, err = d.fileName(cop)
-	return name, file, err
+	return pack + "::" + name, nil
+}
+
+// defined tells one anonymous sub from another: "[file:line]" of its first op,
+// "" if that is no statement, which is told by its function being that of another
+// statement.
+func (d *decoder) defined(op, statement uint64) string {
+	does, err := d.memory.Uint64(op + opFunction)
+	if err != nil {
+		return ""
+	}
+	if of, err := d.memory.Uint64(statement + opFunction); err != nil || of != does {
+		return ""
+	}
+	first, err := d.statement(op)
+	if err != nil {
+		return ""
+	}
+	file, err := d.fileName(first)
+	if err != nil || file == "" {
+		return ""
+	}
+	return fmt.Sprintf("[%s:%d]", path.Base(withoutNumber(file)), first.line)
 }
 
 // withoutNumber makes "(eval)" of "(eval 12)", the file of a string that was
@@ -249,74 +306,4 @@ func withoutNumber(file string) string {
 		return evaluated
 	}
 	return file
-}
-
-// requireName names a required file by what was asked for, and goes on with h.
-func (d *decoder) requireName(at, h uint64) (string, uint64, error) {
-	text, err := d.memory.Uint64(at + svValue)
-	if err != nil {
-		return "", h, err
-	}
-	name, err := d.memory.String(text)
-	return "require " + name, d.mixText(h, text), err
-}
-
-// subName names a sub with its package, and goes on with h.
-func (d *decoder) subName(at, h uint64) (string, uint64, error) {
-	s, err := d.sub(at)
-	if err != nil {
-		return "", h, err
-	}
-	h = mix(mix(h, s.start), s.name)
-	stash, text := s.stash, s.name
-	switch {
-	case s.flags&cvNamed != 0:
-		h = mix(h, stash)
-	case s.name == 0:
-		return anonymous, mix(mix(h, 0), 0), nil
-	default:
-		g, err := d.glob(s.name)
-		if err != nil {
-			return "", h, err
-		}
-		h = mix(mix(h, g.name), g.stash)
-		stash, text = g.stash, g.name
-	}
-	h = d.mixText(h, text)
-	name, err := d.shared(text)
-	if err != nil {
-		return "", h, err
-	}
-	if s.flags&(cvNamed|cvLexical) == cvNamed|cvLexical {
-		return name, h, nil // it belongs to no package
-	}
-	if name == anonymous {
-		name += d.defined(s)
-	}
-	pack, err := d.stashName(stash)
-	if err != nil {
-		return "", h, err
-	}
-	if pack == "" {
-		pack = anonymous
-	}
-	return pack + "::" + name, h, nil
-}
-
-// defined tells one anonymous sub from another: "[file:line]" of its first
-// statement, "" where that cannot be told.
-func (d *decoder) defined(s sub) string {
-	first, err := d.statement(s.start)
-	if err != nil || first.line == 0 {
-		return ""
-	}
-	// Not every sub starts with a statement; what does has the sub's file.
-	file, err := d.fileName(first)
-	if err != nil || file == "" {
-		return ""
-	}
-	if of, err := d.memory.String(s.file); err != nil || of != file {
-		return ""
-	}
-	return fmt.Sprintf("[%s:%d]", path.Base(file), first.line)
 }
