@@ -41,6 +41,7 @@ struct {
 #define TAG_LOOP 0 /* runops */
 #define TAG_MAIN 1 /* perl_run, perl_parse: what is left goes here */
 #define TAG_SORT 2 /* sorting between two calls of the comparison */
+#define TAG_CATCH 3 /* evals and what else may start a loop of its own */
 
 /* Kinds of frames; see tracer/interpreter/perl. */
 #define PERL_SUB     0
@@ -88,6 +89,7 @@ struct {
 #define RT_TAKEN   st->rt[6] /* the stretch has had a context */
 #define RT_FRAMES  st->rt[7] /* frames when the last stretch had been pushed */
 #define RT_LOOPS   st->rt[8] /* loops since the start or the last TAG_SORT */
+#define RT_CATCH   st->rt[9] /* frames when a function has been pushed that started a loop for an eval */
 
 /* Contexts looked at in a step. */
 #define SKIP 8
@@ -151,6 +153,11 @@ static __always_inline int perl_interpreter(struct loop_context *c, u32 tag)
 		request_runtime(st);
 		return STEP_NATIVE;
 	}
+	if (tag == TAG_CATCH) {
+		if (RT_LOOPS && st->frames - RT_FRAMES <= 1)
+			RT_CATCH = st->frames + 1;
+		return STEP_NATIVE;
+	}
 	/* A sort that is between two comparisons: its context is there, but nothing runs in it. */
 	if (tag == TAG_SORT && RT_LOOPS) {
 		RT_LOOPS = 0;
@@ -174,8 +181,9 @@ static __always_inline int perl_interpreter(struct loop_context *c, u32 tag)
 		return STEP_NATIVE;
 	}
 	/* An eval that needs a C frame of its own to come back to starts the loop anew in
-	 * the middle of a stretch, with one function (docatch) in between. */
-	if (RT_LOOPS && st->frames - RT_FRAMES == 1) {
+	 * the middle of a stretch. In between are docatch() and the eval's function,
+	 * unless that ended in a jump to docatch(). */
+	if (RT_LOOPS && (st->frames - RT_FRAMES == 1 || RT_CATCH == st->frames)) {
 		RT_FRAMES = st->frames + 1;
 		return STEP_NATIVE;
 	}

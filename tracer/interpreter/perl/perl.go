@@ -24,9 +24,10 @@ const name = "perl"
 
 // Tags of ranges; see support/ebpf/perl.bpf.c.
 const (
-	tagLoop = 0
-	tagMain = 1
-	tagSort = 2
+	tagLoop  = 0
+	tagMain  = 1
+	tagSort  = 2
+	tagCatch = 3
 )
 
 // Where my_perl is; see struct perl_process.
@@ -42,12 +43,13 @@ var marked = []struct {
 	tag    uint32
 }{
 	{"Perl_runops_standard", tagLoop},
-	{"Perl_runops_debug", tagLoop},
 	{"perl_run", tagMain},
 	{"perl_parse", tagMain},
-	{"Perl_sortsv", tagSort},
 	{"Perl_sortsv_flags", tagSort},
 }
+
+// maxRanges is how many ranges a file may have; MAX_CODE_RANGES of support/ebpf/types.h.
+const maxRanges = 8
 
 // Runtime recognises perl programs, libperl, and programs that embed it.
 type Runtime struct{}
@@ -123,6 +125,13 @@ func read(f *pfelf.File) (*engine, error) {
 	if len(b.ranges) == 0 || b.ranges[0].Tag != tagLoop {
 		return nil, unsupported(b.version, "interpreter loop not found")
 	}
+	b.ranges = append(b.ranges, catchRanges(f)...)
+	if s, ok := f.ExportedSymbol("Perl_runops_debug"); ok && s.Size > 0 && len(b.ranges) < maxRanges {
+		if off, ok := f.VaddrToOffset(s.Value); ok { // used with perl -D only
+			b.ranges = append(b.ranges, interpreter.Range{Start: off, End: off + s.Size, Tag: tagLoop})
+		}
+	}
+	b.ranges = b.ranges[:min(len(b.ranges), maxRanges)]
 	if !b.findInterpreter(f) {
 		return nil, unsupported(b.version, "interpreter not found")
 	}
