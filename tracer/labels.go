@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"unicode/utf8"
 	"unsafe"
 
 	"github.com/elastic/go-freelru"
@@ -89,10 +90,10 @@ func cutText(b []int8, length uint32) string {
 	if int(length) <= len(b) {
 		return process.Clean(raw)
 	}
-	for n > 0 && n > len(b)-4 && raw[n-1]&0xc0 == 0x80 { // not in the middle of a character
-		n--
-	}
-	if n > 0 && raw[n-1] >= 0xc0 {
+	for range utf8.UTFMax - 1 { // not in the middle of a character
+		if r, size := utf8.DecodeLastRune(raw[:n]); r != utf8.RuneError || size != 1 {
+			break
+		}
 		n--
 	}
 	return process.Clean(raw[:n]) + "…"

@@ -5,7 +5,6 @@ package tracer
 import (
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -427,16 +426,6 @@ func (p *runtimeProcess) close() {
 		if a.instance != nil {
 			a.instance.Close()
 			a.instance = nil
-		}
-	}
-}
-
-// attachExisting attaches processes that the user asked for by PID, so that
-// their first sample is complete.
-func (m *runtimeManager) attachExisting(pids []libpf.PID) {
-	for _, pid := range pids {
-		if pid != libpf.PID(os.Getpid()) { //nolint:gosec // a PID
-			m.attach(pid)
 		}
 	}
 }
