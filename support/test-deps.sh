@@ -25,6 +25,7 @@ want npm npm
 want xz xz-utils
 want objcopy binutils
 want curl curl
+want perl perl
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then
