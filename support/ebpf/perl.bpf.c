@@ -74,7 +74,7 @@ struct {
 /* Words of a context. */
 #define CX_OLDCOP 2
 #define CX_RETOP  6
-#define CX_WORDS  13
+#define CX_WORDS  12
 
 #define MODE_STRETCH 1
 #define MODE_REST    2
@@ -92,7 +92,7 @@ struct {
 #define RT_CATCH   st->rt[9] /* frames when a function has been pushed that started a loop for an eval */
 
 /* Contexts looked at in a step. */
-#define SKIP 8
+#define SKIP 4
 
 static __always_inline struct perl_process *perl_record(struct unwind_state *st)
 {
@@ -116,41 +116,32 @@ static __always_inline bool enter_stack(struct unwind_state *st, u64 si)
 	return true;
 }
 
-/* Finds the thread's interpreter, once in a stack. */
-static __always_inline bool start(struct loop_context *c, struct perl_process *p)
+/* Finds the thread's interpreter, once in a stack. Returns why it was not found. */
+static __always_inline u32 start(struct unwind_state *st, struct perl_process *p)
 {
-	struct unwind_state *st = c->st;
 	u64 perl = 0, si;
 
-	RT_STARTED = 1;
 	if (p->where == PERL_THREAD) {
 		if (!read_tsd(&p->tsd, p->key, &perl) || !perl)
-			goto no_thread;
+			return RTERR_THREAD;
 	} else if (p->where == PERL_POINTER) {
 		if (!read_u64(p->variable, &perl) || !perl)
-			goto no_thread;
+			return RTERR_THREAD;
 	}
-	if (!read_u64(perl + p->curcop, &RT_COP) || !read_u64(perl + p->curstackinfo, &si) || !enter_stack(st, si)) {
-		push_runtime_error(c, RTERR_READ);
-		return false;
-	}
-	return true;
-no_thread:
-	push_runtime_error(c, RTERR_THREAD);
-	return false;
+	if (!read_u64(perl + p->curcop, &RT_COP) || !read_u64(perl + p->curstackinfo, &si) || !enter_stack(st, si))
+		return RTERR_READ;
+	return RTERR_NONE;
 }
 
 static __always_inline int perl_interpreter(struct loop_context *c, u32 tag)
 {
 	struct unwind_state *st = c->st;
 	struct perl_process *p = perl_record(st);
-	s32 type;
+	u32 error = RTERR_NO_RECORD, type;
 
-	if (!p) {
-		if (!RT_STARTED)
-			push_runtime_error(c, RTERR_NO_RECORD);
-		RT_STARTED = 1;
-		request_runtime(st);
+	/* A sort that is between two comparisons: its context is there, but nothing runs in it. */
+	if (tag == TAG_SORT && RT_LOOPS) {
+		RT_LOOPS = 0;
 		return STEP_NATIVE;
 	}
 	if (tag == TAG_CATCH) {
@@ -158,20 +149,20 @@ static __always_inline int perl_interpreter(struct loop_context *c, u32 tag)
 			RT_CATCH = st->frames + 1;
 		return STEP_NATIVE;
 	}
-	/* A sort that is between two comparisons: its context is there, but nothing runs in it. */
-	if (tag == TAG_SORT && RT_LOOPS) {
-		RT_LOOPS = 0;
-		return STEP_NATIVE;
+	if (!RT_STARTED) {
+		RT_STARTED = 1;
+		if (p)
+			error = start(st, p);
+		else
+			request_runtime(st);
+		if (error != RTERR_NONE)
+			push_runtime_error(c, error);
 	}
-	if (!RT_STARTED && !start(c, p))
-		return STEP_NATIVE;
-	if (!RT_STACK)
+	if (!RT_STACK || !p)
 		return STEP_NATIVE;
 	if (tag == TAG_SORT) {
-		if (RT_PREV && !RT_CXIX && read_u32(RT_STACK + p->stack_type, (u32 *)&type) && type == PERLSI_SORT) {
-			u64 cop;
-			if (read_u64(RT_CXSTACK + CX_OLDCOP * 8, &cop))
-				RT_COP = cop;
+		if (RT_PREV && !RT_CXIX && read_u32(RT_STACK + p->stack_type, &type) && type == PERLSI_SORT) {
+			read_u64(RT_CXSTACK + CX_OLDCOP * 8, &RT_COP);
 			enter_stack(st, RT_PREV);
 		}
 		return STEP_NATIVE;
@@ -287,86 +278,89 @@ static __always_inline int end_stretch(struct unwind_state *st)
 	return STEP_AGAIN;
 }
 
+/* Whether the lowest context of the stack is that of a sort's block, or of code in a
+ * regular expression. Their last statement returns to no op, as what C calls does. */
+static __always_inline bool in_block(struct unwind_state *st)
+{
+	u8 flags;
+
+	if (!RT_PREV || !read_user(&flags, 1, RT_CXSTACK))
+		return false;
+	return (flags & CXT_TYPE) == CXT_NULL ||
+	       (flags & (CXT_TYPE | CXP_SUB_RE_FAKE)) == (CXT_SUB | CXP_SUB_RE_FAKE);
+}
+
 static __always_inline int perl_frames(struct loop_context *c)
 {
 	struct unwind_state *st = c->st;
 	struct perl_process *p = perl_record(st);
-	u64 cx[CX_WORDS];
+	u64 cx[CX_WORDS] = {}, of = 0, at;
+	u32 kind = PERL_MAIN, type;
+	u32 end = 1;
+	u8 flags = 0;
+	s64 ix;
 
 	if (!p) {
 		RT_STACK = 0;
 		return end_stretch(st);
 	}
-	s64 ix = RT_CXIX;
-	u8 flags = 0;
-	u32 type = 0;
-	u64 at = RT_CXSTACK + ix * p->context_size;
-	int i;
-
-	for (i = 0; i < SKIP && ix >= 0; i++) {
+	/* Blocks and loops are no frames. */
+	ix = RT_CXIX;
+	at = RT_CXSTACK + ix * p->context_size;
+	for (int i = 0; i < SKIP && ix >= 0; i++) {
 		if (!read_user(&flags, 1, at))
 			goto unreadable;
 		type = flags & CXT_TYPE;
 		if (type == CXT_SUB || type == CXT_FORMAT || type == CXT_EVAL)
-			break;
+			goto found;
 		RT_TAKEN = 1;
 		ix--;
 		at -= p->context_size;
 	}
-	if (i == SKIP) {
-		RT_CXIX = ix;
+	RT_CXIX = ix;
+	if (ix >= 0)
 		return STEP_AGAIN;
-	}
-	if (ix < 0) { /* the bottom of this context stack */
-		u64 prev = RT_PREV;
-		if (!prev) {
-			push_perl(c, PERL_MAIN, 0, RT_COP);
-			RT_STACK = 0;
-			return end_stretch(st);
-		}
-		if (!enter_stack(st, prev))
+	/* The bottom of this context stack. */
+	if (RT_PREV) {
+		if (!enter_stack(st, RT_PREV))
 			goto unreadable;
 		return RT_TAKEN && st->mode == MODE_STRETCH ? end_stretch(st) : STEP_AGAIN;
 	}
+	RT_STACK = 0;
+	goto push;
+found:
+	asm volatile("" : "+r"(ix), "+r"(at), "+r"(type));
 	RT_CXIX = ix - 1;
-	if (!read_user(cx, sizeof(cx) - 8, at))
+	if (!read_user(cx, sizeof(cx), at))
 		goto unreadable;
-
-	bool base = !cx[CX_RETOP];
-	u32 kind = PERL_SUB;
-	u64 cv = 0;
-
+	end = !cx[CX_RETOP];
 	if (type == CXT_EVAL) {
 		if (flags & CXP_TRYBLOCK) {
 			/* One that returns to no op is the work of call_sv(), and the sub above it was
 			 * the bottom of a stretch. */
-			if (base || (flags & CXP_TRY))
+			if (end || (flags & CXP_TRY))
 				return STEP_AGAIN;
 			kind = PERL_EVAL;
 		} else {
-			cv = p->eval_name == 7 ? cx[7] : cx[8];
-			kind = cv ? PERL_REQUIRE : PERL_STRING;
+			of = p->eval_name == 7 ? cx[7] : cx[8];
+			kind = of ? PERL_REQUIRE : PERL_STRING;
 		}
 	} else {
-		cv = p->sub_cv == 8 ? cx[8] : cx[9];
-		if (type == CXT_FORMAT)
-			kind = PERL_FORMAT;
+		of = p->sub_cv == 8 ? cx[8] : cx[9];
+		kind = type == CXT_FORMAT ? PERL_FORMAT : PERL_SUB;
 	}
+	end = end && st->mode == MODE_STRETCH && !(ix == 1 && in_block(st));
 	RT_TAKEN = 1;
-	if (type != CXT_SUB || !(flags & CXP_SUB_RE_FAKE)) {
-		push_perl(c, kind, cv, RT_COP);
+	if (type == CXT_SUB && (flags & CXP_SUB_RE_FAKE))
+		goto pushed;
+push:
+	/* The verifier is not to follow every kind on its own. */
+	asm volatile("" : "+r"(kind), "+r"(of), "+r"(end));
+	push_perl(c, kind, of, RT_COP);
+	if (RT_STACK)
 		RT_COP = cx[CX_OLDCOP];
-	}
-	if (base && st->mode == MODE_STRETCH) {
-		/* The last statement of a sort's block, or of code in a regular expression,
-		 * returns to no op either. */
-		if (ix == 1 && RT_PREV && read_user(&flags, 1, RT_CXSTACK) &&
-		    ((flags & CXT_TYPE) == CXT_NULL ||
-		     (flags & (CXT_TYPE | CXP_SUB_RE_FAKE)) == (CXT_SUB | CXP_SUB_RE_FAKE)))
-			return STEP_AGAIN;
-		return end_stretch(st);
-	}
-	return STEP_AGAIN;
+pushed:
+	return end ? end_stretch(st) : STEP_AGAIN;
 unreadable:
 	push_runtime_error(c, RTERR_READ);
 	RT_STACK = 0;
