@@ -29,6 +29,7 @@ want javac openjdk-17-jdk-headless
 want ruby ruby
 want php php8.2-cli php8.2-opcache
 want php-fpm8.2 php8.2-fpm
+want perl perl
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then
