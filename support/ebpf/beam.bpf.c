@@ -19,7 +19,7 @@
 #include "all.h"
 #include "runtime.h"
 
-#define BEAM_AREAS 6
+#define BEAM_AREAS 8
 /* Ranges of the runtime's executable. */
 #define TAG_DIRTY_MAIN 1
 
@@ -64,6 +64,9 @@ struct {
 
 #define MODE_SCAN 1
 
+/* The most of a stack that is walked when its end is not known, in bytes. */
+#define MAX_STACK (1 << 18)
+
 /* State between steps. */
 enum {
 	RT_NEXT,      /* where the next block of the stack begins to count */
@@ -88,7 +91,7 @@ enum {
 };
 
 #define FLAG_TABLE 1 /* RT_MODULES has been read */
-#define FLAG_ANY   2 /* the top word is a return address whatever its tag */
+#define FLAG_ANY   2 /* the top word may be a return address whatever its tag */
 #define FLAG_DIRTY 4 /* on a dirty scheduler */
 #define FLAG_DONE  8 /* ... and its Erlang frames are done */
 
@@ -261,15 +264,19 @@ static long leave_search_step(u32 i, struct search *s)
 }
 
 /* Where compiled code that runs on the thread's stack, at pc or called from
- * before it, has left the Erlang stack. */
+ * before it, has left the Erlang stack. 0: it runs no process. */
 static __always_inline u64 left_stack(struct unwind_state *st, struct beam_process *p, u64 stop)
 {
 	struct search s = {.st = st};
 
-	if (p->frame_pointers)
-		return stop;
 	st->window_base = 0;
 	if (bpf_probe_read_user(st->window, WINDOW_BYTES, (void *)st->pc))
+		return stop;
+	/* mov r13, rax: the scheduler has been asked for the next process. */
+	u32 op = st->window[0] & 0xffffff;
+	if (op == 0xc58949 || op == 0xe88b4c)
+		return 0;
+	if (p->frame_pointers)
 		return stop;
 	st->rt[RT_WANTED] = p->proc_base + p->stop * 8;
 	st->rt[RT_FOUND] = 0;
@@ -277,7 +284,7 @@ static __always_inline u64 left_stack(struct unwind_state *st, struct beam_proce
 	return st->rt[RT_FOUND] == LEAVE_SAVED ? st->fp : stop;
 }
 
-/* Gets ready to walk the stack of the process that the thread runs. There may be none. */
+/* Gets ready to walk the stack of the process that the thread runs, if any. */
 static __always_inline int begin_scan(struct loop_context *c, struct beam_process *p, bool dirty)
 {
 	struct unwind_state *st = c->st;
@@ -304,8 +311,18 @@ static __always_inline int begin_scan(struct loop_context *c, struct beam_proces
 		at = stop;
 	else if (at < heap || at > hend)
 		at = left_stack(st, p, stop);
-	if (at < heap || at > hend || (at & 7))
-		return RTERR_STACK;
+	if (!at) {
+		st->mode = MODE_SCAN;
+		return 0;
+	}
+	if (at < heap || at > hend || (at & 7)) {
+		/* While garbage is collected the stack moves before the rest of the
+		 * structure tells of it. It still ends with normal_exit. */
+		if (!stop || (stop & 7))
+			return RTERR_STACK;
+		at = heap = stop;
+		hend = stop + MAX_STACK;
+	}
 	st->rt[RT_NEXT] = at;
 	st->rt[RT_HEAP] = heap;
 	st->rt[RT_BOTTOM] = hend;
@@ -422,7 +439,8 @@ static __always_inline int beam_frames(struct loop_context *c)
 		}
 		if (rt[RT_FLAGS] & FLAG_ANY) {
 			rt[RT_FLAGS] &= ~(u64)FLAG_ANY;
-			words |= 1U << (first & 31);
+			/* A frame pointer may have been saved above it. */
+			words |= (p->frame_pointers ? 3U : 1U) << (first & 31);
 		}
 		words &= ~0U << (first & 31);
 		if (count < WINDOW_WORDS)

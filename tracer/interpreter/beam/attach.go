@@ -4,6 +4,7 @@ package beam
 
 import (
 	"fmt"
+	"sort"
 
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/libc"
@@ -154,33 +155,39 @@ func (in *instance) Refresh(p *interpreter.Process) (bool, error) {
 	if err != nil {
 		return false, err
 	}
+	areas := codeAreas(p.Mappings, modules, in.normalExit)
 	old := in.record.Area
 	clear(in.record.Area[:])
-	n := 0
-	for i := range p.Mappings {
-		mp := &p.Mappings[i]
-		if n == len(in.record.Area) {
-			break
-		}
-		if holdsCode(mp, modules, in.normalExit) {
-			in.record.Area[n].Start, in.record.Area[n].End = mp.Start, mp.End
-			n++
-		}
+	for i, a := range areas[:min(len(areas), len(in.record.Area))] {
+		in.record.Area[i].Start, in.record.Area[i].End = a.start, a.end
 	}
 	return old != in.record.Area, nil
 }
 
-// holdsCode tells whether a mapping is one that the emulator compiles into.
-func holdsCode(mp *process.Mapping, modules []module, normalExit uint64) bool {
-	if normalExit >= mp.Start && normalExit < mp.End {
-		return true
-	}
-	for _, m := range modules {
-		if m.start >= mp.Start && m.start < mp.End {
-			return true
+// codeAreas are the mappings that the emulator compiles into, neighbours as one.
+// What is shared by all modules was compiled first, next to normalExit, so that
+// comes first.
+func codeAreas(maps []process.Mapping, modules []module, normalExit uint64) []module {
+	var first, others []module
+	for i := range maps {
+		mp := &maps[i]
+		a := module{mp.Start, mp.End}
+		switch {
+		case normalExit >= a.start && normalExit < a.end:
+			first = append(first, a)
+		case !holdsModule(a, modules):
+		case len(others) > 0 && others[len(others)-1].end == a.start:
+			others[len(others)-1].end = a.end
+		default:
+			others = append(others, a)
 		}
 	}
-	return false
+	return append(first, others...)
+}
+
+func holdsModule(a module, modules []module) bool {
+	i := sort.Search(len(modules), func(i int) bool { return modules[i].start >= a.start })
+	return i < len(modules) && modules[i].start < a.end
 }
 
 // Close implements [interpreter.Instance].

@@ -21,7 +21,7 @@ type bpfBeamProcess struct {
 	MainReturn  uint64
 	MainOffset  uint32
 	TsdKey      uint32
-	Area        [6]struct {
+	Area        [8]struct {
 		_     structs.HostLayout
 		Start uint64
 		End   uint64

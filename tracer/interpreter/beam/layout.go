@@ -145,7 +145,7 @@ func findHeader(mem process.Memory, m module) (md5, functions uint8, err error) 
 	for _, md5 := range []uint8{headerMD5Old, headerMD5New} {
 		i := int(md5) + 2 // are_nifs lies between
 		first, second := w.at(i), w.at(i+1)
-		if pointer(w.at(int(md5))) && first > m.start && first < second && second <= m.end {
+		if sum := w.at(int(md5)); sum >= 4096 && sum>>47 == 0 && first > m.start && first < second && second <= m.end {
 			return md5, uint8(i), nil
 		}
 	}
