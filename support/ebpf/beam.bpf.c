@@ -62,7 +62,12 @@ struct {
 	__type(value, struct beam_process);
 } beam_processes SEC(".maps");
 
-#define MODE_SCAN 1
+/* What the next step does: find the stack, take a block or a word of it, or go on
+ * below it. */
+#define MODE_BEGIN 1
+#define MODE_BLOCK 2
+#define MODE_WORD  3
+#define MODE_END   4
 
 /* The most of a stack that is walked when its end is not known, in bytes. */
 #define MAX_STACK (1 << 18)
@@ -94,6 +99,7 @@ enum {
 #define FLAG_ANY   2 /* the top word may be a return address whatever its tag */
 #define FLAG_DIRTY 4 /* on a dirty scheduler */
 #define FLAG_DONE  8 /* ... and its Erlang frames are done */
+#define FLAG_FOUND 16 /* the code that was met first belongs to a module */
 
 /* 1 for 0, without a branch: loops of branches are too much for the verifier. */
 static __always_inline u64 is_zero(u64 x)
@@ -176,11 +182,14 @@ static __always_inline u64 module_cookie(struct beam_process *p, u64 header)
 	return h << BEAM_OFFSET_BITS;
 }
 
-/* Finds the module that a place in code belongs to: RT_START, RT_COOKIE. */
-static __always_inline bool find_module(struct unwind_state *st, struct beam_process *p, u64 pc)
+/* Finds the module that a place in code belongs to: RT_START, RT_COOKIE. Not
+ * static, so that it is verified once. */
+__noinline int find_module(struct unwind_state *st, struct beam_process *p, u64 pc)
 {
+	if (!st || !p)
+		return 0;
 	if (pc - st->rt[RT_START] < st->rt[RT_END] - st->rt[RT_START])
-		return true;
+		return 1;
 	u64 start = st->rt[RT_START2], end = st->rt[RT_END2], cookie = st->rt[RT_COOKIE2];
 	if (pc - start >= end - start) {
 		struct search s = {.st = st};
@@ -193,7 +202,7 @@ static __always_inline bool find_module(struct unwind_state *st, struct beam_pro
 		start = st->rt[RT_FOUND];
 		end = st->rt[RT_FOUND_END];
 		if (!end)
-			return false;
+			return 0;
 		cookie = module_cookie(p, start);
 	}
 	st->rt[RT_START2] = st->rt[RT_START];
@@ -202,7 +211,7 @@ static __always_inline bool find_module(struct unwind_state *st, struct beam_pro
 	st->rt[RT_START] = start;
 	st->rt[RT_END] = end;
 	st->rt[RT_COOKIE] = cookie;
-	return true;
+	return 1;
 }
 
 static __always_inline void push_function(struct loop_context *c, u64 pc)
@@ -284,37 +293,30 @@ static __always_inline u64 left_stack(struct unwind_state *st, struct beam_proce
 	return st->rt[RT_FOUND] == LEAVE_SAVED ? st->fp : stop;
 }
 
-/* Gets ready to walk the stack of the process that the thread runs, if any. */
-static __always_inline int begin_scan(struct loop_context *c, struct beam_process *p, bool dirty)
+/* Finds the stack of the process that the thread runs. There may be none. */
+static __always_inline int begin_scan(struct unwind_state *st, struct beam_process *p)
 {
-	struct unwind_state *st = c->st;
-	u64 sched, process, at;
+	u64 sched, process, at = st->sp;
 
+	st->mode = MODE_END;
 	if (!read_tsd(&p->tsd, p->tsd_key, &sched) || !sched)
 		return RTERR_THREAD;
 	if (!read_u64(sched + p->sched_registers, &st->rt[RT_REGISTERS]) ||
 	    !read_u64(sched + p->sched_process, &process))
 		return RTERR_READ;
-	st->rt[RT_WORDS] = 0;
-	st->rt[RT_NEXT] = st->rt[RT_BOTTOM] = 0;
-	if (!process) {
-		st->mode = MODE_SCAN;
+	if (!process)
 		return 0;
-	}
 	u64 *w = st->window;
 	st->window_base = 0;
 	if (bpf_probe_read_user(w, 16 * 8, (void *)(process + p->proc_base)))
 		return RTERR_READ;
 	u64 stop = w[p->stop & 15], heap = w[p->heap & 15], hend = w[p->hend & 15];
-	at = st->sp;
-	if (dirty)
+	if (st->rt[RT_FLAGS] & FLAG_DIRTY)
 		at = stop;
 	else if (at < heap || at > hend)
 		at = left_stack(st, p, stop);
-	if (!at) {
-		st->mode = MODE_SCAN;
+	if (!at)
 		return 0;
-	}
 	if (at < heap || at > hend || (at & 7)) {
 		/* While garbage is collected the stack moves before the rest of the
 		 * structure tells of it. It still ends with normal_exit. */
@@ -326,7 +328,7 @@ static __always_inline int begin_scan(struct loop_context *c, struct beam_proces
 	st->rt[RT_NEXT] = at;
 	st->rt[RT_HEAP] = heap;
 	st->rt[RT_BOTTOM] = hend;
-	st->mode = MODE_SCAN;
+	st->mode = MODE_BLOCK;
 	return 0;
 }
 
@@ -347,19 +349,13 @@ static __always_inline int beam_code(struct loop_context *c, u64 pc)
 		return runtime_end(c, RTERR_NO_RECORD);
 	if (!read_table(st, p))
 		return runtime_end(c, RTERR_READ);
-	bool known = find_module(st, p, pc);
-	if (!known && !in_area(p, pc))
-		return STEP_NATIVE;
-	int err = begin_scan(c, p, false);
-	if (known) {
+	if (find_module(st, p, pc)) {
 		push_function(c, pc);
-	} else if (err || st->rt[RT_NEXT]) {
-		push_runtime1(c, BEAM_SHARED_CODE, 0, 0);
-		/* It may have been called without regard to the tag. */
-		st->rt[RT_FLAGS] |= FLAG_ANY;
-	} /* else this is process_main itself, between two processes */
-	if (err)
-		return runtime_end(c, err);
+		st->rt[RT_FLAGS] |= FLAG_FOUND;
+	} else if (!in_area(p, pc)) {
+		return STEP_NATIVE;
+	}
+	st->mode = MODE_BEGIN;
 	return STEP_AGAIN;
 }
 
@@ -371,15 +367,50 @@ static __always_inline int beam_interpreter(struct loop_context *c, u32 tag)
 	if (tag != TAG_DIRTY_MAIN || (st->rt[RT_FLAGS] & FLAG_DONE))
 		return STEP_NATIVE;
 	p = beam_record(st);
-	if (!p)
+	if (!p || !read_table(st, p))
 		return STEP_NATIVE;
 	st->rt[RT_FLAGS] |= FLAG_DIRTY;
-	int err = read_table(st, p) ? begin_scan(c, p, true) : RTERR_READ;
-	if (err) {
-		push_runtime_error(c, err);
-		st->rt[RT_FLAGS] |= FLAG_DONE;
-	}
+	st->mode = MODE_BEGIN;
 	return STEP_AGAIN;
+}
+
+/* Bits of the words of the window that may be return addresses. */
+static __always_inline u32 return_addresses(struct unwind_state *st)
+{
+	u32 words = 0;
+
+#pragma unroll
+	for (u32 i = 0; i < WINDOW_WORDS; i++) {
+		u64 w = st->window[i];
+		/* Low bits 0 and an address of user space. */
+		words |= (u32)is_zero((w & 3) | (w >> 47)) << i;
+	}
+	return words;
+}
+
+/* Reads the next block of the stack. */
+static __always_inline bool next_block(struct unwind_state *st, struct beam_process *p)
+{
+	u64 *rt = st->rt;
+	u64 at = rt[RT_NEXT], base = at & ~(u64)(WINDOW_BYTES - 1);
+	u32 first = ((at - base) >> 3) & 31;
+	u64 count = (rt[RT_BOTTOM] - base) >> 3;
+
+	st->window_base = 0;
+	if (bpf_probe_read_user(st->window, WINDOW_BYTES, (void *)base))
+		return false;
+	u32 words = return_addresses(st);
+	if (rt[RT_FLAGS] & FLAG_ANY) {
+		rt[RT_FLAGS] &= ~(u64)FLAG_ANY;
+		/* A frame pointer may have been saved above it. */
+		words |= (p->frame_pointers ? 3U : 1U) << first;
+	}
+	words &= ~0U << first;
+	if (count < WINDOW_WORDS)
+		words &= ~(~0U << (count & 31));
+	rt[RT_WORDS] = words;
+	rt[RT_NEXT] = base + WINDOW_BYTES;
+	return true;
 }
 
 /* Goes on below the Erlang frames, with the thread's own. */
@@ -416,51 +447,43 @@ static __always_inline int beam_frames(struct loop_context *c)
 	struct unwind_state *st = c->st;
 	struct beam_process *p = beam_record(st);
 	u64 *rt = st->rt;
-	u32 words = rt[RT_WORDS];
+	u32 error = 0;
 
 	if (!p)
 		return runtime_end(c, RTERR_NO_RECORD);
-	if (!words) {
-		u64 at = rt[RT_NEXT], base = at & ~(u64)(WINDOW_BYTES - 1);
-		u64 first = (at - base) >> 3, count = (rt[RT_BOTTOM] - base) >> 3;
-
-		if (at >= rt[RT_BOTTOM])
-			return end_scan(c, p);
-		st->window_base = 0;
-		if (bpf_probe_read_user(st->window, WINDOW_BYTES, (void *)base)) {
-			push_runtime_error(c, RTERR_READ);
-			return end_scan(c, p);
-		}
-#pragma unroll
-		for (u32 i = 0; i < WINDOW_WORDS; i++) {
-			u64 w = st->window[i];
-			/* Low bits 0 and an address of user space. */
-			words |= (u32)is_zero((w & 3) | (w >> 47)) << i;
-		}
-		if (rt[RT_FLAGS] & FLAG_ANY) {
-			rt[RT_FLAGS] &= ~(u64)FLAG_ANY;
-			/* A frame pointer may have been saved above it. */
-			words |= (p->frame_pointers ? 3U : 1U) << (first & 31);
-		}
-		words &= ~0U << (first & 31);
-		if (count < WINDOW_WORDS)
-			words &= ~(~0U << (count & 31));
-		rt[RT_NEXT] = base + WINDOW_BYTES;
-		if (!words) {
-			rt[RT_WORDS] = 0;
-			return STEP_AGAIN;
-		}
-	}
-	u32 i = __builtin_ctz(words);
-	rt[RT_WORDS] = words & (words - 1);
-	u64 w = st->window[i & (WINDOW_WORDS - 1)];
-	if (w == p->normal_exit)
+	if (st->mode == MODE_END)
 		return end_scan(c, p);
-	/* Saved frame pointers look like return addresses, too. */
-	if (w - rt[RT_HEAP] <= rt[RT_BOTTOM] - rt[RT_HEAP])
-		return STEP_AGAIN;
-	if (w > 4096 && find_module(st, p, w - 1))
-		push_function(c, w - 1);
+	if (st->mode == MODE_BEGIN) {
+		error = begin_scan(st, p);
+		/* Code of no module without a process is process_main itself. */
+		if (!(rt[RT_FLAGS] & (FLAG_FOUND | FLAG_DIRTY)) && (error || st->mode == MODE_BLOCK)) {
+			push_runtime1(c, BEAM_SHARED_CODE, 0, 0);
+			/* It may have been called without regard to the tag. */
+			rt[RT_FLAGS] |= FLAG_ANY;
+		}
+	} else if (st->mode == MODE_BLOCK) {
+		st->mode = MODE_WORD;
+		if (rt[RT_NEXT] >= rt[RT_BOTTOM])
+			st->mode = MODE_END;
+		else if (!next_block(st, p))
+			error = RTERR_READ;
+	} else {
+		u32 words = rt[RT_WORDS];
+		u64 w = st->window[__builtin_ctz(words) & (WINDOW_WORDS - 1)];
+
+		rt[RT_WORDS] = words & (words - 1);
+		if (!words)
+			st->mode = MODE_BLOCK;
+		else if (w == p->normal_exit)
+			st->mode = MODE_END;
+		/* Saved frame pointers look like return addresses, too. */
+		else if (w > 4096 && w - rt[RT_HEAP] > rt[RT_BOTTOM] - rt[RT_HEAP] && find_module(st, p, w - 1))
+			push_function(c, w - 1);
+	}
+	if (error) {
+		push_runtime_error(c, error);
+		st->mode = MODE_END;
+	}
 	return STEP_AGAIN;
 }
 
