@@ -392,6 +392,13 @@ func (f *execFile) reopen(size int64) (*pfelf.File, error) {
 	return elf, nil
 }
 
+// setRuntime notes the interpreter that the file holds.
+func (f *execFile) setRuntime(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.info.Runtime = name
+}
+
 // hold keeps the file open until others need the room.
 func (t *fileTable) hold(f *execFile) {
 	t.mu.Lock()
