@@ -18,7 +18,7 @@ const (
 	atomLength   = 24
 	atomName     = 32
 	maxAtom      = 4 * 255 // bytes
-	maxAtoms     = 1 << 14 // kept per process
+	maxAtoms     = 1 << 12 // kept per process
 )
 
 type atomCache map[uint64]string

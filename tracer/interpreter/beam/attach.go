@@ -18,6 +18,7 @@ type instance struct {
 	record     bpfBeamProcess
 	atomTable  uint64 // address of the index of atoms
 	modules    moduleCache
+	cached     int // functions in modules, and in those that were replaced
 	atoms      atomCache
 	normalExit uint64
 }

@@ -6,9 +6,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"fmt"
 	"runtime"
-	"strings"
 	"sync"
 
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
@@ -16,7 +14,7 @@ import (
 	"github.com/strobe-profiler/strobe/tracer/process"
 )
 
-// Names of the emulator that are needed. Those with a size of 0 are functions.
+// Names of the emulator that are needed.
 var needed = []string{
 	"the_active_code_index", "erts_atom_table", "beam_normal_exit", "erts_proc",
 	"erts_aligned_scheduler_data", "erts_frame_layout",
@@ -74,12 +72,12 @@ func read(f *pfelf.File) (*executable, error) {
 			x.version += " (erts " + text(f, erts) + ")"
 		}
 	}
-	if f.Machine != elf.EM_X86_64 || runtime.GOARCH != "amd64" {
+	if f.Machine != elf.EM_X86_64 || runtime.GOARCH != "amd64" { // the registers are others
 		return nil, unsupported(x.version, "only x86-64 is supported")
 	}
 	for _, n := range needed {
 		if _, ok := x.symbols[n]; !ok {
-			return nil, unsupported(x.version, "symbols of the emulator are missing")
+			return nil, unsupported(x.version, "symbols were stripped, and OTP 29 and later export none")
 		}
 	}
 	var jit [4]byte
@@ -140,17 +138,22 @@ func text(f *pfelf.File, s pfelf.Symbol) string {
 }
 
 // tsdKey finds the variable that erts_get_scheduler_data() hands to
-// pthread_getspecific(): mov edi, [rip + x].
+// pthread_getspecific().
 func tsdKey(f *pfelf.File, s pfelf.Symbol) (uint64, bool) {
 	code := make([]byte, 32)
 	if _, err := f.ReadVaddr(code, s.Value); err != nil {
 		return 0, false
 	}
+	return keyVariable(code, s.Value)
+}
+
+// keyVariable finds mov edi, [rip + x] in code that is at the given address.
+func keyVariable(code []byte, at uint64) (uint64, bool) {
 	i := bytes.Index(code, []byte{0x8b, 0x3d})
 	if i < 0 || i+6 > len(code) {
 		return 0, false
 	}
-	return relative(s.Value+uint64(i), code[i+2:], 6), true
+	return relative(at+uint64(i), code[i+2:], 6), true //nolint:gosec // an index
 }
 
 // relative is the address that an instruction of the given length refers to by a
@@ -172,26 +175,33 @@ func findCall(f *pfelf.File, target uint64) (uint64, bool) {
 		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
 			continue
 		}
-		buf := make([]byte, textChunk)
+		buf := make([]byte, min(p.Filesz, textChunk))
 		for off := uint64(0); off+5 <= min(p.Filesz, maxText); off += textChunk - 4 {
 			b := buf[:min(p.Filesz-off, textChunk)]
 			if _, err := f.ReadVaddr(b, p.Vaddr+off); err != nil {
 				break
 			}
-			for i := 0; ; i++ {
-				j := bytes.IndexByte(b[i:], 0xe8)
-				if i += j; j < 0 || i+5 > len(b) {
-					break
-				}
-				at := p.Vaddr + off + uint64(i)
-				if relative(at, b[i+1:], 5) == target {
-					found = at + 5
-					n++
-				}
-			}
+			calls(b, p.Vaddr+off, target, func(ret uint64) {
+				found = ret
+				n++
+			})
 		}
 	}
 	return found, n == 1
+}
+
+// calls finds the instructions in code at the given address that call a function.
+func calls(code []byte, at, target uint64, found func(ret uint64)) {
+	for i := 0; i+5 <= len(code); i++ {
+		j := bytes.IndexByte(code[i:], 0xe8)
+		if j < 0 || i+j+5 > len(code) {
+			return
+		}
+		i += j
+		if relative(at+uint64(i), code[i+1:], 5) == target { //nolint:gosec // an index
+			found(at + uint64(i) + 5) //nolint:gosec // an index
+		}
+	}
 }
 
 // Version implements [interpreter.Binary].
@@ -203,13 +213,4 @@ func (x *executable) Ranges() []interpreter.Range {
 		return nil
 	}
 	return []interpreter.Range{x.dirty}
-}
-
-// release is the number of the OTP release, 0 when it is not known.
-func (x *executable) release() int {
-	n := 0
-	if _, err := fmt.Sscanf(strings.TrimSpace(x.version), "%d", &n); err != nil {
-		return 0
-	}
-	return n
 }

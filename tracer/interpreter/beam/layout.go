@@ -36,7 +36,7 @@ const (
 	headerMD5Old       = 10
 	headerMD5New       = 15
 	maxModules         = 1 << 16
-	maxFunctions       = 1 << 20
+	maxFunctions       = 1 << 16
 	maxData            = 16 << 20
 	maxSchedulerMember = 0x200
 	maxStackDistance   = 1 << 16

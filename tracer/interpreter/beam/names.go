@@ -11,11 +11,18 @@ import (
 const elixir = "Elixir."
 
 // functionName writes a function as its language does: lists:map/2 in Erlang,
-// Enum.map/2 in Elixir.
+// Enum.map/2 in Elixir. Its compiler calls a function without a name after the
+// one that it stands in: -name/arity-fun-number-.
 func functionName(module, function string, arity uint64) string {
-	tail := function + "/" + strconv.FormatUint(arity, 10)
-	if m, ok := strings.CutPrefix(module, elixir); ok {
-		return m + "." + tail
+	n := strconv.FormatUint(arity, 10)
+	m, ok := strings.CutPrefix(module, elixir)
+	if !ok {
+		return module + ":" + function + "/" + n
 	}
-	return module + ":" + tail
+	if inner, ok := strings.CutPrefix(function, "-"); ok {
+		if i := strings.LastIndex(inner, "-fun-"); i > 0 {
+			return "anonymous fn/" + n + " in " + m + "." + inner[:i]
+		}
+	}
+	return m + "." + function + "/" + n
 }

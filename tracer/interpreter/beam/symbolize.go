@@ -14,8 +14,8 @@ import (
 const (
 	infoMFA  = 16
 	maxArity = 255
-	// maxCached bounds the modules whose tables of functions are kept.
-	maxCached = 256
+	// maxCached bounds the functions of the modules that are kept, 8 bytes each.
+	maxCached = 1 << 18
 )
 
 // code is what is known of a module.
@@ -64,13 +64,15 @@ func (in *instance) Symbolize(f interpreter.Frame, out []libpf.Frame) ([]libpf.F
 	if mfa.at(2) > maxArity {
 		return nil, fmt.Errorf("arity: %w", errLayout)
 	}
+	// The function's place stands for those without lines.
 	frame := libpf.Frame{
-		Type: libpf.BEAMFrame, AddressOrLineno: libpf.AddressOrLineno(pc - header),
+		Type: libpf.BEAMFrame, AddressOrLineno: libpf.AddressOrLineno(c.functions[i] - header),
 		FunctionName: functionName(module, function, mfa.at(2)),
 	}
 	if c.hasLines {
 		if loc, ok := in.location(c, i, pc); ok {
 			frame.SourceLine = libpf.SourceLineno(loc & (1<<24 - 1))
+			frame.AddressOrLineno = libpf.AddressOrLineno(frame.SourceLine)
 			frame.SourceFile = in.file(c, module, loc>>24)
 		}
 	}
@@ -110,8 +112,8 @@ func (in *instance) code(header, want uint64) (*code, error) {
 	if lines, err := in.mem.Uint64(header + headerLineTable*8); err == nil {
 		c.lines, c.hasLines = readLineTable(in.mem, lines, n)
 	}
-	if in.modules == nil || len(in.modules) >= maxCached {
-		in.modules = moduleCache{}
+	if in.cached += len(c.functions); in.modules == nil || in.cached > maxCached {
+		in.modules, in.cached = moduleCache{}, len(c.functions)
 	}
 	in.modules[header] = c
 	return c, nil
