@@ -136,7 +136,7 @@ func activeModules(mem process.Memory, ranges uint64, active uint32) ([]module, 
 		return nil, err
 	}
 	t, ok := parseTable(b, 0)
-	if !ok || t.n == 0 {
+	if !ok {
 		return nil, fmt.Errorf("table of modules: %w", errLayout)
 	}
 	return readModules(mem, t)

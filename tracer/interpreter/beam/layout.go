@@ -62,18 +62,16 @@ func pointer(v uint64) bool { return v >= 4096 && v>>47 == 0 && v&7 == 0 }
 type moduleTable struct{ modules, n uint64 }
 
 // parseTable reads struct ranges: modules, n, allocated, mid. ok is false when
-// it cannot be one.
+// it cannot be one, or is empty.
 func parseTable(w words, i int) (t moduleTable, ok bool) {
 	t = moduleTable{w.at(i), w.at(i + 1)}
 	allocated, mid := w.at(i+2), w.at(i+3)
-	if t.modules == 0 {
-		return t, t.n == 0 && mid == 0
-	}
 	return t, pointer(t.modules) && t.n > 0 && t.n <= maxModules && t.n <= allocated && allocated <= 2*maxModules &&
 		mid >= t.modules && (mid-t.modules)%16 == 0 && mid-t.modules <= 16*t.n
 }
 
-// findRanges finds the tables of modules among the emulator's variables.
+// findRanges finds the tables of modules among the emulator's variables: three,
+// which have been in use in turns when the emulator has started.
 func findRanges(mem process.Memory, data []segment, bias uint64, active uint32) (uint64, error) {
 	if active > 2 {
 		return 0, errLayout
@@ -85,17 +83,17 @@ func findRanges(mem process.Memory, data []segment, bias uint64, active uint32) 
 		}
 		w := words(b)
 		for i := 0; i+12 <= w.len(); i++ {
-			t, ok := parseTable(w, i+4*int(active))
-			if !ok || t.n == 0 {
+			var t [3]moduleTable
+			all := true
+			for j := range t {
+				var ok bool
+				t[j], ok = parseTable(w, i+4*j)
+				all = all && ok
+			}
+			if !all {
 				continue
 			}
-			_, ok0 := parseTable(w, i)
-			_, ok1 := parseTable(w, i+4)
-			_, ok2 := parseTable(w, i+8)
-			if !ok0 || !ok1 || !ok2 {
-				continue
-			}
-			if _, err := readModules(mem, t); err == nil {
+			if _, err := readModules(mem, t[active]); err == nil {
 				return s.start + uint64(i)*8, nil
 			}
 		}
