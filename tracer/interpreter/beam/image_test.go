@@ -141,3 +141,13 @@ func (m *image) scramble(r *rand.Rand) {
 		binary.LittleEndian.PutUint64(m.b[at:], v)
 	}
 }
+
+// patch overwrites words of the image as a fuzzer says: 4 bytes of offset, 8 of
+// value, and so on. What is behind size cannot be read.
+func (m *image) patch(b []byte, size uint32) {
+	for ; len(b) >= 12; b = b[12:] {
+		at := binary.LittleEndian.Uint32(b) % (0xa0000 - 8)
+		copy(m.b[at:], b[4:12])
+	}
+	m.size = min(m.size, uint64(size))
+}

@@ -3,6 +3,7 @@
 package beam
 
 import (
+	"bytes"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -154,9 +155,28 @@ func TestMachineCode(t *testing.T) {
 }
 
 func FuzzLayout(f *testing.F) {
-	f.Add(testEmulator(headerMD5Old).b[:0xa0000], uint64(schedAt), uint64(exitAt))
-	f.Fuzz(func(_ *testing.T, b []byte, sched, exit uint64) {
-		m := image{b, uint64(len(b))}
+	m := testEmulator(headerMD5Old)
+	clean := string(m.b)
+	f.Add([]byte{0x50, 0, 7, 0, 1, 0, 0, 0, 0, 0, 0, 0}, uint32(imageSize), uint64(schedAt), uint64(exitAt))
+	f.Fuzz(func(_ *testing.T, patches []byte, size uint32, sched, exit uint64) {
+		copy(m.b, clean)
+		m.size = imageSize
+		m.patch(patches, size)
 		_, _ = testExecutable().layout(m.memory(), testBias, sched, exit)
+	})
+}
+
+// FuzzDetect feeds files to the detection: whatever they are, it says so.
+func FuzzDetect(f *testing.F) {
+	f.Add([]byte("\x7fELF\x02\x01\x01"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		file, err := pfelf.NewFile(bytes.NewReader(b), int64(len(b)))
+		if err != nil {
+			return
+		}
+		defer file.Close()
+		if x, err := read(file); (err == nil) != (x != nil) {
+			t.Fatal(x, err)
+		}
 	})
 }

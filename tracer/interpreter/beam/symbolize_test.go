@@ -166,9 +166,14 @@ func TestFunctionName(t *testing.T) {
 }
 
 func FuzzSymbolize(f *testing.F) {
-	f.Add(testModule(headerMD5Old, 2).b[:0x24000], uint8(headerMD5Old), uint64(headerAt), uint64(0x230))
-	f.Fuzz(func(t *testing.T, b []byte, md5 uint8, header, off uint64) {
-		in := testInstance(&image{b, uint64(len(b))}, md5&31)
+	m := testModule(headerMD5Old, 2)
+	clean := string(m.b)
+	f.Add([]byte{0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0}, uint32(imageSize), uint64(headerAt), uint64(0x230))
+	f.Fuzz(func(t *testing.T, patches []byte, size uint32, header, off uint64) {
+		copy(m.b, clean)
+		m.size = imageSize
+		m.patch(patches, size)
+		in := testInstance(m, headerMD5Old)
 		frame := interpreter.Frame{Addr: header, W1: cookie(in.mem, header, in.layout.md5) | off&(1<<offsetBits-1)}
 		out, err := in.Symbolize(frame, nil)
 		if (err == nil) != (len(out) == 1) {
