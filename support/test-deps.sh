@@ -25,6 +25,8 @@ want npm npm
 want xz xz-utils
 want objcopy binutils
 want curl curl
+want erlc erlang-base
+want elixirc elixir
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then
