@@ -158,14 +158,14 @@ static __always_inline u64 module_cookie(struct beam_process *p, u64 header)
 	struct {
 		u64 fnames, loc_size, locs, first;
 	} lines = {};
-	u64 w[8] = {}, md5[2] = {}, tail[4] = {}, functions = 0, last = 0, h = 0;
+	u64 md5[2] = {}, tail[4] = {}, functions = 0, table = 0, sum = 0, last = 0, h = 0;
 
 	read_u64(header, &functions);
-	/* From the line table to the MD5 sum's pointer. */
-	read_user(w, sizeof(w), header + 9 * 8);
-	read_user(md5, sizeof(md5), p->md5 == 10 ? w[1] : w[6]);
-	if (w[0] && read_user(&lines, sizeof(lines), w[0]) &&
-	    read_u64(w[0] + 24 + (functions & 0xffffff) * 8, &last)) {
+	read_u64(header + 9 * 8, &table);
+	if (read_u64(header + p->md5 * 8, &sum))
+		read_user(md5, sizeof(md5), sum);
+	if (table && read_user(&lines, sizeof(lines), table) &&
+	    read_u64(table + 24 + (functions & 0xffffff) * 8, &last)) {
 		u64 n = (last - lines.first) >> 3;
 		u64 size = lines.loc_size & 7;
 		if (n >= 16)

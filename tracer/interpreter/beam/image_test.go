@@ -42,8 +42,10 @@ func (m *image) put(addr uint64, words ...uint64) {
 
 func (m *image) text(addr uint64, s string) { copy(m.b[addr-imageBase:], s) }
 
-// Where things are in the image.
+// Where things are in the image, and the MD5 sum in code headers.
 const (
+	md5Old     = 10
+	md5New     = 15
 	atomPages  = imageBase + 0x1000
 	atomPage   = imageBase + 0x2000
 	atomData   = imageBase + 0x6000

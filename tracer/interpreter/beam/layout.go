@@ -29,12 +29,9 @@ type layout struct {
 	md5, functions uint8
 }
 
-// The line table is word 9 of the code header in every release; the words from
-// there to the MD5 sum came with OTP 27 (coverage).
+// The line table is word 9 of the code header in every release.
 const (
 	headerLineTable    = 9
-	headerMD5Old       = 10
-	headerMD5New       = 15
 	maxModules         = 1 << 16
 	maxFunctions       = 1 << 16
 	maxData            = 16 << 20
@@ -129,22 +126,35 @@ func readModules(mem process.Memory, t moduleTable) ([]module, error) {
 	return out, nil
 }
 
-// findHeader finds out where the code header has the MD5 sum and the functions:
-// a table of ascending addresses inside of the module, with one more at its end.
+// headerMD5 is where the code header has the pointer to the MD5 sum: behind the line
+// table in OTP 25 and 26; coverage took 5 words before it in OTP 27, tables for
+// debuggers took 1 or 2 more in OTP 28. One word lies between it and the functions.
+var headerMD5 = []uint8{10, 15, 16, 17}
+
+// findHeader finds out where the code header has the MD5 sum and the functions: a
+// table of ascending addresses of code, which begins behind it, with one more at
+// its end.
 func findHeader(mem process.Memory, m module) (md5, functions uint8, err error) {
-	b := make([]byte, 24*8)
-	if err := mem.Read(b, m.start); err != nil {
+	n, err := mem.Uint64(m.start)
+	if err != nil {
 		return 0, 0, err
 	}
-	w := words(b)
-	if n := w.at(0); n == 0 || n > maxFunctions {
+	if n == 0 || n > maxFunctions {
 		return 0, 0, errLayout
 	}
-	for _, md5 := range []uint8{headerMD5Old, headerMD5New} {
-		i := int(md5) + 2 // are_nifs lies between
-		first, second := w.at(i), w.at(i+1)
-		if sum := w.at(int(md5)); sum >= 4096 && sum>>47 == 0 && first > m.start && first < second && second <= m.end {
-			return md5, uint8(i), nil
+	for _, md5 := range headerMD5 {
+		i := uint64(md5) + 2
+		b, err := mem.Bytes(m.start+i*8, (n+1)*8, (maxFunctions+1)*8)
+		if err != nil {
+			return 0, 0, err
+		}
+		last, ok := m.start+(i+n)*8, true
+		for w := words(b); ok && len(w) > 0; w = w[8:] {
+			ok = w.at(0) > last && w.at(0) <= m.end
+			last = w.at(0)
+		}
+		if ok {
+			return md5, uint8(i), nil //nolint:gosec // small
 		}
 	}
 	return 0, 0, errLayout

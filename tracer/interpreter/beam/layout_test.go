@@ -38,7 +38,7 @@ func testEmulator(md5 uint8) *image {
 
 func TestLayout(t *testing.T) {
 	t.Parallel()
-	for _, md5 := range []uint8{headerMD5Old, headerMD5New} {
+	for _, md5 := range headerMD5 {
 		m := testEmulator(md5)
 		x := testExecutable()
 		got, err := x.layout(m.memory(), testBias, schedAt, exitAt)
@@ -69,7 +69,7 @@ func TestLayoutNotReady(t *testing.T) {
 		"no registers": func(m *image) { m.put(schedAt, 0) },
 		"main not run": func(m *image) { m.put(registerAt+0x3008, 0) },
 	} {
-		m := testEmulator(headerMD5Old)
+		m := testEmulator(md5Old)
 		change(m)
 		if l, err := testExecutable().layout(m.memory(), testBias, schedAt, exitAt); !errors.Is(err, interpreter.ErrNotReady) {
 			t.Errorf("%s: %v, %v", name, l, err)
@@ -79,14 +79,14 @@ func TestLayoutNotReady(t *testing.T) {
 
 func TestLayoutBrokenMemory(t *testing.T) {
 	t.Parallel()
-	m := testEmulator(headerMD5Old)
+	m := testEmulator(md5Old)
 	for size := uint64(0); size < 0xa0000; size += 0x1808 {
 		m.size = size
 		_, _ = testExecutable().layout(m.memory(), testBias, schedAt, exitAt)
 	}
 	r := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // repeatable
 	for range 100 {
-		m := testEmulator(headerMD5New)
+		m := testEmulator(md5New)
 		m.scramble(r)
 		_, _ = testExecutable().layout(m.memory(), testBias, schedAt, exitAt)
 	}
@@ -155,7 +155,7 @@ func TestMachineCode(t *testing.T) {
 }
 
 func FuzzLayout(f *testing.F) {
-	m := testEmulator(headerMD5Old)
+	m := testEmulator(md5Old)
 	clean := string(m.b)
 	f.Add([]byte{0x50, 0, 7, 0, 1, 0, 0, 0, 0, 0, 0, 0}, uint32(imageSize), uint64(schedAt), uint64(exitAt))
 	f.Fuzz(func(_ *testing.T, patches []byte, size uint32, sched, exit uint64) {

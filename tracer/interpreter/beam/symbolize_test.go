@@ -37,11 +37,11 @@ func TestSymbolize(t *testing.T) {
 		off  uint64
 		want libpf.Frame
 	}{
-		{"first line", headerMD5Old, 2, 0x230, libpf.Frame{FunctionName: "Hive.buzz/0", SourceFile: "Elixir.Hive.erl", SourceLine: 10, AddressOrLineno: 10}},
-		{"second line", headerMD5Old, 2, 0x250, libpf.Frame{FunctionName: "Hive.buzz/0", SourceFile: "Elixir.Hive.erl", SourceLine: 11, AddressOrLineno: 11}},
-		{"before the first line", headerMD5Old, 2, 0x210, libpf.Frame{FunctionName: "Hive.buzz/0", AddressOrLineno: 0x200}},
-		{"another file", headerMD5New, 4, 0x330, libpf.Frame{FunctionName: "anonymous fn/1 in Hive.buzz/1", SourceFile: "lib/hive.ex", SourceLine: 20, AddressOrLineno: 20}},
-		{"file without a name", headerMD5New, 4, 0x430, libpf.Frame{FunctionName: "Hive.a?b?/2", SourceFile: "Elixir.Hive.erl", SourceLine: 30, AddressOrLineno: 30}},
+		{"first line", md5Old, 2, 0x230, libpf.Frame{FunctionName: "Hive.buzz/0", SourceFile: "Elixir.Hive.erl", SourceLine: 10, AddressOrLineno: 10}},
+		{"second line", md5Old, 2, 0x250, libpf.Frame{FunctionName: "Hive.buzz/0", SourceFile: "Elixir.Hive.erl", SourceLine: 11, AddressOrLineno: 11}},
+		{"before the first line", md5Old, 2, 0x210, libpf.Frame{FunctionName: "Hive.buzz/0", AddressOrLineno: 0x200}},
+		{"another file", md5New, 4, 0x330, libpf.Frame{FunctionName: "anonymous fn/1 in Hive.buzz/1", SourceFile: "lib/hive.ex", SourceLine: 20, AddressOrLineno: 20}},
+		{"file without a name", md5New, 4, 0x430, libpf.Frame{FunctionName: "Hive.a?b?/2", SourceFile: "Elixir.Hive.erl", SourceLine: 30, AddressOrLineno: 30}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -60,7 +60,7 @@ func TestSymbolize(t *testing.T) {
 
 func TestSymbolizeOtherKinds(t *testing.T) {
 	t.Parallel()
-	in := testInstance(newImage(), headerMD5Old)
+	in := testInstance(newImage(), md5Old)
 	for kind, want := range map[uint8]string{frameSharedCode: "[shared code]", frameProcessMain: "process_main"} {
 		got, err := in.Symbolize(interpreter.Frame{Subtype: kind}, nil)
 		if err != nil || len(got) != 1 || got[0].FunctionName != want {
@@ -82,8 +82,8 @@ func TestSymbolizeStale(t *testing.T) {
 		"lines":     func(m *image) { m.put(linesAt+lineTableFunctions+3*8, linesAt+0x100+5*8) },
 	} {
 		for _, known := range []bool{false, true} {
-			m := testModule(headerMD5Old, 2)
-			in := testInstance(m, headerMD5Old)
+			m := testModule(md5Old, 2)
+			in := testInstance(m, md5Old)
 			f := frameAt(in, 0x230)
 			if known {
 				if _, err := in.Symbolize(f, nil); err != nil {
@@ -96,7 +96,7 @@ func TestSymbolizeStale(t *testing.T) {
 			}
 		}
 	}
-	in := testInstance(testModule(headerMD5Old, 2), headerMD5Old)
+	in := testInstance(testModule(md5Old, 2), md5Old)
 	for _, off := range []uint64{0, 0x1ff, 0x500, 1<<offsetBits - 1} {
 		if got, err := in.Symbolize(frameAt(in, off), nil); err == nil {
 			t.Errorf("no function is at %#x: %v", off, got)
@@ -106,17 +106,17 @@ func TestSymbolizeStale(t *testing.T) {
 
 func TestSymbolizeBrokenMemory(t *testing.T) {
 	t.Parallel()
-	m := testModule(headerMD5New, 4)
+	m := testModule(md5New, 4)
 	for size := uint64(0); size < 0x24000; size += 0x208 {
 		m.size = size
-		in := testInstance(m, headerMD5New)
+		in := testInstance(m, md5New)
 		_, _ = in.Symbolize(frameAt(in, 0x330), nil)
 	}
 	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable
 	for range 300 {
-		m := testModule(headerMD5Old, 2)
+		m := testModule(md5Old, 2)
 		m.scramble(r)
-		in := testInstance(m, headerMD5Old)
+		in := testInstance(m, md5Old)
 		for off := uint64(0x200); off < 0x500; off += 0x70 {
 			_, _ = in.Symbolize(frameAt(in, off), nil)
 		}
@@ -127,7 +127,7 @@ func TestAtom(t *testing.T) {
 	t.Parallel()
 	m := newImage()
 	m.putAtoms("", "ok", "größe")
-	in := testInstance(m, headerMD5Old)
+	in := testInstance(m, md5Old)
 	for i, want := range []string{"", "ok", "größe"} {
 		if got, err := in.atom(term(uint64(i))); err != nil || got != want {
 			t.Errorf("atom %d is %q, %v; want %q", i, got, err, want)
@@ -137,7 +137,7 @@ func TestAtom(t *testing.T) {
 	for name, bad := range map[string]uint64{
 		"a small integer": 0x1f, "no such atom": term(5), "far away": term(1 << 30), "a pointer": imageBase, "too long": term(2),
 	} {
-		if got, err := testInstance(m, headerMD5Old).atom(bad); err == nil {
+		if got, err := testInstance(m, md5Old).atom(bad); err == nil {
 			t.Errorf("%s has the name %q", name, got)
 		}
 	}
@@ -166,14 +166,14 @@ func TestFunctionName(t *testing.T) {
 }
 
 func FuzzSymbolize(f *testing.F) {
-	m := testModule(headerMD5Old, 2)
+	m := testModule(md5Old, 2)
 	clean := string(m.b)
 	f.Add([]byte{0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0}, uint32(imageSize), uint64(headerAt), uint64(0x230))
 	f.Fuzz(func(t *testing.T, patches []byte, size uint32, header, off uint64) {
 		copy(m.b, clean)
 		m.size = imageSize
 		m.patch(patches, size)
-		in := testInstance(m, headerMD5Old)
+		in := testInstance(m, md5Old)
 		frame := interpreter.Frame{Addr: header, W1: cookie(in.mem, header, in.layout.md5) | off&(1<<offsetBits-1)}
 		out, err := in.Symbolize(frame, nil)
 		if (err == nil) != (len(out) == 1) {
