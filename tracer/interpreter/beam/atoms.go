@@ -4,6 +4,7 @@ package beam
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/strobe-profiler/strobe/tracer/process"
 )
@@ -66,5 +67,40 @@ func readAtom(mem process.Memory, table, term uint64) (string, error) {
 	if w.at(atomSlot/8)&0xffffffff != i || length > maxAtom {
 		return "", fmt.Errorf("atom: %w", errLayout)
 	}
-	return mem.Text(w.at(atomName/8), length)
+	name := w.at(atomName / 8)
+	if name&3 == boxed {
+		// From OTP 28 on a binary on a heap: a header, the length in bits, the text.
+		// Before, and as it may look the same, the address of the text.
+		b := make(words, 16)
+		if mem.Read(b, name&^7) == nil && b.at(0)&3 == 0 && b.at(1) == length*8 {
+			name = name&^7 + 16
+		}
+	}
+	return mem.Text(name, length)
+}
+
+// Tags of terms: a list's cell, its end, other terms on a heap, small integers.
+const (
+	list      = 1
+	boxed     = 2
+	emptyList = 0x3b
+	smallTag  = 0xf
+	maxList   = 1024
+)
+
+// readString reads a list of characters, "" when the term is none.
+func readString(mem process.Memory, term uint64) string {
+	var out []byte
+	cell := make(words, 16)
+	for range maxList {
+		if term == emptyList {
+			return process.Clean(out)
+		}
+		if term&3 != list || mem.Read(cell, term&^7) != nil || cell.at(0)&smallTag != smallTag || cell.at(0)>>4 > utf8.MaxRune {
+			return ""
+		}
+		out = utf8.AppendRune(out, rune(cell.at(0)>>4)) //nolint:gosec // bounded
+		term = cell.at(1)
+	}
+	return ""
 }

@@ -79,6 +79,18 @@ func (m *image) putAtoms(names ...string) {
 	}
 }
 
+// putList makes a list of characters and returns the term for it.
+func (m *image) putList(at uint64, s string) uint64 {
+	for i, c := range []byte(s) {
+		next := at + uint64(i+1)*16 | list
+		if i == len(s)-1 {
+			next = emptyList
+		}
+		m.put(at+uint64(i)*16, uint64(c)<<4|smallTag, next)
+	}
+	return at | list
+}
+
 // putModule makes a module of three functions in the layout of a release: the
 // first is 0x100 bytes behind the header, and each has two entries in the table
 // of lines, 0x20 and 0x40 behind its start.
@@ -90,7 +102,7 @@ func (m *image) putModule(md5 uint8, size uint64) {
 	m.text(md5At, "0123456789abcdef")
 	addresses, locs := uint64(linesAt+0x100), uint64(linesAt+0x200)
 	m.put(linesAt, linesAt+0x300, size, locs)
-	m.put(linesAt+0x300, term(4))
+	m.put(linesAt+0x300, emptyList, m.putList(linesAt+0x400, "lib/hive.ex"), term(1))
 	for f := range uint64(4) {
 		at := uint64(headerAt) + 0x200 + f*0x100
 		m.put(headerAt+(i+f)*8, at)

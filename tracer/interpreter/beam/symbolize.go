@@ -16,6 +16,8 @@ const (
 	maxArity = 255
 	// maxCached bounds the functions of the modules that are kept, 8 bytes each.
 	maxCached = 1 << 18
+	// maxFiles bounds the names of files that are kept per module.
+	maxFiles = 64
 )
 
 // code is what is known of a module.
@@ -24,6 +26,7 @@ type code struct {
 	functions []uint64
 	lines     lineTable
 	hasLines  bool
+	files     map[uint32]string
 }
 
 type moduleCache map[uint64]*code
@@ -160,14 +163,21 @@ func (in *instance) location(c *code, function int, pc uint64) (uint32, bool) {
 	return loc, loc != 0
 }
 
-// file names a source file: number 0 is the one that the module is named after.
+// file names a source file. Number 0 is the one that the module is named after.
 func (in *instance) file(c *code, module string, number uint32) string {
-	if number > 0 {
-		if term, err := in.mem.Uint64(c.lines.fnames + uint64(number-1)*8); err == nil {
-			if s, err := in.atom(term); err == nil {
-				return s
-			}
-		}
+	if s, ok := c.files[number]; ok {
+		return s
 	}
-	return module + ".erl"
+	name := ""
+	if term, err := in.mem.Uint64(c.lines.fnames + uint64(number)*8); err == nil {
+		name = readString(in.mem, term)
+	}
+	if name == "" {
+		name = module + ".erl"
+	}
+	if c.files == nil || len(c.files) >= maxFiles {
+		c.files = map[uint32]string{}
+	}
+	c.files[number] = name
+	return name
 }

@@ -19,7 +19,7 @@ func testInstance(m *image, md5 uint8) *instance {
 
 func testModule(md5 uint8, size uint64) *image {
 	m := newImage()
-	m.putAtoms("Elixir.Hive", "buzz", "-buzz/1-fun-0-", "a\nb\x1b", "lib/hive.ex")
+	m.putAtoms("Elixir.Hive", "buzz", "-buzz/1-fun-0-", "a\nb\x1b")
 	m.putModule(md5, size)
 	return m
 }
@@ -133,6 +133,13 @@ func TestAtom(t *testing.T) {
 			t.Errorf("atom %d is %q, %v; want %q", i, got, err, want)
 		}
 	}
+	// As OTP 28 keeps them.
+	m.put(atomData+0x100+atomName, md5At&^7|boxed)
+	m.put(md5At&^7, 0x64, 2*8)
+	m.text(md5At&^7+16, "ok")
+	if got, err := testInstance(m, md5Old).atom(term(1)); err != nil || got != "ok" {
+		t.Errorf("atom in a binary is %q, %v", got, err)
+	}
 	m.put(atomData+2*0x100+atomLength, 5000)
 	for name, bad := range map[string]uint64{
 		"a small integer": 0x1f, "no such atom": term(5), "far away": term(1 << 30), "a pointer": imageBase, "too long": term(2),
@@ -140,6 +147,22 @@ func TestAtom(t *testing.T) {
 		if got, err := testInstance(m, md5Old).atom(bad); err == nil {
 			t.Errorf("%s has the name %q", name, got)
 		}
+	}
+}
+
+func TestReadString(t *testing.T) {
+	t.Parallel()
+	m := newImage()
+	for term, want := range map[uint64]string{
+		m.putList(linesAt, "a\nb"): "a?b", emptyList: "", 0xf: "", term(1): "", 0xdead0001: "",
+	} {
+		if got := readString(m.memory(), term); got != want {
+			t.Errorf("%#x is %q, want %q", term, got, want)
+		}
+	}
+	m.put(linesAt, 'x'<<4|smallTag, linesAt|list) // without an end
+	if got := readString(m.memory(), linesAt|list); got != "" {
+		t.Errorf("a list without an end is %q", got)
 	}
 }
 
