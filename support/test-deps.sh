@@ -30,6 +30,8 @@ want ruby ruby
 want php php8.2-cli php8.2-opcache
 want php-fpm8.2 php8.2-fpm
 want perl perl
+want erlc erlang-base
+want elixirc elixir
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then
