@@ -27,6 +27,8 @@ struct dotnet_process {
 	u16 code_functions;   /* number of functions; the table follows */
 	u16 range_kind;	      /* bytes, in a list of ranges of stubs; 0: unknown */
 	u16 section_ranges;   /* words: the list of ranges */
+	u16 method_name;      /* bytes, in the descriptor of a dynamic method */
+	u16 reserved[3];
 };
 
 struct {
@@ -302,10 +304,9 @@ static __always_inline u32 mix(u64 a, u64 b, u64 c)
  * its chunk, slot and classification. */
 #define METHOD_FIXED   0x0007ffff00ff0fffULL
 #define METHOD_DYNAMIC 7
-#define METHOD_NAME    32 /* of a dynamic method */
 #define METHOD_CHUNK   24 /* bytes of a chunk before its first method */
 
-static __always_inline bool method_cookie(u64 method, u32 *cookie)
+static __always_inline bool method_cookie(struct dotnet_process *p, u64 method, u32 *cookie)
 {
 	u64 word, table = 0, name = 0;
 
@@ -313,7 +314,7 @@ static __always_inline bool method_cookie(u64 method, u32 *cookie)
 		return false;
 	read_u64(method - ((word >> 16) & 255) * 8 - METHOD_CHUNK, &table);
 	if (((word >> 48) & 7) == METHOD_DYNAMIC)
-		read_u64(method + METHOD_NAME, &name);
+		read_u64(method + p->method_name, &name);
 	*cookie = mix(word & METHOD_FIXED, table, name);
 	return true;
 }
@@ -411,7 +412,7 @@ static __always_inline bool heap_frame(struct loop_context *c, struct dotnet_loo
 	s->at = header + p->code_functions + 4;
 	if (n > 1)
 		bpf_loop(n < MAX_FUNCLETS ? n - 1 : MAX_FUNCLETS, funclet_step, l, 0);
-	if (!read_user(&rf, sizeof(rf), s->at) || !method_cookie(method, &cookie))
+	if (!read_user(&rf, sizeof(rf), s->at) || !method_cookie(p, method, &cookie))
 		return false;
 	f->subtype = DOTNET_JIT;
 	f->addr = method;

@@ -3,9 +3,14 @@
 // Package all lists the runtimes that the agent knows.
 package all
 
-import "github.com/strobe-profiler/strobe/tracer/interpreter"
+import (
+	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/dotnet"
+)
 
 // Runtimes returns them, in the order in which executables are shown to them.
 func Runtimes() []interpreter.Runtime {
-	return []interpreter.Runtime{}
+	return []interpreter.Runtime{
+		dotnet.Runtime{},
+	}
 }

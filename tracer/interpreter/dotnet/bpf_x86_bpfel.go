@@ -28,6 +28,8 @@ type bpfDotnetProcess struct {
 	CodeFunctions uint16
 	RangeKind     uint16
 	SectionRanges uint16
+	MethodName    uint16
+	Reserved      [3]uint16
 }
 
 // Names of all BPF objects in the ELF.
