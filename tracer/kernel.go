@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/bits"
 	"os"
 	"runtime"
@@ -54,6 +55,8 @@ type kernelSide struct {
 	links []io.Closer
 	// missing says why an optional program is not there.
 	missing map[string]error
+	// maps are all maps by name, which the programs of the runtimes share.
+	maps map[string]*ebpf.Map
 	// variables are those of the configuration, which programs loaded later share.
 	variables map[string]any
 	// nextID is the lowest ID of an executable that was never given out.
@@ -86,6 +89,7 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 		}
 		k.leaveOut(spec, name, err)
 	}
+	k.maps = maps.Clone(k.coll.Maps) // Assign takes them away
 	if err := k.coll.Assign(&k.objs); err != nil {
 		k.coll.Close()
 		return nil, fmt.Errorf("find eBPF maps: %w", err)
@@ -260,6 +264,7 @@ func (k *kernelSide) Close() error {
 	}
 	k.links = nil
 	k.coll.Close()
+	errs = append(errs, k.objs.Close())
 	return errors.Join(errs...)
 }
 

@@ -19,6 +19,7 @@ const (
 // metrics are the tracer's own counters in user space.
 type metrics struct {
 	samples, incomplete, lostStacks, badRecords, confirmErrors prometheus.Counter
+	lostLabels                                                 prometheus.Counter
 	tableBytes                                                 prometheus.Gauge
 	tableLoads, tableEvictions, tableMisses, tableErrors       prometheus.Counter
 	directoryFull, idsExhausted, unreadable, procReads         prometheus.Counter
@@ -70,7 +71,7 @@ func newMetrics() *metrics {
 func (m *metrics) register(reg prometheus.Registerer, t *Tracer) error {
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.samples, m.incomplete, m.lostStacks, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
+		m.samples, m.incomplete, m.lostStacks, m.lostLabels, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
 		m.tableEvictions, m.tableMisses, m.tableErrors, m.directoryFull, m.idsExhausted, m.unreadable, m.procReads,
 		m.runtimeErrors, m.runtimesUnsupported, m.runtimesAttached,
 		&kernelCollector{k: t.kernel}, &runtimeCollector{k: t.kernel, runtimes: t.runtimes},

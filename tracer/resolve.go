@@ -124,7 +124,7 @@ func (r *resolver) trace(h *support.StrobeSampleHeader, words []byte, sink Sink)
 			final = final && ok
 			frames = append(frames, f)
 			if !explained && file != nil {
-				if d := file.detected.Load(); d != nil {
+				if d := file.detected.Load(); d != nil && !d.noFrames() {
 					explained, final = true, false
 					frames = append(frames, r.missingRuntime(h, d))
 				}

@@ -79,7 +79,7 @@ func (k *kernelSide) loadRuntime(r interpreter.Runtime) (*ebpf.Collection, error
 		}
 	}
 	shared := map[string]*ebpf.Map{}
-	for name, m := range k.coll.Maps {
+	for name, m := range k.maps {
 		s := spec.Maps[name]
 		if s == nil || strings.HasPrefix(name, ".rodata") || name == ".bss" || name == ".data" {
 			continue

@@ -5,7 +5,6 @@ package tracer
 import (
 	"errors"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -25,6 +24,12 @@ type detected struct {
 	runtime interpreter.Runtime
 	binary  interpreter.Binary // nil: cannot be unwound, for the reason in err
 	err     error
+}
+
+// noFrames reports whether the runtime adds no frames to stacks.
+func (d *detected) noFrames() bool {
+	r, ok := d.runtime.(interface{ NoFrames() bool })
+	return ok && r.NoFrames()
 }
 
 // attachment is a runtime in a process.
@@ -116,7 +121,7 @@ func (m *runtimeManager) detect(f *execFile) *detected {
 				"runtime", r.Name(), "version", unsupported.Version, "path", e.Path, "reason", unsupported.Reason)
 			m.metrics.runtimeUnsupported(r.Name(), unsupported.Reason)
 		} else {
-			m.log.Info("runtime found", "runtime", r.Name(), "version", b.Version(), "path", e.Path)
+			m.log.Debug("runtime found", "runtime", r.Name(), "version", b.Version(), "path", e.Path)
 		}
 		d := &detected{runtime: r, binary: b, err: err}
 		f.detected.Store(d)
@@ -421,16 +426,6 @@ func (p *runtimeProcess) close() {
 		if a.instance != nil {
 			a.instance.Close()
 			a.instance = nil
-		}
-	}
-}
-
-// attachExisting attaches processes that the user asked for by PID, so that
-// their first sample is complete.
-func (m *runtimeManager) attachExisting(pids []libpf.PID) {
-	for _, pid := range pids {
-		if pid != libpf.PID(os.Getpid()) { //nolint:gosec // a PID
-			m.attach(pid)
 		}
 	}
 }

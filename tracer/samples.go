@@ -44,6 +44,7 @@ type sampleReader struct {
 	// records that name them by hash may still wait there.
 	evicted map[stackKey]*libpf.Trace
 	comms   map[[16]byte]string
+	labels  *labelSets
 }
 
 func newSampleReader(k *kernelSide, files *fileTable, runtimes *runtimeManager, cfg *Config, m *metrics) (*sampleReader, error) {
@@ -59,6 +60,10 @@ func newSampleReader(k *kernelSide, files *fileTable, runtimes *runtimeManager, 
 	if r.stacks, err = freelru.New[stackKey, *libpf.Trace](stackCacheSize, hashStackKey); err != nil {
 		rd.Close()
 		return nil, fmt.Errorf("create cache of stacks: %w", err)
+	}
+	if r.labels, err = newLabelSets(k, m); err != nil {
+		rd.Close()
+		return nil, err
 	}
 	r.stacks.SetOnEvict(func(key stackKey, t *libpf.Trace) {
 		_ = k.objs.Confirmed.Delete(support.StrobeStackKey{Hi: key.hi, Lo: key.lo})
@@ -117,6 +122,10 @@ func (r *sampleReader) handle(raw []byte, sink Sink) {
 		return
 	}
 	h := (*support.StrobeSampleHeader)(unsafe.Pointer(&raw[0])) //nolint:gosec // length checked; layouts are generated from BTF
+	if h.Type == labelsType {
+		r.labels.read(h, raw[headerSize:])
+		return
+	}
 	trace := r.trace(h, raw[headerSize:], sink)
 	if trace == nil {
 		return
@@ -132,6 +141,7 @@ func (r *sampleReader) handle(raw []byte, sink Sink) {
 		TID:     libpf.TID(h.Tid),
 		Comm:    comm,
 		CPU:     h.Cpu,
+		Labels:  r.labels.of(h.Labels),
 	})
 	r.metrics.samples.Inc()
 }

@@ -5,6 +5,7 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -138,6 +139,15 @@ func TestSubjectsThroughThePipeline(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) { judge(t, expected[name], path, "through the API") })
 	}
+	t.Run("labels", func(t *testing.T) {
+		all := s.samples(t.Context(), `{process="go_plain",route=~".+"}`)
+		for route, want := range map[string]float64{"red": 0.6, "blue": 0.3, "green": 0.1} {
+			got := float64(s.samples(t.Context(), `{process="go_plain",route="`+route+`"}`)) / float64(max(all, 1))
+			if math.Abs(got-want) > 0.05 {
+				t.Errorf("%.1f %% of %d samples have the label route=%s, want %.0f", got*100, all, route, want*100)
+			}
+		}
+	})
 	t.Run("pprof", func(t *testing.T) {
 		u := s.http + "/api/v1/pprof?" + url.Values{"query": {`{process="c_o2"}`}, "from": {"now-1h"}}.Encode()
 		out, err := exec.Command("go", "tool", "pprof", "-top", u).CombinedOutput() //nolint:gosec // our own address

@@ -71,8 +71,13 @@ static __always_inline bool read_text(char *to, u64 room, struct go_string *s)
 	return !bpf_probe_read_user(to, n, (void *)s->data);
 }
 
-static long label_step(u32 i, struct label_scratch *l)
+struct label_context {
+	struct label_scratch *l;
+};
+
+static long label_step(u32 i, struct label_context *c)
 {
+	struct label_scratch *l = c->l;
 	struct go_string pair[2];
 	u32 n = l->count;
 
@@ -200,8 +205,9 @@ static __always_inline void read_labels(struct loop_context *c)
 	}
 	l->count = l->failed = l->cut = 0;
 	l->rec.hdr.labels = hash_seed_lo;
+	struct label_context lc = {.l = l};
 	if (current_goroutine(st, &g) && find_labels(l, p, g))
-		bpf_loop(2 * BUCKET_SLOTS, label_step, l, 0);
+		bpf_loop(2 * BUCKET_SLOTS, label_step, &lc, 0);
 	if (l->failed)
 		count(CTR_LABELS_UNREADABLE);
 	if (l->cut)

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"io"
 	"strconv"
+	"strings"
 	"sync"
 	"unsafe"
 
@@ -31,6 +32,7 @@ type aggregate struct {
 type stackKey struct {
 	comm    string
 	process *libpf.Process // nil unless perProcess
+	labels  string         // joined; "" unless perProcess
 	trace   libpf.TraceHash
 }
 
@@ -82,7 +84,7 @@ func (a *aggregate) ReportSample(s *libpf.Sample) {
 	}
 	key, trace := stackKey{comm: s.Comm, trace: s.Trace.Hash}, s.Trace
 	if a.perProcess {
-		key.process = s.Process
+		key.process, key.labels = s.Process, joinLabels(s.Labels)
 	}
 	entry, ok := a.stacks[key]
 	if !ok {
@@ -166,6 +168,30 @@ func labels(key stackKey) []libpf.Label {
 	} {
 		if l.Value != "" {
 			out = append(out, l)
+		}
+	}
+	return append(out, splitLabels(key.labels)...)
+}
+
+// joinLabels makes one comparable value of labels. Neither keys nor values have
+// control characters in them.
+func joinLabels(labels []libpf.Label) string {
+	if len(labels) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	for _, l := range labels {
+		b.WriteString(l.Key + "\x00" + l.Value + "\x01")
+	}
+	return b.String()
+}
+
+// splitLabels is the inverse of joinLabels.
+func splitLabels(s string) []libpf.Label {
+	var out []libpf.Label
+	for pair := range strings.SplitSeq(s, "\x01") {
+		if key, value, ok := strings.Cut(pair, "\x00"); ok {
+			out = append(out, libpf.Label{Key: key, Value: value})
 		}
 	}
 	return out

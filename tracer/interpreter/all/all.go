@@ -6,11 +6,13 @@ package all
 import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/dotnet"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
 )
 
 // Runtimes returns them, in the order in which executables are shown to them.
 func Runtimes() []interpreter.Runtime {
 	return []interpreter.Runtime{
 		dotnet.Runtime{},
+		golang.Runtime{},
 	}
 }
