@@ -54,7 +54,7 @@ check-fmt: ## fail if Go code is not formatted
 	@out=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$out" ] || { echo "not formatted:"; echo "$$out"; exit 1; }
 
 generate: ## compile the eBPF programs; needs clang-19 and libbpf-dev
-	cd support && $(GO) generate ./...
+	$(GO) generate ./support/... ./tracer/interpreter/...
 
 proto: ## generate the protocol's Go code; needs protoc
 	proto/generate.sh

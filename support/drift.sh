@@ -6,13 +6,13 @@ cd "$(dirname "$0")/.."
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-paths="support proto collectionagent/web/dist"
+paths="support tracer/interpreter proto collectionagent/web/dist"
 before=$work/before
 after=$work/after
 sums() { find $paths -type f ! -name '*.test' -exec sha256sum {} + | sort -k2; }
 
 sums >"$before"
-(cd support && go generate ./...)
+go generate ./support/... ./tracer/interpreter/...
 proto/generate.sh
 (cd collectionagent/web/ui && npm run build >"$work/ui.log" 2>&1) || { cat "$work/ui.log"; exit 1; }
 sums >"$after"

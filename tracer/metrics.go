@@ -52,6 +52,7 @@ func newMetrics() *metrics {
 		samples:          counter("samples_total", "Samples handed on."),
 		incomplete:       counter("incomplete_stacks_total", "Distinct stacks that were cut short before the root."),
 		lostStacks:       counter("lost_stacks_total", "Samples lost because their stack was no longer held."),
+		lostLabels:       counter("lost_labels_total", "Samples without the labels that their program had set, because those were no longer held."),
 		badRecords:       counter("bad_records_total", "Records of the kernel side that could not be read."),
 		confirmErrors:    counter("confirm_errors_total", "Stacks that could not be confirmed to the kernel side."),
 		tableBytes: prometheus.NewGauge(prometheus.GaugeOpts{

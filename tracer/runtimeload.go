@@ -67,6 +67,10 @@ func (m *runtimeManager) close() {
 // loadRuntime loads a runtime's object onto the maps of the sampler's, and makes
 // its program known to the sampler.
 func (k *kernelSide) loadRuntime(r interpreter.Runtime) (*ebpf.Collection, error) {
+	return k.loadRuntimeLogged(r, 0)
+}
+
+func (k *kernelSide) loadRuntimeLogged(r interpreter.Runtime, log ebpf.LogLevel) (*ebpf.Collection, error) {
 	spec, err := r.Spec()
 	if err != nil {
 		return nil, fmt.Errorf("read eBPF object: %w", err)
@@ -87,7 +91,9 @@ func (k *kernelSide) loadRuntime(r interpreter.Runtime) (*ebpf.Collection, error
 		s.MaxEntries = m.MaxEntries() // set by the configuration
 		shared[name] = m
 	}
-	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{MapReplacements: shared})
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{
+		MapReplacements: shared, Programs: ebpf.ProgramOptions{LogLevel: log},
+	})
 	if err != nil {
 		return nil, err
 	}
