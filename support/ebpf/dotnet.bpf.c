@@ -55,7 +55,8 @@ struct dotnet_frame {
 	u8 subtype;
 	u8 fixed; /* cannot be freed */
 	u8 guess;
-	u32 reserved;
+	u8 stub;
+	u8 reserved[3];
 };
 
 struct dotnet_key {
@@ -111,6 +112,7 @@ struct dotnet_scratch {
 	s32 saved;
 	u8 found, failed, by_fp, has_saved, saved_by_fp, frame;
 	u8 reserved[2];
+	struct dotnet_frame frame_out;
 };
 
 struct {
@@ -394,7 +396,6 @@ static __always_inline bool heap_frame(struct loop_context *c, struct dotnet_loo
 	if (!start || !read_u64(start - 8, &header))
 		return false;
 	if (header < 32) { /* a block of stubs of one kind */
-		f->subtype = DOTNET_STUB;
 		f->addr = header;
 		return false;
 	}
@@ -421,61 +422,65 @@ static __always_inline bool heap_frame(struct loop_context *c, struct dotnet_loo
 	return unwind_rule_of(c, l, f, base, &rf, pc);
 }
 
-static __always_inline int leave(struct loop_context *c, struct dotnet_frame *f)
+/* Finds out what lies at pc. Returns false where nothing is known of it. */
+static __always_inline bool find_frame(struct loop_context *c, struct dotnet_loop *l, struct dotnet_frame *f, u64 pc)
 {
-	push_runtime1(c, f->subtype, f->addr, f->word);
-	if (f->guess)
-		return step_guess(c);
-	c->st->heuristic = 0;
-	return leave_frame(c->st, f);
+	struct unwind_state *st = c->st;
+	bool ok = false;
+
+	f->subtype = DOTNET_STUB;
+	f->stub = 1;
+	if (!load_section(st, l, pc))
+		return st->exact && called_from_top(st);
+	if (st->rt[RT_FLAGS] & SECTION_HEAP)
+		ok = heap_frame(c, l, f, pc);
+	else if (!l->p->is_list && (st->rt[RT_FLAGS] & SECTION_RANGES))
+		f->addr = st->rt[RT_COUNT] & 255;
+	else
+		ok = image_frame(c, l, f, pc);
+	f->stub = !ok;
+	return true;
 }
 
+/* Leaves a frame that may be managed code; all but some frames come from the map. */
 static __always_inline int dotnet_code(struct loop_context *c, u64 pc)
 {
 	struct unwind_state *st = c->st;
 	u32 record = runtime_record(st), zero = 0;
 	struct dotnet_key key = {.pc = pc, .record = record};
 	struct dotnet_frame *known = bpf_map_lookup_elem(&dotnet_frames, &key);
-	struct dotnet_frame f = {};
 
-	if (known) {
-		f = *known;
-		return leave(c, &f);
-	}
-	struct dotnet_loop l = {
-		.s = bpf_map_lookup_elem(&dotnet_scratch, &zero),
-		.p = bpf_map_lookup_elem(&dotnet_processes, &record),
-	};
-	if (!l.s || !l.p) {
-		push_runtime_error(c, RTERR_NO_RECORD);
-		return STEP_NATIVE;
-	}
-	if (load_section(st, &l, pc)) {
-		bool ok = false;
-		if (st->rt[RT_FLAGS] & SECTION_HEAP) {
-			ok = heap_frame(c, &l, &f, pc);
-		} else if (!l.p->is_list && (st->rt[RT_FLAGS] & SECTION_RANGES)) {
-			f.subtype = DOTNET_STUB;
-			f.addr = st->rt[RT_COUNT] & 255;
-		} else {
-			ok = image_frame(c, &l, &f, pc);
+	if (!known) {
+		struct dotnet_loop l = {
+			.s = bpf_map_lookup_elem(&dotnet_scratch, &zero),
+			.p = bpf_map_lookup_elem(&dotnet_processes, &record),
+		};
+		if (!l.s)
+			return STEP_NATIVE;
+		if (!l.p) {
+			push_runtime_error(c, RTERR_NO_RECORD);
+			return STEP_NATIVE;
 		}
-		if (ok) {
-			if (f.fixed)
-				bpf_map_update_elem(&dotnet_frames, &key, &f, BPF_ANY);
-			return leave(c, &f);
-		}
-	} else if (!st->exact || !called_from_top(st)) {
-		return STEP_NATIVE;
+		known = &l.s->frame_out;
+		__builtin_memset(known, 0, sizeof(*known));
+		if (!find_frame(c, &l, known, pc))
+			return STEP_NATIVE;
+		if (known->fixed)
+			bpf_map_update_elem(&dotnet_frames, &key, known, BPF_ANY);
 	}
-	/* A stub, or a helper that the runtime copied: it has no frame of its own. */
-	push_runtime1(c, DOTNET_STUB, f.subtype == DOTNET_STUB ? f.addr : STUB_UNKNOWN, 0);
-	return leave_stub(c);
+	push_runtime1(c, known->subtype, known->addr, known->word);
+	/* Stubs, and helpers that the runtime copied, have no frame of their own. */
+	if (known->stub)
+		return leave_stub(c);
+	if (known->guess)
+		return step_guess(c);
+	st->heuristic = 0;
+	return leave_frame(st, known);
 }
 
 static __always_inline int dotnet_interp(struct loop_context *c, u32 tag)
 {
-	return dotnet_code(c, c->st->exact ? c->st->pc : c->st->pc - 1);
+	return STEP_NATIVE; /* no managed code lies in executable files */
 }
 
 static __always_inline int dotnet_left(struct loop_context *c)
