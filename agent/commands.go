@@ -118,7 +118,7 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildInfo().version, probe())
+	report := doctor.New(buildInfo().version, append(probe(), probeRuntimes()...))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}

@@ -58,6 +58,15 @@ func probe() []sampling.Capability {
 	return out
 }
 
+// probeRuntimes says what the processes of this host run on.
+func probeRuntimes() []sampling.Capability {
+	var out []sampling.Capability
+	for _, c := range tracer.ProbeRuntimes() {
+		out = append(out, sampling.Capability(c))
+	}
+	return out
+}
+
 // reporterAdapter is a daemon.Reporter.
 type reporterAdapter struct{ *reporter.GRPCReporter }
 

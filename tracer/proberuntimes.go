@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/pfelf"
+	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/all"
+	"github.com/strobe-profiler/strobe/tracer/process"
+)
+
+// ProbeRuntimes looks at all processes of the host and says which interpreters
+// and compilers at run time they use, and whether their frames can be shown. It
+// reads every executable that is mapped, once: some 100 ms on a busy host.
+func ProbeRuntimes() []Capability {
+	p := runtimeProbe{runtimes: all.Runtimes(), files: map[fileIdentity]*detected{}, found: map[runtimeVersion]*runtimeFinding{}}
+	pids, err := process.All()
+	if err != nil {
+		return []Capability{{Name: "runtimes", Detail: err.Error(), Effect: "what processes run on is not known", Fix: "mount /proc"}}
+	}
+	for _, pid := range pids {
+		p.look(pid)
+	}
+	return p.capabilities()
+}
+
+// fileIdentity is what makes a file the same file.
+type fileIdentity struct {
+	major, minor uint32
+	inode        uint64
+}
+
+type runtimeVersion struct{ runtime, version, reason string }
+
+type runtimeFinding struct {
+	runtime   interpreter.Runtime
+	processes int
+}
+
+type runtimeProbe struct {
+	runtimes []interpreter.Runtime
+	files    map[fileIdentity]*detected
+	found    map[runtimeVersion]*runtimeFinding
+}
+
+func (p *runtimeProbe) look(pid libpf.PID) {
+	maps, err := process.Mappings(pid)
+	if err != nil && !errors.Is(err, process.ErrTruncated) {
+		return // it is gone
+	}
+	counted := map[runtimeVersion]bool{}
+	for i := range maps {
+		m := &maps[i]
+		if !m.IsFile() {
+			continue
+		}
+		d := p.detect(pid, m)
+		if d == nil {
+			continue
+		}
+		v := runtimeVersion{runtime: d.runtime.Name()}
+		if d.binary != nil {
+			v.version = d.binary.Version()
+		}
+		var unsupported *interpreter.UnsupportedError
+		if errors.As(d.err, &unsupported) {
+			v.version, v.reason = unsupported.Version, unsupported.Reason
+		}
+		if counted[v] {
+			continue
+		}
+		counted[v] = true
+		if p.found[v] == nil {
+			p.found[v] = &runtimeFinding{runtime: d.runtime}
+		}
+		p.found[v].processes++
+	}
+}
+
+func (p *runtimeProbe) detect(pid libpf.PID, m *process.Mapping) *detected {
+	id := fileIdentity{m.Major, m.Minor, m.Inode}
+	if d, ok := p.files[id]; ok {
+		return d
+	}
+	p.files[id] = nil
+	path := process.MapFile(pid, m.Start, m.End)
+	f, err := pfelf.Open(path)
+	if err != nil {
+		return nil
+	}
+	fileID, err := f.FileID()
+	f.Close() //nolint:errcheck // read only
+	if err != nil {
+		return nil
+	}
+	e := &interpreter.Executable{Path: m.Path, FileID: fileID, Open: func() (*pfelf.File, error) { return pfelf.Open(path) }}
+	for _, r := range p.runtimes {
+		b, err := r.Detect(e)
+		var unsupported *interpreter.UnsupportedError
+		if b != nil || errors.As(err, &unsupported) {
+			p.files[id] = &detected{runtime: r, binary: b, err: err}
+			break
+		}
+	}
+	return p.files[id]
+}
+
+func (p *runtimeProbe) capabilities() []Capability {
+	var out []Capability
+	for v, x := range p.found {
+		c := Capability{
+			Name: fmt.Sprintf("%s %s", v.runtime, v.version), OK: v.reason == "",
+			Detail: fmt.Sprintf("%d processes", x.processes),
+		}
+		if x.processes == 1 {
+			c.Detail = "1 process"
+		}
+		if !c.OK {
+			c.Detail += ": " + v.reason
+			c.Effect = "its functions are missing from profiles; native frames and a frame that says so are shown"
+			c.Fix = "see docs/runtimes.md for the versions that are supported"
+		}
+		out = append(out, c)
+	}
+	slices.SortFunc(out, func(a, b Capability) int { return cmp.Compare(a.Name, b.Name) })
+	return out
+}

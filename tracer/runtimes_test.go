@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package tracer
+
+import (
+	"errors"
+	"regexp"
+	"strconv"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/strobe-profiler/strobe/support/skip"
+	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/all"
+)
+
+// maxRuntimeVerified is the most instructions that the verifier may have to look
+// at for the program of a runtime. Each 1,000 cost about 2.5 ms of CPU when the
+// first process of the runtime is seen.
+const maxRuntimeVerified = 120000
+
+var processed = regexp.MustCompile(`processed (\d+) insns`)
+
+// TestRuntimePrograms loads the program of each runtime and bounds the
+// verifier's work.
+func TestRuntimePrograms(t *testing.T) {
+	skip.UnlessRoot(t)
+	cfg, err := (&Config{}).withDefaults()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := loadKernelSide(&cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close() //nolint:errcheck // nothing can be done about it
+	names := map[string]bool{}
+	ids := map[interpreter.ID]bool{}
+	for _, r := range all.Runtimes() {
+		if names[r.Name()] || ids[r.ID()] {
+			t.Errorf("runtime %s is there twice", r.Name())
+		}
+		names[r.Name()], ids[r.ID()] = true, true
+		t.Run(r.Name(), func(t *testing.T) {
+			c, err := k.loadRuntimeLogged(r, ebpf.LogLevelStats)
+			if err != nil {
+				var ve *ebpf.VerifierError
+				if errors.As(err, &ve) {
+					t.Logf("%+v", ve)
+				}
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if c.Maps[r.Name()+"_processes"] == nil {
+				t.Error("there is no map of processes")
+			}
+			m := processed.FindStringSubmatch(c.Programs["unwind_"+r.Name()].VerifierLog)
+			if m == nil {
+				t.Fatal("the verifier does not say how many instructions it processed")
+			}
+			if n, _ := strconv.Atoi(m[1]); n > maxRuntimeVerified {
+				t.Errorf("the verifier processed %d instructions, the bound is %d", n, maxRuntimeVerified)
+			} else {
+				t.Logf("%d instructions", n)
+			}
+		})
+	}
+}
