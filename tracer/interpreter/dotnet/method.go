@@ -189,38 +189,17 @@ func (i *instance) openModule(module uint64) (*metadata, error) {
 // findRoot looks for the start of the metadata that a name lies in: the strings
 // stand behind the tables.
 func (i *instance) findRoot(name uint64) (uint64, error) {
-	const chunk, limit = 64 << 10, 64 << 20
-	b := make([]byte, chunk+4)
-	for end, n := name&^(chunk-1)+chunk, 0; n < limit/chunk && end > chunk; end, n = end-chunk, n+1 {
-		size := uint64(chunk)
-		if err := i.mem.Read(b[:size], end-chunk); err != nil {
-			// The start may be in the middle of what was read.
-			if size = 0; n > 0 {
-				size = i.readTail(b, end)
-			}
-			if size == 0 {
-				return 0, fmt.Errorf("start of metadata: %w", err)
-			}
+	const page, limit = 4096, 64 << 20
+	b := make([]byte, page)
+	for at := name &^ (page - 1); at >= page && name-at < limit; at -= page {
+		if err := i.mem.Read(b, at); err != nil {
+			return 0, fmt.Errorf("start of metadata: %w", err)
 		}
-		for at := int(size) - 4; at >= 0; at -= 4 {
-			if binary.LittleEndian.Uint32(b[at:]) == metadataMagic && end-size+uint64(at) < name {
-				return end - size + uint64(at), nil
+		for k := page - 4; k >= 0; k -= 4 {
+			if binary.LittleEndian.Uint32(b[k:]) == metadataMagic && at+uint64(k) < name { //nolint:gosec // not negative
+				return at + uint64(k), nil //nolint:gosec // not negative
 			}
-		}
-		if size < chunk {
-			break
 		}
 	}
 	return 0, errNoImage
-}
-
-// readTail reads the pages before an address that can be read.
-func (i *instance) readTail(b []byte, end uint64) uint64 {
-	const page = 4096
-	for size := uint64(len(b)) / page * page; size > 0; size -= page {
-		if i.mem.Read(b[:size], end-size) == nil {
-			return size
-		}
-	}
-	return 0
 }

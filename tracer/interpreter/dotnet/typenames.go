@@ -196,8 +196,8 @@ func instantiate(name string, args []string) string {
 		out.WriteString(rest[:i])
 		rest = rest[i+1:]
 		n := 0
-		for rest != "" && rest[0] >= '0' && rest[0] <= '9' && n < 1000 {
-			n = n*10 + int(rest[0]-'0')
+		for rest != "" && rest[0] >= '0' && rest[0] <= '9' {
+			n = min(n*10+int(rest[0]-'0'), 1000)
 			rest = rest[1:]
 		}
 		n = min(n, len(args))
