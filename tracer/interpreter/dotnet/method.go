@@ -151,8 +151,8 @@ func (i *instance) moduleOf(typ uint64) (uint64, error) {
 			return 0, err
 		}
 		if flags&(typeIsArray|typeGenericMask) != 0 {
-			if c, err := i.mem.Uint64(typ + typeCanonical); err == nil && c&1 == 1 {
-				typ = c &^ 3
+			if c, err := i.mem.Uint64(typ + typeCanonical); err == nil && (c&3 == 1 || c&3 == 2) {
+				typ = c &^ 3 // the tag is 2 in .NET 6 and 7
 			}
 		}
 	}
