@@ -21,6 +21,7 @@ want protoc protobuf-compiler
 want chromium chromium
 want rustc rustc
 want node nodejs
+want mcs mono-mcs
 want npm npm
 want xz xz-utils
 want objcopy binutils

@@ -430,6 +430,13 @@ func (f *execFile) vaddr(off uint64) uint64 {
 			return off - s.offset + s.vaddr
 		}
 	}
+	// Mappings are of whole pages: they begin before the segment does.
+	const page = 4096
+	for _, s := range f.loads {
+		if s.offset-off < page {
+			return off - s.offset + s.vaddr
+		}
+	}
 	return off
 }
 

@@ -5,6 +5,7 @@ package all
 
 import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/dotnet"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/v8"
 )
@@ -12,6 +13,7 @@ import (
 // Runtimes returns them, in the order in which executables are shown to them.
 func Runtimes() []interpreter.Runtime {
 	return []interpreter.Runtime{
+		dotnet.Runtime{},
 		golang.Runtime{},
 		v8.Runtime{},
 	}
