@@ -29,7 +29,16 @@ type program struct {
 // sources in testdata/src/<runtime>.
 func programs() map[string]program {
 	all := map[string]program{}
-	for _, of := range []map[string]program{v8Programs()} {
+	for _, of := range []map[string]program{
+		BEAMPrograms,
+		dotnetPrograms(),
+		HotSpotPrograms,
+		perlPrograms(),
+		PHPPrograms,
+		pythonPrograms(),
+		rubyPrograms(),
+		v8Programs(),
+	} {
 		maps.Copy(all, of)
 	}
 	return all

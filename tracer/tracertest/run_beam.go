@@ -22,14 +22,14 @@ var BEAMPrograms = map[string]program{
 func erlang(module, schedulers string) func(testing.TB, string, string) []string {
 	return func(t testing.TB, dir, _ string) []string {
 		t.Helper()
-		compile(t, Installed(t, "erlc"), "-o", dir, Source("beam", module+".erl"))
+		compileBEAM(t, Installed(t, "erlc"), "-o", dir, Source("beam", module+".erl"))
 		return emulator(t, module, schedulers, dir)
 	}
 }
 
 func elixir(t testing.TB, dir, _ string) []string {
 	t.Helper()
-	compile(t, Installed(t, "elixirc"), "-o", dir, Source("beam", "forge.ex"))
+	compileBEAM(t, Installed(t, "elixirc"), "-o", dir, Source("beam", "forge.ex"))
 	elixirc, err := filepath.EvalSymlinks(Installed(t, "elixirc"))
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func elixir(t testing.TB, dir, _ string) []string {
 	return emulator(t, "Elixir.Forge", "1", dir, libraries[0])
 }
 
-func compile(t testing.TB, command ...string) {
+func compileBEAM(t testing.TB, command ...string) {
 	t.Helper()
 	if b, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil { //nolint:gosec // a test program
 		t.Fatalf("compile: %v\n%s", err, b)
