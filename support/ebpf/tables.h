@@ -14,6 +14,7 @@ static __always_inline void request(struct unwind_state *st, u32 type, u32 page)
 		.page = page,
 		.start = st->map_start,
 		.end = st->map_end,
+		.sp = st->sp,
 	};
 	send_event(&e);
 }
