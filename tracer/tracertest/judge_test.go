@@ -70,13 +70,21 @@ func TestEverySubjectCanBeBuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name := range all {
-		if _, ok := recipes[name]; !ok {
+		if _, ok := recipes[name]; ok {
+			continue
+		}
+		if _, ok := programs()[name]; !ok {
 			t.Errorf("subject %s has no recipe", name)
 		}
 	}
 	for name := range recipes {
 		if all[name] == nil {
 			t.Errorf("recipe %s has no expectation", name)
+		}
+	}
+	for name := range programs() {
+		if all[name] == nil {
+			t.Errorf("program %s has no expectation", name)
 		}
 	}
 }
