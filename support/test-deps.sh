@@ -20,6 +20,7 @@ want llvm-strip-19 llvm-19
 want protoc protobuf-compiler
 want chromium chromium
 want rustc rustc
+want python3 python3
 want node nodejs
 want mcs mono-mcs
 want npm npm
