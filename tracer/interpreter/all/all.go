@@ -6,6 +6,7 @@ package all
 import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/lua"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/luajit"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/perl"
 )
@@ -14,6 +15,7 @@ import (
 func Runtimes() []interpreter.Runtime {
 	return []interpreter.Runtime{
 		golang.Runtime{},
+		lua.Runtime{},
 		luajit.Runtime{},
 		perl.Runtime{},
 	}
