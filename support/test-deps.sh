@@ -25,6 +25,8 @@ want npm npm
 want xz xz-utils
 want objcopy binutils
 want curl curl
+want luajit luajit
+want lua5.4 lua5.4
 want perl perl
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 

@@ -29,7 +29,7 @@ type program struct {
 // sources in testdata/src/<runtime>.
 func programs() map[string]program {
 	all := map[string]program{}
-	for _, of := range []map[string]program{perlPrograms()} {
+	for _, of := range []map[string]program{luajitPrograms(), perlPrograms()} {
 		maps.Copy(all, of)
 	}
 	return all
