@@ -31,6 +31,8 @@ want javac openjdk-17-jdk-headless
 want ruby ruby
 want php php8.2-cli php8.2-opcache
 want php-fpm8.2 php8.2-fpm
+want luajit luajit
+want lua5.4 lua5.4
 want perl perl
 want erlc erlang-base
 want elixirc elixir

@@ -148,7 +148,7 @@ static __always_inline int luajit_interpreter(struct loop_context *c, u32 tag)
 	if (st->exact && st->regs_valid) {
 #if defined(__TARGET_ARCH_x86)
 		base = st->gpr[1];
-		pc = p->ref == 8 ? st->gpr[3] : st->gpr[4];
+		pc = st->gpr[3];
 #endif
 	} else {
 		read_ref(p, st->sp + p->save_pc, &pc);

@@ -98,15 +98,14 @@ func machineBounds(b []byte, at uint64) (start, size uint64) {
 // Instructions of the virtual machine with the offsets that are looked for.
 var (
 	// add DISPATCH, GG_G2DISP
-	wideDispatch   = regexp.MustCompile(`(?s)\x4c\x8b\x75\x10.{0,16}?\x49\x81\xc6(....)`)
-	narrowDispatch = regexp.MustCompile(`(?s)\x8b\x5d\x08.{0,16}?\x81\xc3(....)`)
+	wideDispatch   = regexp.MustCompile(`(?s)\x49\x81\xc6(....)`)
+	narrowDispatch = regexp.MustCompile(`(?s)\x41\x81\xc6(....)`)
 	// mov dword [DISPATCH+vmstate], ~LJ_VMST_INTERP
-	wideState   = regexp.MustCompile(`(?s)\x41\xc7\x86(....)\xff\xff\xff\xff`)
-	narrowState = regexp.MustCompile(`(?s)\xc7\x83(....)\xff\xff\xff\xff`)
+	interpreting = regexp.MustCompile(`(?s)\x41\xc7\x86(....)\xff\xff\xff\xff`)
 	// The instruction JLOOP: load the table of traces, an element, its code, and
 	// L; store BASE as jit_base.
 	wideLoop   = regexp.MustCompile(`(?s)\x49\x8b\x8e(....)\x48\x8b\x04\xc1\x48\x8b\x40(.)\x48\x8b\x6c\x24\x10\x49\x89\x96(....)`)
-	narrowLoop = regexp.MustCompile(`(?s)\x8b\x8b(....)\x8b\x04\x81(?:\x48)?\x8b\x40(.)\x8b\x6c\x24\x18\x89\x93(....)`)
+	narrowLoop = regexp.MustCompile(`(?s)\x41\x8b\x8e(....)\x8b\x04\x81\x48\x8b\x40(.)\x8b\x6c\x24\x18\x41\x89\x96(....)`)
 )
 
 // findLayout reads the code of the virtual machine.
@@ -118,16 +117,16 @@ func findLayout(code []byte) (layout, bool) {
 	}
 	s := string(text)
 	l := layout{wide: true}
-	dispatch, state, loop := wideDispatch.FindStringSubmatch(s), wideState, wideLoop
+	dispatch, loop := wideDispatch.FindStringSubmatch(s), wideLoop
 	if dispatch == nil {
 		l.wide = false
-		dispatch, state, loop = narrowDispatch.FindStringSubmatch(s), narrowState, narrowLoop
+		dispatch, loop = narrowDispatch.FindStringSubmatch(s), narrowLoop
 	}
 	if dispatch == nil {
 		return layout{}, false
 	}
 	global := number(dispatch[1])
-	vmstate, trace := state.FindStringSubmatch(s), loop.FindStringSubmatch(s)
+	vmstate, trace := interpreting.FindStringSubmatch(s), loop.FindStringSubmatch(s)
 	if vmstate == nil || trace == nil {
 		return l, true // without the compiler
 	}
