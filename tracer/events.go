@@ -80,7 +80,7 @@ func (l *eventLoop) preload() {
 				l.t.tables.load(f)
 			}
 		}
-		l.t.runtimes.attach(libpf.PID(pid))
+		l.attach(pid)
 	}
 	if f := l.t.files.get(execVDSO); f != nil {
 		l.t.tables.load(f)
@@ -95,6 +95,12 @@ func (l *eventLoop) executablesOf(pid uint32) []uint32 {
 func (l *eventLoop) run(ctx context.Context) {
 	defer l.rd.Close()
 	context.AfterFunc(ctx, func() { _ = l.rd.Flush() })
+	worked := make(chan struct{})
+	go func() {
+		defer close(worked)
+		l.t.runtimes.work(ctx, func() { _ = l.rd.Flush() })
+	}()
+	defer func() { <-worked }()
 	now := time.Now()
 	nextEpoch, nextFilter, nextReclaim := now.Add(epochInterval), now.Add(filterInterval), now.Add(reclaimInterval)
 	nextSweep := now.Add(sweepInterval)
@@ -116,6 +122,7 @@ func (l *eventLoop) run(ctx context.Context) {
 		default:
 			l.t.log.Warn("read requests of the kernel side", "error", err)
 		}
+		l.t.tables.markRuntimes()
 		now := time.Now()
 		if now.After(nextEpoch) {
 			l.t.tables.nextEpoch()
@@ -177,15 +184,17 @@ func (l *eventLoop) handle(raw []byte) {
 	}
 }
 
-// attach finds out what a process runs on. Its files are made known to the kernel
-// side first, so that code which is in no executable can be told.
+// attach has somebody find out what a process runs on. Its files that are no
+// executables are made known to the kernel side first, so that code which was made
+// at run time can be told.
 func (l *eventLoop) attach(pid uint32) {
 	for _, id := range l.executablesOf(pid) {
-		if f := l.t.files.get(id); f != nil && l.t.files.open(f) && (f.symbol == nil || l.t.runtimes.detect(f) != nil) {
+		if f := l.t.files.get(id); f != nil && l.t.files.open(f) && f.symbol == nil {
 			l.t.tables.load(f)
 		}
 	}
-	l.t.runtimes.attach(libpf.PID(pid))
+	l.t.runtimes.queue(runtimeJob{pid: libpf.PID(pid)})
+	l.t.tables.markRuntimes()
 }
 
 func (l *eventLoop) newFile(id uint32, key support.StrobeFileKey, at mappedAt) {

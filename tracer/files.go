@@ -58,7 +58,8 @@ type execFile struct {
 
 	// The runtime that the file holds, if any. wasDetected is guarded by
 	// runtimeManager.detecting.
-	wasDetected bool
+	wasDetected  bool
+	detectQueued atomic.Bool
 	detected    atomic.Pointer[detected]
 }
 
@@ -399,13 +400,6 @@ func (f *execFile) reopen(size int64) (*pfelf.File, error) {
 		return nil, err
 	}
 	return elf, nil
-}
-
-// setRuntime notes the interpreter that the file holds.
-func (f *execFile) setRuntime(name string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.info.Runtime = name
 }
 
 // hold keeps the file open until others need the room.

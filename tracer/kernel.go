@@ -116,7 +116,7 @@ func configure(spec *ebpf.CollectionSpec, cfg *Config) (map[string]any, error) {
 	// Room for a second of full records (about 1 KiB at 100 frames) on all CPUs,
 	// though compact ones are the rule.
 	perSecond := cfg.SamplesPerSecond * runtime.NumCPU() * 1024
-	ring := min(max(1<<19, 1<<bits.Len(uint(perSecond))), 1<<24)  //nolint:gosec // positive
+	ring := min(max(1<<20, 1<<bits.Len(uint(perSecond))), 1<<24)  //nolint:gosec // positive
 	spec.Maps[support.StrobeMapSamples].MaxEntries = uint32(ring) //nolint:gosec // at most 16 MiB
 
 	var seed [16]byte

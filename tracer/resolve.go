@@ -75,11 +75,11 @@ type resolver struct {
 	frames      *freelru.LRU[uint64, libpf.Frame]
 	made        *freelru.LRU[madeKey, []libpf.Frame]
 	processes   *freelru.LRU[processKey, processEntry]
-	reported    map[libpf.FileID]bool
+	reported    map[libpf.FileID]string // with the runtime that was told
 }
 
 func newResolver(files *fileTable, runtimes *runtimeManager, cfg *Config, m *metrics) (*resolver, error) {
-	r := &resolver{cfg: cfg, files: files, runtimes: runtimes, metrics: m, symbols: cfg.Symbols, reported: map[libpf.FileID]bool{}}
+	r := &resolver{cfg: cfg, files: files, runtimes: runtimes, metrics: m, symbols: cfg.Symbols, reported: map[libpf.FileID]string{}}
 	if r.symbols == nil {
 		r.symbols = symbol.New(symbol.Config{Logger: cfg.Logger, Registerer: cfg.Registerer})
 	}
@@ -191,7 +191,11 @@ func (r *resolver) kernelFrame(addr uint64, isReturn bool, sink Sink) libpf.Fram
 // fileFrame names a place in a file. The file is nil when it is not known.
 func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, file *execFile, final bool) {
 	if f, ok := r.frames.Get(w); ok {
-		return f, r.files.get(uint32(w>>frameFileShift) & frameFileMask), true //nolint:gosec // masked
+		file = r.files.get(uint32(w>>frameFileShift) & frameFileMask) //nolint:gosec // masked
+		if file != nil && file.detected.Load() != nil {
+			r.reportFile(file, sink)
+		}
+		return f, file, true
 	}
 	id, off := uint32(w>>frameFileShift)&frameFileMask, w&frameOffMask //nolint:gosec // masked
 	f = libpf.Frame{Type: libpf.NativeFrame, AddressOrLineno: libpf.AddressOrLineno(off)}
@@ -210,12 +214,9 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, file *execFile
 		r.report(&libpf.Executable{FileID: f.FileID, FileName: name}, sink)
 		return f, nil, false
 	}
-	if d := r.runtimes.detect(file); d != nil && !d.noFrames() {
-		file.setRuntime(d.runtime.Name())
-	}
 	vaddr := file.vaddr(off)
 	f.FileID, f.AddressOrLineno = file.info.FileID, libpf.AddressOrLineno(vaddr)
-	r.report(&file.info, sink)
+	r.reportFile(file, sink)
 	if file.symbol == nil {
 		f.Lines = []libpf.SourceLine{{Function: symbol.Unnamed(file.info.FileName, vaddr)}}
 	} else {
@@ -254,15 +255,31 @@ func (r *resolver) anonFrame(h *support.StrobeSampleHeader, addr uint64) libpf.F
 	return f
 }
 
-// report hands an executable to the sink, once.
+// reportFile reports an executable, and again when it turns out that it holds a
+// runtime: finding that out is left to the event loop, as it may take long.
+func (r *resolver) reportFile(file *execFile, sink Sink) {
+	d := file.detected.Load()
+	if d == nil || d.noFrames() {
+		r.report(&file.info, sink)
+		return
+	}
+	if r.reported[file.info.FileID] == d.runtime.Name() {
+		return
+	}
+	e := file.info
+	e.Runtime = d.runtime.Name()
+	r.report(&e, sink)
+}
+
+// report hands an executable to the sink, once unless its runtime changes.
 func (r *resolver) report(e *libpf.Executable, sink Sink) {
-	if r.reported[e.FileID] {
+	if known, ok := r.reported[e.FileID]; ok && (known == e.Runtime || e.Runtime == "") {
 		return
 	}
 	if len(r.reported) >= maxExecIDs {
 		clear(r.reported) // the sink knows what it has
 	}
-	r.reported[e.FileID] = true
+	r.reported[e.FileID] = e.Runtime
 	sink.ReportExecutable(e)
 }
 

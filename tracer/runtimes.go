@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -69,6 +70,10 @@ type runtimeManager struct {
 	runtimes []interpreter.Runtime
 
 	detecting sync.Mutex
+	working   atomic.Bool
+	jobs      chan runtimeJob
+	foundMu   sync.Mutex
+	found     []*execFile // for the event loop
 
 	loading  sync.Mutex // guards programs and loadErr
 	programs map[interpreter.ID]*ebpf.Collection
@@ -83,7 +88,7 @@ type runtimeManager struct {
 func newRuntimeManager(k *kernelSide, files *fileTable, cfg *Config, m *metrics) *runtimeManager {
 	return &runtimeManager{
 		k: k, files: files, metrics: m, log: cfg.Logger, runtimes: cfg.runtimes(),
-		programs: map[interpreter.ID]*ebpf.Collection{}, loadErr: map[interpreter.ID]error{},
+		jobs: make(chan runtimeJob, maxRuntimeJobs), programs: map[interpreter.ID]*ebpf.Collection{}, loadErr: map[interpreter.ID]error{},
 		processes: map[processKey]*runtimeProcess{}, newest: map[uint32]processKey{},
 	}
 }
@@ -125,6 +130,7 @@ func (m *runtimeManager) detect(f *execFile) *detected {
 		}
 		d := &detected{runtime: r, binary: b, err: err}
 		f.detected.Store(d)
+		m.noteFound(f)
 		return d
 	}
 	return nil

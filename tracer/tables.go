@@ -126,12 +126,9 @@ func (s *tableStore) load(f *execFile) *execTables {
 		return nil
 	}
 	s.execs[f.id] = e
-	if d := s.runtimes.detect(f); d != nil && d.binary != nil {
-		if err := s.runtimes.publish(f, d); err != nil {
-			s.k.log.Warn("runtime not published", "path", f.name(), "error", err)
-		} else {
-			e.flags = execRuntime
-		}
+	s.markRuntime(e)
+	if f.detected.Load() == nil {
+		s.runtimes.queue(runtimeJob{file: f})
 	}
 	if err := s.openTables(e); err != nil {
 		s.giveUp(e, err)
@@ -156,6 +153,36 @@ func (s *tableStore) load(f *execFile) *execTables {
 		s.giveUp(e, err)
 	}
 	return e
+}
+
+// markRuntime tells the kernel side that an executable holds a runtime, if it does.
+func (s *tableStore) markRuntime(e *execTables) {
+	d := e.file.detected.Load()
+	if d == nil || d.binary == nil || e.flags&execRuntime != 0 {
+		return
+	}
+	if err := s.runtimes.publish(e.file, d); err != nil {
+		s.k.log.Warn("runtime not published", "path", e.file.name(), "error", err)
+		return
+	}
+	e.flags |= execRuntime
+	var x support.StrobeExecutable
+	if err := s.k.objs.Executables.Lookup(e.file.id, &x); err == nil && x.Flags&(execLoaded|execNoTable) != 0 {
+		x.Flags |= execRuntime
+		_ = s.k.objs.Executables.Put(e.file.id, &x)
+	}
+}
+
+// markRuntimes does so for what has been found lately.
+func (s *tableStore) markRuntimes() {
+	for _, f := range s.runtimes.takeFound() {
+		if s.files.get(f.id) != f {
+			continue // its ID was given to another
+		}
+		if e := s.load(f); e != nil {
+			s.markRuntime(e)
+		}
+	}
 }
 
 // retry lets the kernel side ask once more for executables that could not be opened.

@@ -33,6 +33,7 @@ func programs() map[string]program {
 		BEAMPrograms,
 		dotnetPrograms(),
 		HotSpotPrograms,
+		luajitPrograms(),
 		perlPrograms(),
 		PHPPrograms,
 		pythonPrograms(),

@@ -9,6 +9,7 @@ import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter/dotnet"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/hotspot"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/lua"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/luajit"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/perl"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/php"
@@ -27,6 +28,7 @@ func Runtimes() []interpreter.Runtime {
 		php.Runtime{},
 		perl.Runtime{},
 		luajit.Runtime{},
+		lua.Runtime{},
 		beam.Runtime{},
 		dotnet.Runtime{},
 		golang.Runtime{},
