@@ -60,7 +60,7 @@ type execFile struct {
 	// runtimeManager.detecting.
 	wasDetected  bool
 	detectQueued atomic.Bool
-	detected    atomic.Pointer[detected]
+	detected     atomic.Pointer[detected]
 }
 
 type openState uint8
