@@ -13,7 +13,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/support/skip"
+	"github.com/strobe-profiler/strobe/tracer/process"
 )
 
 // recipe says how a subject is built: the name of its binary and the command.
@@ -132,7 +134,14 @@ func Start(t testing.TB, name string, seconds int) int {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
+		// A server that the subject drives leaves its session, not its parent.
+		children, _ := process.Descendants([]libpf.PID{libpf.PID(cmd.Process.Pid)}) //nolint:gosec // a PID
 		_ = cmd.Process.Kill()
+		for _, pid := range children {
+			if p, err := os.FindProcess(int(pid)); err == nil {
+				_ = p.Kill()
+			}
+		}
 		_ = cmd.Wait()
 	})
 	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
