@@ -29,6 +29,7 @@ type StrobeEvent struct {
 	Page   uint32
 	Start  uint64
 	End    uint64
+	Sp     uint64
 	Key    struct {
 		_        structs.HostLayout
 		Ino      uint64

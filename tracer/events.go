@@ -3,7 +3,9 @@
 package tracer
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"maps"
 	"os"
@@ -212,6 +214,62 @@ func (l *eventLoop) pageMiss(e *support.StrobeEvent) {
 	f := l.t.files.add(e.ExecId, support.StrobeFileKey{}, mappedAt{libpf.PID(e.Tgid), e.Start, e.End})
 	if x := l.t.tables.load(f); x != nil {
 		l.t.tables.miss(x, uint64(e.Page))
+	}
+	l.loadStack(libpf.PID(e.Tgid), e.Sp)
+}
+
+const (
+	// stackAhead is how much of a stack is looked at for what its next sample will
+	// need, in bytes, and pagesAhead how many pages of tables are loaded for it.
+	stackAhead = 32 << 10
+	pagesAhead = 64
+)
+
+// loadStack loads the tables for whatever the stack of a process points to. The
+// sample that missed one page would miss the next one otherwise, and so on: a
+// stack through a large program that was just started would take as many samples
+// as it has frames to be whole. What only looks like a return address costs a
+// page that nobody needs.
+func (l *eventLoop) loadStack(pid libpf.PID, sp uint64) {
+	mem := process.NewMemory(pid)
+	stack := make([]byte, stackAhead)
+	sp &^= 7
+	for mem.Read(stack, sp) != nil {
+		// Shorter, then to the end of the page: the rest of the stack is that.
+		switch {
+		case len(stack) > 4096:
+			stack = stack[:len(stack)/2]
+		case uint64(len(stack)) > 4096-sp%4096:
+			stack = stack[:4096-sp%4096]
+		default:
+			return
+		}
+	}
+	mapped := l.t.files.mappings(pid)
+	type pageOf struct {
+		id   uint32
+		page uint64
+	}
+	seen := map[pageOf]bool{}
+	for ; len(stack) >= 8 && len(seen) < pagesAhead; stack = stack[8:] {
+		addr := binary.LittleEndian.Uint64(stack)
+		i, exact := slices.BinarySearchFunc(mapped, addr, func(m support.StrobeMapping, a uint64) int { return cmp.Compare(m.Start, a) })
+		if !exact {
+			i--
+		}
+		if i < 0 || addr-mapped[i].Start >= uint64(mapped[i].Pages)<<12 || mapped[i].ExecId == execNone {
+			continue
+		}
+		m := &mapped[i]
+		p := pageOf{m.ExecId, (addr - m.Start + uint64(m.Pgoff)<<12) >> unwindPageShift}
+		if seen[p] {
+			continue
+		}
+		seen[p] = true
+		f := l.t.files.add(p.id, support.StrobeFileKey{}, mappedAt{pid, m.Start, m.Start + uint64(m.Pages)<<12})
+		if x := l.t.tables.load(f); x != nil && l.t.tables.roomAhead() {
+			l.t.tables.loadPage(x, p.page)
+		}
 	}
 }
 

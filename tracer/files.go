@@ -185,18 +185,26 @@ func (t *fileTable) discover(id uint32) *execFile {
 // the mapping, as far as the kernel side knows.
 func (t *fileTable) mappedBy(pid libpf.PID) map[uint64]uint32 {
 	ids := map[uint64]uint32{}
+	for _, m := range t.mappings(pid) {
+		if m.ExecId > execVDSO {
+			ids[m.Start] = m.ExecId
+		}
+	}
+	return ids
+}
+
+// mappings returns the executable mappings of a process in ascending order, as far
+// as the kernel side knows.
+func (t *fileTable) mappings(pid libpf.PID) []support.StrobeMapping {
+	var out []support.StrobeMapping
 	var c support.StrobeMappingChunk
 	for chunk := range uint32(maxChunks) {
 		if t.k.objs.Mappings.Lookup(support.StrobeMappingKey{Tgid: uint32(pid), Chunk: chunk}, &c) != nil {
 			break
 		}
-		for _, x := range c.M[:min(c.Count, uint32(len(c.M)))] {
-			if x.ExecId > execVDSO {
-				ids[x.Start] = x.ExecId
-			}
-		}
+		out = append(out, c.M[:min(c.Count, uint32(len(c.M)))]...)
 	}
-	return ids
+	return out
 }
 
 // maxChunks is how many chunks of mappings a process may have; see support/ebpf/types.h.
@@ -427,6 +435,13 @@ func (t *fileTable) hold(f *execFile) {
 func (f *execFile) vaddr(off uint64) uint64 {
 	for _, s := range f.loads {
 		if off-s.offset < s.size {
+			return off - s.offset + s.vaddr
+		}
+	}
+	// Mappings are of whole pages: they begin before the segment does.
+	const page = 4096
+	for _, s := range f.loads {
+		if s.offset-off < page {
 			return off - s.offset + s.vaddr
 		}
 	}

@@ -31,6 +31,9 @@ const (
 // at its first miss: 32,768 rows are 128 KiB, which takes in the C library.
 const wholeFileRows = 32768
 
+// unwindPageShift: a page of rows covers 64 KiB of a file; see support/ebpf/types.h.
+const unwindPageShift = 16
+
 // maxOpenTables bounds how many executables have the index of their unwind
 // information in user memory at a time.
 const maxOpenTables = 32
@@ -279,6 +282,10 @@ func (s *tableStore) miss(e *execTables, number uint64) {
 	}
 }
 
+// roomAhead reports whether pages may be loaded on a guess: a guess must not evict
+// what is in use.
+func (s *tableStore) roomAhead() bool { return s.rows.Used() <= s.capacity/4*3 }
+
 // loadAhead loads one of the pages that are worth it. It reports whether there
 // may be more.
 func (s *tableStore) loadAhead() bool {
@@ -293,8 +300,8 @@ func (s *tableStore) loadAhead() bool {
 		if _, ok := s.pages[index]; ok || s.empty[index] {
 			continue
 		}
-		if s.rows.Used() > s.capacity/4*3 {
-			s.wishes = nil // a guess must not evict what is in use
+		if !s.roomAhead() {
+			s.wishes = nil
 			return false
 		}
 		s.loadPage(e, w.number)

@@ -205,10 +205,18 @@ static __always_inline bool switch_runtime(struct unwind_state *st)
 	return true;
 }
 
+/* The mode to go on in when the native stack has ended, for a runtime that knows
+ * more of its frames than native ones led to; st->end says how it ended. */
+#ifndef RUNTIME_LEFT
+#define RUNTIME_LEFT(st) 0
+#endif
+
 static __always_inline long end_natively(struct unwind_state *st)
 {
 	/* Frames of the runtime may be left over from before this one. */
 	st->ended = 1;
+	if (!st->mode)
+		st->mode = RUNTIME_LEFT(st);
 	return st->mode ? 0 : 1;
 }
 

@@ -14,6 +14,7 @@ static __always_inline void request(struct unwind_state *st, u32 type, u32 page)
 		.page = page,
 		.start = st->map_start,
 		.end = st->map_end,
+		.sp = st->sp,
 	};
 	send_event(&e);
 }
@@ -28,18 +29,23 @@ static __always_inline bool find_mapping(struct loop_context *c, u64 pc)
 		return true;
 
 	struct mapping_key key = {.tgid = st->tgid, .chunk = 0};
-	if (proc->chunks > 1) {
-		for (int i = 1; i < MAX_CHUNKS; i++) {
-			if (i < proc->chunks && proc->first[i] <= pc)
-				key.chunk = i;
-		}
+	/* The last chunk that starts at or below pc, and in it the last mapping: without
+	 * branches, as a branch per step would make the verifier follow every path. */
+	u64 first = 0, chunks = proc->chunks;
+#pragma unroll
+	for (int i = 0; i < 5; i++) {
+		u64 half = chunks >> 1;
+		u64 mid = (first + half) & (MAX_CHUNKS - 1);
+		u64 le = ~((s64)(pc - proc->first[mid]) >> 63);
+		asm volatile("" : "+r"(le));
+		first += half & le;
+		chunks -= half;
 	}
+	key.chunk = first & (MAX_CHUNKS - 1);
 	struct mapping_chunk *chunk = bpf_map_lookup_elem(&mappings, &key);
 	if (!chunk)
 		return false;
 
-	/* The last mapping that starts at or below pc, without branches: a
-	 * branch per step would make the verifier follow every path. */
 	u64 lo = 0, n = chunk->count;
 #pragma unroll
 	for (int i = 0; i < 5; i++) {

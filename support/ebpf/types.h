@@ -287,6 +287,7 @@ struct event {
 	u32 exec_id;
 	u32 page;
 	u64 start, end; /* the mapping */
+	u64 sp;		/* EVENT_PAGE_MISS: where the rest of the stack is */
 	struct file_key key;
 };
 

@@ -29,7 +29,16 @@ type program struct {
 // sources in testdata/src/<runtime>.
 func programs() map[string]program {
 	all := map[string]program{}
-	for _, of := range []map[string]program{HotSpotPrograms} {
+	for _, of := range []map[string]program{
+		BEAMPrograms,
+		dotnetPrograms(),
+		HotSpotPrograms,
+		perlPrograms(),
+		PHPPrograms,
+		pythonPrograms(),
+		rubyPrograms(),
+		v8Programs(),
+	} {
 		maps.Copy(all, of)
 	}
 	return all
@@ -61,13 +70,16 @@ func Installed(t testing.TB, name string) string {
 // support/test-runtimes.sh puts runtimes that no package has, or skips the test.
 func Fetched(t testing.TB, elem ...string) string {
 	t.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(file), "..", "..", "bin", "runtimes")
-	path := filepath.Join(append([]string{root}, elem...)...)
+	path := filepath.Join(append([]string{runtimesDir()}, elem...)...)
 	if _, err := os.Stat(path); err != nil {
 		skip.Because(t, "needs "+filepath.Join(elem...)+" from support/test-runtimes.sh")
 	}
 	return path
+}
+
+func runtimesDir() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "bin", "runtimes")
 }
 
 // Source returns the path of a subject's source.

@@ -39,6 +39,8 @@ type DTV struct {
 type Layout struct {
 	TSD TSD
 	DTV DTV
+	// Self is what pthread_self() returns, from the thread pointer.
+	Self int64
 }
 
 // ErrNone reports a process whose C library is not known.
@@ -136,6 +138,7 @@ func glibc(f *pfelf.File) (Layout, error) {
 		return l, errors.New("unexpected layout of thread-specific data")
 	}
 	l.TSD = TSD{Offset: int16(first), Stride: uint8(sizeof), Keys: level2.count}
+	l.Self = -self
 
 	dtvp, err := descriptor(f, "_thread_db_pthread_dtvp")
 	if err != nil {
