@@ -276,6 +276,17 @@ __noinline int hotspot_stub_state(struct hotspot_process *p, u64 pc, u64 sp, u64
 #define NAME_CONTINUATION 0x61756e69746e6f63ULL /* "continua" */
 #define NAME_STUBS 14				/* bytes of "StubRoutines (" */
 
+#if defined(__TARGET_ARCH_x86)
+/* No frame, and the return address on top of the stack or not far from there. */
+static __always_inline int bare_somewhere(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s)
+{
+	int r = hotspot_sized(st, p, s, 8, true);
+
+	s->fp = st->fp;
+	return r;
+}
+#endif
+
 /* Stubs with no size of frame have set the frame pointer, or have none at all. */
 static __always_inline int stub(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
 				u64 code, u64 size, u64 name, u64 text)
@@ -308,7 +319,7 @@ static __always_inline int stub(struct unwind_state *st, struct hotspot_process 
 		u64 ra;
 		if (read_stack(st, st->sp, &ra) && !in_code(p, ra) && in_code(p, st->gpr[0]) && st->gpr[13] >= st->sp)
 			return caller(s, st->gpr[13], st->gpr[0], st->fp, 0);
-		return bare_frame(st, s, 0);
+		return bare_somewhere(st, p, s);
 	}
 	if (st->exact) {
 		switch (hotspot_stub_state(p, st->pc, st->sp, st->fp)) {
@@ -318,7 +329,7 @@ static __always_inline int stub(struct unwind_state *st, struct hotspot_process 
 			return bare_frame(st, s, 8);
 		}
 		if (!size && st->fp - st->sp >= 1 << 12) /* it cannot have set the frame pointer */
-			return hotspot_sized(st, p, s, 8, true);
+			return bare_somewhere(st, p, s);
 	}
 #else
 	if (st->exact && in_code(p, st->lr) && !size)
