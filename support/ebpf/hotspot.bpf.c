@@ -8,304 +8,9 @@
  */
 #include "all.h"
 #include "runtime.h"
-
-#define MAX_HEAPS 4
-#define MAX_ENTRIES 6
-/* Most hops through the segment map: each is up to 254 segments of 128 bytes or
- * more, the largest methods are some 100 KiB. */
-#define MAX_HOPS 24
-/* What is read of a blob at once; more than the header of any but a method's. */
-#define BLOB_BYTES   128
-#define METHOD_BYTES 384
-#define HEADER_SIZE  512
-/* Words of the stack that are searched for a return address into the code heaps. */
-#define SCAN_WORDS 32
-
-/* Kinds of frames, for user space. */
-#define HOTSPOT_INTERPRETED 1 /* Method*; bci, cookie << 16 */
-#define HOTSPOT_COMPILED    2 /* nmethod*; offset in the code, exact << 31, compilation << 32 */
-#define HOTSPOT_STUB	    3 /* CodeBlob*; offset in the code, name << 32 */
-
-struct hotspot_heap {
-	u64 low, high;
-	u64 segmap;
-	u32 shift; /* log2 of a segment's size */
-	u32 reserved;
-};
-
-/* The code by which the interpreter enters a method: how far its frame is made. All
- * are offsets from the start. */
-struct hotspot_entry {
-	u64 start;
-	u32 size;
-	u32 popped; /* from here to pushed, the return address is in a register */
-	u32 pushed; /* where the frame pointer is pushed */
-	u32 done; /* the frame is whole from here */
-};
-
-/* What must be known of a process. Offsets are those of members, 0xffff for none. */
-struct hotspot_process {
-	u64 code_low, code_high; /* bounds of all heaps */
-	u64 interpreter_low, interpreter_high;
-	struct hotspot_heap heap[MAX_HEAPS];
-	/* All entries to methods; those that are not listed make no frame. */
-	u64 entries_low, entries_high;
-	struct hotspot_entry entry[MAX_ENTRIES];
-	u64 continuation_pc; /* where virtual threads return to from the first of their frames */
-	u64 oop_base; /* of compressed references */
-	u16 block_header; /* from the start of a block to that of its blob */
-	u16 blob_name;
-	u16 blob_code;
-	u16 blob_frame_complete;
-	u16 blob_frame_size;
-	u16 method_compile_id;
-	u16 method_deopt;
-	u16 method_deopt_mh;
-	u16 method_orig_pc;
-	u16 method_const;
-	u16 const_constants;
-	u16 const_code_size;
-	u16 const_bytecodes; /* from the start of ConstMethod */
-	u8 code_is_address; /* not an offset from the blob */
-	u8 frame_complete_short;
-	u8 deopt_is_address;
-	u8 slot_method; /* words below the interpreter's frame pointer */
-	u8 slot_bcp;
-	/* Frames of a virtual thread in the heap; chunk_stack is 0 if they are not known. */
-	u8 oop_size, oop_shift;
-	u16 continuation_tail, chunk_parent, chunk_size, chunk_sp, chunk_stack;
-	u16 entry_continuation; /* in ContinuationEntry */
-	u16 entry_size;
-	u16 thread_entry; /* the pointer to it in JavaThread, 0 if that is not known */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
-	__type(key, u32);
-	__type(value, struct hotspot_process);
-} hotspot_processes SEC(".maps");
-
-/* What is read of a process, and what was made of a frame. */
-struct hotspot_scratch {
-	u8 header[HEADER_SIZE + 8];
-	u64 slots[SCAN_WORDS];
-	u64 addr, word; /* the frame, unless kind is 0 */
-	u32 kind;
-	u32 error; /* pushed after it, unless 0 */
-	u64 cfa, ra, fp; /* the caller */
-	u64 fp_at; /* where fp was read */
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct hotspot_scratch);
-} hotspot_scratch_map SEC(".maps");
-
-static __always_inline u64 header_u64(struct hotspot_scratch *s, u16 off)
-{
-	return *(u64 *)(s->header + (off & (HEADER_SIZE - 1)));
-}
-
-static __always_inline u32 header_u32(struct hotspot_scratch *s, u16 off)
-{
-	return *(u32 *)(s->header + (off & (HEADER_SIZE - 1)));
-}
-
-static __always_inline bool in_code(struct hotspot_process *p, u64 addr)
-{
-	return addr - p->code_low < p->code_high - p->code_low;
-}
-
-/* Bits of a return address that are none of the address; see arch_arm64.h. */
-static __always_inline u64 plain_address(u64 addr)
-{
-#if defined(__TARGET_ARCH_arm64)
-	return addr & address_mask;
-#else
-	return addr;
-#endif
-}
-
-/* ---- the interpreter ---- */
-
-/* Words of the state: while frames in the heap are followed, where the frame of
- * enterSpecial is on the stack, and the chunk that the frames are in. */
-#define FROZEN_ENTRY 0
-#define FROZEN_CHUNK 1
-
-/* What a step comes to; the functions below return it. They are not static, so that
- * the verifier looks at each of them once, and not on every way to it. */
-#define STEP_CALLER 0 /* the caller is in the scratch */
-#define STEP_GUESS  1 /* nothing is known of the frame */
-#define STEP_ERROR  2 /* the stack ends here */
-#define STEP_SAME   3 /* the state has been changed */
-
-static __always_inline int caller(struct hotspot_scratch *s, u64 cfa, u64 ra, u64 fp, u64 fp_at)
-{
-	s->fp_at = fp_at;
-	s->cfa = cfa;
-	s->ra = plain_address(ra);
-	s->fp = fp;
-	return STEP_CALLER;
-}
-
-static __always_inline int error(struct hotspot_scratch *s, u32 e)
-{
-	s->error = e;
-	return STEP_ERROR;
-}
-
-static __always_inline void frame(struct hotspot_scratch *s, u32 kind, u64 addr, u64 word)
-{
-	s->kind = kind;
-	s->addr = addr;
-	s->word = word;
-}
-
-/* The caller by the frame pointer. */
-static __always_inline int framed(struct unwind_state *st, struct hotspot_scratch *s)
-{
-	u64 fp, ra;
-
-	if ((st->fp & 7) || st->fp < st->sp || !read_stack(st, st->fp, &fp) || !read_stack(st, st->fp + 8, &ra))
-		return error(s, RTERR_STACK);
-	/* The check on entry to a method keeps a word of its own there. */
-	if (ra == ~0ULL && read_stack(st, st->fp + 16, &ra))
-		return caller(s, st->fp + 24, ra, fp, 0);
-	return caller(s, st->fp + 16, ra, fp, 0);
-}
-
-/* Words below and above the frame pointer that are read. */
-#define SLOTS_BELOW 10
-#define SLOTS	    (SLOTS_BELOW + 2)
-
-static __always_inline u64 slot(struct hotspot_scratch *s, s32 i)
-{
-	return s->slots[(SLOTS_BELOW + i) & (SCAN_WORDS - 1)];
-}
-
-/* The register in which the interpreter keeps the bytecode's address. */
-static __always_inline u64 bytecode_register(struct unwind_state *st)
-{
-#if defined(__TARGET_ARCH_x86)
-	return st->gpr[13];
-#else
-	return st->gpr[22];
-#endif
-}
-
-/* Names an interpreted frame. */
-static __always_inline void name_method(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s,
-					u64 method, u64 bcp)
-{
-	u64 const_method, constants, sizes, bci, cookie;
-
-	if (!read_u64(method + p->method_const, &const_method) ||
-	    !read_u64(const_method + p->const_constants, &constants) ||
-	    !read_u64(const_method + p->const_code_size, &sizes)) {
-		s->error = RTERR_BAD_FRAME;
-		return;
-	}
-	/* The size of the code, then indexes of name and signature, and the number
-	 * in the class, 16 bits each. */
-	u64 first = const_method + p->const_bytecodes;
-	if (st->regs_valid && bcp && bytecode_register(st) - first < (sizes & 0xffff))
-		bcp = bytecode_register(st);
-	bci = bcp - first;
-	if (bci >= (sizes & 0xffff))
-		bci = 0xffff;
-	cookie = (const_method ^ (constants << 7) ^ sizes) * 0xff51afd7ed558ccdULL;
-	frame(s, HOTSPOT_INTERPRETED, method, bci | (cookie & ~0xffffULL));
-}
-
-/* The entry to methods that an address lies in; 0 for one that makes no frame. */
-static __always_inline struct hotspot_entry *find_entry(struct hotspot_process *p, u64 pc)
-{
-	struct hotspot_entry *e = 0;
-
-#pragma unroll
-	for (int i = 0; i < MAX_ENTRIES; i++) {
-		if (pc - p->entry[i].start < p->entry[i].size)
-			e = &p->entry[i];
-	}
-	return e;
-}
-
-/* Before the interpreter's frame is whole. Returns STEP_SAME where it is. */
-__noinline int hotspot_entering(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 lookup)
-{
-	if (!st || !p || !s)
-		return STEP_GUESS;
-	struct hotspot_entry *e = find_entry(p, lookup);
-	u64 ra, fp = st->fp, sp = st->sp;
-
-	if (!e) {
-		/* A method that is done by a stub: the caller's address is on top. */
-		if (st->exact)
-			return STEP_SAME;
-		if (!read_stack(st, sp, &ra))
-			return error(s, RTERR_READ);
-		return caller(s, sp + 8, ra, fp, 0);
-	}
-#if defined(__TARGET_ARCH_x86)
-	u64 at = st->pc - e->start;
-
-	if (!st->exact || at >= e->done)
-		return STEP_SAME;
-	/* rbx has the method, r13 the caller's stack pointer. */
-	name_method(st, p, s, st->gpr[3], 0);
-	if (at > e->popped && at < e->pushed)
-		return caller(s, st->gpr[13], st->gpr[0], fp, 0);
-	u64 up = 0;
-	if (at > e->pushed) {
-		if (at > e->pushed + 1)
-			sp = st->fp;
-		if (!read_stack(st, sp, &fp))
-			return error(s, RTERR_READ);
-		up = 8;
-	}
-	if (!read_stack(st, sp + up, &ra))
-		return error(s, RTERR_READ);
-	sp += up + 8;
-	if (at <= e->pushed + 4 && st->gpr[13] > sp)
-		sp = st->gpr[13];
-	return caller(s, sp, ra, fp, 0);
-#else
-	return STEP_SAME;
-#endif
-}
-
-__noinline int hotspot_interpreted(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 lookup)
-{
-	u64 fp, sp;
-
-	if (!st || !p || !s)
-		return STEP_GUESS;
-	fp = st->fp;
-	if (lookup - p->entries_low < p->entries_high - p->entries_low) {
-		int r = hotspot_entering(st, p, s, lookup);
-		if (r != STEP_SAME)
-			return r;
-	}
-	if ((fp & 7) || fp < st->sp || bpf_probe_read_user(s->slots, SLOTS * 8, (void *)(fp - SLOTS_BELOW * 8))) {
-		/* Just left for code that has no frame pointer? */
-		if (st->exact && read_stack(st, st->sp, &sp) && in_code(p, sp))
-			return caller(s, st->sp + 8, sp, fp, 0);
-		return error(s, RTERR_STACK);
-	}
-	name_method(st, p, s, slot(s, -(s32)p->slot_method), slot(s, -(s32)p->slot_bcp));
-	sp = slot(s, -1);
-	if (st->rt[FROZEN_ENTRY]) /* pointers are distances in words there */
-		sp = fp + sp * 8;
-	if (sp <= fp)
-		sp = fp + 16;
-	return caller(s, sp, slot(s, 1), slot(s, 0), fp);
-}
-
-/* ---- blobs ---- */
+#include "hotspot.h"
+#include "hotspot_interpreter.h"
+#include "hotspot_frozen.h"
 
 /* Finds the blob that holds an address and reads its header. */
 __noinline u64 hotspot_find_blob(struct hotspot_process *p, struct hotspot_scratch *s, u64 addr)
@@ -343,7 +48,7 @@ __noinline u64 hotspot_find_blob(struct hotspot_process *p, struct hotspot_scrat
 }
 
 #define NAME_NMETHOD 0x00646f6874656d6eULL /* "nmethod" */
-#define NAME_NATIVE  0x6e2065766974616eULL /* "native n" */
+#define NAME_NATIVE 0x6e2065766974616eULL  /* "native n" */
 
 /* Reads words of the stack; returns the index of the first but one that is an
  * address of code, 0 if there is none. */
@@ -361,7 +66,8 @@ __noinline u32 hotspot_scan(struct hotspot_process *p, struct hotspot_scratch *s
 }
 
 /* Where the caller is, of a frame of the given size. */
-__noinline int hotspot_sized(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 size, u32 java)
+__noinline int hotspot_sized(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 size,
+			     u32 java)
 {
 	u64 cfa, ra, fp;
 
@@ -405,10 +111,10 @@ static __always_inline int bare_frame(struct unwind_state *st, struct hotspot_sc
 #endif
 }
 
-#define FRAME_WHOLE   0 /* as the header says */
-#define FRAME_BARE    1
-#define FRAME_PUSHED  2 /* the caller's frame pointer is on top */
-#define FRAME_NOT_FP  3 /* whole, but for the caller's frame pointer */
+#define FRAME_WHOLE 0 /* as the header says */
+#define FRAME_BARE 1
+#define FRAME_PUSHED 2 /* the caller's frame pointer is on top */
+#define FRAME_NOT_FP 3 /* whole, but for the caller's frame pointer */
 
 #if defined(__TARGET_ARCH_x86)
 /* Whether a safepoint poll and the return follow: "cmp rsp, [r15+x]; ja" since 16,
@@ -471,8 +177,8 @@ __noinline int hotspot_frame_state(u64 pc, u32 complete)
 #endif
 }
 
-static __always_inline int compiled(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
-				    u64 code, u64 size)
+static __always_inline int compiled(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s,
+				    u64 blob, u64 code, u64 size)
 {
 	u64 pc = st->pc, exact = st->exact;
 	s32 complete = header_u32(s, p->blob_frame_complete);
@@ -491,7 +197,8 @@ static __always_inline int compiled(struct unwind_state *st, struct hotspot_proc
 		}
 		if (pc == deopt || (pc == mh && p->method_deopt_mh != 0xffff)) {
 			u64 orig;
-			if (read_stack(st, st->sp + (s64)(s32)header_u32(s, p->method_orig_pc), &orig) && orig - code < 1 << 24)
+			if (read_stack(st, st->sp + (s64)(s32)header_u32(s, p->method_orig_pc), &orig) &&
+			    orig - code < 1 << 24)
 				pc = orig;
 		}
 	} else {
@@ -563,92 +270,22 @@ __noinline int hotspot_stub_state(struct hotspot_process *p, u64 pc, u64 sp, u64
 }
 #endif
 
-/* Reads a reference in an object. */
-static __always_inline u64 reference(struct hotspot_process *p, u64 at)
-{
-	u64 v;
-	u32 narrow;
-
-	if (p->oop_size == 4)
-		return read_u32(at, &narrow) && narrow ? p->oop_base + ((u64)narrow << (p->oop_shift & 31)) : 0;
-	if (!read_u64(at, &v))
-		return 0;
-	/* ZGC: the address begins above the one bit of four, 12 to 15, that is set. */
-	if (v >> 48)
-		v >>= v & 0x1000 ? 13 : v & 0x2000 ? 14 : v & 0x4000 ? 15 : 16;
-	return v;
-}
-
-#define MAX_CHUNKS_EMPTY 4
-
-/* While frames are fetched from the heap, the stack below is in disorder. Finds
- * where the frame of enterSpecial is: through the thread, which the stub has in a
- * register that the functions it calls must preserve. So it is there still, or one
- * of them has pushed it. */
-__noinline u64 hotspot_find_entry(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s)
-{
-	u64 entry, ra, thread;
-
-	if (!st || !p || !s || !p->thread_entry || !read_user(s->slots, sizeof(s->slots), st->sp - sizeof(s->slots)))
-		return 0;
-#if defined(__TARGET_ARCH_x86)
-	s->slots[SCAN_WORDS - 1] = st->gpr[15]; /* was the return address */
-#else
-	s->slots[SCAN_WORDS - 1] = st->gpr[28];
-#endif
-	for (int i = SCAN_WORDS - 1; i >= 0; i--) {
-		thread = s->slots[i];
-		if (!(thread & 7) && thread >> 12 && read_u64(thread + p->thread_entry, &entry) &&
-		    entry - st->sp < 1 << 20 && !(entry & 7) && read_u64(entry + p->entry_size + 8, &ra) &&
-		    in_code(p, plain_address(ra)))
-			return entry;
-	}
-	return 0;
-}
-
-/* The frame returns to where frames of a virtual thread are fetched from the heap,
- * a chunk of stack there. Goes on in it, or with the frame of enterSpecial. */
-__noinline int hotspot_frozen(struct unwind_state *st, struct hotspot_process *p)
-{
-	u64 entry, chunk, at, pc, link = 0;
-	u32 sp, size;
-
-	if (!st || !p)
-		return 0;
-	entry = st->rt[FROZEN_ENTRY];
-	if (entry) {
-		chunk = reference(p, st->rt[FROZEN_CHUNK] + p->chunk_parent);
-	} else {
-		entry = st->sp;
-		chunk = 0;
-		if (p->chunk_stack && read_u64(entry + p->entry_continuation, &chunk) && chunk)
-			chunk = reference(p, chunk + p->continuation_tail);
-	}
-	for (int i = 0; i < MAX_CHUNKS_EMPTY && chunk; i++) {
-		if (!read_u32(chunk + p->chunk_sp, &sp) || !read_u32(chunk + p->chunk_size, &size) || size > 1 << 24)
-			break;
-		at = chunk + p->chunk_stack + (u64)sp * 8;
-		if (sp < size && read_u64(at - 8, &pc) && in_code(p, plain_address(pc)) && read_u64(at - 16, &link)) {
-			st->rt[FROZEN_ENTRY] = entry;
-			st->rt[FROZEN_CHUNK] = chunk;
-			st->pc = plain_address(pc);
-			st->sp = at;
-			st->fp = at - 16 + link * 8;
-			return 1;
-		}
-		chunk = reference(p, chunk + p->chunk_parent);
-	}
-	st->rt[FROZEN_ENTRY] = 0;
-	st->sp = entry;
-	st->pc = p->continuation_pc;
-	return 0;
-}
-
-#define NAME_ADAPTER	  0x204932432f433249ULL /* "I2C/C2I " */
-#define NAME_VTABLE	  0x6320656c62617476ULL /* "vtable c" */
+#define NAME_ADAPTER 0x204932432f433249ULL	/* "I2C/C2I " */
+#define NAME_VTABLE 0x6320656c62617476ULL	/* "vtable c" */
 #define NAME_METHODHANDLE 0x6148646f6874654dULL /* "MethodHa" */
 #define NAME_CONTINUATION 0x61756e69746e6f63ULL /* "continua" */
-#define NAME_STUBS	  14 /* bytes of "StubRoutines (" */
+#define NAME_STUBS 14				/* bytes of "StubRoutines (" */
+
+#if defined(__TARGET_ARCH_x86)
+/* No frame, and the return address on top of the stack or not far from there. */
+static __always_inline int bare_somewhere(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s)
+{
+	int r = hotspot_sized(st, p, s, 8, true);
+
+	s->fp = st->fp;
+	return r;
+}
+#endif
 
 /* Stubs with no size of frame have set the frame pointer, or have none at all. */
 static __always_inline int stub(struct unwind_state *st, struct hotspot_process *p, struct hotspot_scratch *s, u64 blob,
@@ -682,7 +319,7 @@ static __always_inline int stub(struct unwind_state *st, struct hotspot_process 
 		u64 ra;
 		if (read_stack(st, st->sp, &ra) && !in_code(p, ra) && in_code(p, st->gpr[0]) && st->gpr[13] >= st->sp)
 			return caller(s, st->gpr[13], st->gpr[0], st->fp, 0);
-		return bare_frame(st, s, 0);
+		return bare_somewhere(st, p, s);
 	}
 	if (st->exact) {
 		switch (hotspot_stub_state(p, st->pc, st->sp, st->fp)) {
@@ -692,7 +329,7 @@ static __always_inline int stub(struct unwind_state *st, struct hotspot_process 
 			return bare_frame(st, s, 8);
 		}
 		if (!size && st->fp - st->sp >= 1 << 12) /* it cannot have set the frame pointer */
-			return hotspot_sized(st, p, s, 8, true);
+			return bare_somewhere(st, p, s);
 	}
 #else
 	if (st->exact && in_code(p, st->lr) && !size)

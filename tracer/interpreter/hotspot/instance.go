@@ -43,8 +43,12 @@ func (b *library) Attach(p *interpreter.Process, m *interpreter.Module) (interpr
 func (i *instance) Record() any { return &i.record }
 
 // Refresh implements [interpreter.Instance]. Where the heaps are is known from the
-// start, however much of them is in use.
+// start, however much of them is in use; what is set later than they are is all
+// that can change.
 func (i *instance) Refresh(p *interpreter.Process) (bool, error) {
+	if r := &i.record; i.layout.continuationPC == 0 || (r.ContinuationPc != 0 && (r.ChunkStack != 0 || !i.layout.frozenKnown())) {
+		return false, nil
+	}
 	i.memory = p.Memory
 	r, err := i.newRecord()
 	if err != nil {

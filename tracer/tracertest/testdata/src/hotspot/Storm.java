@@ -39,6 +39,23 @@ public final class Storm {
     }
 
     private static long inlineInner(long x) {
+        return mix(x) + hoist(5, 100000 + (x & 0xfff));
+    }
+
+    /** Recursion is not inlined, but for a level. */
+    static long hoist(int n, long work) {
+        return n == 0 ? deepLoop(work) : hoist(n - 1, work) + n;
+    }
+
+    static long deepLoop(long work) {
+        long x = 1;
+        for (long i = 0; i < work; i++) {
+            x = x * 6364136223846793005L + i;
+        }
+        return x;
+    }
+
+    static long mix(long x) {
         long y = x * 0x9e3779b97f4a7c15L;
         return y ^ (y >>> 29) ^ Long.rotateLeft(y, 13);
     }
@@ -104,7 +121,7 @@ public final class Storm {
     }
 
     static void streams() {
-        sink += IntStream.range(0, 20000).filter(i -> (i & 3) == 1).mapToLong(i -> inlineInner(i)).sum();
+        sink += IntStream.range(0, 20000).filter(i -> (i & 3) == 1).mapToLong(i -> mix(i)).sum();
     }
 
     static void regex() {
@@ -133,7 +150,7 @@ public final class Storm {
 
     static synchronized long locked(long n) {
         synchronized (LOCK) {
-            return inlineOuter(n);
+            return mix(n);
         }
     }
 
@@ -156,7 +173,7 @@ public final class Storm {
         long area(long x);
     }
 
-    static final Shape[] SHAPES = {x -> x + 1, x -> x * 3, x -> x ^ 5, x -> inlineInner(x)};
+    static final Shape[] SHAPES = {x -> x + 1, x -> x * 3, x -> x ^ 5, x -> mix(x)};
 
     static void megamorphic() {
         long x = 0;
@@ -167,7 +184,7 @@ public final class Storm {
     }
 
     static void round() throws Exception {
-        sink += inlineOuter(4000000 + (next() & 0xfffff));
+        sink += inlineOuter(40);
         sink += deep(850, 4000000 + (next() & 0xfffff));
         exceptions();
         allocate();
