@@ -81,7 +81,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 		return 0, recordUsage(err)
 	}
 	limitMemory(o.MemoryLimit, o.UnwindTableBytes)
-	log := newLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelError))
+	log := newLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelWarn))
 	resolver, err := identity.New(identity.Options{Logger: log})
 	if err != nil {
 		return 0, err

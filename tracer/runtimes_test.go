@@ -18,7 +18,7 @@ import (
 // maxRuntimeVerified is the most instructions that the verifier may have to look
 // at for the program of a runtime. Each 1,000 cost about 2.5 ms of CPU when the
 // first process of the runtime is seen.
-const maxRuntimeVerified = 120000
+const maxRuntimeVerified = 25000
 
 var processed = regexp.MustCompile(`processed (\d+) insns`)
 
