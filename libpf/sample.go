@@ -118,6 +118,9 @@ type Executable struct {
 	FileName string
 	// BuildID is the GNU build ID in hexadecimal, or the Go build ID.
 	BuildID string
+	// Runtime is the interpreter that the file holds, such as "python", "" for
+	// any other file. Its native frames are the interpreter's own work.
+	Runtime string
 }
 
 // String returns the number in decimal.

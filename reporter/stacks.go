@@ -42,7 +42,7 @@ func contentOfLines(lines []libpf.SourceLine) uint64 {
 func contentOfSymbol(symbol string) uint64 { return xxh3.HashString(symbol) }
 
 func contentOfExecutable(e *libpf.Executable) uint64 {
-	return xxh3.HashString(e.FileName) ^ xxh3.HashStringSeed(e.BuildID, 1)
+	return xxh3.HashString(e.FileName) ^ xxh3.HashStringSeed(e.BuildID, 1) ^ xxh3.HashStringSeed(e.Runtime, 2)
 }
 
 func sizeOfLines(lines []libpf.SourceLine) int {
@@ -56,7 +56,7 @@ func sizeOfLines(lines []libpf.SourceLine) int {
 func sizeOfSymbol(symbol string) int { return mapSlotBytes + 40 + len(symbol) }
 
 func sizeOfExecutable(e *libpf.Executable) int {
-	return mapSlotBytes + 64 + len(e.FileName) + len(e.BuildID)
+	return mapSlotBytes + 64 + len(e.FileName) + len(e.BuildID) + len(e.Runtime)
 }
 
 // frameKey is the identity of a frame; see [libpf.HashTrace].
@@ -175,11 +175,17 @@ func encodeSymbols(id *pb.Batch, defs []symbolDef) *pb.AddFallbackSymbolsRequest
 // encodeExecutables writes executables.
 func encodeExecutables(id *pb.Batch, defs []execDef) *pb.AddExecutableMetadataRequest {
 	req := &pb.AddExecutableMetadataRequest{Batch: id}
+	withRuntime := false
 	for i := range defs {
 		req.HiFileIds = append(req.HiFileIds, defs[i].key.Hi())
 		req.LoFileIds = append(req.LoFileIds, defs[i].key.Lo())
 		req.FileNames = append(req.FileNames, cleanText(defs[i].value.FileName))
 		req.BuildIds = append(req.BuildIds, cleanText(defs[i].value.BuildID))
+		req.Runtimes = append(req.Runtimes, cleanText(defs[i].value.Runtime))
+		withRuntime = withRuntime || defs[i].value.Runtime != ""
+	}
+	if !withRuntime {
+		req.Runtimes = nil
 	}
 	return req
 }

@@ -5,7 +5,9 @@ package tracer
 import (
 	"context"
 	"errors"
+	"maps"
 	"os"
+	"slices"
 	"time"
 	"unsafe"
 
@@ -84,19 +86,7 @@ func (l *eventLoop) preload() {
 }
 
 func (l *eventLoop) executablesOf(pid uint32) []uint32 {
-	var ids []uint32
-	for chunk := range uint32(32) {
-		var c support.StrobeMappingChunk
-		if err := l.t.kernel.objs.Mappings.Lookup(support.StrobeMappingKey{Tgid: pid, Chunk: chunk}, &c); err != nil {
-			break
-		}
-		for _, m := range c.M[:min(c.Count, uint32(len(c.M)))] {
-			if m.ExecId != execNone {
-				ids = append(ids, m.ExecId)
-			}
-		}
-	}
-	return ids
+	return slices.Sorted(maps.Values(l.t.files.mappedBy(libpf.PID(pid))))
 }
 
 // run serves requests until ctx ends.
@@ -239,7 +229,7 @@ func (l *eventLoop) readAllFromProc() {
 
 // readFromProc reads the mappings of a process and gives them to the kernel side.
 func (l *eventLoop) readFromProc(pid libpf.PID) {
-	maps, err := process.Mappings(pid)
+	mappings, err := process.Mappings(pid)
 	if err != nil && !errors.Is(err, process.ErrTruncated) {
 		return // it is gone
 	}
@@ -260,8 +250,8 @@ func (l *eventLoop) readFromProc(pid libpf.PID) {
 		p.Chunks++
 		chunk.Count = 0
 	}
-	for i := range maps {
-		m := &maps[i]
+	for i := range mappings {
+		m := &mappings[i]
 		id := l.executableID(pid, m)
 		if m.Path == exe && p.MainExec == execNone {
 			p.MainExec = id

@@ -181,21 +181,22 @@ func (t *fileTable) discover(id uint32) *execFile {
 	return t.add(id, support.StrobeFileKey{}, places[0])
 }
 
-// byMapping returns the executable that a process maps somewhere, nil when it has
-// no ID yet.
-func (t *fileTable) byMapping(pid libpf.PID, m *process.Mapping) *execFile {
+// mappedBy returns the IDs of the executables that a process maps, by the start of
+// the mapping, as far as the kernel side knows.
+func (t *fileTable) mappedBy(pid libpf.PID) map[uint64]uint32 {
+	ids := map[uint64]uint32{}
 	var c support.StrobeMappingChunk
 	for chunk := range uint32(maxChunks) {
 		if t.k.objs.Mappings.Lookup(support.StrobeMappingKey{Tgid: uint32(pid), Chunk: chunk}, &c) != nil {
-			return nil
+			break
 		}
 		for _, x := range c.M[:min(c.Count, uint32(len(c.M)))] {
-			if x.Start == m.Start && x.ExecId > execVDSO {
-				return t.add(x.ExecId, support.StrobeFileKey{}, mappedAt{pid, m.Start, m.End})
+			if x.ExecId > execVDSO {
+				ids[x.Start] = x.ExecId
 			}
 		}
 	}
-	return nil
+	return ids
 }
 
 // maxChunks is how many chunks of mappings a process may have; see support/ebpf/types.h.
@@ -390,6 +391,13 @@ func (f *execFile) reopen(size int64) (*pfelf.File, error) {
 		return nil, err
 	}
 	return elf, nil
+}
+
+// setRuntime notes the interpreter that the file holds.
+func (f *execFile) setRuntime(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.info.Runtime = name
 }
 
 // hold keeps the file open until others need the room.

@@ -210,6 +210,9 @@ func (r *resolver) fileFrame(w uint64, sink Sink) (f libpf.Frame, file *execFile
 		r.report(&libpf.Executable{FileID: f.FileID, FileName: name}, sink)
 		return f, nil, false
 	}
+	if d := r.runtimes.detect(file); d != nil && !d.noFrames() {
+		file.setRuntime(d.runtime.Name())
+	}
 	vaddr := file.vaddr(off)
 	f.FileID, f.AddressOrLineno = file.info.FileID, libpf.AddressOrLineno(vaddr)
 	r.report(&file.info, sink)

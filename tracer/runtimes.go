@@ -187,14 +187,19 @@ func (m *runtimeManager) look(pid libpf.PID, start uint64) (view *interpreter.Pr
 		return nil, nil
 	}
 	view = &interpreter.Process{PID: pid, StartTime: start, Memory: process.NewMemory(pid), Mappings: maps}
+	ids := m.files.mappedBy(pid)
 	seen := map[*execFile]bool{}
 	for i := range maps {
 		mp := &maps[i]
 		if !mp.IsFile() {
 			continue
 		}
-		f := m.files.byMapping(pid, mp)
-		if f == nil || seen[f] || !m.files.open(f) || f.symbol == nil {
+		id, ok := ids[mp.Start]
+		if !ok {
+			continue
+		}
+		f := m.files.add(id, support.StrobeFileKey{}, mappedAt{pid, mp.Start, mp.End})
+		if seen[f] || !m.files.open(f) || f.symbol == nil {
 			continue
 		}
 		seen[f] = true

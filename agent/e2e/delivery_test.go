@@ -23,7 +23,7 @@ type server struct {
 	http string
 }
 
-func startServer(t *testing.T, data, grpcAddress, httpAddress string) *server {
+func startServer(t testing.TB, data, grpcAddress, httpAddress string) *server {
 	t.Helper()
 	s := &server{startService(t, "collectionagent", "-data-dir", data, "-grpc-address", grpcAddress, "-http-address", httpAddress), "http://" + httpAddress}
 	eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, s.http+"/-/ready") != "" })

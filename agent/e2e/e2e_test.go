@@ -157,7 +157,7 @@ func TestRecordEndsWithItsTarget(t *testing.T) {
 }
 
 // freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
+func freeAddress(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -169,13 +169,13 @@ func freeAddress(t *testing.T) string {
 
 // service is a binary that runs until it is stopped.
 type service struct {
-	t    *testing.T
+	t    testing.TB
 	cmd  *exec.Cmd
 	log  bytes.Buffer
 	done bool
 }
 
-func startService(t *testing.T, name string, args ...string) *service {
+func startService(t testing.TB, name string, args ...string) *service {
 	t.Helper()
 	s := &service{t: t, cmd: exec.Command(filepath.Join(bin, name), args...)}
 	s.cmd.Stderr = &s.log
@@ -231,7 +231,7 @@ func get(ctx context.Context, url string) string {
 }
 
 // eventually asks until the answer is good.
-func eventually(t *testing.T, what string, good func(ctx context.Context) bool) {
+func eventually(t testing.TB, what string, good func(ctx context.Context) bool) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -33,6 +33,7 @@ func (s *server) flamegraph(ctx context.Context, p *parameters) (*answer, error)
 	selection := p.selection(s.config.Project)
 	nodes := p.integer("max_nodes", defaultNodes, 1, maxNodes)
 	groupBy := p.list("group_by", "")
+	p.fold(selection)
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -63,6 +64,7 @@ type topRow struct {
 func (s *server) top(ctx context.Context, p *parameters) (*answer, error) {
 	selection := p.selection(s.config.Project)
 	limit := p.integer("limit", defaultRows, 1, maxRows)
+	p.fold(selection)
 	order := query.TopBySelf
 	switch sort := p.values.Get("sort"); sort {
 	case "", "self":

@@ -91,8 +91,8 @@ func New(c Config) http.Handler {
 // endpoints lists what can be asked.
 func endpoints() []endpoint {
 	return []endpoint{
-		{"flamegraph", "/api/v1/flamegraph", names(selectionNames, "max_nodes", "group_by"), (*server).flamegraph},
-		{"top", "/api/v1/top", names(selectionNames, "limit", "sort"), (*server).top},
+		{"flamegraph", "/api/v1/flamegraph", names(selectionNames, "max_nodes", "group_by", "fold"), (*server).flamegraph},
+		{"top", "/api/v1/top", names(selectionNames, "limit", "sort", "fold"), (*server).top},
 		{"folded", "/api/v1/folded", names(selectionNames, "group_by"), (*server).folded},
 		{"pprof", "/api/v1/pprof", names(selectionNames, "group_by", "seconds"), (*server).pprof},
 		{"timeline", "/api/v1/timeline", names(selectionNames, "step", "by", "limit"), (*server).timeline},

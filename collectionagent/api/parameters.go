@@ -37,6 +37,17 @@ type parameters struct {
 	err    error
 }
 
+// fold reads what is to be left out of stacks.
+func (p *parameters) fold(s *query.Selection) {
+	switch v := p.values.Get("fold"); v {
+	case "":
+	case query.KindInterpreter:
+		s.FoldInterpreters = true
+	default:
+		p.fail("fold", fmt.Errorf("unknown kind of frames %q: expected %s", v, query.KindInterpreter))
+	}
+}
+
 // readParameters checks the method and the names of the parameters of a request.
 func readParameters(w http.ResponseWriter, r *http.Request, known []string, now time.Time) (*parameters, error) {
 	switch r.Method {

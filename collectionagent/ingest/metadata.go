@@ -26,6 +26,9 @@ func (v *validator) executables(r *pb.AddExecutableMetadataRequest, project stri
 	if err := sameLength("build_ids", len(r.BuildIds), "hi_file_ids", len(files)); err != nil {
 		return nil, err
 	}
+	if err := optionalLength("runtimes", len(r.Runtimes), "hi_file_ids", len(files)); err != nil {
+		return nil, err
+	}
 	d := &store.Definitions{ID: id, Project: project, Executables: make([]libpf.Executable, len(files))}
 	for i := range files {
 		if err := text(at("file_names", i), r.FileNames[i]); err != nil {
@@ -35,6 +38,12 @@ func (v *validator) executables(r *pb.AddExecutableMetadataRequest, project stri
 			return nil, err
 		}
 		d.Executables[i] = libpf.Executable{FileID: files[i], FileName: r.FileNames[i], BuildID: r.BuildIds[i]}
+		if len(r.Runtimes) > 0 {
+			if err := text(at("runtimes", i), r.Runtimes[i]); err != nil {
+				return nil, err
+			}
+			d.Executables[i].Runtime = r.Runtimes[i]
+		}
 	}
 	return d, nil
 }

@@ -60,6 +60,9 @@ type Selection struct {
 	// From is inclusive, To exclusive.
 	From, To libpf.UnixTimeNs
 	Matchers []*store.Matcher
+	// FoldInterpreters leaves the frames of interpreters' own code out of flame
+	// graphs and tables: what they take belongs to their callers, the scripts.
+	FoldInterpreters bool
 }
 
 func (s *Selection) query(groupBy []string) *store.Query {

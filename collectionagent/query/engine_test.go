@@ -130,7 +130,7 @@ func TestFlameGraphWithoutRoom(t *testing.T) {
 				groups[i] = append(groups[i], functions.label(v, KindLabel))
 			}
 		}
-		p := sums.paths(sums.levels(functions, nil))
+		p := sums.paths(sums.levels(functions, false, nil))
 		tr := buildTree(root, sums.rows, groups, p, 400)
 		if n := len(tr.function); n > 401+len(groups) || n < 100 {
 			t.Errorf("tree of %d nodes instead of 400", n)

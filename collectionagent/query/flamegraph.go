@@ -62,7 +62,7 @@ func (e *Engine) FlameGraph(ctx context.Context, s *Selection, groupBy []string,
 		return nil, err
 	}
 	functions := newFunctionTable(len(sums.names))
-	t, named, all := sums.tree(functions, groupBy)
+	t, named, all := sums.tree(functions, groupBy, s.FoldInterpreters)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -79,7 +79,7 @@ func (e *Engine) FlameGraph(ctx context.Context, s *Selection, groupBy []string,
 
 // tree folds the sums into a tree, and weighs the levels that have a name and
 // all of them.
-func (s *sums) tree(functions *functionTable, groupBy []string) (t *tree, named, all float64) {
+func (s *sums) tree(functions *functionTable, groupBy []string, fold bool) (t *tree, named, all float64) {
 	root := functions.label(rootName, KindLabel)
 	groups := make([][]uint32, len(s.groups))
 	for i, group := range s.groups {
@@ -88,7 +88,7 @@ func (s *sums) tree(functions *functionTable, groupBy []string) (t *tree, named,
 			groups[i][j] = functions.label(LabelText(groupBy[j], value), KindLabel)
 		}
 	}
-	levels := s.levels(functions, nil)
+	levels := s.levels(functions, fold, nil)
 	p := s.paths(levels)
 	namedIn := make([]int, len(s.stacks))
 	for i, frames := range s.stacks {

@@ -19,6 +19,9 @@ const (
 	KindLabel = "label" // the root, and levels made of labels
 	KindError = "error" // an error or abort marker
 	KindOther = "other" // the sum of what was left out
+	// KindInterpreter is native code of an interpreter: work for the script
+	// functions around it.
+	KindInterpreter = "interpreter"
 )
 
 // Function is what the levels of a flame graph and the rows of a table are of.
@@ -97,7 +100,7 @@ func nameFrame(f *libpf.Frame, lines []libpf.SourceLine, executable libpf.Execut
 	for _, l := range slices.Backward(levels) {
 		n.levels = append(n.levels, level{
 			function: unique.Make(Function{
-				Name: l.Name, File: l.File, Binary: l.Binary, Kind: kindName(l.Kind), Inlined: l.Inlined,
+				Name: l.Name, File: l.File, Binary: l.Binary, Kind: kindName(l.Kind, executable), Inlined: l.Inlined,
 			}),
 			start: l.StartLine, line: l.Line,
 			named: l.Named && !l.Kind.IsError(),
@@ -114,9 +117,12 @@ func find(executable libpf.Executable) export.Executables {
 	return func(libpf.FileID) (libpf.Executable, bool) { return executable, true }
 }
 
-func kindName(t libpf.FrameType) string {
+func kindName(t libpf.FrameType, executable libpf.Executable) string {
 	if t.IsError() {
 		return KindError
+	}
+	if t == libpf.NativeFrame && executable.Runtime != "" {
+		return KindInterpreter
 	}
 	return t.String()
 }

@@ -73,8 +73,9 @@ type frameLevels struct {
 }
 
 // levels numbers the functions of all frames. With identity it may map
-// functions that are to count as one to the same.
-func (res *resolution) levels(t *functionTable, identity func(function) function) *frameLevels {
+// functions that are to count as one to the same; with fold, frames of
+// interpreters have no levels.
+func (res *resolution) levels(t *functionTable, fold bool, identity func(function) function) *frameLevels {
 	out := &frameLevels{
 		offsets: make([]uint32, 1, len(res.names)+1),
 		levels:  make([]uint32, 0, len(res.names)+len(res.names)/2),
@@ -84,6 +85,9 @@ func (res *resolution) levels(t *functionTable, identity func(function) function
 		for j := range names.levels {
 			l := &names.levels[j]
 			f := l.function
+			if fold && f.Value().Kind == KindInterpreter {
+				continue
+			}
 			if identity != nil {
 				f = identity(f)
 			}

@@ -46,7 +46,7 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 	}
 	functions := newFunctionTable(len(sums.names))
 	calls := map[function]function{} // of inlined functions to the same one called
-	levels := sums.levels(functions, func(f function) function {
+	levels := sums.levels(functions, s.FoldInterpreters, func(f function) function {
 		if call, ok := calls[f]; ok {
 			return call
 		}
@@ -72,8 +72,12 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 				}
 			}
 		}
-		leaf := levels.of(frames[0])
-		rows[leaf[len(leaf)-1]].Self += r.value
+		for _, frame := range frames { // the innermost that is not folded
+			if leaf := levels.of(frame); len(leaf) > 0 {
+				rows[leaf[len(leaf)-1]].Self += r.value
+				break
+			}
+		}
 	}
 	slices.SortFunc(rows, func(a, b TopRow) int {
 		bySelf, byTotal := cmp.Compare(b.Self, a.Self), cmp.Compare(b.Total, a.Total)

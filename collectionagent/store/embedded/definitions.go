@@ -147,6 +147,9 @@ func (w *defWriter) executable(e *libpf.Executable) error {
 		return err
 	}
 	v := appendString(appendString(nil, e.FileName), e.BuildID)
+	if e.Runtime != "" { // absent in what was stored before there were any
+		v = appendString(v, e.Runtime)
+	}
 	return w.set(key, v, known, &w.counts.executables)
 }
 

@@ -78,6 +78,9 @@ func (s *Store) Executables(ctx context.Context, project string, files []libpf.F
 		func(id libpf.FileID, b []byte) (libpf.Executable, error) {
 			d := decoder{b: b}
 			e := libpf.Executable{FileID: id, FileName: d.string(), BuildID: d.string()}
+			if len(d.b) > 0 {
+				e.Runtime = d.string()
+			}
 			return e, d.err
 		})
 }

@@ -140,7 +140,7 @@ func (g *generator) definitions() *store.Definitions {
 	}
 	for range g.rnd.IntN(3) {
 		d.Executables = append(d.Executables, libpf.Executable{
-			FileID: g.file(), FileName: fmt.Sprintf("lib%d.so", g.rnd.IntN(100)), BuildID: pick(g, "", "abcd"),
+			FileID: g.file(), FileName: fmt.Sprintf("lib%d.so", g.rnd.IntN(100)), BuildID: pick(g, "", "abcd"), Runtime: pick(g, "", "python"),
 		})
 	}
 	for range g.rnd.IntN(3) {

@@ -1308,12 +1308,15 @@ func (x *AddFallbackSymbolsResponse) GetAck() *Ack {
 }
 
 type AddExecutableMetadataRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Batch         *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
-	HiFileIds     []uint64               `protobuf:"fixed64,2,rep,packed,name=hi_file_ids,json=hiFileIds,proto3" json:"hi_file_ids,omitempty"`
-	LoFileIds     []uint64               `protobuf:"fixed64,3,rep,packed,name=lo_file_ids,json=loFileIds,proto3" json:"lo_file_ids,omitempty"`
-	FileNames     []string               `protobuf:"bytes,4,rep,name=file_names,json=fileNames,proto3" json:"file_names,omitempty"`
-	BuildIds      []string               `protobuf:"bytes,5,rep,name=build_ids,json=buildIds,proto3" json:"build_ids,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Batch     *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
+	HiFileIds []uint64               `protobuf:"fixed64,2,rep,packed,name=hi_file_ids,json=hiFileIds,proto3" json:"hi_file_ids,omitempty"`
+	LoFileIds []uint64               `protobuf:"fixed64,3,rep,packed,name=lo_file_ids,json=loFileIds,proto3" json:"lo_file_ids,omitempty"`
+	FileNames []string               `protobuf:"bytes,4,rep,name=file_names,json=fileNames,proto3" json:"file_names,omitempty"`
+	BuildIds  []string               `protobuf:"bytes,5,rep,name=build_ids,json=buildIds,proto3" json:"build_ids,omitempty"`
+	// runtimes name the interpreter that a file holds, "" for none. Absent
+	// altogether when no file holds one.
+	Runtimes      []string `protobuf:"bytes,6,rep,name=runtimes,proto3" json:"runtimes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1379,6 +1382,13 @@ func (x *AddExecutableMetadataRequest) GetFileNames() []string {
 func (x *AddExecutableMetadataRequest) GetBuildIds() []string {
 	if x != nil {
 		return x.BuildIds
+	}
+	return nil
+}
+
+func (x *AddExecutableMetadataRequest) GetRuntimes() []string {
+	if x != nil {
+		return x.Runtimes
 	}
 	return nil
 }
@@ -1766,14 +1776,15 @@ const file_collectionagent_v1_collectionagent_proto_rawDesc = "" +
 	"\taddresses\x18\x04 \x03(\x04R\taddresses\x12\x18\n" +
 	"\asymbols\x18\x05 \x03(\tR\asymbols\"G\n" +
 	"\x1aAddFallbackSymbolsResponse\x12)\n" +
-	"\x03ack\x18\x01 \x01(\v2\x17.collectionagent.v1.AckR\x03ack\"\xcb\x01\n" +
+	"\x03ack\x18\x01 \x01(\v2\x17.collectionagent.v1.AckR\x03ack\"\xe7\x01\n" +
 	"\x1cAddExecutableMetadataRequest\x12/\n" +
 	"\x05batch\x18\x01 \x01(\v2\x19.collectionagent.v1.BatchR\x05batch\x12\x1e\n" +
 	"\vhi_file_ids\x18\x02 \x03(\x06R\thiFileIds\x12\x1e\n" +
 	"\vlo_file_ids\x18\x03 \x03(\x06R\tloFileIds\x12\x1d\n" +
 	"\n" +
 	"file_names\x18\x04 \x03(\tR\tfileNames\x12\x1b\n" +
-	"\tbuild_ids\x18\x05 \x03(\tR\bbuildIds\"J\n" +
+	"\tbuild_ids\x18\x05 \x03(\tR\bbuildIds\x12\x1a\n" +
+	"\bruntimes\x18\x06 \x03(\tR\bruntimes\"J\n" +
 	"\x1dAddExecutableMetadataResponse\x12)\n" +
 	"\x03ack\x18\x01 \x01(\v2\x17.collectionagent.v1.AckR\x03ack\"\x80\x02\n" +
 	"\x19ReportHostMetadataRequest\x12/\n" +

@@ -97,7 +97,7 @@ export function App() {
   const live = isLive(state) && !paused;
 
   const params: api.Params = { type: "on_cpu", query: selector(state), from: state.from, to: state.to };
-  const question = JSON.stringify([params, state.group, state.by]);
+  const question = JSON.stringify([params, state.group, state.by, state.fold]);
 
   useEffect(() => {
     api.status().then((s) => setVersion(s.version), () => {});
@@ -110,8 +110,8 @@ export function App() {
     const ask = async () => {
       try {
         const [flame, top, timeline] = await Promise.all([
-          api.flamegraph({ ...params, group_by: state.group, max_nodes: maxNodes }, abort.signal),
-          api.top({ ...params, limit: "2000" }, abort.signal),
+          api.flamegraph({ ...params, group_by: state.group, max_nodes: maxNodes, fold: state.fold }, abort.signal),
+          api.top({ ...params, limit: "2000", fold: state.fold }, abort.signal),
           api.timeline({ ...params, by: state.by, limit: "7" }, abort.signal),
         ]);
         setData({ tree: new Tree(flame), top, timeline });
@@ -149,6 +149,7 @@ export function App() {
       else if (e.key === "p") setPaused((p) => !p);
       else if (e.key === "t") change({ view: state.view === "table" ? "flame" : "table" });
       else if (e.key === "b") change({ view: state.view === "both" ? "flame" : "both" });
+      else if (e.key === "i") change({ fold: state.fold ? "" : "interpreter", zoom: [] });
       else if (e.key === "d") toggleTheme();
       else if (e.key === "f") document.querySelector<HTMLElement>(".flame")?.focus();
     };
@@ -316,6 +317,11 @@ export function App() {
                 <button type="button" onClick={() => change({ zoom: [] })} title="Home">
                   Reset zoom
                 </button>
+              )}
+              {(state.fold || kinds.includes("interpreter")) && (
+                <label class="inline" title="Leave the interpreters' own frames out: what they take belongs to the functions that they run (i)">
+                  <input type="checkbox" checked={!!state.fold} onChange={(e) => change({ fold: e.currentTarget.checked ? "interpreter" : "", zoom: [] })} /> fold interpreters
+                </label>
               )}
               <span class="spacer" />
               <ul class="legend">

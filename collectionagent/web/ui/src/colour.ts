@@ -6,6 +6,7 @@ const hues: Record<string, [hue: number, saturation: number]> = {
   label: [220, 12],
   kernel: [262, 42],
   native: [28, 78],
+  interpreter: [28, 22],
   go: [190, 62],
   python: [48, 72],
   jvm: [140, 42],

@@ -11,6 +11,7 @@ const keys: [string, string][] = [
   ["Home", "zoom out to everything"],
   ["t", "table or flame graph"],
   ["b", "both side by side"],
+  ["i", "leave interpreters' own frames out, or show them"],
   ["p", "pause or go on refreshing"],
   ["d", "dark or light"],
   ["?", "this list"],

@@ -15,6 +15,8 @@ export interface State {
   view: View;
   by: string;
   search: string;
+  /** "interpreter" leaves the frames of interpreters' own code out. */
+  fold: string;
   /** Names from the root to the frame that is zoomed into. */
   zoom: string[];
 }
@@ -30,11 +32,12 @@ export const defaults: State = {
   view: "flame",
   by: "service",
   search: "",
+  fold: "",
   zoom: [],
 };
 
 const lists = ["service", "process", "comm", "zoom"] as const;
-const texts = ["from", "to", "query", "group", "view", "by", "search"] as const;
+const texts = ["from", "to", "query", "group", "view", "by", "search", "fold"] as const;
 
 export function parseState(search: string): State {
   const p = new URLSearchParams(search);

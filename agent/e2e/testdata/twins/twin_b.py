@@ -1,0 +1,5 @@
+import burn
+
+
+def work(n):
+    return burn.burn(n)
