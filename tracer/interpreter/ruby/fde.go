@@ -25,16 +25,16 @@ func readFDEs(f *pfelf.File) ([]span, error) {
 			if n, _ := f.ReadVaddr(b, p.Vaddr); n < len(b) {
 				return nil, errNoFDEs
 			}
-			return parseFDEs(f, b, p.Vaddr)
+			return parseFDEs(b, p.Vaddr, f.ExecSegments())
 		}
 	}
 	return nil, errNoFDEs
 }
 
 // parseFDEs reads the table in the one form that linkers write: relative to the
-// header, in 4 bytes. It holds where each function begins and its FDE, which
-// tells its length.
-func parseFDEs(f *pfelf.File, b []byte, at uint64) ([]span, error) {
+// header, in 4 bytes. It holds where each function begins, and its FDE, which is
+// not needed: a function is taken to end where the next one begins.
+func parseFDEs(b []byte, at uint64, segments []pfelf.Segment) ([]span, error) {
 	const head = 12
 	if len(b) < head || b[0] != 1 || b[1] != 0x1b || b[2] != 0x03 || b[3] != 0x3b {
 		return nil, errNoFDEs
@@ -57,7 +57,7 @@ func parseFDEs(f *pfelf.File, b []byte, at uint64) ([]span, error) {
 	}
 	// The last one ends with its segment.
 	last := &out[len(out)-1]
-	for _, s := range f.ExecSegments() {
+	for _, s := range segments {
 		if last.start >= s.Vaddr && last.start-s.Vaddr < s.Filesz {
 			last.end = s.Vaddr + s.Filesz
 		}

@@ -28,6 +28,11 @@ const (
 	maxSymbols = 1 << 26
 	// maxSearches is how often the table is looked for.
 	maxSearches = 3
+	// maxCandidates is how many places a search looks at more closely.
+	maxCandidates = 4096
+	// maxSearch is how much of a file's data is searched, in bytes; libraries
+	// have less than 1 MiB.
+	maxSearch = 8 << 20
 )
 
 // symbol returns the name of a symbol, "" when it is not known.
@@ -94,7 +99,8 @@ func (i *instance) findSymbols() bool {
 func (i *instance) searchSymbols(at, size uint64) (uint64, bool) {
 	const step = 64 << 10
 	buf := make([]byte, step+symbolsSize)
-	at, size = at+7&^7, size&^7
+	at, size = at+7&^7, min(size, maxSearch)&^7
+	candidates := 0
 	for ; size >= symbolsSize; at, size = at+step, size-min(size, step) {
 		b := buf[:min(size, uint64(len(buf)))]
 		if i.mem.Read(b, at) != nil {
@@ -108,6 +114,9 @@ func (i *instance) searchSymbols(at, size uint64) (uint64, bool) {
 			}
 			if i.isSymbols(at + uint64(off)) {
 				return at + uint64(off), true
+			}
+			if candidates++; candidates > maxCandidates {
+				return 0, false
 			}
 		}
 	}
