@@ -209,6 +209,7 @@ type StrobeScratch struct {
 		HashLo      uint64
 		WindowBase  uint64
 		Window      [32]uint64
+		LastWake    uint64
 		ProcessHash uint64
 		Tgid        uint32
 		Frames      uint32

@@ -22,6 +22,7 @@ struct unwind_state {
 	u64 hash_hi, hash_lo;
 	u64 window_base; /* 0: empty */
 	u64 window[WINDOW_WORDS];
+	u64 last_wake; /* when this CPU last woke user space for names, ns since boot */
 	u64 process_hash; /* of what tells the process from any other */
 	u32 tgid;
 	u32 frames; /* user frames so far */

@@ -70,7 +70,7 @@ static __always_inline long native_frame(struct loop_context *c, u64 pc, u64 loo
 	}
 	u64 off = lookup + st->map_bias;
 	push_frame(c, ((u64)FRAME_FILE << FRAME_KIND_SHIFT) | ((u64)(st->exec_id & 0xfffff) << FRAME_FILE_SHIFT) |
-			      (off & FRAME_OFF_MASK));
+			  (off & FRAME_OFF_MASK));
 	switch (find_rule(st, off, &rule)) {
 	case ROW_NONE:
 		return step_guess(c);
@@ -128,6 +128,11 @@ static __always_inline void count_end(u32 end)
 	}
 }
 
+/* The names of a runtime's frames are in the memory of the process, which may end
+ * the next moment: a stack with new ones is read at once, but no more often than
+ * this per CPU, ns. */
+#define NAMES_INTERVAL 5000000ULL
+
 /* Flags of an output to the ring of samples: wakes user space when much waits. */
 static __always_inline u64 output_flags(void)
 {
@@ -135,7 +140,7 @@ static __always_inline u64 output_flags(void)
 }
 
 /* Hands the record to user space, by its hash alone when that is enough. */
-static __always_inline void send_record(struct sample_record *rec)
+static __always_inline void send_record(struct unwind_state *st, struct sample_record *rec)
 {
 	struct stack_key key = {.hi = rec->hdr.hash_hi, .lo = rec->hdr.hash_lo};
 	u64 size = sizeof(rec->hdr);
@@ -146,7 +151,13 @@ static __always_inline void send_record(struct sample_record *rec)
 	asm volatile("" : "+r"(size));
 	if (size > sizeof(*rec))
 		return;
-	if (bpf_ringbuf_output(&samples, rec, size, output_flags()))
+	u64 flags = output_flags();
+	if (!rec->hdr.compact && rec->hdr.runtime != RUNTIME_NONE && rec->hdr.runtime != RUNTIME_GO &&
+	    rec->hdr.time - st->last_wake > NAMES_INTERVAL) {
+		st->last_wake = rec->hdr.time;
+		flags = BPF_RB_FORCE_WAKEUP;
+	}
+	if (bpf_ringbuf_output(&samples, rec, size, flags))
 		count(CTR_DROP_RING_FULL);
 	else
 		count(rec->hdr.compact ? CTR_SAMPLES_SENT_COMPACT : CTR_SAMPLES_SENT_FULL);
@@ -164,7 +175,7 @@ static __always_inline void finish_sample(struct scratch *s)
 	hash_word(st, ((u64)h->kernel_frames << 32) | h->end);
 	h->hash_hi = st->hash_hi;
 	h->hash_lo = st->hash_lo;
-	send_record(&s->rec);
+	send_record(st, &s->rec);
 
 	count_end(h->end);
 	count_n(CTR_FRAMES_USER, st->frames);
