@@ -5,6 +5,7 @@ package tracer
 import (
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,22 @@ type detected struct {
 	runtime interpreter.Runtime
 	binary  interpreter.Binary // nil: cannot be unwound, for the reason in err
 	err     error
+}
+
+// errPanic is what a runtime's code ran into that met something nobody thought of.
+var errPanic = errors.New("bug in the runtime's package")
+
+// guard calls into a runtime. What it reads is foreign memory and foreign files:
+// a mistake in one runtime must not end the profiling of the host.
+func (m *runtimeManager) guard(r interpreter.Runtime, f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.metrics.runtimeError(r.Name(), "panic")
+			m.log.Error("bug: please report it", "runtime", r.Name(), "panic", p, "stack", string(debug.Stack()))
+			err = errPanic
+		}
+	}()
+	return f()
 }
 
 // noFrames reports whether the runtime adds no frames to stacks.
@@ -110,7 +127,8 @@ func (m *runtimeManager) detect(f *execFile) *detected {
 	}
 	e := &interpreter.Executable{Path: f.name(), FileID: f.info.FileID, Open: f.symbol.Open}
 	for _, r := range m.runtimes {
-		b, err := r.Detect(e)
+		var b interpreter.Binary
+		err := m.guard(r, func() (err error) { b, err = r.Detect(e); return err })
 		if b == nil && err == nil {
 			continue
 		}
@@ -236,7 +254,8 @@ func (m *runtimeManager) attachOne(p *runtimeProcess, view *interpreter.Process,
 	}
 	if a.instance != nil && x.binary != nil {
 		view.Maps = m.mapsOf(x.runtime.ID())
-		changed, err := a.instance.Refresh(view)
+		var changed bool
+		err := m.guard(a.runtime, func() (err error) { changed, err = a.instance.Refresh(view); return err })
 		if err != nil {
 			m.metrics.runtimeError(name, "refresh")
 			m.log.Debug("runtime not refreshed", "runtime", name, "pid", view.PID, "error", err)
@@ -257,7 +276,8 @@ func (m *runtimeManager) attachOne(p *runtimeProcess, view *interpreter.Process,
 		return false
 	}
 	view.Maps = coll.Maps
-	instance, err := x.binary.Attach(view, x.module)
+	var instance interpreter.Instance
+	err = m.guard(x.runtime, func() (err error) { instance, err = x.binary.Attach(view, x.module); return err })
 	if err != nil {
 		// Usually the next look succeeds; the kernel side asks less and less often.
 		if !errors.Is(err, interpreter.ErrNotReady) {
@@ -370,7 +390,8 @@ func (m *runtimeManager) symbolize(key processKey, ppid uint32, id interpreter.I
 	if p.gone {
 		return nil, errProcessGone
 	}
-	frames, err := a.instance.Symbolize(f, nil)
+	var frames []libpf.Frame
+	err := m.guard(a.runtime, func() (err error) { frames, err = a.instance.Symbolize(f, nil); return err })
 	if err == nil && len(frames) == 0 {
 		err = errors.New("frame has no names")
 	}

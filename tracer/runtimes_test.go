@@ -4,15 +4,18 @@ package tracer
 
 import (
 	"errors"
+	"log/slog"
 	"regexp"
 	"strconv"
 	"testing"
 
 	"github.com/cilium/ebpf"
+	dto "github.com/prometheus/client_model/go"
 
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/all"
+	"github.com/strobe-profiler/strobe/tracer/interpreter/golang"
 )
 
 // maxRuntimeVerified is the most instructions that the verifier may have to look
@@ -65,5 +68,24 @@ func TestRuntimePrograms(t *testing.T) {
 				t.Logf("%d instructions", n)
 			}
 		})
+	}
+}
+
+// TestGuard: a mistake in a runtime's package is an error and a counter.
+func TestGuard(t *testing.T) {
+	t.Parallel()
+	m := &runtimeManager{metrics: newMetrics(), log: slog.New(slog.DiscardHandler)}
+	r := golang.Runtime{}
+	var words []uint64
+	err := m.guard(r, func() error { _ = words[7]; return nil })
+	if !errors.Is(err, errPanic) {
+		t.Errorf("guard() = %v, want %v", err, errPanic)
+	}
+	var metric dto.Metric
+	if err := m.metrics.runtimeErrors.WithLabelValues("go", "panic").Write(&metric); err != nil || metric.Counter.GetValue() != 1 {
+		t.Errorf("%v panics were counted, %v", metric.Counter.GetValue(), err)
+	}
+	if err := m.guard(r, func() error { return interpreter.ErrStale }); !errors.Is(err, interpreter.ErrStale) {
+		t.Errorf("guard() = %v, want %v", err, interpreter.ErrStale)
 	}
 }
