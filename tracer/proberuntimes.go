@@ -124,6 +124,9 @@ func (p *runtimeProbe) capabilities() []Capability {
 		if !c.OK {
 			c.Detail += ": " + v.reason
 			c.Effect = "its functions are missing from profiles; native frames and a frame that says so are shown"
+			if (&detected{runtime: x.runtime}).noFrames() {
+				c.Effect = "labels that the program sets are missing from profiles"
+			}
 			c.Fix = "see docs/runtimes.md for the versions that are supported"
 		}
 		out = append(out, c)

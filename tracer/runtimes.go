@@ -139,11 +139,16 @@ func (m *runtimeManager) detect(f *execFile) *detected {
 			m.metrics.runtimeError(r.Name(), "detect")
 			continue
 		}
-		if b == nil {
+		switch {
+		case b == nil && (&detected{runtime: r}).noFrames():
+			m.log.Info("labels of a program cannot be read", "runtime", r.Name(), "version", unsupported.Version,
+				"path", e.Path, "reason", unsupported.Reason)
+			m.metrics.runtimeUnsupported(r.Name(), unsupported.Reason)
+		case b == nil:
 			m.log.Warn("a runtime cannot be unwound: its functions are missing from profiles",
 				"runtime", r.Name(), "version", unsupported.Version, "path", e.Path, "reason", unsupported.Reason)
 			m.metrics.runtimeUnsupported(r.Name(), unsupported.Reason)
-		} else {
+		default:
 			m.log.Debug("runtime found", "runtime", r.Name(), "version", b.Version(), "path", e.Path)
 		}
 		d := &detected{runtime: r, binary: b, err: err}

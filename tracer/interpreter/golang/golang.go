@@ -116,23 +116,22 @@ func asList(version string) uint32 {
 const minOffset, maxOffset = 0x80, 0x800
 
 // labelsOffset finds the offset of runtime.g.labels in the code that stores it:
-// the only store of the argument, the first integer register, at an offset of
-// this size.
+// the only store at an offset of this size.
 func labelsOffset(m elf.Machine, code []byte) (uint32, bool) {
 	switch m {
-	case elf.EM_X86_64: // MOVQ AX, disp32(reg)
+	case elf.EM_X86_64: // MOVQ reg, disp32(base), the base not being the stack pointer
 		for ; len(code) >= 7; code = code[1:] {
-			if (code[0] != 0x48 && code[0] != 0x49) || code[1] != 0x89 || code[2]&0xf8 != 0x80 || code[2] == 0x84 {
+			if code[0]&0xf8 != 0x48 || code[1] != 0x89 || code[2]&0xc0 != 0x80 || code[2]&7 == 4 {
 				continue
 			}
 			if off := binary.LittleEndian.Uint32(code[3:]); off >= minOffset && off < maxOffset {
 				return off, true
 			}
 		}
-	case elf.EM_AARCH64: // STR X0, [Xn, #imm]
+	case elf.EM_AARCH64: // STR Xt, [Xn, #imm]
 		for ; len(code) >= 4; code = code[4:] {
 			in := binary.LittleEndian.Uint32(code)
-			if in&0xffc0001f != 0xf9000000 {
+			if in&0xffc00000 != 0xf9000000 || in>>5&31 == 31 {
 				continue
 			}
 			if off := in >> 10 & 0xfff * 8; off >= minOffset && off < maxOffset {
