@@ -36,8 +36,11 @@ func TestSubjects(t *testing.T) {
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}
 			seconds := "6"
-			if name == "c-dlopen" {
+			switch {
+			case name == "c-dlopen":
 				seconds = "10" // its shares are those of ten seconds
+			case name != base:
+				seconds = "4" // a further version
 			}
 			path := filepath.Join(t.TempDir(), "folded")
 			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", "99", "-format", "folded", "-o", path)
