@@ -94,6 +94,22 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	if len(c) == 0 {
 		return nil, errNoConstants
 	}
+	l, err := layoutOf(v, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range []uint16{
+		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,
+	} {
+		if t == 0 {
+			return nil, errLayout
+		}
+	}
+	return l, nil
+}
+
+// layoutOf does the same; types may be missing.
+func layoutOf(v version, c map[string]int32) (*layout, error) {
 	l := &layout{version: v}
 	r := constants{c: c}
 
@@ -164,13 +180,6 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 		l.encoding = encodingFlags
 	}
 
-	for _, t := range []uint16{
-		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,
-	} {
-		if t == 0 {
-			return nil, errLayout
-		}
-	}
 	for _, o := range []uint64{l.mapType, l.functionShared, l.sharedName, l.sharedScript, l.frameBytecode, l.frameOffset} {
 		if o == 0 || o > 128 {
 			return nil, errLayout
