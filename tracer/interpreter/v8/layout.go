@@ -19,6 +19,9 @@ type layout struct {
 	byteArray, trustedByteArray uint16
 	firstNonString              uint16
 
+	// Lengths of arrays are 4 bytes, no small integers: since V8 14.9.
+	plainLengths bool
+
 	mapType        uint64
 	functionShared uint64
 	sharedName     uint64
@@ -52,7 +55,7 @@ type layout struct {
 // Layouts that have not changed, or not within the versions that are supported.
 const (
 	pointerSize     = 8
-	arrayLength     = 8 // of any kind of fixed array: a small integer
+	arrayLength     = 8 // of any kind of fixed array
 	arrayData       = 16
 	stringLength    = 12
 	stringData      = 16
@@ -176,6 +179,7 @@ func layoutOf(v version, c map[string]int32) (*layout, error) {
 	l.codeLayout(&r)
 	l.deoptLayout(&r)
 	l.markers = newMarkers(c)
+	l.plainLengths = !v.less(14, 9, 0)
 	if !v.less(13, 7, 0) {
 		l.encoding = encodingFlags
 	}

@@ -79,6 +79,7 @@ func (l *layout) learnTypes(h *heap, starts []uint64) (*layout, error) {
 		if err := out.setTypes(types); err != nil {
 			return nil, err
 		}
+		out.learnLengths(page, at)
 		// Layouts of strings and other objects are checked with one that is known.
 		check := heap{layout: &out, mem: h.mem}
 		for _, w := range oddballs {
@@ -141,6 +142,25 @@ func heapTypes(b []byte, at uint64) (types []heapType, oddballs []uint64) {
 	return types, oddballs
 }
 
+// learnLengths tells how arrays have their lengths, by the first that is not
+// empty.
+func (l *layout) learnLengths(b []byte, at uint64) {
+	word := func(i uint64) uint64 { return binary.LittleEndian.Uint64(b[i:]) }
+	end := uint64(len(b))
+	for i := uint64(0); i+16 <= end; i += 8 {
+		// The map is in the same memory.
+		m := word(i) - 1 - at
+		if word(i)&3 != 1 || m >= end || end-m < mapSize || m&7 != 0 {
+			continue
+		}
+		t := binary.LittleEndian.Uint16(b[m+l.mapType:])
+		if n := word(i + arrayLength); n != 0 && (t == l.fixedArray || t == l.byteArray) {
+			l.plainLengths = n&0xffffffff != 0
+			return
+		}
+	}
+}
+
 // isCompressed reports whether a page has a map that is its own by the lower half
 // of its address; such heaps begin at multiples of 4 GiB.
 func isCompressed(b []byte) bool {
@@ -188,9 +208,10 @@ func (l *layout) setTypes(types []heapType) error {
 			c == heapType{48, 132} && d == heapType{48, 133}:
 			set(&l.shared, a)
 			set(&l.code, b)
-		case a.size == 24 && in(a.typ, 148, 160) && b.size == 0 && in(b.typ, 256, 320) && c.size == 0 && in(c.typ, 200, 210):
-			set(&l.scopeInfo, b)
-			set(&l.fixedArray, c)
+		case in(a.size, 40, 64) && in(a.typ, 144, 156) && b == heapType{24, a.typ + 5} &&
+			c.size == 0 && in(c.typ, 256, 320) && d.size == 0 && in(d.typ, 200, 210):
+			set(&l.scopeInfo, c)
+			set(&l.fixedArray, d)
 		case in(a.size, 136, 176) && in(a.typ, 160, 172):
 			set(&l.script, a)
 		}
