@@ -3,6 +3,7 @@
 package v8
 
 import (
+	"bytes"
 	"encoding/binary"
 	"maps"
 	"regexp"
@@ -25,8 +26,13 @@ import (
 // embedderSymbol is exported by everything that runs extensions made for Node.js.
 const embedderSymbol = "napi_create_function"
 
-// rustVersion is how the crate marks its version of V8.
-var rustVersion = regexp.MustCompile(`\x00?(\d{1,3})\.(\d{1,3})\.(\d{1,5})\.\d{1,5}-rusty`)
+// rustMark is how the crate marks its version of V8.
+const rustMark = "-rusty"
+
+// rustVersion is what is in front of the mark, at most maxVersion bytes.
+var rustVersion = regexp.MustCompile(`(\d{1,3})\.(\d{1,3})\.(\d{1,5})\.\d{1,5}$`)
+
+const maxVersion = 24
 
 // Bounds on what is searched.
 const (
@@ -58,9 +64,10 @@ func findEmbedded(f *pfelf.File) embedded {
 		return e
 	}
 	var tables lookupFinder
+	buffer := make([]byte, readOnlyChunk+chunkOverlap)
 	for off := uint64(0); off < s.FileSize; off += readOnlyChunk {
-		b, err := f.ReadRange(s.Offset+off, min(readOnlyChunk+chunkOverlap, s.FileSize-off))
-		if err != nil {
+		b := buffer[:min(uint64(len(buffer)), s.FileSize-off)]
+		if n, _ := f.ReadAt(b, int64(s.Offset+off)); n != len(b) { //nolint:gosec // inside of a file, or an error
 			return e
 		}
 		if e.version.major == 0 {
@@ -79,15 +86,22 @@ func findEmbedded(f *pfelf.File) embedded {
 }
 
 func findVersion(b []byte) (v version) {
-	m := rustVersion.FindSubmatch(b)
-	if m == nil {
+	for at := 0; ; at += len(rustMark) {
+		i := bytes.Index(b[at:], []byte(rustMark))
+		if i < 0 {
+			return version{}
+		}
+		at += i
+		m := rustVersion.FindSubmatch(b[max(at-maxVersion, 0):at])
+		if m == nil {
+			continue
+		}
+		for i, field := range []*uint32{&v.major, &v.minor, &v.build} {
+			n, _ := strconv.ParseUint(string(m[i+1]), 10, 32)
+			*field = uint32(n) //nolint:gosec // of at most 5 digits
+		}
 		return v
 	}
-	for i, field := range []*uint32{&v.major, &v.minor, &v.build} {
-		n, _ := strconv.ParseUint(string(m[i+1]), 10, 32)
-		*field = uint32(n) //nolint:gosec // of at most 5 digits
-	}
-	return v
 }
 
 // firstSizes are the lengths of the first bytecodes: two prefixes, their forms
@@ -100,10 +114,12 @@ var firstSizes = [3]string{
 
 func findBytecodeSizes(b []byte) (out bytecodeSizes, ok bool) {
 	has := func(at int, s string) bool { return at+len(s) <= len(b) && string(b[at:at+len(s)]) == s }
-	for at := range b {
-		if b[at] != 1 || !has(at, firstSizes[0]) {
-			continue
+	for at := 0; ; at++ {
+		i := bytes.Index(b[at:], []byte(firstSizes[0]))
+		if i < 0 {
+			return out, false
 		}
+		at += i
 		for n := 64; n <= maxBytecodeTable; n++ {
 			if has(at+n, firstSizes[1]) && has(at+2*n, firstSizes[2]) && at+3*n <= len(b) {
 				for i := range out {
@@ -113,7 +129,6 @@ func findBytecodeSizes(b []byte) (out bytecodeSizes, ok bool) {
 			}
 		}
 	}
-	return out, false
 }
 
 // lookupFinder finds tables of pairs: where a builtin's code ends, which grows,

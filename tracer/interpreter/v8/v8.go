@@ -85,6 +85,9 @@ func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 		return nil, unsupported("builtins not found: the executable has no symbols")
 	}
 	if len(s.constants) == 0 {
+		if found.sizes[0] == nil {
+			found.sizes = readBytecodeSizes(f, s)
+		}
 		return newEmbedder(found, blob, unsupported)
 	}
 	l, err := newLayout(s.version, s.constants)
