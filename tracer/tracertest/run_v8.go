@@ -13,8 +13,8 @@ import (
 // nodes are the versions of Node.js that support/test-runtimes.sh fetches.
 var nodes = []string{"18", "22", "24", "26"}
 
-// v8Programs returns the subjects that run on Node.js: the distribution's, and
-// the versions that were fetched.
+// v8Programs returns the subjects that run on Node.js, the distribution's and the
+// versions that were fetched, and on Deno.
 func v8Programs() map[string]program {
 	// A program of a script with options; without is the first part of versions
 	// that do not know the options.
@@ -43,7 +43,23 @@ func v8Programs() map[string]program {
 			},
 		}
 	}
+	// The same on Deno.
+	deno := func(flags string, script ...string) program {
+		return program{command: func(t testing.TB, _, _ string) []string {
+			t.Helper()
+			return append([]string{
+				Fetched(t, "deno", "node_modules", "@deno", "linux-x64-glibc", "deno"),
+				"run", "--no-check", "--allow-all", "--v8-flags=" + flags, Source("v8", script[0]),
+			}, script[1:]...)
+		}}
+	}
 	return map[string]program{
+		// Its optimised code does not tell what was inlined.
+		"deno":          deno("--no-turbo-inlining,--no-maglev-inlining", "river.js"),
+		"deno-ignition": deno("--no-opt,--no-maglev,--no-sparkplug", "river.js"),
+		"deno-baseline": deno("--no-opt,--no-maglev,--always-sparkplug", "river.js"),
+		"deno-abyss":    deno("--stack-size=4000,--no-turbo-inlining,--no-maglev-inlining", "abyss.js", "900"),
+
 		"node":          node("", nil, "river.js"),
 		"node-jitless":  node("--jitless", nil, "river.js"),
 		"node-ignition": node("--no-opt --no-sparkplug --max-lazy", nil, "river.js"),

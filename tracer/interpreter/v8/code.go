@@ -260,7 +260,7 @@ func (p *instance) bytecodePosition(addr uint64, offset int64) (position, bool) 
 	if err != nil {
 		return 0, false
 	}
-	n, err := p.length(addr)
+	n, err := p.bytecodeLength(addr)
 	if err != nil {
 		return 0, false
 	}
@@ -311,7 +311,7 @@ func (p *instance) baselinePosition(c *code, shared, pc uint64) (position, bool)
 		}
 		c.bytecode = at
 	}
-	n, err := p.length(c.bytecode)
+	n, err := p.bytecodeLength(c.bytecode)
 	if err != nil {
 		return 0, false
 	}

@@ -93,6 +93,23 @@ func (h *heap) length(addr uint64) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if h.plainLengths {
+		w <<= 32 // the upper half is not used
+	}
+	return lengthOf(w)
+}
+
+// bytecodeLength does the same for bytecode, whose length is a small integer in
+// all versions.
+func (h *heap) bytecodeLength(addr uint64) (int, error) {
+	w, err := h.field(addr, arrayLength)
+	if err != nil {
+		return 0, err
+	}
+	return lengthOf(w)
+}
+
+func lengthOf(w uint64) (int, error) {
 	n, ok := smi(w)
 	if !ok || n < 0 || n > maxArray {
 		return 0, fmt.Errorf("%w: length of an array", errObject)

@@ -19,6 +19,9 @@ type layout struct {
 	byteArray, trustedByteArray uint16
 	firstNonString              uint16
 
+	// Lengths of arrays are 4 bytes, no small integers: since V8 14.9.
+	plainLengths bool
+
 	mapType        uint64
 	functionShared uint64
 	sharedName     uint64
@@ -52,7 +55,7 @@ type layout struct {
 // Layouts that have not changed, or not within the versions that are supported.
 const (
 	pointerSize     = 8
-	arrayLength     = 8 // of any kind of fixed array: a small integer
+	arrayLength     = 8 // of any kind of fixed array
 	arrayData       = 16
 	stringLength    = 12
 	stringData      = 16
@@ -94,6 +97,22 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	if len(c) == 0 {
 		return nil, errNoConstants
 	}
+	l, err := layoutOf(v, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range []uint16{
+		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,
+	} {
+		if t == 0 {
+			return nil, errLayout
+		}
+	}
+	return l, nil
+}
+
+// layoutOf does the same; types may be missing.
+func layoutOf(v version, c map[string]int32) (*layout, error) {
 	l := &layout{version: v}
 	r := constants{c: c}
 
@@ -160,17 +179,11 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	l.codeLayout(&r)
 	l.deoptLayout(&r)
 	l.markers = newMarkers(c)
+	l.plainLengths = !v.less(14, 9, 0)
 	if !v.less(13, 7, 0) {
 		l.encoding = encodingFlags
 	}
 
-	for _, t := range []uint16{
-		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,
-	} {
-		if t == 0 {
-			return nil, errLayout
-		}
-	}
 	for _, o := range []uint64{l.mapType, l.functionShared, l.sharedName, l.sharedScript, l.frameBytecode, l.frameOffset} {
 		if o == 0 || o > 128 {
 			return nil, errLayout

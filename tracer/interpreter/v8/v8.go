@@ -3,6 +3,7 @@
 package v8
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -48,13 +49,22 @@ func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 		return nil, err
 	}
 	defer f.Close()
-	if _, ok := f.ExportedSymbol(versionSymbol); !ok && !embedders.MatchString(filepath.Base(e.Path)) {
+	_, exported := f.ExportedSymbol(versionSymbol)
+	_, extensible := f.ExportedSymbol(embedderSymbol)
+	if !exported && !extensible && !embedders.MatchString(filepath.Base(e.Path)) {
 		return nil, nil
 	}
 	s, err := readSymbols(f)
 	if err != nil {
 		return nil, err
 	}
+	found := embedded{version: s.version}
+	if len(s.constants) == 0 && !exported {
+		if found = findEmbedded(f); found.version.major == 0 {
+			found.version = s.version
+		}
+	}
+	s.version = found.version
 	if s.version.major == 0 {
 		return nil, nil
 	}
@@ -69,7 +79,16 @@ func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 	}
 	blob, ok := findBuiltins(f, s)
 	if !ok {
+		blob, ok = found.builtins, found.builtins.End != 0
+	}
+	if !ok {
 		return nil, unsupported("builtins not found: the executable has no symbols")
+	}
+	if len(s.constants) == 0 {
+		if found.sizes[0] == nil {
+			found.sizes = readBytecodeSizes(f, s)
+		}
+		return newEmbedder(found, blob, unsupported)
 	}
 	l, err := newLayout(s.version, s.constants)
 	if err != nil {
@@ -92,6 +111,36 @@ func (b *engine) Ranges() []interpreter.Range { return []interpreter.Range{b.bui
 
 func (b *engine) Attach(p *interpreter.Process, _ *interpreter.Module) (interpreter.Instance, error) {
 	return newInstance(b.layout, b.sizes, p.Memory), nil
+}
+
+// embedder is V8 in an executable that says nothing of its layout.
+type embedder struct{ engine }
+
+func newEmbedder(found embedded, blob interpreter.Range, unsupported func(string) error) (interpreter.Binary, error) {
+	constants, ok := nearestConstants(found.version)
+	if !ok {
+		return nil, unsupported(errNoConstants.Error())
+	}
+	l, err := layoutOf(found.version, constants)
+	if err != nil {
+		return nil, unsupported(err.Error())
+	}
+	return &embedder{engine{version: found.version, layout: l, builtins: blob, sizes: found.sizes}}, nil
+}
+
+func (b *embedder) Attach(p *interpreter.Process, _ *interpreter.Module) (interpreter.Instance, error) {
+	starts, err := readOnlyMappings(p.PID)
+	if err != nil {
+		return nil, err
+	}
+	l, err := b.layout.learnTypes(&heap{layout: b.layout, mem: p.Memory}, starts)
+	switch {
+	case errors.Is(err, errCompressed), errors.Is(err, errLayout):
+		return nil, &interpreter.UnsupportedError{Runtime: "v8", Version: b.version.String(), Reason: err.Error()}
+	case err != nil:
+		return nil, err
+	}
+	return newInstance(l, b.sizes, p.Memory), nil
 }
 
 // version of V8.
