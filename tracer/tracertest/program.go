@@ -22,6 +22,8 @@ type program struct {
 	// variants lists versions of the runtime that this host has beyond the one
 	// that every host of the tests has; nil for none.
 	variants func() []string
+	// onlyVariants is set when the version that every host has cannot run it.
+	onlyVariants bool
 }
 
 // programs holds the subjects of all runtimes. Each has a file of its own here,
@@ -50,6 +52,9 @@ func programs() map[string]program {
 func Variants(name string) []string {
 	out := []string{name}
 	if p, ok := programs()[name]; ok && p.variants != nil {
+		if p.onlyVariants {
+			out = nil
+		}
 		for _, v := range p.variants() {
 			out = append(out, name+"@"+v)
 		}

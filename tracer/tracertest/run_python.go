@@ -36,6 +36,8 @@ func pythonPrograms() map[string]program {
 				}
 				return slices.Concat([]string{path}, options, []string{Source("python", script)}, args)
 			},
+			// Without any Python the test is to say so.
+			onlyVariants: usualPython() != "" && versionOf(usualPython()) < min,
 			variants: func() []string {
 				var out []string
 				for v, path := range pythons() {
