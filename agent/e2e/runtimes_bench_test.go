@@ -22,7 +22,7 @@ import (
 
 // busy are one subject per runtime, as a host may run them side by side.
 var busy = []string{
-	"c-o2", "go-plain", "py-distro", "java17", "node", "ruby", "php", "php-opcache", "perl", "luajit", "beam", "clr9", "mono",
+	"c-o2", "go-plain", "py", "java17", "node", "ruby", "php", "php-opcache", "perl", "luajit", "beam", "clr9",
 }
 
 // benchLength is how long each of these benchmarks samples; use -benchtime 1x.
