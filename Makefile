@@ -32,7 +32,7 @@ test-race: ## run the tests that need no kernel with the race detector
 	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/...
 
 test-root: ## run the tests that sample this host (as root)
-	$(GO) test -p 1 -timeout 20m $(ROOT_PKGS)
+	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
 
 test-ui: ## run the tests of the web page
 	cd $(UI) && npm test
@@ -41,7 +41,7 @@ test-deps: ## install what the tests need (Debian, as root)
 	support/test-deps.sh
 
 e2e: ## run the end-to-end tests alone (as root)
-	$(GO) test -p 1 -v -timeout 20m ./agent/e2e
+	$(GO) test -p 1 -v -timeout 40m ./agent/e2e
 
 lint: ## run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/skip"
@@ -45,6 +46,13 @@ func programs() map[string]program {
 		maps.Copy(all, of)
 	}
 	return all
+}
+
+// OnRuntime reports whether a subject, or a variant of one, runs on a runtime.
+func OnRuntime(name string) bool {
+	base, _, _ := strings.Cut(name, "@")
+	_, ok := programs()[base]
+	return ok
 }
 
 // Variants returns the names under which a subject can be started: its own, and
