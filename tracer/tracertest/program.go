@@ -16,8 +16,8 @@ import (
 
 // program is a subject that runs on a runtime.
 type program struct {
-	// command returns what runs it, without the seconds that it is to run: those
-	// are added. What must be compiled is compiled into dir. It skips the test,
+	// command returns what runs it, variables of the environment first (KEY=value),
+	// without the seconds that it is to run: those are added. What must be compiled is compiled into dir. It skips the test,
 	// with a reason, when the runtime is not there.
 	command func(t testing.TB, dir, variant string) []string
 	// variants lists versions of the runtime that this host has beyond the one

@@ -62,11 +62,8 @@ func emulator(t testing.TB, module, schedulers string, paths ...string) []string
 		skip.Because(t, "needs beam.smp below "+root)
 	}
 	bin := filepath.Dir(found[len(found)-1])
-	t.Setenv("BINDIR", bin)
-	t.Setenv("ROOTDIR", root)
-	t.Setenv("EMU", "beam")
-	t.Setenv("PROGNAME", "erl")
 	args := []string{
+		"BINDIR=" + bin, "ROOTDIR=" + root, "EMU=beam", "PROGNAME=erl",
 		filepath.Join(bin, "beam.smp"), "-S", schedulers, "--", "-root", root, "-bindir", bin, "-progname", "erl",
 		"--", "-home", t.TempDir(), "--", "-noshell",
 	}

@@ -109,10 +109,13 @@ func Start(t testing.TB, name string, seconds int) int {
 	t.Helper()
 	dir := t.TempDir()
 	var path string
-	var args []string
+	var args, env []string
 	base, variant, _ := strings.Cut(name, "@")
 	if p, ok := programs()[base]; ok {
 		args = append(p.command(t, dir, variant), strconv.Itoa(seconds))
+		for strings.Contains(args[0], "=") && !strings.HasPrefix(args[0], "/") {
+			env, args = append(env, args[0]), args[1:]
+		}
 		var err error
 		if path, err = filepath.EvalSymlinks(args[0]); err != nil {
 			t.Fatalf("subject %s: %v", name, err)
@@ -125,6 +128,7 @@ func Start(t testing.TB, name string, seconds int) int {
 		}
 	}
 	cmd := exec.Command("sh", append([]string{"-c", `echo started; exec "$@"`, "sh"}, args...)...) //nolint:gosec // a test program
+	cmd.Env = append(os.Environ(), env...)
 	cmd.Stderr = os.Stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
