@@ -20,9 +20,20 @@
 // batch after it is on disk; a batch that it has stored before is acknowledged
 // and not stored again, so a client may repeat a batch as often as it likes.
 //
-// Errors: InvalidArgument names the field that is wrong and nothing of the batch
-// is stored; the same batch will never be accepted. ResourceExhausted with
-// RetryInfo and Unavailable mean: keep the batch and try again.
+// Every RPC carries the metadata "authorization: Bearer TOKEN" where the server
+// asks for one. The token decides the project that data belongs to.
+//
+// Errors. After any of them nothing of the request is stored under its identity:
+//   InvalidArgument              BadRequest names the field that is wrong; the same batch will never be accepted.
+//   OutOfRange                   ErrorInfo with reason SAMPLE_TIME_OUT_OF_RANGE: samples lie outside of the window of
+//                                time; its metadata earliest_ns and latest_ns bound what would be accepted. The
+//                                client leaves those samples out, counts them, and seals the rest anew.
+//   ResourceExhausted, RetryInfo the server, or a limit of the project, is busy: keep the batch, wait, try again.
+//   ResourceExhausted            without RetryInfo: the request is too large; cut it.
+//   Unavailable                  keep the batch and try again; not before RetryInfo, if there is one.
+//   Unauthenticated, PermissionDenied, FailedPrecondition, Unimplemented
+//                                the server does not want this client, for now: keep everything and try again slowly.
+// A repeat of a batch that was stored is acknowledged before anything else about it is checked.
 
 package collectionagentv1
 
@@ -121,7 +132,9 @@ type Ack struct {
 	// changes, the client forgets what it believes the server to know.
 	Epoch []byte `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// duplicate is set when the batch had been stored before.
-	Duplicate     bool `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	Duplicate bool `protobuf:"varint,2,opt,name=duplicate,proto3" json:"duplicate,omitempty"`
+	// server_time is the server's clock, in nanoseconds since the epoch.
+	ServerTime    int64 `protobuf:"varint,3,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -168,6 +181,13 @@ func (x *Ack) GetDuplicate() bool {
 		return x.Duplicate
 	}
 	return false
+}
+
+func (x *Ack) GetServerTime() int64 {
+	if x != nil {
+		return x.ServerTime
+	}
+	return 0
 }
 
 type GetServerInfoRequest struct {
@@ -231,8 +251,19 @@ type GetServerInfoResponse struct {
 	Epoch           []byte                 `protobuf:"bytes,3,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	// max_request_bytes is the largest request accepted, uncompressed.
 	MaxRequestBytes uint64 `protobuf:"varint,4,opt,name=max_request_bytes,json=maxRequestBytes,proto3" json:"max_request_bytes,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// server_time is the server's clock, in nanoseconds since the epoch.
+	ServerTime int64 `protobuf:"varint,5,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	// Samples are accepted from max_sample_age before to max_sample_lead after
+	// server_time, both in nanoseconds; 0: without bound.
+	MaxSampleAge  int64 `protobuf:"varint,6,opt,name=max_sample_age,json=maxSampleAge,proto3" json:"max_sample_age,omitempty"`
+	MaxSampleLead int64 `protobuf:"varint,7,opt,name=max_sample_lead,json=maxSampleLead,proto3" json:"max_sample_lead,omitempty"`
+	// Limits of single things; 0: not announced.
+	MaxSamplesPerRequest uint32 `protobuf:"varint,8,opt,name=max_samples_per_request,json=maxSamplesPerRequest,proto3" json:"max_samples_per_request,omitempty"`
+	MaxFramesPerStack    uint32 `protobuf:"varint,9,opt,name=max_frames_per_stack,json=maxFramesPerStack,proto3" json:"max_frames_per_stack,omitempty"`
+	MaxLabelsPerSet      uint32 `protobuf:"varint,10,opt,name=max_labels_per_set,json=maxLabelsPerSet,proto3" json:"max_labels_per_set,omitempty"`
+	MaxTextBytes         uint32 `protobuf:"varint,11,opt,name=max_text_bytes,json=maxTextBytes,proto3" json:"max_text_bytes,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *GetServerInfoResponse) Reset() {
@@ -289,6 +320,55 @@ func (x *GetServerInfoResponse) GetEpoch() []byte {
 func (x *GetServerInfoResponse) GetMaxRequestBytes() uint64 {
 	if x != nil {
 		return x.MaxRequestBytes
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetServerTime() int64 {
+	if x != nil {
+		return x.ServerTime
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetMaxSampleAge() int64 {
+	if x != nil {
+		return x.MaxSampleAge
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetMaxSampleLead() int64 {
+	if x != nil {
+		return x.MaxSampleLead
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetMaxSamplesPerRequest() uint32 {
+	if x != nil {
+		return x.MaxSamplesPerRequest
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetMaxFramesPerStack() uint32 {
+	if x != nil {
+		return x.MaxFramesPerStack
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetMaxLabelsPerSet() uint32 {
+	if x != nil {
+		return x.MaxLabelsPerSet
+	}
+	return 0
+}
+
+func (x *GetServerInfoResponse) GetMaxTextBytes() uint32 {
+	if x != nil {
+		return x.MaxTextBytes
 	}
 	return 0
 }
@@ -1655,6 +1735,405 @@ func (x *AddMetricsResponse) GetAck() *Ack {
 	return nil
 }
 
+type ReportStatusRequest struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	HostId   string                 `protobuf:"bytes,1,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
+	RunId    []byte                 `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	HostName string                 `protobuf:"bytes,3,opt,name=host_name,json=hostName,proto3" json:"host_name,omitempty"`
+	// time of the report by the agent's clock, in nanoseconds since the epoch.
+	Time int64 `protobuf:"varint,4,opt,name=time,proto3" json:"time,omitempty"`
+	// start_time of the run, in nanoseconds since the epoch.
+	StartTime    int64  `protobuf:"varint,5,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
+	AgentVersion string `protobuf:"bytes,6,opt,name=agent_version,json=agentVersion,proto3" json:"agent_version,omitempty"`
+	// state of delivery, as the agent's status says it.
+	State string `protobuf:"bytes,7,opt,name=state,proto3" json:"state,omitempty"`
+	// last_error of delivery, "" for none.
+	LastError string  `protobuf:"bytes,8,opt,name=last_error,json=lastError,proto3" json:"last_error,omitempty"`
+	Ledger    *Ledger `protobuf:"bytes,9,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	Spool     *Spool  `protobuf:"bytes,10,opt,name=spool,proto3" json:"spool,omitempty"`
+	// limitations: what is off or limited on the host, and why.
+	Limitations   []*Limitation `protobuf:"bytes,11,rep,name=limitations,proto3" json:"limitations,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportStatusRequest) Reset() {
+	*x = ReportStatusRequest{}
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportStatusRequest) ProtoMessage() {}
+
+func (x *ReportStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportStatusRequest.ProtoReflect.Descriptor instead.
+func (*ReportStatusRequest) Descriptor() ([]byte, []int) {
+	return file_collectionagent_v1_collectionagent_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ReportStatusRequest) GetHostId() string {
+	if x != nil {
+		return x.HostId
+	}
+	return ""
+}
+
+func (x *ReportStatusRequest) GetRunId() []byte {
+	if x != nil {
+		return x.RunId
+	}
+	return nil
+}
+
+func (x *ReportStatusRequest) GetHostName() string {
+	if x != nil {
+		return x.HostName
+	}
+	return ""
+}
+
+func (x *ReportStatusRequest) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *ReportStatusRequest) GetStartTime() int64 {
+	if x != nil {
+		return x.StartTime
+	}
+	return 0
+}
+
+func (x *ReportStatusRequest) GetAgentVersion() string {
+	if x != nil {
+		return x.AgentVersion
+	}
+	return ""
+}
+
+func (x *ReportStatusRequest) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *ReportStatusRequest) GetLastError() string {
+	if x != nil {
+		return x.LastError
+	}
+	return ""
+}
+
+func (x *ReportStatusRequest) GetLedger() *Ledger {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+func (x *ReportStatusRequest) GetSpool() *Spool {
+	if x != nil {
+		return x.Spool
+	}
+	return nil
+}
+
+func (x *ReportStatusRequest) GetLimitations() []*Limitation {
+	if x != nil {
+		return x.Limitations
+	}
+	return nil
+}
+
+// Ledger says what became of the samples of a run, by weight (the sum of their
+// counts). At every moment captured = stored + queued + spooled + the sum of dropped.
+type Ledger struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// captured in this run, and recovered from the spool of runs before.
+	Captured uint64 `protobuf:"varint,1,opt,name=captured,proto3" json:"captured,omitempty"`
+	// recovered is the part of captured that runs before had left in the spool.
+	Recovered uint64 `protobuf:"varint,2,opt,name=recovered,proto3" json:"recovered,omitempty"`
+	Stored    uint64 `protobuf:"varint,3,opt,name=stored,proto3" json:"stored,omitempty"`
+	Queued    uint64 `protobuf:"varint,4,opt,name=queued,proto3" json:"queued,omitempty"`
+	Spooled   uint64 `protobuf:"varint,5,opt,name=spooled,proto3" json:"spooled,omitempty"`
+	// dropped by reason.
+	Dropped       map[string]uint64 `protobuf:"bytes,6,rep,name=dropped,proto3" json:"dropped,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"varint,2,opt,name=value"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_collectionagent_v1_collectionagent_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Ledger) GetCaptured() uint64 {
+	if x != nil {
+		return x.Captured
+	}
+	return 0
+}
+
+func (x *Ledger) GetRecovered() uint64 {
+	if x != nil {
+		return x.Recovered
+	}
+	return 0
+}
+
+func (x *Ledger) GetStored() uint64 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
+func (x *Ledger) GetQueued() uint64 {
+	if x != nil {
+		return x.Queued
+	}
+	return 0
+}
+
+func (x *Ledger) GetSpooled() uint64 {
+	if x != nil {
+		return x.Spooled
+	}
+	return 0
+}
+
+func (x *Ledger) GetDropped() map[string]uint64 {
+	if x != nil {
+		return x.Dropped
+	}
+	return nil
+}
+
+type Spool struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// state is on, off, or the reason why it does not work at the moment.
+	State         string `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`
+	Bytes         uint64 `protobuf:"varint,2,opt,name=bytes,proto3" json:"bytes,omitempty"`
+	MaxBytes      uint64 `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	Batches       uint64 `protobuf:"varint,4,opt,name=batches,proto3" json:"batches,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Spool) Reset() {
+	*x = Spool{}
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Spool) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Spool) ProtoMessage() {}
+
+func (x *Spool) ProtoReflect() protoreflect.Message {
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Spool.ProtoReflect.Descriptor instead.
+func (*Spool) Descriptor() ([]byte, []int) {
+	return file_collectionagent_v1_collectionagent_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Spool) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Spool) GetBytes() uint64 {
+	if x != nil {
+		return x.Bytes
+	}
+	return 0
+}
+
+func (x *Spool) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *Spool) GetBatches() uint64 {
+	if x != nil {
+		return x.Batches
+	}
+	return 0
+}
+
+type Limitation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Effect        string                 `protobuf:"bytes,2,opt,name=effect,proto3" json:"effect,omitempty"`
+	Fix           string                 `protobuf:"bytes,3,opt,name=fix,proto3" json:"fix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Limitation) Reset() {
+	*x = Limitation{}
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Limitation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Limitation) ProtoMessage() {}
+
+func (x *Limitation) ProtoReflect() protoreflect.Message {
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Limitation.ProtoReflect.Descriptor instead.
+func (*Limitation) Descriptor() ([]byte, []int) {
+	return file_collectionagent_v1_collectionagent_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *Limitation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Limitation) GetEffect() string {
+	if x != nil {
+		return x.Effect
+	}
+	return ""
+}
+
+func (x *Limitation) GetFix() string {
+	if x != nil {
+		return x.Fix
+	}
+	return ""
+}
+
+type ReportStatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Epoch         []byte                 `protobuf:"bytes,1,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	ServerTime    int64                  `protobuf:"varint,2,opt,name=server_time,json=serverTime,proto3" json:"server_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReportStatusResponse) Reset() {
+	*x = ReportStatusResponse{}
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReportStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReportStatusResponse) ProtoMessage() {}
+
+func (x *ReportStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_collectionagent_v1_collectionagent_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReportStatusResponse.ProtoReflect.Descriptor instead.
+func (*ReportStatusResponse) Descriptor() ([]byte, []int) {
+	return file_collectionagent_v1_collectionagent_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *ReportStatusResponse) GetEpoch() []byte {
+	if x != nil {
+		return x.Epoch
+	}
+	return nil
+}
+
+func (x *ReportStatusResponse) GetServerTime() int64 {
+	if x != nil {
+		return x.ServerTime
+	}
+	return 0
+}
+
 var File_collectionagent_v1_collectionagent_proto protoreflect.FileDescriptor
 
 const file_collectionagent_v1_collectionagent_proto_rawDesc = "" +
@@ -1664,18 +2143,29 @@ const file_collectionagent_v1_collectionagent_proto_rawDesc = "" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\fR\x05runId\x12\x1a\n" +
 	"\bsequence\x18\x03 \x01(\x04R\bsequence\x12\x1b\n" +
-	"\thost_name\x18\x04 \x01(\tR\bhostName\"9\n" +
+	"\thost_name\x18\x04 \x01(\tR\bhostName\"Z\n" +
 	"\x03Ack\x12\x14\n" +
 	"\x05epoch\x18\x01 \x01(\fR\x05epoch\x12\x1c\n" +
-	"\tduplicate\x18\x02 \x01(\bR\tduplicate\"f\n" +
+	"\tduplicate\x18\x02 \x01(\bR\tduplicate\x12\x1f\n" +
+	"\vserver_time\x18\x03 \x01(\x03R\n" +
+	"serverTime\"f\n" +
 	"\x14GetServerInfoRequest\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12#\n" +
-	"\ragent_version\x18\x02 \x01(\tR\fagentVersion\"\xab\x01\n" +
+	"\ragent_version\x18\x02 \x01(\tR\fagentVersion\"\xd5\x03\n" +
 	"\x15GetServerInfoResponse\x12)\n" +
 	"\x10protocol_version\x18\x01 \x01(\rR\x0fprotocolVersion\x12%\n" +
 	"\x0eserver_version\x18\x02 \x01(\tR\rserverVersion\x12\x14\n" +
 	"\x05epoch\x18\x03 \x01(\fR\x05epoch\x12*\n" +
-	"\x11max_request_bytes\x18\x04 \x01(\x04R\x0fmaxRequestBytes\"\xaa\x06\n" +
+	"\x11max_request_bytes\x18\x04 \x01(\x04R\x0fmaxRequestBytes\x12\x1f\n" +
+	"\vserver_time\x18\x05 \x01(\x03R\n" +
+	"serverTime\x12$\n" +
+	"\x0emax_sample_age\x18\x06 \x01(\x03R\fmaxSampleAge\x12&\n" +
+	"\x0fmax_sample_lead\x18\a \x01(\x03R\rmaxSampleLead\x125\n" +
+	"\x17max_samples_per_request\x18\b \x01(\rR\x14maxSamplesPerRequest\x12/\n" +
+	"\x14max_frames_per_stack\x18\t \x01(\rR\x11maxFramesPerStack\x12+\n" +
+	"\x12max_labels_per_set\x18\n" +
+	" \x01(\rR\x0fmaxLabelsPerSet\x12$\n" +
+	"\x0emax_text_bytes\x18\v \x01(\rR\fmaxTextBytes\"\xaa\x06\n" +
 	"\x19AddCountsForTracesRequest\x12/\n" +
 	"\x05batch\x18\x01 \x01(\v2\x19.collectionagent.v1.BatchR\x05batch\x12!\n" +
 	"\fstring_table\x18\x02 \x03(\tR\vstringTable\x12&\n" +
@@ -1804,7 +2294,46 @@ const file_collectionagent_v1_collectionagent_proto_rawDesc = "" +
 	"\x03ids\x18\x03 \x03(\rR\x03ids\x12\x16\n" +
 	"\x06values\x18\x04 \x03(\x12R\x06values\"?\n" +
 	"\x12AddMetricsResponse\x12)\n" +
-	"\x03ack\x18\x01 \x01(\v2\x17.collectionagent.v1.AckR\x03ack2\x95\a\n" +
+	"\x03ack\x18\x01 \x01(\v2\x17.collectionagent.v1.AckR\x03ack\"\x96\x03\n" +
+	"\x13ReportStatusRequest\x12\x17\n" +
+	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x15\n" +
+	"\x06run_id\x18\x02 \x01(\fR\x05runId\x12\x1b\n" +
+	"\thost_name\x18\x03 \x01(\tR\bhostName\x12\x12\n" +
+	"\x04time\x18\x04 \x01(\x03R\x04time\x12\x1d\n" +
+	"\n" +
+	"start_time\x18\x05 \x01(\x03R\tstartTime\x12#\n" +
+	"\ragent_version\x18\x06 \x01(\tR\fagentVersion\x12\x14\n" +
+	"\x05state\x18\a \x01(\tR\x05state\x12\x1d\n" +
+	"\n" +
+	"last_error\x18\b \x01(\tR\tlastError\x122\n" +
+	"\x06ledger\x18\t \x01(\v2\x1a.collectionagent.v1.LedgerR\x06ledger\x12/\n" +
+	"\x05spool\x18\n" +
+	" \x01(\v2\x19.collectionagent.v1.SpoolR\x05spool\x12@\n" +
+	"\vlimitations\x18\v \x03(\v2\x1e.collectionagent.v1.LimitationR\vlimitations\"\x8b\x02\n" +
+	"\x06Ledger\x12\x1a\n" +
+	"\bcaptured\x18\x01 \x01(\x04R\bcaptured\x12\x1c\n" +
+	"\trecovered\x18\x02 \x01(\x04R\trecovered\x12\x16\n" +
+	"\x06stored\x18\x03 \x01(\x04R\x06stored\x12\x16\n" +
+	"\x06queued\x18\x04 \x01(\x04R\x06queued\x12\x18\n" +
+	"\aspooled\x18\x05 \x01(\x04R\aspooled\x12A\n" +
+	"\adropped\x18\x06 \x03(\v2'.collectionagent.v1.Ledger.DroppedEntryR\adropped\x1a:\n" +
+	"\fDroppedEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\x04R\x05value:\x028\x01\"j\n" +
+	"\x05Spool\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x14\n" +
+	"\x05bytes\x18\x02 \x01(\x04R\x05bytes\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\x04R\bmaxBytes\x12\x18\n" +
+	"\abatches\x18\x04 \x01(\x04R\abatches\"J\n" +
+	"\n" +
+	"Limitation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06effect\x18\x02 \x01(\tR\x06effect\x12\x10\n" +
+	"\x03fix\x18\x03 \x01(\tR\x03fix\"M\n" +
+	"\x14ReportStatusResponse\x12\x14\n" +
+	"\x05epoch\x18\x01 \x01(\fR\x05epoch\x12\x1f\n" +
+	"\vserver_time\x18\x02 \x01(\x03R\n" +
+	"serverTime2\xf8\a\n" +
 	"\x0fCollectionAgent\x12d\n" +
 	"\rGetServerInfo\x12(.collectionagent.v1.GetServerInfoRequest\x1a).collectionagent.v1.GetServerInfoResponse\x12s\n" +
 	"\x12AddCountsForTraces\x12-.collectionagent.v1.AddCountsForTracesRequest\x1a..collectionagent.v1.AddCountsForTracesResponse\x12s\n" +
@@ -1814,7 +2343,8 @@ const file_collectionagent_v1_collectionagent_proto_rawDesc = "" +
 	"\x15AddExecutableMetadata\x120.collectionagent.v1.AddExecutableMetadataRequest\x1a1.collectionagent.v1.AddExecutableMetadataResponse\x12s\n" +
 	"\x12ReportHostMetadata\x12-.collectionagent.v1.ReportHostMetadataRequest\x1a..collectionagent.v1.ReportHostMetadataResponse\x12[\n" +
 	"\n" +
-	"AddMetrics\x12%.collectionagent.v1.AddMetricsRequest\x1a&.collectionagent.v1.AddMetricsResponseBNZLgithub.com/strobe-profiler/strobe/proto/collectionagent/v1;collectionagentv1b\x06proto3"
+	"AddMetrics\x12%.collectionagent.v1.AddMetricsRequest\x1a&.collectionagent.v1.AddMetricsResponse\x12a\n" +
+	"\fReportStatus\x12'.collectionagent.v1.ReportStatusRequest\x1a(.collectionagent.v1.ReportStatusResponseBNZLgithub.com/strobe-profiler/strobe/proto/collectionagent/v1;collectionagentv1b\x06proto3"
 
 var (
 	file_collectionagent_v1_collectionagent_proto_rawDescOnce sync.Once
@@ -1828,7 +2358,7 @@ func file_collectionagent_v1_collectionagent_proto_rawDescGZIP() []byte {
 	return file_collectionagent_v1_collectionagent_proto_rawDescData
 }
 
-var file_collectionagent_v1_collectionagent_proto_msgTypes = make([]protoimpl.MessageInfo, 21)
+var file_collectionagent_v1_collectionagent_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_collectionagent_v1_collectionagent_proto_goTypes = []any{
 	(*Batch)(nil),                         // 0: collectionagent.v1.Batch
 	(*Ack)(nil),                           // 1: collectionagent.v1.Ack
@@ -1850,7 +2380,13 @@ var file_collectionagent_v1_collectionagent_proto_goTypes = []any{
 	(*ReportHostMetadataResponse)(nil),    // 17: collectionagent.v1.ReportHostMetadataResponse
 	(*AddMetricsRequest)(nil),             // 18: collectionagent.v1.AddMetricsRequest
 	(*AddMetricsResponse)(nil),            // 19: collectionagent.v1.AddMetricsResponse
-	nil,                                   // 20: collectionagent.v1.ReportHostMetadataRequest.MetadataEntry
+	(*ReportStatusRequest)(nil),           // 20: collectionagent.v1.ReportStatusRequest
+	(*Ledger)(nil),                        // 21: collectionagent.v1.Ledger
+	(*Spool)(nil),                         // 22: collectionagent.v1.Spool
+	(*Limitation)(nil),                    // 23: collectionagent.v1.Limitation
+	(*ReportStatusResponse)(nil),          // 24: collectionagent.v1.ReportStatusResponse
+	nil,                                   // 25: collectionagent.v1.ReportHostMetadataRequest.MetadataEntry
+	nil,                                   // 26: collectionagent.v1.Ledger.DroppedEntry
 }
 var file_collectionagent_v1_collectionagent_proto_depIdxs = []int32{
 	0,  // 0: collectionagent.v1.AddCountsForTracesRequest.batch:type_name -> collectionagent.v1.Batch
@@ -1867,31 +2403,37 @@ var file_collectionagent_v1_collectionagent_proto_depIdxs = []int32{
 	0,  // 11: collectionagent.v1.AddExecutableMetadataRequest.batch:type_name -> collectionagent.v1.Batch
 	1,  // 12: collectionagent.v1.AddExecutableMetadataResponse.ack:type_name -> collectionagent.v1.Ack
 	0,  // 13: collectionagent.v1.ReportHostMetadataRequest.batch:type_name -> collectionagent.v1.Batch
-	20, // 14: collectionagent.v1.ReportHostMetadataRequest.metadata:type_name -> collectionagent.v1.ReportHostMetadataRequest.MetadataEntry
+	25, // 14: collectionagent.v1.ReportHostMetadataRequest.metadata:type_name -> collectionagent.v1.ReportHostMetadataRequest.MetadataEntry
 	1,  // 15: collectionagent.v1.ReportHostMetadataResponse.ack:type_name -> collectionagent.v1.Ack
 	0,  // 16: collectionagent.v1.AddMetricsRequest.batch:type_name -> collectionagent.v1.Batch
 	1,  // 17: collectionagent.v1.AddMetricsResponse.ack:type_name -> collectionagent.v1.Ack
-	2,  // 18: collectionagent.v1.CollectionAgent.GetServerInfo:input_type -> collectionagent.v1.GetServerInfoRequest
-	4,  // 19: collectionagent.v1.CollectionAgent.AddCountsForTraces:input_type -> collectionagent.v1.AddCountsForTracesRequest
-	8,  // 20: collectionagent.v1.CollectionAgent.SetFramesForTraces:input_type -> collectionagent.v1.SetFramesForTracesRequest
-	10, // 21: collectionagent.v1.CollectionAgent.AddFrameMetadata:input_type -> collectionagent.v1.AddFrameMetadataRequest
-	12, // 22: collectionagent.v1.CollectionAgent.AddFallbackSymbols:input_type -> collectionagent.v1.AddFallbackSymbolsRequest
-	14, // 23: collectionagent.v1.CollectionAgent.AddExecutableMetadata:input_type -> collectionagent.v1.AddExecutableMetadataRequest
-	16, // 24: collectionagent.v1.CollectionAgent.ReportHostMetadata:input_type -> collectionagent.v1.ReportHostMetadataRequest
-	18, // 25: collectionagent.v1.CollectionAgent.AddMetrics:input_type -> collectionagent.v1.AddMetricsRequest
-	3,  // 26: collectionagent.v1.CollectionAgent.GetServerInfo:output_type -> collectionagent.v1.GetServerInfoResponse
-	7,  // 27: collectionagent.v1.CollectionAgent.AddCountsForTraces:output_type -> collectionagent.v1.AddCountsForTracesResponse
-	9,  // 28: collectionagent.v1.CollectionAgent.SetFramesForTraces:output_type -> collectionagent.v1.SetFramesForTracesResponse
-	11, // 29: collectionagent.v1.CollectionAgent.AddFrameMetadata:output_type -> collectionagent.v1.AddFrameMetadataResponse
-	13, // 30: collectionagent.v1.CollectionAgent.AddFallbackSymbols:output_type -> collectionagent.v1.AddFallbackSymbolsResponse
-	15, // 31: collectionagent.v1.CollectionAgent.AddExecutableMetadata:output_type -> collectionagent.v1.AddExecutableMetadataResponse
-	17, // 32: collectionagent.v1.CollectionAgent.ReportHostMetadata:output_type -> collectionagent.v1.ReportHostMetadataResponse
-	19, // 33: collectionagent.v1.CollectionAgent.AddMetrics:output_type -> collectionagent.v1.AddMetricsResponse
-	26, // [26:34] is the sub-list for method output_type
-	18, // [18:26] is the sub-list for method input_type
-	18, // [18:18] is the sub-list for extension type_name
-	18, // [18:18] is the sub-list for extension extendee
-	0,  // [0:18] is the sub-list for field type_name
+	21, // 18: collectionagent.v1.ReportStatusRequest.ledger:type_name -> collectionagent.v1.Ledger
+	22, // 19: collectionagent.v1.ReportStatusRequest.spool:type_name -> collectionagent.v1.Spool
+	23, // 20: collectionagent.v1.ReportStatusRequest.limitations:type_name -> collectionagent.v1.Limitation
+	26, // 21: collectionagent.v1.Ledger.dropped:type_name -> collectionagent.v1.Ledger.DroppedEntry
+	2,  // 22: collectionagent.v1.CollectionAgent.GetServerInfo:input_type -> collectionagent.v1.GetServerInfoRequest
+	4,  // 23: collectionagent.v1.CollectionAgent.AddCountsForTraces:input_type -> collectionagent.v1.AddCountsForTracesRequest
+	8,  // 24: collectionagent.v1.CollectionAgent.SetFramesForTraces:input_type -> collectionagent.v1.SetFramesForTracesRequest
+	10, // 25: collectionagent.v1.CollectionAgent.AddFrameMetadata:input_type -> collectionagent.v1.AddFrameMetadataRequest
+	12, // 26: collectionagent.v1.CollectionAgent.AddFallbackSymbols:input_type -> collectionagent.v1.AddFallbackSymbolsRequest
+	14, // 27: collectionagent.v1.CollectionAgent.AddExecutableMetadata:input_type -> collectionagent.v1.AddExecutableMetadataRequest
+	16, // 28: collectionagent.v1.CollectionAgent.ReportHostMetadata:input_type -> collectionagent.v1.ReportHostMetadataRequest
+	18, // 29: collectionagent.v1.CollectionAgent.AddMetrics:input_type -> collectionagent.v1.AddMetricsRequest
+	20, // 30: collectionagent.v1.CollectionAgent.ReportStatus:input_type -> collectionagent.v1.ReportStatusRequest
+	3,  // 31: collectionagent.v1.CollectionAgent.GetServerInfo:output_type -> collectionagent.v1.GetServerInfoResponse
+	7,  // 32: collectionagent.v1.CollectionAgent.AddCountsForTraces:output_type -> collectionagent.v1.AddCountsForTracesResponse
+	9,  // 33: collectionagent.v1.CollectionAgent.SetFramesForTraces:output_type -> collectionagent.v1.SetFramesForTracesResponse
+	11, // 34: collectionagent.v1.CollectionAgent.AddFrameMetadata:output_type -> collectionagent.v1.AddFrameMetadataResponse
+	13, // 35: collectionagent.v1.CollectionAgent.AddFallbackSymbols:output_type -> collectionagent.v1.AddFallbackSymbolsResponse
+	15, // 36: collectionagent.v1.CollectionAgent.AddExecutableMetadata:output_type -> collectionagent.v1.AddExecutableMetadataResponse
+	17, // 37: collectionagent.v1.CollectionAgent.ReportHostMetadata:output_type -> collectionagent.v1.ReportHostMetadataResponse
+	19, // 38: collectionagent.v1.CollectionAgent.AddMetrics:output_type -> collectionagent.v1.AddMetricsResponse
+	24, // 39: collectionagent.v1.CollectionAgent.ReportStatus:output_type -> collectionagent.v1.ReportStatusResponse
+	31, // [31:40] is the sub-list for method output_type
+	22, // [22:31] is the sub-list for method input_type
+	22, // [22:22] is the sub-list for extension type_name
+	22, // [22:22] is the sub-list for extension extendee
+	0,  // [0:22] is the sub-list for field type_name
 }
 
 func init() { file_collectionagent_v1_collectionagent_proto_init() }
@@ -1905,7 +2447,7 @@ func file_collectionagent_v1_collectionagent_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_collectionagent_v1_collectionagent_proto_rawDesc), len(file_collectionagent_v1_collectionagent_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   21,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

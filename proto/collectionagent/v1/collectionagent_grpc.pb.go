@@ -20,9 +20,20 @@
 // batch after it is on disk; a batch that it has stored before is acknowledged
 // and not stored again, so a client may repeat a batch as often as it likes.
 //
-// Errors: InvalidArgument names the field that is wrong and nothing of the batch
-// is stored; the same batch will never be accepted. ResourceExhausted with
-// RetryInfo and Unavailable mean: keep the batch and try again.
+// Every RPC carries the metadata "authorization: Bearer TOKEN" where the server
+// asks for one. The token decides the project that data belongs to.
+//
+// Errors. After any of them nothing of the request is stored under its identity:
+//   InvalidArgument              BadRequest names the field that is wrong; the same batch will never be accepted.
+//   OutOfRange                   ErrorInfo with reason SAMPLE_TIME_OUT_OF_RANGE: samples lie outside of the window of
+//                                time; its metadata earliest_ns and latest_ns bound what would be accepted. The
+//                                client leaves those samples out, counts them, and seals the rest anew.
+//   ResourceExhausted, RetryInfo the server, or a limit of the project, is busy: keep the batch, wait, try again.
+//   ResourceExhausted            without RetryInfo: the request is too large; cut it.
+//   Unavailable                  keep the batch and try again; not before RetryInfo, if there is one.
+//   Unauthenticated, PermissionDenied, FailedPrecondition, Unimplemented
+//                                the server does not want this client, for now: keep everything and try again slowly.
+// A repeat of a batch that was stored is acknowledged before anything else about it is checked.
 
 package collectionagentv1
 
@@ -47,6 +58,7 @@ const (
 	CollectionAgent_AddExecutableMetadata_FullMethodName = "/collectionagent.v1.CollectionAgent/AddExecutableMetadata"
 	CollectionAgent_ReportHostMetadata_FullMethodName    = "/collectionagent.v1.CollectionAgent/ReportHostMetadata"
 	CollectionAgent_AddMetrics_FullMethodName            = "/collectionagent.v1.CollectionAgent/AddMetrics"
+	CollectionAgent_ReportStatus_FullMethodName          = "/collectionagent.v1.CollectionAgent/ReportStatus"
 )
 
 // CollectionAgentClient is the client API for CollectionAgent service.
@@ -69,6 +81,9 @@ type CollectionAgentClient interface {
 	ReportHostMetadata(ctx context.Context, in *ReportHostMetadataRequest, opts ...grpc.CallOption) (*ReportHostMetadataResponse, error)
 	// AddMetrics stores the agent's own metrics.
 	AddMetrics(ctx context.Context, in *AddMetricsRequest, opts ...grpc.CallOption) (*AddMetricsResponse, error)
+	// ReportStatus tells how the agent does. The newest report of a host replaces
+	// the one before; it is not stored and not a batch, and one that is lost is not repeated.
+	ReportStatus(ctx context.Context, in *ReportStatusRequest, opts ...grpc.CallOption) (*ReportStatusResponse, error)
 }
 
 type collectionAgentClient struct {
@@ -159,6 +174,16 @@ func (c *collectionAgentClient) AddMetrics(ctx context.Context, in *AddMetricsRe
 	return out, nil
 }
 
+func (c *collectionAgentClient) ReportStatus(ctx context.Context, in *ReportStatusRequest, opts ...grpc.CallOption) (*ReportStatusResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReportStatusResponse)
+	err := c.cc.Invoke(ctx, CollectionAgent_ReportStatus_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // CollectionAgentServer is the server API for CollectionAgent service.
 // All implementations must embed UnimplementedCollectionAgentServer
 // for forward compatibility.
@@ -179,6 +204,9 @@ type CollectionAgentServer interface {
 	ReportHostMetadata(context.Context, *ReportHostMetadataRequest) (*ReportHostMetadataResponse, error)
 	// AddMetrics stores the agent's own metrics.
 	AddMetrics(context.Context, *AddMetricsRequest) (*AddMetricsResponse, error)
+	// ReportStatus tells how the agent does. The newest report of a host replaces
+	// the one before; it is not stored and not a batch, and one that is lost is not repeated.
+	ReportStatus(context.Context, *ReportStatusRequest) (*ReportStatusResponse, error)
 	mustEmbedUnimplementedCollectionAgentServer()
 }
 
@@ -212,6 +240,9 @@ func (UnimplementedCollectionAgentServer) ReportHostMetadata(context.Context, *R
 }
 func (UnimplementedCollectionAgentServer) AddMetrics(context.Context, *AddMetricsRequest) (*AddMetricsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method AddMetrics not implemented")
+}
+func (UnimplementedCollectionAgentServer) ReportStatus(context.Context, *ReportStatusRequest) (*ReportStatusResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReportStatus not implemented")
 }
 func (UnimplementedCollectionAgentServer) mustEmbedUnimplementedCollectionAgentServer() {}
 func (UnimplementedCollectionAgentServer) testEmbeddedByValue()                         {}
@@ -378,6 +409,24 @@ func _CollectionAgent_AddMetrics_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _CollectionAgent_ReportStatus_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReportStatusRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(CollectionAgentServer).ReportStatus(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: CollectionAgent_ReportStatus_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(CollectionAgentServer).ReportStatus(ctx, req.(*ReportStatusRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // CollectionAgent_ServiceDesc is the grpc.ServiceDesc for CollectionAgent service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -416,6 +465,10 @@ var CollectionAgent_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "AddMetrics",
 			Handler:    _CollectionAgent_AddMetrics_Handler,
+		},
+		{
+			MethodName: "ReportStatus",
+			Handler:    _CollectionAgent_ReportStatus_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
