@@ -234,7 +234,9 @@ func (u *unit) load(now time.Time) (changed bool, err error) {
 	contents := make([][]byte, len(u.paths))
 	digest := sha256.New()
 	for i, path := range u.paths {
-		if contents[i], err = read(path, u.flags[i]); err != nil {
+		if i > 0 && path == u.paths[0] {
+			contents[i] = contents[0] // one file for both, never of two generations
+		} else if contents[i], err = read(path, u.flags[i]); err != nil {
 			return false, err
 		}
 		part := sha256.Sum256(contents[i])
