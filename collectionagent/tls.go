@@ -125,8 +125,12 @@ func openAuthority(c *Config, logger *slog.Logger) (*ownca.Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w; or give a certificate with -tls-cert and -tls-key", err)
 	}
+	ca := a.CAFile()
+	if whole, err := filepath.Abs(ca); err == nil {
+		ca = whole
+	}
 	logger.Info("TLS with a certificate of this server's own authority: copy the authority's file to the agents and give it to them with -tls-ca",
-		"ca", a.CAFile(), "sha256", a.Fingerprint())
+		"ca", ca, "sha256", a.Fingerprint())
 	return a, nil
 }
 
