@@ -26,13 +26,18 @@ const (
 )
 
 // Ledger says what became of the samples, by weight. At all times
-// Captured = Stored + Queued + the sum of Dropped.
+// Captured = Stored + Queued + Spooled + the sum of Dropped.
 type Ledger struct {
+	// Captured is what was reported in this run, and Recovered.
 	Captured uint64
+	// Recovered is the part of Captured that earlier runs had left in the spool.
+	Recovered uint64
 	// Stored is what the server has acknowledged.
 	Stored uint64
 	// Queued waits in the queue or in batches that are not acknowledged yet.
 	Queued uint64
+	// Spooled waits on disk.
+	Spooled uint64
 	// Dropped is by reason.
 	Dropped map[string]uint64
 }

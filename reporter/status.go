@@ -43,6 +43,19 @@ type Status struct {
 	BacklogBatches, BacklogBytes int
 	Queues                       []QueueStatus
 	Ledger                       Ledger
+	Spool                        SpoolStatus
+}
+
+// SpoolStatus describes the spool on disk.
+type SpoolStatus struct {
+	// State is on, off, or the reason why the spool does not work at the moment.
+	State string
+	// Bytes that the spool takes up on disk, and its cap.
+	Bytes, MaxBytes int64
+	// Batches that wait in it, in how many files.
+	Batches, Segments int
+	// Oldest is when the oldest of them was put there; zero: it is empty.
+	Oldest time.Time
 }
 
 // QueueStatus describes one of the queues.
