@@ -14,8 +14,8 @@ import (
 	"github.com/strobe-profiler/strobe/reporter/internal/spool"
 )
 
-// spoolRetry is how long a disk that failed is left alone.
-const spoolRetry = 30 * time.Second
+// spoolRetry is for how many flushes a disk that failed is left alone: 30 s.
+const spoolRetry = 6
 
 // States of a spool that is not broken.
 const (
@@ -57,7 +57,7 @@ type disk struct {
 
 func newDisk(s *settings, source freezer) *disk {
 	d := &disk{
-		settings: s, log: s.Logger, source: source, retry: spoolRetry,
+		settings: s, log: s.Logger, source: source, retry: spoolRetry * s.timers.report,
 		codes: map[string]uint8{}, streams: map[string]spool.Stream{}, errors: map[string]uint64{},
 	}
 	for code, k := range spoolKinds {
