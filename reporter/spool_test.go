@@ -311,8 +311,12 @@ func TestSpoolEvictsDefinitions(t *testing.T) {
 		r.ReportSample(sampleOf(nativeTrace(uint64(1000+i), 30), stacks+i))
 	}
 	eventually(t, "more is stored", func() bool { return s.stored() == before+stacks })
-	r.Stop()
 	checkLedger(t, r)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, disk := r.backlog.disk.status(); len(disk.Corrupt) > 0 {
+		t.Errorf("corrupt %v", disk.Corrupt)
+	}
 	for i := range stacks {
 		trace := nativeTrace(uint64(1000+i), 30)
 		if len(s.stacks[trace.Hash]) != 31 || len(s.names[trace.Frames[1].ID()]) != 2 {
@@ -565,13 +569,14 @@ func TestSpoolCuts(t *testing.T) {
 			})
 			r.Stop()
 			l := checkLedger(t, r)
-			if lost := l.Dropped[tc.reason]; len(l.Dropped) > 1 || (tc.reason == "") != (lost == 0) || l.Recovered != 100 || l.Stored != l.Captured-lost {
+			if lost := l.Dropped[tc.reason]; len(l.Dropped) > 1 || (tc.reason == "") != (lost == 0) || l.Recovered != 100 || l.Stored+l.Spooled != l.Captured-lost {
 				t.Errorf("ledger %+v", l)
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			if uint64(s.weight) != l.Stored {
-				t.Errorf("stored %d, says %d", s.weight, l.Stored)
+			// What was on its way when it stopped may be stored and on disk.
+			if w := uint64(s.weight); w < l.Stored || w > l.Stored+l.Spooled {
+				t.Errorf("stored %d, ledger %+v", w, l)
 			}
 		})
 	}
