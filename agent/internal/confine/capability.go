@@ -26,8 +26,23 @@ type Set uint64
 //     that were deleted, replaced, or are in a container. CAP_SYS_ADMIN would do
 //     as well, and nearly everything else.
 //   - CAP_SYSLOG: addresses in /proc/kallsyms, read again when the kernel loads a module.
-const Needed = 1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_SYS_PTRACE |
-	1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_CHECKPOINT_RESTORE | 1<<unix.CAP_SYSLOG
+const Needed = Set(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_SYS_PTRACE |
+	1<<unix.CAP_DAC_READ_SEARCH | 1<<unix.CAP_CHECKPOINT_RESTORE | 1<<unix.CAP_SYSLOG)
+
+// keep returns what of a set to keep: what is needed, or what does as well where
+// that is missing. CAP_SYS_ADMIN had the powers of many before they got names of
+// their own; containers get CAP_DAC_OVERRIDE by default.
+func (s Set) keep(needed Set) Set {
+	const once = Set(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_CHECKPOINT_RESTORE | 1<<unix.CAP_SYSLOG)
+	out := s & needed
+	if missing := needed &^ s; missing&once != 0 {
+		out |= s & (1 << unix.CAP_SYS_ADMIN)
+	}
+	if missing := needed &^ s; missing.has(unix.CAP_DAC_READ_SEARCH) {
+		out |= s & (1 << unix.CAP_DAC_OVERRIDE)
+	}
+	return out
+}
 
 var names = [...]string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_DAC_READ_SEARCH", "CAP_FOWNER", "CAP_FSETID", "CAP_KILL", "CAP_SETGID", "CAP_SETUID",

@@ -31,14 +31,15 @@ func Early() error {
 	return errors.Join(errs...)
 }
 
-// Drop gives up all capabilities but those of keep that the process has, in all
-// threads, for good. After an error the process has all that it had, or less; the
-// report says what.
-func Drop(keep Set) (Report, error) {
+// Drop gives up all capabilities but the needed ones, in all threads, for good.
+// Where a needed one is missing, one that does as well stays. After an error the
+// process has all that it had, or less; the report says what.
+func Drop(needed Set) (Report, error) {
 	had, err := permitted()
 	if err != nil {
 		return Report{}, err
 	}
+	keep := had.keep(needed)
 	var errs []error
 	if had.has(unix.CAP_SETPCAP) {
 		// From here on, what is executed as root is not special.
@@ -52,7 +53,7 @@ func Drop(keep Set) (Report, error) {
 	if err := allThreads(unix.SYS_PRCTL, unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0); err != nil {
 		errs = append(errs, fmt.Errorf("clear ambient capabilities: %w", err))
 	}
-	if err := set(had & keep); err != nil {
+	if err := set(keep); err != nil {
 		errs = append(errs, err)
 	}
 	has, err := permitted()
