@@ -106,8 +106,13 @@ func (g *Guard) rpc(ctx context.Context, method string, md metadata.MD) (context
 		return ctx, nil
 	}
 	var d *denial
-	if !errors.As(err, &d) || !d.who {
+	switch {
+	case !errors.As(err, &d), !d.who && d.reason != reasonUnlisted:
 		return ctx, status.Error(codes.PermissionDenied, err.Error())
+	case d.reason == reasonUnlisted:
+		// To those who are known it looks like what it most likely is: a client that
+		// is newer than the server.
+		return ctx, status.Error(codes.Unimplemented, "there is no such method")
 	}
 	s := status.New(codes.Unauthenticated, d.message)
 	if d.wait > 0 {

@@ -93,6 +93,8 @@ func DefaultPolicy() Policy {
 			"/api/v1/labels":               asks,
 			"/api/v1/labels/{name}/values": asks,
 			"/api/v1/status":               asks,
+			"/api/v1/hosts":                asks,
+			"/api/v1/ledger":               asks,
 			"/api/v1/":                     {Any: true}, // says that there is no such endpoint
 		},
 	}
