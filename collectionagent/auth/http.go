@@ -123,11 +123,12 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	status := http.StatusForbidden
 	var d *denial
 	if errors.As(err, &d) && d.who {
-		status = http.StatusUnauthorized
-		w.Header().Set("WWW-Authenticate", `Bearer realm="strobe"`)
 		if d.wait > 0 {
 			status = http.StatusTooManyRequests
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(d.wait.Seconds()))))
+		} else {
+			status = http.StatusUnauthorized
+			w.Header().Set("WWW-Authenticate", `Bearer realm="strobe"`)
 		}
 	}
 	answerError(w, r, status, err.Error())
