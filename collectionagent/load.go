@@ -48,7 +48,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM `file` with the key of -tls-cert")
 	fs.StringVar(&c.TLSClientCA, "tls-client-ca", c.TLSClientCA, "PEM `file`: agents and browsers must show a certificate signed by one in it")
 	fs.BoolVar(&c.Insecure, "insecure", c.Insecure, "allow addresses that other machines can reach without TLS")
-	fs.StringVar((*string)(&c.Auth), "auth", string(c.Auth), "whether requests need a token: auto, required or off; auto: `when` other machines reach an address, or a token exists")
+	fs.StringVar((*string)(&c.Auth), "auth", string(c.Auth), "`mode` of tokens: auto (needed when other machines can reach an address, and from the first token on), required, or off")
 	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
 	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")

@@ -66,7 +66,7 @@ func TestOpenStream(t *testing.T) {
 	// Two headers could be understood in two ways.
 	md := metadata.Pairs("authorization", "Bearer "+text, "authorization", "Bearer "+text)
 	for _, header := range []metadata.MD{md, metadata.Pairs("authorization", text), metadata.Pairs("authorization", "Basic "+text), metadata.Pairs("authorization", "Bearer ")} {
-		if _, err := w.guard.rpc(t.Context(), "/collectionagent.v1.CollectionAgent/AddMetrics", header); status.Code(err) != codes.Unauthenticated {
+		if _, err := w.guard.rpc(t.Context(), "/collectionagent.v1.CollectionAgent/AddMetrics", header, true); status.Code(err) != codes.Unauthenticated {
 			t.Errorf("%v: %v", header, err)
 		}
 	}
