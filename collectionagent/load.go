@@ -50,6 +50,9 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.TLSClientAuth, "tls-client-auth", c.TLSClientAuth, "`who` needs a certificate with -tls-client-ca: grpc (agents) or all (agents, and browsers where HTTP has TLS)")
 	fs.StringVar(&c.TLSNames, "tls-names", c.TLSNames, "further `names` or addresses of the server, separated by commas, for the certificate that it makes itself")
 	fs.BoolVar(&c.Insecure, "insecure", c.Insecure, "no TLS without -tls-cert, also on addresses that other machines can reach")
+	fs.StringVar((*string)(&c.Auth), "auth", string(c.Auth), "`mode` of tokens: auto (needed when other machines can reach an address, and from the first token on), required, or off")
+	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
+	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
 	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
@@ -65,6 +68,8 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 func usage(fs *flag.FlagSet) {
 	out := fs.Output()
 	_, _ = fmt.Fprint(out, `Usage: collectionagent [flags]
+       collectionagent token create|list|rotate|revoke
+       collectionagent project create|list|remove
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk,
 and serves them over HTTP. Without flags it stores under ./strobe-data and
