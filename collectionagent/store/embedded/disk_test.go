@@ -94,13 +94,13 @@ func (w *diskWriters) start(s *Store) {
 		w.wg.Go(func() {
 			for ctx.Err() == nil {
 				seq := w.next.Add(1)
-				_, err := s.Append(ctx, testBatch(seq, 200))
+				_, err := s.Append(context.Background(), testBatch(seq, 200)) // not cut off, so that the outcome is known
 				w.note(ctx, err, &w.batches, seq)
 				d := &store.Definitions{ID: store.BatchID{Project: "default", HostID: "h", Type: store.BatchStacks, Sequence: seq}, Project: "default"}
 				for i := range uint64(20) {
 					d.Stacks = append(d.Stacks, diskStack(seq*20+i))
 				}
-				_, err = s.Put(ctx, d)
+				_, err = s.Put(context.Background(), d)
 				w.note(ctx, err, &w.stacks, seq)
 			}
 		})
