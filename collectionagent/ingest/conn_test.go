@@ -79,7 +79,7 @@ const envConnections = "STROBE_TEST_CONNECTIONS"
 // serveConnections serves on a free port, prints it, and then prints the memory
 // in use each time it is asked to.
 func serveConnections() {
-	s, err := New(Config{Store: memstore.New()})
+	s, err := New(Config{Store: discard{memstore.New()}})
 	if err != nil {
 		panic(err)
 	}
