@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,13 @@ import (
 	"github.com/strobe-profiler/strobe/proto/zstdgrpc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envConnections) != "" {
+		serveConnections()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // counterValue returns the value of a counter.
 func counterValue(t *testing.T, c prometheus.Counter) float64 {
@@ -275,7 +282,7 @@ func BenchmarkConvertCounts(b *testing.B) {
 		r.Stacks = append(r.Stacks, uint32(len(r.Stacks)%2))
 		r.Sources = append(r.Sources, uint32(len(r.Sources)%3))
 	}
-	v := &validator{now: libpf.UnixTimeNs(testNow.UnixNano())}
+	v := &validator{now: libpf.UnixTimeNs(testNow.UnixNano()), limits: testLimits}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := v.counts(r, DefaultProject); err != nil {
