@@ -20,6 +20,7 @@ type metrics struct {
 	bytes        *prometheus.CounterVec
 	seconds      *prometheus.HistogramVec
 	active       prometheus.Gauge
+	reports      *prometheus.CounterVec
 }
 
 const metricsPrefix = "strobe_collectionagent_ingest_"
@@ -51,9 +52,13 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: metricsPrefix + "active_requests", Help: "Requests being worked on.",
 		}),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "status_reports_total",
+			Help: "Reports of agents on themselves, by what became of them: kept, inconsistent (kept, but its ledger does not add up), invalid.",
+		}, []string{"result"}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active,
+		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.reports,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

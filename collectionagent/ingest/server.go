@@ -10,6 +10,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
@@ -37,6 +38,8 @@ type Config struct {
 	// KnownStacks is how many stacks are remembered as known. Default 131072,
 	// about 25 MiB with the frames and files that go with them.
 	KnownStacks uint32
+	// Fleet remembers what agents say of themselves. Default: one that nobody else reads.
+	Fleet *fleet.Registry
 	// Logger defaults to none, Registerer to none, Now to time.Now.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -73,6 +76,11 @@ func New(cfg Config) (*Server, error) {
 	m, err := newMetrics(cfg.Registerer)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.Fleet == nil {
+		if cfg.Fleet, err = fleet.New(fleet.Options{Now: cfg.Now}); err != nil {
+			return nil, err
+		}
 	}
 	k, err := newKnown(cfg.Store, cfg.Project, cfg.KnownStacks)
 	if err != nil {
