@@ -28,7 +28,7 @@ const (
 
 // ReportStatus implements the service. A report whose ledger does not add up is
 // kept, as it is what people need to see, and counted.
-func (s *Server) ReportStatus(_ context.Context, r *pb.ReportStatusRequest) (*pb.ReportStatusResponse, error) {
+func (s *Server) ReportStatus(ctx context.Context, r *pb.ReportStatusRequest) (*pb.ReportStatusResponse, error) {
 	started := time.Now()
 	defer func() { s.metrics.seconds.WithLabelValues("status").Observe(time.Since(started).Seconds()) }()
 	report, err := s.validator().status(r)
@@ -42,7 +42,7 @@ func (s *Server) ReportStatus(_ context.Context, r *pb.ReportStatusRequest) (*pb
 		result = "inconsistent"
 	}
 	s.metrics.reports.WithLabelValues(result).Inc()
-	s.cfg.Fleet.Note(s.cfg.Project, report)
+	s.cfg.Fleet.Note(s.project(ctx), report)
 	return &pb.ReportStatusResponse{Epoch: s.epoch, ServerTime: s.cfg.Now().UnixNano()}, nil
 }
 
