@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
@@ -64,8 +65,12 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	agents, err := fleet.New(fleet.Options{Registerer: registry})
+	if err != nil {
+		return err
+	}
 	in, err := ingest.New(ingest.Config{
-		Store: db, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
+		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
 		Logger: logger, Registerer: registry,
 	})
 	if err != nil {
@@ -83,7 +88,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 	}()
 	s.open(app(api.Config{
-		Store: db, Project: ingest.DefaultProject, Version: version, Logger: logger, Registerer: registry,
+		Store: db, Fleet: agents, Receipts: in, Project: ingest.DefaultProject, Version: version, Logger: logger, Registerer: registry,
 	}), db.ReadOnly)
 	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 		"data_dir", c.DataDir, "tls", security != nil, "version", version, "took", time.Since(started))

@@ -13,7 +13,6 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
-	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // Fleet is what agents say of themselves.
@@ -225,7 +224,9 @@ func newAgentHost(v *hostView) agentHost {
 		h.ReportedMs = a.Received.UnixMilli()
 		h.LastSeenMs = max(h.LastSeenMs, h.ReportedMs)
 		h.RunID, h.StartedMs = runText(a.RunID), milliseconds(a.Start)
-		h.ClockOffsetMs = milliseconds(a.Time - libpf.UnixTimeNs(a.Received.UnixNano()))
+		if a.Time > 0 { // an agent that knows no time says 0
+			h.ClockOffsetMs = milliseconds(a.Time) - h.ReportedMs
+		}
 		h.LastError = a.LastError
 		h.Queued, h.Spooled, h.Dropped = a.Ledger.Queued, a.Ledger.Spooled, a.Ledger.DroppedSum()
 		for _, l := range a.Limitations {

@@ -18,9 +18,9 @@ type runLedger struct {
 // runLedgers is a stand-in until stores have it.
 func (s *server) runLedgers(ctx context.Context, project string) ([]runLedger, error) {
 	if r, ok := s.config.Store.(interface {
-		TestRunLedgers(context.Context, string) ([]runLedger, error)
+		RunLedgers(context.Context, string) ([]runLedger, error)
 	}); ok {
-		return r.TestRunLedgers(ctx, project)
+		return r.RunLedgers(ctx, project)
 	}
 	return nil, nil
 }

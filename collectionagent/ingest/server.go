@@ -54,6 +54,8 @@ type Server struct {
 	known   *known
 	epoch   []byte
 	slots   chan struct{}
+	// receipts counts samples by project.
+	receipts fleet.Counter
 }
 
 var _ pb.CollectionAgentServer = (*Server)(nil)
@@ -168,6 +170,7 @@ func (s *Server) AddCountsForTraces(ctx context.Context, r *pb.AddCountsForTrace
 			}
 			return duplicate, err
 		})
+	s.account(ctx, r, ack, err)
 	if err != nil {
 		return nil, err
 	}
