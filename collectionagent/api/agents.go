@@ -96,7 +96,7 @@ func (s *server) hostViews(ctx context.Context, now time.Time) ([]*hostView, err
 			h.agent, h.name = &agents[i], cmp.Or(agents[i].HostName, h.name)
 		}
 	}
-	runs, err := s.runLedgers(ctx, project)
+	runs, err := s.config.Store.RunLedgers(ctx, project)
 	if err != nil {
 		return nil, fmt.Errorf("list what is stored of each run: %w", err)
 	}

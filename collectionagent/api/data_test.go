@@ -154,8 +154,8 @@ func (testReceipts) Receipts(string) fleet.Receipts {
 // runStore is a store that says what it holds of each run.
 type runStore struct{ store.Store }
 
-func (runStore) RunLedgers(context.Context, string) ([]runLedger, error) {
-	return []runLedger{
+func (runStore) RunLedgers(context.Context, string) ([]store.RunLedger, error) {
+	return []store.RunLedger{
 		{HostID: "42", RunID: run(1), Stored: 71980}, // since the agent's report
 		{HostID: "42", RunID: run(9), Stored: 123456},
 		{HostID: "43", RunID: run(2), Stored: 290}, // 10 fewer than the agent stored itself
