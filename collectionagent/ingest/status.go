@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -19,7 +20,7 @@ const (
 	maxVersionText = 128
 	maxReason      = 64      // of a dropped sample
 	maxReasons     = 32      // that samples of a run were dropped for
-	maxNote        = 1 << 10 // of an error, of what is off and of how to fix it
+	maxNote        = 1 << 10 // kept of an error, of what is off and of how to fix it
 	maxLimitations = 64
 	// maxLedger bounds the numbers of a ledger, so that sums over all hosts do
 	// not overflow: 1,000 samples a second for 8,900 years.
@@ -173,11 +174,19 @@ func word(field, s string, limit int) error {
 	return nil
 }
 
-// note checks the length of a text for people, and replaces what cannot be
-// printed: errors of other programs hold line ends.
+// note checks the length of a text for people, and returns what is kept of it:
+// not the end of a long one, and nothing that cannot be printed, as the ends of
+// lines in errors of other programs.
 func note(field, s string) (string, error) {
+	if err := text(field, s); err != nil {
+		return "", err
+	}
 	if len(s) > maxNote {
-		return "", invalid(field, "has %d bytes, at most %d are allowed", len(s), maxNote)
+		end := maxNote
+		for !utf8.RuneStart(s[end]) {
+			end--
+		}
+		s = s[:end] + "…"
 	}
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) {

@@ -42,20 +42,33 @@ export function serverEquation(r: ServerReceipts): Equation {
   ]);
 }
 
-/** What the reasons mean that agents and server give. Others are shown as they are. */
-const reasons: Record<string, string> = {
+/** What the reasons mean that agents and the server give. Others are shown as they are. */
+const dropReasons: Record<string, string> = {
+  overflow: "no room left in memory",
+  spool_evicted: "no room left in the spool",
+  spool_corrupt: "damaged in the spool",
   too_old: "captured longer ago than the server takes",
   in_future: "captured ahead of the server's clock",
-  queue_full: "no room left in memory",
-  spool_full: "no room left in the spool",
-  invalid: "not a valid request",
-  time: "outside of the window of time that is taken",
-  limit: "more than a limit allows, or the server is busy",
-  unavailable: "the store takes no data",
+  too_large: "larger than the server takes",
+  rejected: "not valid to the server",
+  server_error: "the server failed on them again and again",
+  partial_success: "not taken by the backend",
+  invalid: "without a stack or a process",
+  encoding: "could not be written as a message",
+  shutdown: "not sent before the agent had to stop",
+  closed: "captured after the agent had stopped",
+};
+const refusals: Record<string, string> = {
+  invalid: "not valid",
+  time: "outside of the window of time",
+  limit: "over a limit, or the server was busy",
+  unavailable: "the store took no data",
   canceled: "the agent did not wait for the answer",
 };
 
-export const reasonText = (name: string) => reasons[name] ?? name.replaceAll("_", " ");
+const words = (names: Record<string, string>) => (name: string) => names[name] ?? name.replaceAll("_", " ");
+export const dropText = words(dropReasons);
+export const refusalText = words(refusals);
 
 /** Reasons with numbers, the largest first. */
 export function byWeight(byReason: Record<string, number>): [string, number][] {

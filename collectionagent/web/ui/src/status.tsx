@@ -8,8 +8,9 @@ import {
   agentEquation,
   byWeight,
   condition,
+  dropText,
   join,
-  reasonText,
+  refusalText,
   serverEquation,
   sortHosts,
   total,
@@ -169,6 +170,8 @@ function Sums({ ledger }: { ledger: api.LedgerAnswer }) {
       ) : (
         <p class="faded pad">No agent has reported since the server started. Agents do about every 10 s; older ones, and those of other makes, never.</p>
       )}
+      <Reasons title="Dropped:" list={dropped} text={dropText} />
+      {ledger.agents.recovered > 0 && <p class="faded pad">{exact(ledger.agents.recovered)} of those captured were found in spools, left by earlier runs.</p>}
       {ledger.inconsistent > 0 && (
         <p class="warning" role="alert">
           <b>⚠</b> The {ledger.inconsistent === 1 ? "report of one agent does" : `reports of ${exact(ledger.inconsistent)} agents do`} not add up: samples went missing
@@ -180,22 +183,20 @@ function Sums({ ledger }: { ledger: api.LedgerAnswer }) {
           <b>⚠</b> {exact(ledger.unaccounted)} samples were acknowledged to agents, and the store does not hold them. Was it put back to an older copy?
         </p>
       )}
-      <Reasons title="Dropped:" list={dropped} />
-      {ledger.agents.recovered > 0 && <p class="faded pad">{exact(ledger.agents.recovered)} of those captured were found in spools, left by earlier runs.</p>}
       <Sum of={server} label="Server" />
-      <Reasons title="Refused:" list={refused} />
+      <Reasons title="Refused:" list={refused} text={refusalText} />
     </section>
   );
 }
 
-function Reasons({ title, list }: { title: string; list: [string, number][] }) {
+function Reasons({ title, list, text }: { title: string; list: [string, number][]; text(name: string): string }) {
   if (list.length === 0) return null;
   return (
     <p class="reasons">
       <span class="faded">{title}</span>
       {list.map(([name, n]) => (
         <span key={name} title={name}>
-          {exact(n)} <span class="faded">{reasonText(name)}</span>
+          {exact(n)} <span class="faded">{text(name)}</span>
         </span>
       ))}
     </p>
@@ -210,12 +211,10 @@ function Sum({ of, label }: { of: Equation; label: string }) {
       <span class="sum-label">{label}</span>
       <Amount term={of.whole} />
       {of.parts.map((p, i) => (
-        <>
-          <span key={`${p.name} sign`} class="sign">
-            {i === 0 ? sign : "+"}
-          </span>
-          <Amount key={p.name} term={p} bad={p.name === "dropped" && p.value > 0} />
-        </>
+        <span key={p.name} class="term">
+          <span class="sign">{i === 0 ? sign : "+"}</span>
+          <Amount term={p} bad={p.name === "dropped" && p.value > 0} />
+        </span>
       ))}
       <span class={of.off === 0 ? "verdict good" : "verdict bad"}>
         {of.off === 0 ? "✓ adds up" : `⚠ ${exact(Math.abs(of.off))} ${of.off < 0 ? "missing" : "too many"}`}
@@ -238,9 +237,9 @@ function Host({ host: h, now, open, onOpen }: { host: HostRow; now: number; open
   const l = h.agent;
   const lost = l ? total(l.dropped) : 0;
   const off = h.about?.limitations ?? [];
-  const wrong = !h.consistent || h.unaccounted > 0;
   const cell = (label: string, value: string, bad = false) => (
     <td class={bad ? "number bad" : "number"} data-label={label}>
+      {bad && <span aria-hidden="true">⚠ </span>}
       {value}
     </td>
   );
@@ -259,14 +258,14 @@ function Host({ host: h, now, open, onOpen }: { host: HostRow; now: number; open
           {c.text}
         </td>
         {cell("Report", h.reported_ms ? `${duration(Math.max(0, now - h.reported_ms))} ago` : "never")}
-        {cell("Captured", l ? exact(l.captured) : "–", wrong)}
-        {cell("Stored", exact(l ? l.stored : h.server_stored))}
+        {cell("Captured", l ? exact(l.captured) : "–", !h.consistent)}
+        {cell("Stored", exact(l ? l.stored : h.server_stored), h.unaccounted > 0)}
         {cell("Queued", l ? exact(l.queued) : "–")}
         {cell("Spooled", l ? exact(l.spooled) : "–")}
         {cell("Dropped", l ? exact(lost) : "–", lost > 0)}
         {cell("Spool", spoolText(h.spool))}
         <td data-label="Version">{h.agent_version || "–"}</td>
-        <td data-label="Off" class="name" title={off.map((o) => o.name).join(", ")}>
+        <td data-label="Off" class={off.length ? "name" : "name none"} title={off.map((o) => o.name).join(", ")}>
           {off.length ? off.map((o) => o.name).join(", ") : l ? "nothing" : "–"}
         </td>
       </tr>
@@ -284,7 +283,8 @@ function Host({ host: h, now, open, onOpen }: { host: HostRow; now: number; open
 function spoolText(s: api.Spool | null): string {
   if (!s) return "–";
   if (s.state !== "on" && s.state !== "off") return "not working";
-  return s.state === "off" ? "off" : percent(s.bytes, s.max_bytes);
+  if (s.state === "off") return "off";
+  return s.bytes === 0 ? "empty" : percent(s.bytes, s.max_bytes);
 }
 
 function Details({ host: h, now }: { host: HostRow; now: number }) {
@@ -305,7 +305,7 @@ function Details({ host: h, now }: { host: HostRow; now: number }) {
           <b>⚠</b> The store holds {exact(h.server_stored)} samples of this run, {exact(h.unaccounted)} fewer than were acknowledged.
         </p>
       )}
-      {l && <Reasons title="Dropped:" list={byWeight(l.dropped)} />}
+      {l && <Reasons title="Dropped:" list={byWeight(l.dropped)} text={dropText} />}
       <dl>
         {fact("last error", h.last_error)}
         {fact("spool", h.spool && (h.spool.state === "on" ? `${bytes(h.spool.bytes)} of ${bytes(h.spool.max_bytes)} in ${exact(h.spool.batches)} batches` : h.spool.state))}
@@ -315,7 +315,7 @@ function Details({ host: h, now }: { host: HostRow; now: number }) {
         {fact("started", about && about.started_ms > 0 && `${dateTime(about.started_ms)}, ${duration(Math.max(0, now - about.started_ms))} ago`)}
         {fact("clock", about && Math.abs(about.clock_offset_ms) >= 2000 && `${duration(Math.abs(about.clock_offset_ms))} ${about.clock_offset_ms > 0 ? "ahead" : "behind"}`)}
         {fact("system", [about?.metadata["os.description"], about?.kernel && `kernel ${about.kernel}`, about?.metadata["host.arch"]].filter(Boolean).join(", "))}
-        {fact("described", about && about.last_seen_ms > 0 && dateTime(about.last_seen_ms))}
+        {fact("last seen", about && about.last_seen_ms > 0 && dateTime(about.last_seen_ms))}
         {fact("host ID", h.host_id)}
         {fact("run", h.run_id)}
       </dl>

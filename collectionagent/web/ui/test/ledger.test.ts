@@ -2,7 +2,7 @@
 import { describe, expect, test } from "vitest";
 import type { AgentHost, HostLedger, LedgerAnswer } from "../src/api";
 import { bytes, exact } from "../src/format";
-import { agentEquation, byWeight, condition, join, reasonText, serverEquation, sortHosts } from "../src/ledger";
+import { agentEquation, byWeight, condition, dropText, join, refusalText, serverEquation, sortHosts } from "../src/ledger";
 import { defaults, formatState, parseState } from "../src/state";
 
 const now = 1_795_255_200_000;
@@ -52,8 +52,8 @@ describe("equations", () => {
   });
   test("reasons", () => {
     expect(byWeight({ a: 1, b: 0, c: 3, d: 1 })).toEqual([["c", 3], ["a", 1], ["d", 1]]);
-    expect(reasonText("too_old")).toBe("captured longer ago than the server takes");
-    expect(reasonText("made_up")).toBe("made up");
+    expect(dropText("too_old")).toBe("captured longer ago than the server takes");
+    expect(refusalText("made_up")).toBe("made up");
   });
   test("numbers that add up have all their digits", () => {
     expect(exact(1234567)).toBe("1,234,567");
