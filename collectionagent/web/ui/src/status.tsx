@@ -163,7 +163,7 @@ function Sums({ ledger }: { ledger: api.LedgerAnswer }) {
     <section class="panel sums" aria-label="What became of every sample">
       <div class="panel-head">
         <h2>What became of every sample</h2>
-        <span class="faded">in samples, by the agents' last reports</span>
+        <span class="faded">agents by their last reports, the server since it started</span>
       </div>
       {reporting || agents.whole.value > 0 ? (
         <Sum of={agents} label="Agents" />
