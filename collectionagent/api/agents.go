@@ -120,9 +120,6 @@ func (s *server) hostViews(ctx context.Context, now time.Time) ([]*hostView, err
 	}), nil
 }
 
-// project returns the project that a question is about.
-func (s *server) project(context.Context) string { return s.config.Project }
-
 // limited cuts a list off and returns how much of it is hidden.
 func limited[T any](list []T, limit int) ([]T, int) {
 	if len(list) <= limit {

@@ -18,15 +18,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
-// Config is what [New] needs. All fields but Store may be left zero.
+// Config is what [New] needs. Whose samples are shown is up to the request: to
+// the project of its [auth.Principal]. All fields but Store may be left zero.
 type Config struct {
 	Store store.Store
-	// Project is the project whose samples are shown.
-	Project string
 	// Fleet and Receipts are what the ledger is made of beside the store. nil: it
 	// knows nothing of agents or of what was received.
 	Fleet    Fleet
@@ -52,7 +52,21 @@ type Config struct {
 	Now func() time.Time
 }
 
-// New returns the handler of everything under /api/v1/. It is safe for
+// root is where everything is below.
+const root = "/api/v1/"
+
+// Patterns lists the patterns of [http.ServeMux] that the handler of [New]
+// serves, the last of which takes what is not an endpoint.
+func Patterns() []string {
+	patterns := []string{}
+	for _, e := range endpoints() {
+		patterns = append(patterns, e.path)
+	}
+	return append(patterns, root)
+}
+
+// New returns the handler of everything under /api/v1/. It expects requests that
+// an [auth.Guard] let in, and denies others. It is safe for
 // concurrent use. Metrics that cannot be registered are logged and not exported.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
@@ -86,7 +100,7 @@ func New(c Config) http.Handler {
 	for _, e := range endpoints() {
 		mux.Handle(e.path, s.handler(&e))
 	}
-	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})
 	return mux
@@ -134,11 +148,17 @@ func (s *server) handler(e *endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		defer func() { s.metrics.duration.WithLabelValues(e.name).Observe(time.Since(start).Seconds()) }()
+		who, ok := auth.From(r.Context())
+		if !ok {
+			s.fail(w, r, e.name, errNobody)
+			return
+		}
 		p, err := readParameters(w, r, e.parameters, s.config.Now())
 		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
 		}
+		p.who = who
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
 		defer cancel()
 		if err := s.takeTurn(ctx); err != nil {
@@ -161,6 +181,15 @@ func (s *server) handler(e *endpoint) http.Handler {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left
 		}
 	})
+}
+
+// project returns the project that a question is about.
+func (s *server) project(ctx context.Context) string {
+	who, ok := auth.From(ctx)
+	if !ok {
+		return "" // holds nothing; the handler lets no such question through
+	}
+	return who.Project
 }
 
 // takeTurn waits until there are few enough questions to work on another one.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -90,6 +91,10 @@ func testStore(tb testing.TB) *memstore.Store {
 		Time: libpf.UnixTimeNs(testNow.Add(-time.Second).UnixNano()), Series: 2,
 		Stack: libpf.HashTrace(stacks[0]), Count: 3, Value: 777,
 	})
+	d.Project = ingest.DefaultProject
+	for i := range b.Series {
+		b.Series[i].Project = ingest.DefaultProject
+	}
 	if _, err := s.Put(tb.Context(), d); err != nil {
 		tb.Fatal(err)
 	}
@@ -105,7 +110,7 @@ type testFleet struct{}
 func run(n byte) [16]byte { return [16]byte{15: n} }
 
 func (testFleet) Agents(project string) []fleet.Agent {
-	if project != "" {
+	if project != ingest.DefaultProject {
 		return nil
 	}
 	ns := func(ago time.Duration) libpf.UnixTimeNs { return libpf.UnixTimeNs(testNow.Add(-ago).UnixNano()) }
@@ -147,14 +152,20 @@ func (testFleet) Agents(project string) []fleet.Agent {
 // testReceipts is what was received in tests.
 type testReceipts struct{}
 
-func (testReceipts) Receipts(string) fleet.Receipts {
+func (testReceipts) Receipts(project string) fleet.Receipts {
+	if project != ingest.DefaultProject {
+		return fleet.Receipts{Refused: map[string]uint64{}}
+	}
 	return fleet.Receipts{Received: 73000, Stored: 72348, Duplicate: 600, Refused: map[string]uint64{"invalid": 52}}
 }
 
 // runStore is a store that says what it holds of each run.
 type runStore struct{ store.Store }
 
-func (runStore) RunLedgers(context.Context, string) ([]store.RunLedger, error) {
+func (runStore) RunLedgers(_ context.Context, project string) ([]store.RunLedger, error) {
+	if project != ingest.DefaultProject {
+		return nil, nil
+	}
 	return []store.RunLedger{
 		{HostID: "42", RunID: run(1), Stored: 71980}, // since the agent's report
 		{HostID: "42", RunID: run(9), Stored: 123456},

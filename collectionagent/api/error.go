@@ -43,6 +43,9 @@ var errBusy = &requestError{
 	status: http.StatusServiceUnavailable, reason: "busy", Message: "too many queries at once, try again",
 }
 
+// errNobody is for requests that did not pass a guard.
+var errNobody = &requestError{status: http.StatusForbidden, reason: "nobody", Message: "it is not known who asks"}
+
 // statusClientClosed is what logs of the field call a request whose client left.
 const statusClientClosed = 499
 
