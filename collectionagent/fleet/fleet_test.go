@@ -224,10 +224,10 @@ func TestReceipts(t *testing.T) {
 	var all sync.WaitGroup
 	for range 10 {
 		all.Go(func() {
-			c.Stored("p", 5)
-			c.Duplicate("p", 3)
-			c.Refused("p", "invalid", 2)
-			c.Refused("p", "busy", 1)
+			c.Store("p", 5, false)
+			c.Store("p", 3, true)
+			c.Refuse("p", "invalid", 2)
+			c.Refuse("p", "busy", 1)
 			_ = c.Receipts("p")
 		})
 	}

@@ -21,18 +21,19 @@ type Counter struct {
 	projects map[string]*Receipts
 }
 
-// Stored counts samples that were stored.
-func (c *Counter) Stored(project string, weight uint64) {
-	c.count(project, weight, func(r *Receipts) { r.Stored += weight })
+// Store counts samples that were stored, or had been before.
+func (c *Counter) Store(project string, weight uint64, duplicate bool) {
+	c.count(project, weight, func(r *Receipts) {
+		if duplicate {
+			r.Duplicate += weight
+		} else {
+			r.Stored += weight
+		}
+	})
 }
 
-// Duplicate counts samples of a repeated batch.
-func (c *Counter) Duplicate(project string, weight uint64) {
-	c.count(project, weight, func(r *Receipts) { r.Duplicate += weight })
-}
-
-// Refused counts samples that were not stored. Reasons must be few.
-func (c *Counter) Refused(project, reason string, weight uint64) {
+// Refuse counts samples that were not stored. Reasons must be few.
+func (c *Counter) Refuse(project, reason string, weight uint64) {
 	c.count(project, weight, func(r *Receipts) { r.Refused[reason] += weight })
 }
 

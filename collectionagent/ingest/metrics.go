@@ -21,6 +21,8 @@ type metrics struct {
 	seconds      *prometheus.HistogramVec
 	active       prometheus.Gauge
 	reports      *prometheus.CounterVec
+	panics       prometheus.Counter
+	limited      *prometheus.CounterVec
 }
 
 const metricsPrefix = "strobe_collectionagent_ingest_"
@@ -56,9 +58,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: metricsPrefix + "status_reports_total",
 			Help: "Reports of agents on themselves, by what became of them: kept, inconsistent (kept, but its ledger does not add up), invalid.",
 		}, []string{"result"}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricsPrefix + "panics_total", Help: "Faults in the handling of requests that did not end the process.",
+		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "limited_total", Help: "Batches that were refused for now because a project or host sends too much, by limit and by whose it is.",
+		}, []string{"limit", "scope"}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.reports,
+		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited, m.reports,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

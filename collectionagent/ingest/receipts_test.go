@@ -41,7 +41,7 @@ func TestReceipts(t *testing.T) {
 	if _, err := s.AddCountsForTraces(t.Context(), testCounts(1)); err == nil {
 		t.Fatal("a store that is read-only took a batch")
 	}
-	if got := s.Receipts(DefaultProject).Refused["unavailable"]; got != 5 {
+	if got := s.Receipts(DefaultProject).Refused["read_only"]; got != 5 {
 		t.Errorf("%d refused by the store", got)
 	}
 }

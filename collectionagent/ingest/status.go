@@ -75,13 +75,13 @@ func (v *validator) status(r *pb.ReportStatusRequest) (*fleet.Report, error) {
 		AgentVersion: r.AgentVersion, State: r.State,
 	}
 	var err error
-	if report.LastError, err = note("last_error", r.LastError); err != nil {
+	if report.LastError, err = v.note("last_error", r.LastError); err != nil {
 		return nil, err
 	}
 	if report.Ledger, err = v.ledger(r.Ledger); err != nil {
 		return nil, err
 	}
-	if report.Spool.State, err = note("spool.state", r.GetSpool().GetState()); err != nil {
+	if report.Spool.State, err = v.note("spool.state", r.GetSpool().GetState()); err != nil {
 		return nil, err
 	}
 	for _, n := range []struct {
@@ -98,7 +98,7 @@ func (v *validator) status(r *pb.ReportStatusRequest) (*fleet.Report, error) {
 		}
 		*n.to = n.value
 	}
-	report.Limitations, err = limitations(r.Limitations)
+	report.Limitations, err = v.limitations(r.Limitations)
 	return report, err
 }
 
@@ -143,7 +143,7 @@ func (v *validator) ledger(l *pb.Ledger) (out fleet.Ledger, err error) {
 }
 
 // limitations checks and converts what is off on a host.
-func limitations(list []*pb.Limitation) ([]fleet.Limitation, error) {
+func (v *validator) limitations(list []*pb.Limitation) ([]fleet.Limitation, error) {
 	if len(list) > maxLimitations {
 		return nil, invalid("limitations", "has %d entries, at most %d are allowed", len(list), maxLimitations)
 	}
@@ -155,7 +155,7 @@ func limitations(list []*pb.Limitation) ([]fleet.Limitation, error) {
 			to         *string
 		}{{"name", l.GetName(), &out[i].Name}, {"effect", l.GetEffect(), &out[i].Effect}, {"fix", l.GetFix(), &out[i].Fix}} {
 			var err error
-			if *t.to, err = note(field+"."+t.name, t.text); err != nil {
+			if *t.to, err = v.note(field+"."+t.name, t.text); err != nil {
 				return nil, err
 			}
 		}
@@ -177,8 +177,8 @@ func word(field, s string, limit int) error {
 // note checks the length of a text for people, and returns what is kept of it:
 // not the end of a long one, and nothing that cannot be printed, as the ends of
 // lines in errors of other programs.
-func note(field, s string) (string, error) {
-	if err := text(field, s); err != nil {
+func (v *validator) note(field, s string) (string, error) {
+	if err := v.text(field, s); err != nil {
 		return "", err
 	}
 	if len(s) > maxNote {

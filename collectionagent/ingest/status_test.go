@@ -33,6 +33,9 @@ func testStatus() *pb.ReportStatusRequest {
 	}
 }
 
+// maxTestText is the default of the length of a text.
+const maxTestText = 64 << 10
+
 // testReport is what becomes of testStatus.
 func testReport() fleet.Report {
 	return fleet.Report{
@@ -103,7 +106,7 @@ func TestInvalidStatus(t *testing.T) {
 		"host_name: holds characters that cannot":            func(r request) { r.HostName = "\u202e" },
 		"agent_version: has 129 bytes":                       func(r request) { r.AgentVersion = strings.Repeat("x", maxVersionText+1) },
 		"state: has 65 bytes":                                func(r request) { r.State = strings.Repeat("x", maxStateText+1) },
-		"last_error: has 65537 bytes":                        func(r request) { r.LastError = strings.Repeat("x", maxText+1) },
+		"last_error: has 65537 bytes":                        func(r request) { r.LastError = strings.Repeat("x", maxTestText+1) },
 		"ledger: is missing":                                 func(r request) { r.Ledger = nil },
 		"ledger.captured: is 18446744073709551615":           func(r request) { r.Ledger.Captured = math.MaxUint64 },
 		"ledger.recovered: is 281474976710657":               func(r request) { r.Ledger.Recovered = maxLedger + 1 },
@@ -114,14 +117,14 @@ func TestInvalidStatus(t *testing.T) {
 		"ledger.dropped: has 65 bytes":                       func(r request) { r.Ledger.Dropped[strings.Repeat("x", maxReason+1)] = 1 },
 		"ledger.dropped: holds characters that cannot":       func(r request) { r.Ledger.Dropped["\x1b[31m"] = 1 },
 		"ledger.dropped: has 34 entries, at most 32":         func(r request) { fill(r.Ledger.Dropped, 31) },
-		"spool.state: has 65537 bytes":                       func(r request) { r.Spool.State = strings.Repeat("x", maxText+1) },
+		"spool.state: has 65537 bytes":                       func(r request) { r.Spool.State = strings.Repeat("x", maxTestText+1) },
 		"spool.bytes: is 18446744073709551615":               func(r request) { r.Spool.Bytes = math.MaxUint64 },
 		"spool.max_bytes: is 18446744073709551615":           func(r request) { r.Spool.MaxBytes = math.MaxUint64 },
 		"spool.batches: is 18446744073709551615":             func(r request) { r.Spool.Batches = math.MaxUint64 },
 		"limitations: has 65 entries, at most 64":            func(r request) { r.Limitations = make([]*pb.Limitation, maxLimitations+1) },
-		"limitations[0].name: has 65537 bytes":               func(r request) { r.Limitations[0].Name = strings.Repeat("x", maxText+1) },
-		"limitations[0].effect: has 65537 bytes":             func(r request) { r.Limitations[0].Effect = strings.Repeat("x", maxText+1) },
-		"limitations[0].fix: has 65537 bytes, at most 65536": func(r request) { r.Limitations[0].Fix = strings.Repeat("x", maxText+1) },
+		"limitations[0].name: has 65537 bytes":               func(r request) { r.Limitations[0].Name = strings.Repeat("x", maxTestText+1) },
+		"limitations[0].effect: has 65537 bytes":             func(r request) { r.Limitations[0].Effect = strings.Repeat("x", maxTestText+1) },
+		"limitations[0].fix: has 65537 bytes, at most 65536": func(r request) { r.Limitations[0].Fix = strings.Repeat("x", maxTestText+1) },
 	} {
 		r := testStatus()
 		change(r)
@@ -131,13 +134,14 @@ func TestInvalidStatus(t *testing.T) {
 
 func TestLongNotesAreCut(t *testing.T) {
 	t.Parallel()
+	v := newTestServer(t, Config{}).validator()
 	for text, want := range map[string]string{
 		strings.Repeat("x", maxNote):              strings.Repeat("x", maxNote),
 		strings.Repeat("x", maxNote+1):            strings.Repeat("x", maxNote) + "…",
 		"x" + strings.Repeat("ü", maxNote/2):      "x" + strings.Repeat("ü", maxNote/2-1) + "…",
 		"two\r\nlines\x00 \u202ebackwards \u00a0": "two  lines   backwards  ",
 	} {
-		if got, err := note("last_error", text); err != nil || got != want {
+		if got, err := v.note("last_error", text); err != nil || got != want {
 			t.Errorf("%q became %q, %v", text, got, err)
 		}
 	}

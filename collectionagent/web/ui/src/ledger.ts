@@ -59,11 +59,15 @@ const dropReasons: Record<string, string> = {
   closed: "captured after the agent had stopped",
 };
 const refusals: Record<string, string> = {
-  invalid: "not valid",
-  time: "outside of the window of time",
-  limit: "over a limit, or the server was busy",
-  unavailable: "the store took no data",
+  too_old: "captured longer ago than the server takes",
+  in_future: "captured ahead of the server's clock",
+  limited: "over a limit of the project or host; they come again",
+  busy: "the server was busy; they come again",
+  in_flight: "sent twice at once; they come again",
+  read_only: "the store took no data; they come again",
+  error: "the store failed; they come again",
   canceled: "the agent did not wait for the answer",
+  invalid: "not valid",
 };
 
 const words = (names: Record<string, string>) => (name: string) => names[name] ?? name.replaceAll("_", " ");
