@@ -47,7 +47,7 @@ try {
   const box = await page.locator(".flame canvas").boundingBox();
   await page.mouse.click(box.x + 12, box.y + 19 * 2 + 8);
   await page.waitForFunction(() => document.querySelector(".flame").dataset.zoom !== "all");
-  await page.mouse.move(box.x + box.width / 3, box.y + 19 * 3 + 8);
+  await page.mouse.move(box.x + box.width / 3, box.y + 19 * 2 + 8); // the frame that fills the width now
   await page.locator(".tooltip").waitFor();
   await page.screenshot({ path: join(shots, "zoom.png") });
   await page.goBack();

@@ -106,7 +106,7 @@ export function Status({ state, paused, change }: Props) {
                 }}
               />
               <span class="faded" role="status">
-                {state.hosts ? `${rows.length} of ${exact(data.rows.length)}` : exact(data.rows.length + data.ledger.hidden)} hosts
+                {state.hosts ? `${rows.length} of ${exact(data.rows.length)} shown` : `${exact(data.rows.length + data.ledger.hidden)} in all`}
               </span>
             </div>
             <div class="table">
