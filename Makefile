@@ -29,7 +29,7 @@ test: test-deps drift check-fmt ## install what the tests need, then run all of 
 	$(MAKE) test-ui test-race test-root
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/...
+	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/...
 
 test-root: ## run the tests that sample this host (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)

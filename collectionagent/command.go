@@ -67,11 +67,12 @@ type commandFlags struct {
 	*flag.FlagSet
 	config Config
 	file   string
+	usage  string // the arguments in short
 	stderr io.Writer
 }
 
 func newCommandFlags(name, usage string, stderr io.Writer) *commandFlags {
-	f := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), config: Default(), stderr: stderr}
+	f := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), config: Default(), usage: usage, stderr: stderr}
 	f.SetOutput(stderr)
 	f.StringVar(&f.file, "config", "", "YAML `file` with settings of the server")
 	f.StringVar(&f.config.DataDir, "data-dir", f.config.DataDir, "`directory` of the server's data")
@@ -103,9 +104,7 @@ func (f *commandFlags) parse(args, environ []string, wanted int, what string) (o
 		if len(operands) > wanted {
 			problem = fmt.Sprintf("unexpected argument %q", operands[wanted])
 		}
-		_, _ = fmt.Fprintln(f.stderr, problem)
-		f.Usage()
-		return nil, exitUsage, false
+		return nil, f.misuse("%s", problem), false
 	}
 	given := map[string]bool{}
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
@@ -126,10 +125,10 @@ func (f *commandFlags) fail(err error) int {
 	return exitFailure
 }
 
-// misuse prints what is wrong with the arguments, and the help.
+// misuse prints what is wrong with the arguments, and where the help is.
 func (f *commandFlags) misuse(format string, args ...any) int {
 	_, _ = fmt.Fprintf(f.stderr, format+"\n", args...)
-	f.Usage()
+	_, _ = fmt.Fprintf(f.stderr, "Usage: collectionagent %s %s; -help tells more\n", f.Name(), f.usage)
 	return exitUsage
 }
 

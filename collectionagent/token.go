@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,7 +132,7 @@ func tokenList(args, environ []string, stdout, stderr io.Writer) int {
 			if r.Expires != nil {
 				expires = *r.Expires
 			}
-			cells = append(cells, []string{r.ID, r.Project, strings.Join(r.Roles, ","), r.State, day(r.Created), day(expires), r.Name})
+			cells = append(cells, []string{r.ID, r.Project, strings.Join(r.Roles, ","), r.State, day(r.Created), day(expires), cmp.Or(r.Name, "-")})
 		}
 		err = table(stdout, cells)
 	}

@@ -98,13 +98,16 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (*promCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c *promCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descCaptured, descStored, descDropped, descQueued, descItems, descBytes, descOver, descSummed, descResent,
 		descBatches, descBacklog, descAcked, descDup, descRetries, descFailures, descAside, descEpochs,
 		descRPC, descWire, descUp,
 	} {
 		ch <- d
+	}
+	if c.pump.tls != nil {
+		c.pump.tls.Describe(ch)
 	}
 }
 
@@ -138,6 +141,9 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descUp, up)
 
+	if c.pump.tls != nil {
+		c.pump.tls.Collect(ch)
+	}
 	m := c.pump.meters
 	counter(descEpochs, m.epochs.Load())
 	m.each("acked", func(kind, _ string, n uint64) { counter(descAcked, n, kind) })

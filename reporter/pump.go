@@ -14,6 +14,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
 const (
@@ -50,6 +52,7 @@ type source interface {
 type pump struct {
 	log      *slog.Logger
 	conn     *grpc.ClientConn
+	tls      *tlsfiles.Files // nil without TLS
 	settings *settings
 	counts   *byteCounts
 	src      source
@@ -81,11 +84,11 @@ func newPump(ctx context.Context, s *settings, src source, b backlog, compressor
 		log: s.Logger, settings: s, src: src, backlog: b, counts: &byteCounts{}, meters: newMeters(),
 		wakeup: make(chan struct{}, 1), stopping: make(chan struct{}), done: make(chan struct{}),
 	}
-	conn, err := dial(s, p.counts, compressor)
+	conn, files, err := dial(s, p.counts, compressor)
 	if err != nil {
 		return nil, err
 	}
-	p.conn = conn
+	p.conn, p.tls = conn, files
 	p.ctx, p.cancel = context.WithCancel(withHeaders(context.WithoutCancel(ctx), s.Headers))
 	p.state.set(StateStarting, nil)
 	return p, nil

@@ -139,6 +139,7 @@ func TestLoadErrors(t *testing.T) {
 		"memory":         {args: []string{"-memory-limit", "100MiB"}, want: []string{"-memory-limit: is 100MiB, must be at least -unwind-table-bytes plus 64MiB, which is 128MiB"}},
 		"tables":         {args: []string{"-unwind-table-bytes", "10"}, want: []string{"-unwind-table-bytes: is 10, must be 1MiB to 1GiB"}},
 		"tls halves":     {args: []string{"-tls-cert", "x"}, want: []string{"-tls-cert: needs -tls-key"}},
+		"server name":    {args: []string{"-tls-server-name", "a.example:11000"}, want: []string{`-tls-server-name: "a.example:11000" is not a host name`}},
 		"tls and not":    {args: []string{"-tls-ca", "x", "-disable-tls"}, want: []string{"-disable-tls: contradicts"}},
 		"port":           {args: []string{"-http-address", "localhost:99999"}, want: []string{"-http-address", `or "off"`}},
 		"host ID":        {args: []string{"-host-id", "a b"}, want: []string{"-host-id"}},
@@ -258,6 +259,13 @@ func TestTLS(t *testing.T) {
 	c := Config{CollectionAgent: "profiles.example:11000"}
 	if got, err := c.TLS(); err != nil || got == nil || got.RootCAs != nil {
 		t.Errorf("without files: %+v, %v", got, err)
+	}
+	c.TLSServerName = "a.example"
+	if got, err := c.TLS(); err != nil || got == nil || got.ServerName != "a.example" {
+		t.Errorf("with a server name: %+v, %v", got, err)
+	}
+	if local := (Config{CollectionAgent: "127.0.0.1:1", TLSServerName: "a.example"}); local.Plaintext() {
+		t.Error("a server name does not turn TLS on")
 	}
 	c.TLSCA = writeFile(t, "not PEM")
 	if _, err := c.TLS(); err == nil || !strings.Contains(err.Error(), "-tls-ca") {

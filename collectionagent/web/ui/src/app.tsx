@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Account } from "./account";
 import * as api from "./api";
 import { base, type Theme } from "./colour";
 import { Flame } from "./flame";
 import { amount, count, dateTime, duration, percent } from "./format";
 import { Help } from "./help";
 import { Picker } from "./picker";
-import { formatState, isLive, parseState, selector, type State } from "./state";
+import { defaults, formatState, isLive, parseState, selector, type State } from "./state";
 import { Lost, Status } from "./status";
 import { Table } from "./table";
 import { colourOf, Timeline } from "./timeline";
@@ -99,7 +100,8 @@ export function App() {
   const profile = state.page === "profile";
 
   const params: api.Params = { type: "on_cpu", query: selector(state), from: state.from, to: state.to };
-  const question = JSON.stringify([params, state.group, state.by, state.fold]);
+  api.chooseProject(state.project);
+  const question = JSON.stringify([params, state.project, state.group, state.by, state.fold]);
 
   useEffect(() => {
     api.status().then((s) => setVersion(s.version), () => {});
@@ -174,7 +176,7 @@ export function App() {
   return (
     <>
       <header>
-        <a class="brand" href={location.pathname} aria-label="Strobe: start over">
+        <a class="brand" href={state.project ? `?project=${encodeURIComponent(state.project)}` : location.pathname} aria-label="Strobe: start over">
           <img src="./icon.svg" alt="" width="18" height="18" /> Strobe
         </a>
         <nav class="tabs" aria-label="Pages">
@@ -256,6 +258,7 @@ export function App() {
               {paused ? "‖ Paused" : "● Live"}
             </button>
           )}
+          <Account project={state.project} onProject={(project) => change({ ...defaults, project, page: state.page, from: state.from, to: state.to })} />
           <button type="button" title="Dark or light (d)" aria-label="Dark or light" onClick={toggleTheme}>
             {theme.dark ? "☀" : "☾"}
           </button>
@@ -415,10 +418,10 @@ export function App() {
         </button>
         {profile && (
           <>
-            <a href={`api/v1/pprof?${new URLSearchParams(params)}`} download="strobe.pb.gz">
+            <a href={api.address("pprof", params)} download="strobe.pb.gz">
               pprof
             </a>
-            <a href={`api/v1/folded?${new URLSearchParams(params)}`}>folded</a>
+            <a href={api.address("folded", params)}>folded</a>
           </>
         )}
         {version && <span class="faded">{version}</span>}

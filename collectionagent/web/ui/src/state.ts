@@ -5,6 +5,8 @@ export type View = "flame" | "table" | "both";
 export type Page = "profile" | "status";
 
 export interface State {
+  /** "" is the project of the login. */
+  project: string;
   from: string;
   to: string;
   service: string[];
@@ -28,6 +30,7 @@ export interface State {
 }
 
 export const defaults: State = {
+  project: "",
   from: "now-15m",
   to: "now",
   service: [],
@@ -46,7 +49,7 @@ export const defaults: State = {
 };
 
 const lists = ["service", "process", "comm", "zoom", "open"] as const;
-const texts = ["from", "to", "query", "group", "view", "by", "search", "fold", "page", "hosts"] as const;
+const texts = ["project", "from", "to", "query", "group", "view", "by", "search", "fold", "page", "hosts"] as const;
 
 export function parseState(search: string): State {
   const p = new URLSearchParams(search);

@@ -55,7 +55,8 @@ export function Status({ state, paused, change }: Props) {
       abort.abort();
       clearTimeout(timer);
     };
-  }, [paused]);
+  }, [paused, state.project]);
+  useEffect(() => setData(null), [state.project]); // what is shown belongs to another project
 
   const now = data?.ledger.now_ms ?? 0;
   const rows = useMemo(() => (data ? sortHosts(data.rows, key, descending, state.hosts, now) : []), [data, key, descending, state.hosts]);
