@@ -21,6 +21,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
@@ -74,8 +75,12 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	agents, err := fleet.New(fleet.Options{Registerer: registry})
+	if err != nil {
+		return err
+	}
 	in, err := ingest.New(ingest.Config{
-		Store: db, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
+		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
 		MemoryBytes: int64(c.Limits.IngestMemory), RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
 		MaxConnections: c.Limits.MaxConnections, Limits: c.Limits.single(), Rates: c.Limits.rates(),
 		Logger: logger, Registerer: registry,
@@ -95,7 +100,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 	}()
 	s.open(app(api.Config{
-		Store: db, Version: version, Logger: logger, Registerer: registry,
+		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
 	}), db.ReadOnly)
 	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 		"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))

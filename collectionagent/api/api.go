@@ -27,6 +27,10 @@ import (
 // the project of its [auth.Principal]. All fields but Store may be left zero.
 type Config struct {
 	Store store.Store
+	// Fleet and Receipts are what the ledger is made of beside the store. nil: it
+	// knows nothing of agents or of what was received.
+	Fleet    Fleet
+	Receipts Receipts
 	// Version is what the status endpoint reports.
 	Version string
 	// Logger takes errors that are not the client's. Default: none are logged.
@@ -112,6 +116,8 @@ func endpoints() []endpoint {
 		{"timeline", "/api/v1/timeline", names(selectionNames, "step", "by", "limit"), (*server).timeline},
 		{"labels", "/api/v1/labels", selectionNames, (*server).labels},
 		{"label_values", "/api/v1/labels/{name}/values", names(selectionNames, "limit"), (*server).labelValues},
+		{"hosts", "/api/v1/hosts", []string{"limit"}, (*server).hosts},
+		{"ledger", "/api/v1/ledger", []string{"from", "to", "limit"}, (*server).ledger},
 		{"status", "/api/v1/status", nil, (*server).status},
 	}
 }

@@ -35,13 +35,18 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func newTestHandler(tb testing.TB, s store.Store) http.Handler {
 	tb.Helper()
-	return letIn(New(Config{Store: s, Version: "1.2.3", Now: func() time.Time { return testNow }}))
+	return letIn(New(Config{
+		Store: runStore{s}, Fleet: testFleet{}, Receipts: testReceipts{}, Version: "1.2.3",
+		Now: func() time.Time { return testNow },
+	}))
 }
 
 // letIn returns the handler behind a guard that lets everybody in.
-func letIn(h http.Handler) http.Handler {
+func letIn(h http.Handler) http.Handler { return letInAs(h, auth.Anonymous()) }
+
+func letInAs(h http.Handler, who *auth.Principal) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), auth.Anonymous())))
+		h.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), who)))
 	})
 }
 
@@ -95,6 +100,14 @@ func TestAnswers(t *testing.T) {
 		"values_limit.json":       "labels/service/values?limit=1",
 		"values_quoted.json":      "labels/app.kubernetes.io%2Fname/values",
 		"status.json":             "status",
+		"ledger.json":             "ledger?from=now-1h",
+		"ledger_sums.json":        "ledger?limit=0",
+		"ledger_before.json":      "ledger?limit=0&from=now-1d&to=now-90m",
+		"hosts.json":              "hosts",
+		"hosts_limit.json":        "hosts?limit=1",
+		"error_hosts.json":        "hosts?from=now-1h",
+		"error_ledger.json":       "ledger?limit=-1",
+		"error_ledger_order.json": "ledger?from=now&to=now-1h",
 		"error_query.json":        `flamegraph?query={service="x",comm=~"a("}`,
 		"error_time.json":         "top?from=now-5x",
 		"error_parameter.json":    "folded?max_nodes=5",

@@ -3,9 +3,11 @@
 package api
 
 import (
+	"context"
 	"testing"
 	"time"
 
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
@@ -100,4 +102,76 @@ func testStore(tb testing.TB) *memstore.Store {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// testFleet is what agents say in tests: one that does well, and three that do not.
+type testFleet struct{}
+
+func run(n byte) [16]byte { return [16]byte{15: n} }
+
+func (testFleet) Agents(project string) []fleet.Agent {
+	if project != ingest.DefaultProject {
+		return nil
+	}
+	ns := func(ago time.Duration) libpf.UnixTimeNs { return libpf.UnixTimeNs(testNow.Add(-ago).UnixNano()) }
+	return []fleet.Agent{
+		{
+			Report: fleet.Report{
+				HostID: "42", HostName: "node-1", RunID: run(1), AgentVersion: "1.2.3", State: "connected",
+				Time: ns(3 * time.Second), Start: ns(time.Hour),
+				Ledger: fleet.Ledger{Captured: 72000, Stored: 71960, Queued: 40},
+				Spool:  fleet.Spool{State: "on", MaxBytes: 512 << 20},
+			},
+			Received: testNow.Add(-3 * time.Second),
+		},
+		{
+			Report: fleet.Report{
+				HostID: "43", HostName: "node-2", RunID: run(2), AgentVersion: "1.2.3", State: "disconnected",
+				LastError: "connection refused", Time: ns(-2 * time.Second), Start: ns(2 * time.Hour),
+				Ledger: fleet.Ledger{
+					Captured: 1000, Recovered: 100, Stored: 400, Queued: 50, Spooled: 500,
+					Dropped: map[string]uint64{"too_old": 30, "queue_full": 20},
+				},
+				Spool:       fleet.Spool{State: "on", Bytes: 1 << 20, MaxBytes: 512 << 20, Batches: 7},
+				Limitations: []fleet.Limitation{{Name: "hardware cycles (PMU)", Effect: "the CPU clock is sampled", Fix: "expose the PMU"}},
+			},
+			Received: testNow.Add(-4 * time.Second), LastDrop: testNow.Add(-30 * time.Minute),
+		},
+		{
+			Report: fleet.Report{
+				HostID: "44", HostName: "node-3", RunID: run(3), AgentVersion: "1.2.2", State: "connected",
+				Time: ns(10 * time.Minute), Start: ns(time.Hour),
+				Ledger: fleet.Ledger{Captured: 10, Stored: 8, Dropped: map[string]uint64{"queue_full": 1}},
+				Spool:  fleet.Spool{State: "off"},
+			},
+			Received: testNow.Add(-10 * time.Minute), LastDrop: testNow.Add(-10 * time.Minute),
+		},
+	}
+}
+
+// testReceipts is what was received in tests.
+type testReceipts struct{}
+
+func (testReceipts) Receipts(project string) fleet.Receipts {
+	if project != ingest.DefaultProject {
+		return fleet.Receipts{Refused: map[string]uint64{}}
+	}
+	return fleet.Receipts{Received: 73000, Stored: 72348, Duplicate: 600, Refused: map[string]uint64{"invalid": 52}}
+}
+
+// runStore is a store that says what it holds of each run.
+type runStore struct{ store.Store }
+
+func (runStore) RunLedgers(_ context.Context, project string) ([]store.RunLedger, error) {
+	if project != ingest.DefaultProject {
+		return nil, nil
+	}
+	return []store.RunLedger{
+		{HostID: "42", RunID: run(1), Stored: 71980}, // since the agent's report
+		{HostID: "42", RunID: run(9), Stored: 123456},
+		{HostID: "43", RunID: run(2), Stored: 290}, // 10 fewer than the agent stored itself
+		{HostID: "44", RunID: run(3), Stored: 8},
+		{HostID: "45", RunID: run(4), Stored: 300}, // its agent never reported
+		{HostID: "45", RunID: run(5), Stored: 200},
+	}, nil
 }

@@ -115,18 +115,18 @@ func (s *Server) refuse(typ string, err error) *refusal {
 	return &refusal{cause: err, reason: result, answer: answer}
 }
 
-// account counts what became of the samples of a request.
-func (s *Server) account(weight uint64, ack *pb.Ack, r *refusal) {
+// account counts what became of the samples of a request of a project.
+func (s *Server) account(project string, weight uint64, ack *pb.Ack, r *refusal) {
 	var late *rangeError
 	switch {
 	case ack != nil:
-		s.ledger.store(weight, ack.Duplicate)
+		s.ledger.store(project, weight, ack.Duplicate)
 	case errors.As(r.cause, &late):
 		// The rest comes again, in another batch.
-		s.ledger.refuse("too_old", late.tooOld)
-		s.ledger.refuse("in_future", late.inFuture)
+		s.ledger.refuse(project, "too_old", late.tooOld)
+		s.ledger.refuse(project, "in_future", late.inFuture)
 	default:
-		s.ledger.refuse(r.reason, weight)
+		s.ledger.refuse(project, r.reason, weight)
 	}
 }
 

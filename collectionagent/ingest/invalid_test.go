@@ -35,6 +35,8 @@ func send(t testing.TB, s *Server, m proto.Message) (err error) {
 		_, err = s.ReportHostMetadata(t.Context(), r)
 	case *pb.AddMetricsRequest:
 		_, err = s.AddMetrics(t.Context(), r)
+	case *pb.ReportStatusRequest:
+		_, err = s.ReportStatus(t.Context(), r)
 	default:
 		t.Fatalf("no method for %T", m)
 	}

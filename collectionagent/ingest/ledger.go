@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
 
@@ -17,6 +18,8 @@ import (
 // concurrent use.
 type ledger struct {
 	desc *prometheus.Desc
+	// projects holds the same sums by project; metrics do not tell those apart.
+	projects fleet.Counter
 
 	mu                          sync.Mutex
 	received, stored, duplicate uint64
@@ -35,7 +38,8 @@ func newLedger() *ledger {
 }
 
 // store counts samples that were stored, or had been before.
-func (l *ledger) store(weight uint64, duplicate bool) {
+func (l *ledger) store(project string, weight uint64, duplicate bool) {
+	l.projects.Store(project, weight, duplicate)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.received += weight
@@ -47,10 +51,11 @@ func (l *ledger) store(weight uint64, duplicate bool) {
 }
 
 // refuse counts samples that were refused.
-func (l *ledger) refuse(reason string, weight uint64) {
+func (l *ledger) refuse(project, reason string, weight uint64) {
 	if weight == 0 {
 		return
 	}
+	l.projects.Refuse(project, reason, weight)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.received += weight

@@ -20,6 +20,7 @@ type metrics struct {
 	bytes        *prometheus.CounterVec
 	seconds      *prometheus.HistogramVec
 	active       prometheus.Gauge
+	reports      *prometheus.CounterVec
 	panics       prometheus.Counter
 	connections  prometheus.Gauge
 	cutOff       prometheus.Counter
@@ -55,6 +56,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: metricsPrefix + "active_requests", Help: "Requests being worked on.",
 		}),
+		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "status_reports_total",
+			Help: "Reports of agents on themselves, by what became of them: kept, inconsistent (kept, but its ledger does not add up), invalid.",
+		}, []string{"result"}),
 		panics: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: metricsPrefix + "panics_total", Help: "Faults in the handling of requests that did not end the process.",
 		}),
@@ -69,7 +74,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"limit", "scope"}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited, m.connections, m.cutOff,
+		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited,
+		m.connections, m.cutOff, m.reports,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

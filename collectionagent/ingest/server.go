@@ -12,6 +12,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -53,6 +54,8 @@ type Config struct {
 	// KnownStacks is how many stacks are remembered as known. Default 131072,
 	// about 25 MiB with the frames and files that go with them.
 	KnownStacks uint32
+	// Fleet remembers what agents say of themselves. Default: one that nobody else reads.
+	Fleet *fleet.Registry
 	// Logger defaults to none, Registerer to none, Now to time.Now.
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
@@ -109,6 +112,11 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Fleet == nil {
+		if cfg.Fleet, err = fleet.New(fleet.Options{Now: cfg.Now}); err != nil {
+			return nil, err
+		}
+	}
 	k, err := newKnown(cfg.Store, cfg.KnownStacks)
 	if err != nil {
 		return nil, err
@@ -163,7 +171,7 @@ func (s *Server) AddCountsForTraces(ctx context.Context, r *pb.AddCountsForTrace
 	ack, _, err := handle(ctx, s, "samples", r.Batch, store.BatchSamples,
 		func(v *validator) (*store.Batch, error) { return v.counts(r, s.project(ctx)) },
 		func(b *store.Batch) (bool, error) { return s.appendBatch(ctx, b) })
-	s.account(weight, ack, err)
+	s.account(s.project(ctx), weight, ack, err)
 	if err != nil {
 		return nil, err.answer
 	}

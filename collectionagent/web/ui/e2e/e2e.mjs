@@ -47,7 +47,7 @@ try {
   const box = await page.locator(".flame canvas").boundingBox();
   await page.mouse.click(box.x + 12, box.y + 19 * 2 + 8);
   await page.waitForFunction(() => document.querySelector(".flame").dataset.zoom !== "all");
-  await page.mouse.move(box.x + box.width / 3, box.y + 19 * 3 + 8);
+  await page.mouse.move(box.x + box.width / 3, box.y + 19 * 2 + 8); // the frame that fills the width now
   await page.locator(".tooltip").waitFor();
   await page.screenshot({ path: join(shots, "zoom.png") });
   await page.goBack();
@@ -72,6 +72,31 @@ try {
   await page.waitForTimeout(300); // let the canvas be drawn for the picture
   await page.screenshot({ path: join(shots, "dark.png") });
 
+  // Status: hosts, and equations that add up digit by digit.
+  await page.keyboard.press("s");
+  await page.waitForFunction(() => location.search.includes("page=status"));
+  const host = page.locator("tr.host").first();
+  await host.waitFor();
+  for (const sum of await page.locator(".sums .sum").all()) {
+    assert.equal(await sum.getAttribute("data-off"), "0", "the ledger adds up");
+    const [whole, ...parts] = (await sum.locator(".amount b").allInnerTexts()).map((n) => Number(n.replaceAll(",", "")));
+    assert.equal(parts.reduce((a, b) => a + b, 0), whole, "what is shown adds up");
+    assert.match(await sum.innerText(), /adds up/);
+  }
+  assert.ok((await page.getByRole("group", { name: "Server" }).locator(".amount b").first().innerText()) !== "0", "the server has received something");
+  const hostName = await host.getAttribute("data-host");
+  await page.keyboard.press("/");
+  await page.keyboard.type(hostName);
+  await page.keyboard.press("Escape");
+  await page.locator(".host-name button").first().focus();
+  await page.keyboard.press("Enter");
+  await page.locator("tr.details dl").waitFor();
+  assert.ok(page.url().includes("open="), "what is open is in the URL");
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: join(shots, "status.png") });
+  await page.keyboard.press("s");
+  await flame.waitFor();
+
   // A wrong selector says where it is wrong.
   await page.getByLabel("Selector").fill('{service="x"');
   await page.keyboard.press("Enter");
@@ -85,6 +110,10 @@ try {
   await phone.goto(`${url}?search=${encodeURIComponent(name)}`);
   await phone.waitForFunction(() => Number(document.querySelector(".flame")?.dataset.matched) > 0, null, { timeout: 15000 });
   await phone.screenshot({ path: join(shots, "phone.png") });
+  await phone.goto(`${url}?page=status&hosts=${encodeURIComponent(hostName)}`);
+  await phone.locator("tr.host").first().waitFor();
+  assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), "nothing is wider than a phone");
+  await phone.screenshot({ path: join(shots, "status-phone.png"), fullPage: true });
 } finally {
   await browser.close();
 }

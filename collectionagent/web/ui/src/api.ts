@@ -54,6 +54,72 @@ export interface StatusAnswer {
   hosts: { id: string; name: string; last_seen_ms: number }[] | null;
 }
 
+export interface AgentLedger {
+  captured: number;
+  recovered: number;
+  stored: number;
+  queued: number;
+  spooled: number;
+  dropped: Record<string, number>;
+}
+
+export interface ServerReceipts {
+  received: number;
+  stored: number;
+  duplicate: number;
+  refused: Record<string, number>;
+}
+
+export interface Spool {
+  state: string;
+  bytes: number;
+  max_bytes: number;
+  batches: number;
+}
+
+export interface HostLedger {
+  host_id: string;
+  host: string;
+  run_id: string;
+  agent_version: string;
+  state: string;
+  last_error: string;
+  reported_ms: number;
+  dropped_ms: number;
+  /** null: its agent never reported. */
+  agent: AgentLedger | null;
+  spool: Spool | null;
+  server_stored: number;
+  unaccounted: number;
+  consistent: boolean;
+}
+
+export interface LedgerAnswer {
+  now_ms: number;
+  server: ServerReceipts;
+  agents: AgentLedger;
+  unaccounted: number;
+  inconsistent: number;
+  lost: { from_ms: number; to_ms: number; samples: number; hosts: number };
+  hosts: HostLedger[];
+  hidden: number;
+}
+
+export interface AgentHost {
+  id: string;
+  kernel: string;
+  metadata: Record<string, string>;
+  last_seen_ms: number;
+  started_ms: number;
+  clock_offset_ms: number;
+  limitations: { name: string; effect: string; fix: string }[];
+}
+
+export interface HostsAnswer {
+  hosts: AgentHost[];
+  hidden: number;
+}
+
 export interface WhoamiAnswer {
   /** A token is needed. */
   auth: boolean;
@@ -117,6 +183,8 @@ async function get<T>(path: string, params: Params, signal?: AbortSignal): Promi
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
+export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);
+export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p, s);
 export const whoami = () => get<WhoamiAnswer>("whoami", {});
 export const status = () => get<StatusAnswer>("status", {});
 export const values = (label: string, p: Params, s?: AbortSignal) =>

@@ -9,6 +9,7 @@ import { amount, count, dateTime, duration, percent } from "./format";
 import { Help } from "./help";
 import { Picker } from "./picker";
 import { defaults, formatState, isLive, parseState, selector, type State } from "./state";
+import { Lost, Status } from "./status";
 import { Table } from "./table";
 import { colourOf, Timeline } from "./timeline";
 import { pattern, Tree } from "./tree";
@@ -36,6 +37,7 @@ interface Data {
   tree: Tree;
   top: api.TopAnswer;
   timeline: api.TimelineAnswer;
+  lost: api.LedgerAnswer["lost"] | null;
 }
 
 function useTheme(): [Theme, () => void] {
@@ -94,8 +96,8 @@ export function App() {
   const [copied, setCopied] = useState(false);
   const [version, setVersion] = useState("");
   const [draft, setDraft] = useState(state.query);
-  const searchBox = useRef<HTMLInputElement>(null);
   const live = isLive(state) && !paused;
+  const profile = state.page === "profile";
 
   const params: api.Params = { type: "on_cpu", query: selector(state), from: state.from, to: state.to };
   api.chooseProject(state.project);
@@ -107,16 +109,18 @@ export function App() {
   useEffect(() => setDraft(state.query), [state.query]);
 
   useEffect(() => {
+    if (!profile) return; // the status asks for itself
     const abort = new AbortController();
     let timer = 0;
     const ask = async () => {
       try {
-        const [flame, top, timeline] = await Promise.all([
+        const [flame, top, timeline, ledger] = await Promise.all([
           api.flamegraph({ ...params, group_by: state.group, max_nodes: maxNodes, fold: state.fold }, abort.signal),
           api.top({ ...params, limit: "2000", fold: state.fold }, abort.signal),
           api.timeline({ ...params, by: state.by, limit: "7" }, abort.signal),
+          api.ledger({ from: state.from, to: state.to, limit: "0" }, abort.signal).catch(() => null), // the profile is worth showing without
         ]);
-        setData({ tree: new Tree(flame), top, timeline });
+        setData({ tree: new Tree(flame), top, timeline, lost: ledger?.lost ?? null });
         setError(null);
       } catch (e) {
         if ((e as Error).name === "AbortError") return;
@@ -133,7 +137,7 @@ export function App() {
       abort.abort();
       clearTimeout(timer);
     };
-  }, [question, live]);
+  }, [question, live, profile]);
 
   const { re, error: searchError } = useMemo(() => pattern(state.search), [state.search]);
   const tree = data?.tree;
@@ -145,14 +149,16 @@ export function App() {
       const typing = e.target instanceof HTMLInputElement || e.target instanceof HTMLSelectElement;
       if (typing || e.ctrlKey || e.metaKey || e.altKey) return;
       if (e.key === "/") {
-        searchBox.current?.focus();
+        document.querySelector<HTMLElement>(".search")?.focus();
         e.preventDefault();
       } else if (e.key === "?") setHelp((h) => !h);
       else if (e.key === "p") setPaused((p) => !p);
+      else if (e.key === "d") toggleTheme();
+      else if (e.key === "s") change({ page: profile ? "status" : "profile" });
+      else if (!profile) return; // the rest is about the profile
       else if (e.key === "t") change({ view: state.view === "table" ? "flame" : "table" });
       else if (e.key === "b") change({ view: state.view === "both" ? "flame" : "both" });
       else if (e.key === "i") change({ fold: state.fold ? "" : "interpreter", zoom: [] });
-      else if (e.key === "d") toggleTheme();
       else if (e.key === "f") document.querySelector<HTMLElement>(".flame")?.focus();
     };
     document.addEventListener("keydown", keys);
@@ -173,51 +179,72 @@ export function App() {
         <a class="brand" href={state.project ? `?project=${encodeURIComponent(state.project)}` : location.pathname} aria-label="Strobe: start over">
           <img src="./icon.svg" alt="" width="18" height="18" /> Strobe
         </a>
-        <div class="controls" role="group" aria-label="What is shown">
-          {(["service", "process", "comm"] as const).map((label) => (
-            <Picker
-              key={label}
-              label={label}
-              title={label === "comm" ? "Thread" : label[0]!.toUpperCase() + label.slice(1)}
-              chosen={state[label]}
-              disabled={!!state.query.trim()}
-              params={{ type: "on_cpu", from: state.from, to: state.to, query: selector({ ...state, [label]: [] }) }}
-              onChange={(v) => change({ [label]: v, zoom: [] })}
-            />
+        <nav class="tabs" aria-label="Pages">
+          {(["profile", "status"] as const).map((page) => (
+            <a
+              key={page}
+              href={formatState({ ...state, page })}
+              aria-current={state.page === page ? "page" : undefined}
+              title={page === "status" ? "Hosts, and what became of every sample (s)" : "Where CPU time goes"}
+              onClick={(e) => {
+                if (e.ctrlKey || e.metaKey || e.shiftKey) return;
+                e.preventDefault();
+                change({ page });
+              }}
+            >
+              {page === "status" ? "Status" : "Profile"}
+            </a>
           ))}
-          <form
-            class="query"
-            onSubmit={(e) => {
-              e.preventDefault();
-              change({ query: draft, zoom: [] });
-            }}
-          >
-            <input
-              type="text"
-              spellcheck={false}
-              aria-label="Selector"
-              aria-invalid={error?.parameter === "query"}
-              placeholder={selector(state) || '{service="…", comm=~"…"}'}
-              value={draft}
-              onInput={(e) => setDraft(e.currentTarget.value)}
-              onBlur={() => draft !== state.query && change({ query: draft, zoom: [] })}
-            />
-          </form>
-        </div>
-        <div class="controls right" role="group" aria-label="When">
-          <select
-            aria-label="Time range"
-            value={isLive(state) ? state.from : "custom"}
-            onChange={(e) => e.currentTarget.value !== "custom" && change({ from: e.currentTarget.value, to: "now" })}
-          >
-            {ranges.map(([value, text]) => (
-              <option key={value} value={value}>
-                last {text}
-              </option>
+        </nav>
+        {profile && (
+          <div class="controls" role="group" aria-label="What is shown">
+            {(["service", "process", "comm"] as const).map((label) => (
+              <Picker
+                key={label}
+                label={label}
+                title={label === "comm" ? "Thread" : label[0]!.toUpperCase() + label.slice(1)}
+                chosen={state[label]}
+                disabled={!!state.query.trim()}
+                params={{ type: "on_cpu", from: state.from, to: state.to, query: selector({ ...state, [label]: [] }) }}
+                onChange={(v) => change({ [label]: v, zoom: [] })}
+              />
             ))}
-            {(!isLive(state) || !ranges.some(([v]) => v === state.from)) && <option value="custom">from … to …</option>}
-          </select>
-          {!isLive(state) && (
+            <form
+              class="query"
+              onSubmit={(e) => {
+                e.preventDefault();
+                change({ query: draft, zoom: [] });
+              }}
+            >
+              <input
+                type="text"
+                spellcheck={false}
+                aria-label="Selector"
+                aria-invalid={error?.parameter === "query"}
+                placeholder={selector(state) || '{service="…", comm=~"…"}'}
+                value={draft}
+                onInput={(e) => setDraft(e.currentTarget.value)}
+                onBlur={() => draft !== state.query && change({ query: draft, zoom: [] })}
+              />
+            </form>
+          </div>
+        )}
+        <div class="controls right" role="group" aria-label={profile ? "When" : "Page"}>
+          {profile && (
+            <select
+              aria-label="Time range"
+              value={isLive(state) ? state.from : "custom"}
+              onChange={(e) => e.currentTarget.value !== "custom" && change({ from: e.currentTarget.value, to: "now" })}
+            >
+              {ranges.map(([value, text]) => (
+                <option key={value} value={value}>
+                  last {text}
+                </option>
+              ))}
+              {(!isLive(state) || !ranges.some(([v]) => v === state.from)) && <option value="custom">from … to …</option>}
+            </select>
+          )}
+          {profile && !isLive(state) && (
             <>
               <TimeInput label="From" value={state.from} onChange={(from) => change({ from })} />
               <TimeInput label="To" value={state.to} onChange={(to) => change({ to })} />
@@ -226,12 +253,12 @@ export function App() {
               </button>
             </>
           )}
-          {isLive(state) && (
-            <button type="button" class={live ? "live" : ""} aria-pressed={!paused} title="Refresh every 5 s (p)" onClick={() => setPaused(!paused)}>
-              {live ? "● Live" : "‖ Paused"}
+          {(!profile || isLive(state)) && (
+            <button type="button" class={paused ? "" : "live"} aria-pressed={!paused} title="Refresh every 5 s (p)" onClick={() => setPaused(!paused)}>
+              {paused ? "‖ Paused" : "● Live"}
             </button>
           )}
-          <Account project={state.project} onProject={(project) => change({ ...defaults, project, from: state.from, to: state.to })} />
+          <Account project={state.project} onProject={(project) => change({ ...defaults, project, page: state.page, from: state.from, to: state.to })} />
           <button type="button" title="Dark or light (d)" aria-label="Dark or light" onClick={toggleTheme}>
             {theme.dark ? "☀" : "☾"}
           </button>
@@ -241,123 +268,126 @@ export function App() {
         </div>
       </header>
 
-      {error && <Problem error={error} query={selector(state)} />}
+      {profile && error && <Problem error={error} query={selector(state)} />}
+      {!profile && <Status state={state} paused={paused} change={change} />}
 
-      <main aria-busy={loading} data-ready={!!tree && !loading}>
-        {data && !empty && (
-          <section class="panel" aria-label="Timeline">
-            <div class="panel-head">
-              <h2>CPU time</h2>
-              <label class="inline">
-                by{" "}
-                <select value={state.by} onChange={(e) => change({ by: e.currentTarget.value })}>
-                  {[
-                    ["service", "service"],
-                    ["process", "process"],
-                    ["comm", "thread"],
-                    ["host", "host"],
-                  ].map(([v, t]) => (
-                    <option key={v} value={v}>
-                      {t}
-                    </option>
-                  ))}
-                </select>
-              </label>
-              <ul class="legend">
-                {(data.timeline.series ?? []).map((s, i) => (
-                  <li key={s.name}>
-                    <i style={{ background: colourOf(s.name, i) }} />
-                    {s.name || "(none)"}
-                  </li>
-                ))}
-              </ul>
-            </div>
-            <Timeline data={data.timeline} theme={theme} onSelect={(from, to) => change({ from: String(from), to: String(to) })} />
-          </section>
-        )}
-
-        {tree && !empty && (
-          <section class="panel grow" aria-label="Profile">
-            <div class="panel-head">
-              <div class="tabs" role="tablist">
-                {(["flame", "table", "both"] as const).map((v) => (
-                  <button type="button" role="tab" key={v} aria-selected={state.view === v} onClick={() => change({ view: v })}>
-                    {v === "flame" ? "Flame graph" : v === "table" ? "Table" : "Both"}
-                  </button>
-                ))}
-              </div>
-              <label class="inline">
-                by{" "}
-                <select aria-label="First levels" value={state.group} onChange={(e) => change({ group: e.currentTarget.value, zoom: [] })}>
-                  {groups.map(([v, t]) => (
-                    <option key={v} value={v}>
-                      {t}
-                    </option>
-                  ))}
-                </select>
-              </label>
-              <input
-                ref={searchBox}
-                class="search"
-                type="search"
-                placeholder="Search function, file, binary, or /regexp/   ( / )"
-                aria-label="Search"
-                aria-invalid={!!searchError}
-                title={searchError}
-                value={state.search}
-                onInput={(e) => setSearch(e.currentTarget.value)}
-                onKeyDown={(e) => {
-                  if (e.key === "Escape") {
-                    setSearch("");
-                    e.currentTarget.blur();
-                  }
-                }}
-              />
-              <span class="matched" role="status">
-                {searchError ? <b class="problem">{searchError}</b> : re ? `${percent(matches.value, tree.total[0]!)} in ${count(matches.count)} frames` : ""}
-              </span>
-              {zoom > 0 && (
-                <button type="button" onClick={() => change({ zoom: [] })} title="Home">
-                  Reset zoom
-                </button>
-              )}
-              {(state.fold || kinds.includes("interpreter")) && (
-                <label class="inline" title="Leave the interpreters' own frames out: what they take belongs to the functions that they run (i)">
-                  <input type="checkbox" checked={!!state.fold} onChange={(e) => change({ fold: e.currentTarget.checked ? "interpreter" : "", zoom: [] })} /> fold interpreters
+      {profile && (
+        <main aria-busy={loading} data-ready={!!tree && !loading}>
+          {data?.lost && <Lost lost={data.lost} onShow={() => change({ page: "status" })} />}
+          {data && !empty && (
+            <section class="panel" aria-label="Timeline">
+              <div class="panel-head">
+                <h2>CPU time</h2>
+                <label class="inline">
+                  by{" "}
+                  <select value={state.by} onChange={(e) => change({ by: e.currentTarget.value })}>
+                    {[
+                      ["service", "service"],
+                      ["process", "process"],
+                      ["comm", "thread"],
+                      ["host", "host"],
+                    ].map(([v, t]) => (
+                      <option key={v} value={v}>
+                        {t}
+                      </option>
+                    ))}
+                  </select>
                 </label>
-              )}
-              <span class="spacer" />
-              <ul class="legend">
-                {kinds.map((k) => (
-                  <li key={k}>
-                    <i style={{ background: `hsl(${base(k)[0]} ${base(k)[1]}% ${theme.dark ? 42 : 68}%)` }} />
-                    {k}
-                  </li>
-                ))}
-              </ul>
-            </div>
-            <div class={`views show-${state.view}`}>
-              {state.view !== "flame" && data && <Table data={data.top} re={re} onPick={setSearch} />}
-              {state.view !== "table" && (
-                <Flame
-                  tree={tree}
-                  matches={matches}
-                  searching={!!re}
-                  zoom={zoom}
-                  theme={theme}
-                  onZoom={(node) => change({ zoom: tree.path(node) })}
-                />
-              )}
-            </div>
-          </section>
-        )}
+                <ul class="legend">
+                  {(data.timeline.series ?? []).map((s, i) => (
+                    <li key={s.name}>
+                      <i style={{ background: colourOf(s.name, i) }} />
+                      {s.name || "(none)"}
+                    </li>
+                  ))}
+                </ul>
+              </div>
+              <Timeline data={data.timeline} theme={theme} onSelect={(from, to) => change({ from: String(from), to: String(to) })} />
+            </section>
+          )}
 
-        {loading && !tree && !error && <p class="note">Asking the server …</p>}
-        {empty && <Empty state={state} />}
-      </main>
+          {tree && !empty && (
+            <section class="panel grow" aria-label="Profile">
+              <div class="panel-head">
+                <div class="tabs" role="tablist">
+                  {(["flame", "table", "both"] as const).map((v) => (
+                    <button type="button" role="tab" key={v} aria-selected={state.view === v} onClick={() => change({ view: v })}>
+                      {v === "flame" ? "Flame graph" : v === "table" ? "Table" : "Both"}
+                    </button>
+                  ))}
+                </div>
+                <label class="inline">
+                  by{" "}
+                  <select aria-label="First levels" value={state.group} onChange={(e) => change({ group: e.currentTarget.value, zoom: [] })}>
+                    {groups.map(([v, t]) => (
+                      <option key={v} value={v}>
+                        {t}
+                      </option>
+                    ))}
+                  </select>
+                </label>
+                <input
+                  class="search"
+                  type="search"
+                  placeholder="Search function, file, binary, or /regexp/   ( / )"
+                  aria-label="Search"
+                  aria-invalid={!!searchError}
+                  title={searchError}
+                  value={state.search}
+                  onInput={(e) => setSearch(e.currentTarget.value)}
+                  onKeyDown={(e) => {
+                    if (e.key === "Escape") {
+                      setSearch("");
+                      e.currentTarget.blur();
+                    }
+                  }}
+                />
+                <span class="matched" role="status">
+                  {searchError ? <b class="problem">{searchError}</b> : re ? `${percent(matches.value, tree.total[0]!)} in ${count(matches.count)} frames` : ""}
+                </span>
+                {zoom > 0 && (
+                  <button type="button" onClick={() => change({ zoom: [] })} title="Home">
+                    Reset zoom
+                  </button>
+                )}
+                {(state.fold || kinds.includes("interpreter")) && (
+                  <label class="inline" title="Leave the interpreters' own frames out: what they take belongs to the functions that they run (i)">
+                    <input type="checkbox" checked={!!state.fold} onChange={(e) => change({ fold: e.currentTarget.checked ? "interpreter" : "", zoom: [] })} /> fold interpreters
+                  </label>
+                )}
+                <span class="spacer" />
+                <ul class="legend">
+                  {kinds.map((k) => (
+                    <li key={k}>
+                      <i style={{ background: `hsl(${base(k)[0]} ${base(k)[1]}% ${theme.dark ? 42 : 68}%)` }} />
+                      {k}
+                    </li>
+                  ))}
+                </ul>
+              </div>
+              <div class={`views show-${state.view}`}>
+                {state.view !== "flame" && data && <Table data={data.top} re={re} onPick={setSearch} />}
+                {state.view !== "table" && (
+                  <Flame
+                    tree={tree}
+                    matches={matches}
+                    searching={!!re}
+                    zoom={zoom}
+                    theme={theme}
+                    onZoom={(node) => change({ zoom: tree.path(node) })}
+                  />
+                )}
+              </div>
+            </section>
+          )}
+
+          {loading && !tree && !error && <p class="note">Asking the server …</p>}
+          {empty && <Empty state={state} />}
+        </main>
+      )}
 
       <footer>
-        {tree && (
+        {profile && tree && (
           <>
             <span>
               {dateTime(tree.answer.from_ms)} – {dateTime(tree.answer.to_ms)} ({duration(tree.answer.to_ms - tree.answer.from_ms)})
@@ -386,10 +416,14 @@ export function App() {
         >
           {copied ? "Copied" : "Copy link"}
         </button>
-        <a href={api.address("pprof", params)} download="strobe.pb.gz">
-          pprof
-        </a>
-        <a href={api.address("folded", params)}>folded</a>
+        {profile && (
+          <>
+            <a href={api.address("pprof", params)} download="strobe.pb.gz">
+              pprof
+            </a>
+            <a href={api.address("folded", params)}>folded</a>
+          </>
+        )}
         {version && <span class="faded">{version}</span>}
       </footer>
       {help && <Help onClose={() => setHelp(false)} />}

@@ -8,6 +8,17 @@ export function count(n: number): string {
   return String(Math.round(n));
 }
 
+/** 1234567 -> "1,234,567", for numbers that are to be added up. */
+export const exact = (n: number) => n.toLocaleString("en-US");
+
+/** A size in bytes: 1536 -> "1.50 KiB". */
+export function bytes(n: number): string {
+  for (const [unit, size] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]] as const) {
+    if (n >= size) return `${significant(n / size)} ${unit}`;
+  }
+  return `${n} B`;
+}
+
 function significant(n: number): string {
   return n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
 }

@@ -12,6 +12,7 @@ const keys: [string, string][] = [
   ["t", "table or flame graph"],
   ["b", "both side by side"],
   ["i", "leave interpreters' own frames out, or show them"],
+  ["s", "status: hosts, and what became of every sample; and back"],
   ["p", "pause or go on refreshing"],
   ["d", "dark or light"],
   ["?", "this list"],

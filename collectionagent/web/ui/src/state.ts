@@ -2,6 +2,7 @@
 // What the page shows, kept in the URL so that a link shows the same.
 
 export type View = "flame" | "table" | "both";
+export type Page = "profile" | "status";
 
 export interface State {
   /** "" is the project of the login. */
@@ -21,6 +22,11 @@ export interface State {
   fold: string;
   /** Names from the root to the frame that is zoomed into. */
   zoom: string[];
+  /** The profile, or how hosts and delivery do. */
+  page: Page;
+  /** What hosts are looked for, and which are opened, by ID. */
+  hosts: string;
+  open: string[];
 }
 
 export const defaults: State = {
@@ -37,10 +43,13 @@ export const defaults: State = {
   search: "",
   fold: "",
   zoom: [],
+  page: "profile",
+  hosts: "",
+  open: [],
 };
 
-const lists = ["service", "process", "comm", "zoom"] as const;
-const texts = ["project", "from", "to", "query", "group", "view", "by", "search", "fold"] as const;
+const lists = ["service", "process", "comm", "zoom", "open"] as const;
+const texts = ["project", "from", "to", "query", "group", "view", "by", "search", "fold", "page", "hosts"] as const;
 
 export function parseState(search: string): State {
   const p = new URLSearchParams(search);
@@ -51,6 +60,7 @@ export function parseState(search: string): State {
     if (v !== null) (s[key] as string) = v;
   }
   if (!["flame", "table", "both"].includes(s.view)) s.view = "flame";
+  if (!["profile", "status"].includes(s.page)) s.page = "profile";
   return s;
 }
 
