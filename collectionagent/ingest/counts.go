@@ -74,6 +74,9 @@ func (c *countsReader) tables() (err error) {
 	if err := c.texts.column("thread_comms", r.ThreadComms); err != nil {
 		return err
 	}
+	if err := c.take("processes", sizeOfSeries*int64(len(r.Processes))); err != nil {
+		return err
+	}
 	c.processes = make([]store.Series, len(r.Processes))
 	for i, p := range r.Processes {
 		if err := c.process(at("processes", i), p, &c.processes[i]); err != nil {
@@ -83,6 +86,9 @@ func (c *countsReader) tables() (err error) {
 	c.labels = make([][]libpf.Label, len(r.LabelSets))
 	for i, set := range r.LabelSets {
 		if c.labels[i], err = c.texts.labels(at("label_sets", i), set); err != nil {
+			return err
+		}
+		if err := c.take("label_sets", sizeOfLabel*int64(len(c.labels[i]))); err != nil {
 			return err
 		}
 	}
@@ -143,6 +149,9 @@ func (c *countsReader) samples() error {
 	stacks := make([]libpf.TraceHash, len(r.HiTraceHashes))
 	for i := range stacks {
 		stacks[i] = libpf.NewTraceHash(r.HiTraceHashes[i], r.LoTraceHashes[i])
+	}
+	if err := c.take("time_deltas", sizeOfSample*int64(len(r.TimeDeltas))); err != nil {
+		return err
 	}
 	c.batch.Samples = make([]store.Sample, len(r.TimeDeltas))
 	c.series = make(map[seriesKey]uint32)
@@ -237,6 +246,9 @@ func (c *countsReader) seriesOf(i int) (uint32, error) {
 	series.Comm = c.texts[r.ThreadComms[thread]]
 	if key.labels > 0 {
 		series.Labels = mergeLabels(series.Labels, c.labels[key.labels-1])
+	}
+	if err := c.take("sources", fullSize(&series)); err != nil {
+		return 0, err
 	}
 	n := uint32(len(c.batch.Series)) //nolint:gosec // there are fewer than rows
 	c.series[key] = n

@@ -70,16 +70,23 @@ func retryLater(code codes.Code, message string, after time.Duration) error {
 	return withDetail(code, message, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})
 }
 
+// badField returns the detail that names the field that is wrong.
+func badField(field, description string) *errdetails.BadRequest {
+	return &errdetails.BadRequest{FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field, Description: description}}}
+}
+
 // toStatus turns an error into what the client gets, and into the result that
 // the metrics count.
 func (s *Server) toStatus(err error) (st error, result string) {
 	var field *fieldError
+	var expanded *expansionError
 	switch {
+	case errors.As(err, &expanded):
+		// Without RetryInfo: the client cuts the request.
+		return status.Error(codes.ResourceExhausted, err.Error()), "too_large"
 	case errors.As(err, &field):
 		s.metrics.rejected.WithLabelValues(field.column()).Inc()
-		return withDetail(codes.InvalidArgument, field.Error(), &errdetails.BadRequest{
-			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field.field, Description: field.description}},
-		}), "invalid"
+		return withDetail(codes.InvalidArgument, field.Error(), badField(field.field, field.description)), "invalid"
 	case errors.Is(err, store.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error()), "invalid"
 	case errors.Is(err, store.ErrReadOnly):

@@ -29,7 +29,7 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 	if err != nil {
 		return nil, nil, err
 	}
-	table, err := frameTable(r)
+	table, err := v.frameTable(r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -41,6 +41,17 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 		return nil, nil, err
 	}
 	rest, used := r.Frames, 0
+	// Stacks share the frames' texts here, but not where they are stored.
+	unfolded := sizeOfStack * int64(len(r.FrameCounts))
+	for i, f := range r.Frames {
+		if int64(f) >= int64(len(table)) {
+			return nil, nil, index(at("frames", i), f, "frame table", len(table))
+		}
+		unfolded += sizeOfFrame + int64(len(table[f].FunctionName)+len(table[f].SourceFile))
+	}
+	if err := v.take("frames", unfolded); err != nil {
+		return nil, nil, err
+	}
 	d.Stacks = make([]store.Stack, len(r.FrameCounts))
 	for i, n := range r.FrameCounts {
 		switch {
@@ -53,9 +64,6 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 		}
 		frames := make([]libpf.Frame, n)
 		for j, f := range rest[:n] {
-			if int64(f) >= int64(len(table)) {
-				return nil, nil, index(at("frames", used+j), f, "frame table", len(table))
-			}
 			frames[j] = table[f]
 		}
 		rest, used = rest[n:], used+int(n)
@@ -72,7 +80,7 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 }
 
 // frameTable checks and converts the frame table of a request.
-func frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
+func (v *validator) frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
 	texts, err := newStringTable(r.StringTable)
 	if err != nil {
 		return nil, err
@@ -94,6 +102,9 @@ func frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := v.take("frame_types", sizeOfFrame*int64(n)); err != nil {
+		return nil, err
 	}
 	table := make([]libpf.Frame, n)
 	for i := range table {
@@ -148,6 +159,13 @@ func (v *validator) frameMetadata(r *pb.AddFrameMetadataRequest, project string)
 			return nil, err
 		}
 	}
+	unfolded := sizeOfSymbol * int64(n)
+	for i := range r.Functions {
+		unfolded += sizeOfLine + int64(len(texts[r.Functions[i]])+len(texts.of(r.SystemNames, i))+len(texts[r.SourceFiles[i]]))
+	}
+	if err := v.take("functions", unfolded); err != nil {
+		return nil, err
+	}
 	d := &store.Definitions{ID: id, Project: project, Symbols: make([]store.Symbol, n)}
 	next := 0
 	for i, count := range r.LineCounts {
@@ -198,6 +216,9 @@ func (v *validator) fallbackSymbols(r *pb.AddFallbackSymbolsRequest, project str
 		return nil, err
 	}
 	if err := sameLength("symbols", len(r.Symbols), "hi_file_ids", len(files)); err != nil {
+		return nil, err
+	}
+	if err := v.take("symbols", (sizeOfSymbol+sizeOfLine)*int64(len(files))); err != nil {
 		return nil, err
 	}
 	d := &store.Definitions{ID: id, Project: project}

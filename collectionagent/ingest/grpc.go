@@ -30,6 +30,7 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 		grpc.MaxRecvMsgSize(s.cfg.MaxRequestBytes),
 		grpc.MaxConcurrentStreams(uint32(s.cfg.MaxConcurrent)), //nolint:gosec // a small number
 		grpc.UnaryInterceptor(s.guard),
+		grpc.ForceServerCodecV2(newBoundedCodec()),
 		grpc.StatsHandler(byteCounter{
 			wire:    s.metrics.bytes.WithLabelValues("wire"),
 			decoded: s.metrics.bytes.WithLabelValues("decoded"),
@@ -39,7 +40,7 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 		// Agents behind a NAT need to keep their connection warm.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, options...)...)
-	pb.RegisterCollectionAgentServer(server, s)
+	server.RegisterService(s.serviceDesc(), s)
 	healthServer := health.NewServer()
 	healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(server, healthServer)

@@ -86,6 +86,9 @@ func (v *validator) metrics(r *pb.AddMetricsRequest, project string) (*store.Def
 	if err := sameLength("values", len(r.Values), "timestamps", len(r.Timestamps)); err != nil {
 		return nil, err
 	}
+	if err := v.take("ids", sizeOfPoint*int64(len(r.Ids))); err != nil {
+		return nil, err
+	}
 	d := &store.Definitions{ID: id, Project: project, Metrics: make([]store.MetricPoint, len(r.Ids))}
 	for i := range d.Metrics {
 		if err := v.seconds(at("timestamps", i), uint64(r.Timestamps[i])); err != nil {

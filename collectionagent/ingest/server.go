@@ -94,7 +94,7 @@ func (s *Server) GetServerInfo(context.Context, *pb.GetServerInfoRequest) (*pb.G
 
 // validator returns a validator for a request that came now.
 func (s *Server) validator() *validator {
-	return &validator{now: libpf.UnixTimeNs(s.cfg.Now().UnixNano())}
+	return &validator{now: libpf.UnixTimeNs(s.cfg.Now().UnixNano()), maxUnfolded: expansion * int64(s.cfg.MaxRequestBytes)}
 }
 
 // handle runs one request of a type: convert checks it, save stores what convert

@@ -31,8 +31,12 @@ const earliest = libpf.UnixTimeNs(946_684_800 * int64(time.Second)) // 2000-01-0
 // maxAhead is how far ahead of this machine's clock a time may be.
 const maxAhead = 24 * time.Hour
 
-// validator checks parts of requests against each other.
-type validator struct{ now libpf.UnixTimeNs }
+// validator checks parts of a request against each other.
+type validator struct {
+	now libpf.UnixTimeNs
+	// unfolded is what the request stands for so far, in bytes, see [expansion].
+	unfolded, maxUnfolded int64
+}
 
 // batch checks and converts the identity of a request.
 func (v *validator) batch(b *pb.Batch, project string, t store.BatchType) (store.BatchID, error) {
