@@ -74,7 +74,7 @@ one() { # package name
 	local id=${1//\//_}.$2 code=0 result=ok
 	local log=$work/out/$id execs new
 	(cd "$root/$1" && timeout -k 10 "$limit" "$work/bin/${1//\//_}" -test.run '^$' -test.fuzz "^$2\$" \
-		-test.fuzztime "$fuzztime" -test.parallel 1 -test.fuzzcachedir "$cache/$1") >"$log" 2>&1 || code=$?
+		-test.fuzztime "$fuzztime" -test.fuzzminimizetime 200x -test.parallel 1 -test.fuzzcachedir "$cache/$1") >"$log" 2>&1 || code=$?
 	case $code in
 	0) ;;
 	124 | 137) result=HANG ;;

@@ -73,6 +73,9 @@ func (r *replayer) segment(n uint64, last bool, apply func(*store.Batch)) error 
 
 // decode reads a batch from the payload of a record.
 func (r *replayer) decode(payload []byte) (*store.Batch, error) {
+	if n, err := s2.DecodedLen(payload); err != nil || n > maxRecord {
+		return nil, fmt.Errorf("%w: log record that unfolds to %d bytes: %w", errCodec, n, err)
+	}
 	raw, err := s2.Decode(nil, payload)
 	if err != nil {
 		return nil, fmt.Errorf("decompress log record: %w", err)
