@@ -29,8 +29,8 @@ type scanner struct {
 	// lowest and highest are the times that the heads and the list of blocks promise,
 	// both inclusive: what buckets were made for.
 	lowest, highest int64
-	groupOf  func([]string, *store.Series) []string
-	groups   groups
+	groupOf         func([]string, *store.Series) []string
+	groups          groups
 }
 
 // task is a piece of work for one goroutine.
