@@ -63,7 +63,9 @@ fi
 for package in $(cut -d' ' -f1 "$work/targets" | sort -u); do
 	go test -c -fuzz '^$' -o "$work/bin/${package//\//_}" "./$package" >"$work/build.log" 2>&1 ||
 		{ cat "$work/build.log" >&2; exit 2; }
+	[ -z "$collect" ] || go test -c -cover -covermode set -o "$work/bin/${package//\//_}.cover" "./$package"
 done
+[ -z "$collect" ] || go build -o "$work/fuzzcorpus" ./support/internal/fuzzcorpus
 
 seconds() { # of a duration such as 90s, 10m or 1h; a number of runs such as 1000x counts as an hour
 	case $1 in *h) echo $((${1%h} * 3600)) ;; *m) echo $((${1%m} * 60)) ;; *s) echo "${1%s}" ;; *) echo 3600 ;; esac
@@ -83,23 +85,22 @@ one() { # package name
 	execs=$(sed -n 's/^fuzz: elapsed: .* execs: \([0-9]*\) .*/\1/p' "$log" | tail -1)
 	new=$(sed -n 's/^fuzz: elapsed: .* new interesting: \([0-9]*\) .*/\1/p' "$log" | tail -1)
 	printf '%-62s %12s %8s  %s\n' "$1.$2" "${execs:--}" "${new:--}" "$result"
+	if [ -n "$collect" ]; then
+		"$work/fuzzcorpus" -binary "$work/bin/${1//\//_}.cover" -dir "$1" -target "$2" -from "$cache/$1/$2" </dev/null ||
+			touch "$work/broken"
+	fi
 	if [ "$result" != ok ]; then
 		touch "$work/failed"
 		sed 's/^/    /' "$log" | tail -40
 	fi
 }
 export -f one
-export root work cache limit fuzztime
+export root work cache limit fuzztime collect
 
 printf '%-62s %12s %8s  %s\n' target execs new result
 xargs -P "$jobs" -L 1 bash -c 'one "$@"' one <"$work/targets" || true
 
-if [ -n "$collect" ]; then
-	while read -r package name; do
-		go run ./support/internal/fuzzcorpus -binary "$work/bin/${package//\//_}" -dir "$package" -target "$name" \
-			-from "$cache/$package/$name"
-	done <"$work/targets"
-fi
+[ ! -e "$work/broken" ] || exit 2
 if [ -e "$work/failed" ]; then
 	echo "a target found something: the input is in testdata/fuzz of its package; run it with go test -run TARGET/NAME" >&2
 	exit 1

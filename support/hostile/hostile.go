@@ -15,7 +15,7 @@ import (
 const (
 	// MaxTime is how long one input may take. It is far above what any does, so that
 	// a busy machine is no finding, and it is the same with the race detector.
-	MaxTime = 20 * time.Second
+	MaxTime = time.Minute
 	// slack is what every input may allocate whatever its size: tables of fixed
 	// size, decoders, logs, and other goroutines of the test.
 	slack = 8 << 20
