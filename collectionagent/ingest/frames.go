@@ -11,8 +11,11 @@ import (
 )
 
 // fileTable checks and converts the file table of a request.
-func fileTable(hi, lo []uint64) ([]libpf.FileID, error) {
+func (v *validator) fileTable(hi, lo []uint64) ([]libpf.FileID, error) {
 	if err := hashes("file_ids", hi, lo); err != nil {
+		return nil, err
+	}
+	if err := v.meter.charge("hi_file_ids", len(hi), 2*hashBytes); err != nil {
 		return nil, err
 	}
 	files := make([]libpf.FileID, len(hi))
@@ -40,25 +43,31 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 	if err := sameLength("frame_counts", len(r.FrameCounts), "hi_trace_hashes", len(r.HiTraceHashes)); err != nil {
 		return nil, nil, err
 	}
-	rest, used := r.Frames, 0
-	// Stacks share the frames' texts here, but not where they are stored.
-	unfolded := sizeOfStack * int64(len(r.FrameCounts))
+	if err := v.meter.charge("frames", len(r.Frames), frameBytes); err != nil {
+		return nil, nil, err
+	}
+	if err := v.meter.charge("frame_counts", len(r.FrameCounts), entryBytes); err != nil {
+		return nil, nil, err
+	}
+	// Each stack is hashed and stored with the texts of its frames, however often they repeat.
+	var texts int64
 	for i, f := range r.Frames {
 		if int64(f) >= int64(len(table)) {
 			return nil, nil, index(at("frames", i), f, "frame table", len(table))
 		}
-		unfolded += sizeOfFrame + int64(len(table[f].FunctionName)+len(table[f].SourceFile))
+		texts += int64(len(table[f].FunctionName) + len(table[f].SourceFile))
 	}
-	if err := v.take("frames", unfolded); err != nil {
+	if err := v.meter.charge("frames", 1, texts); err != nil {
 		return nil, nil, err
 	}
+	rest, used := r.Frames, 0
 	d.Stacks = make([]store.Stack, len(r.FrameCounts))
 	for i, n := range r.FrameCounts {
 		switch {
 		case n == 0:
 			return nil, nil, invalid(at("frame_counts", i), "is 0, a stack has at least one frame")
-		case n > maxFrames:
-			return nil, nil, invalid(at("frame_counts", i), "is %d, at most %d are allowed", n, maxFrames)
+		case int64(n) > int64(v.limits.MaxFrames):
+			return nil, nil, invalid(at("frame_counts", i), "is %d, at most %d are allowed", n, v.limits.MaxFrames)
 		case int64(n) > int64(len(rest)):
 			return nil, nil, invalid("frames", "has %d entries, the stacks up to %d have more", len(r.Frames), i)
 		}
@@ -81,11 +90,11 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 
 // frameTable checks and converts the frame table of a request.
 func (v *validator) frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
-	texts, err := newStringTable(r.StringTable)
+	texts, err := v.stringTable(r.StringTable)
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +112,7 @@ func (v *validator) frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, 
 			return nil, err
 		}
 	}
-	if err := v.take("frame_types", sizeOfFrame*int64(n)); err != nil {
+	if err := v.meter.charge("frame_types", n, 2*frameBytes); err != nil { // and what is looked up of them
 		return nil, err
 	}
 	table := make([]libpf.Frame, n)
@@ -135,11 +144,11 @@ func (v *validator) frameMetadata(r *pb.AddFrameMetadataRequest, project string)
 	if err != nil {
 		return nil, err
 	}
-	texts, err := newStringTable(r.StringTable)
+	texts, err := v.stringTable(r.StringTable)
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -159,11 +168,17 @@ func (v *validator) frameMetadata(r *pb.AddFrameMetadataRequest, project string)
 			return nil, err
 		}
 	}
-	unfolded := sizeOfSymbol * int64(n)
-	for i := range r.Functions {
-		unfolded += sizeOfLine + int64(len(texts[r.Functions[i]])+len(texts.of(r.SystemNames, i))+len(texts[r.SourceFiles[i]]))
+	if err := v.meter.charge("files", n, symbolBytes); err != nil {
+		return nil, err
 	}
-	if err := v.take("functions", unfolded); err != nil {
+	if err := v.meter.charge("functions", lines, lineBytes); err != nil {
+		return nil, err
+	}
+	var stored int64 // each line is stored with its texts
+	for i := range r.Functions {
+		stored += int64(len(texts[r.Functions[i]]) + len(texts.of(r.SystemNames, i)) + len(texts[r.SourceFiles[i]]))
+	}
+	if err := v.meter.charge("functions", 1, stored); err != nil {
 		return nil, err
 	}
 	d := &store.Definitions{ID: id, Project: project, Symbols: make([]store.Symbol, n)}
@@ -208,7 +223,7 @@ func (v *validator) fallbackSymbols(r *pb.AddFallbackSymbolsRequest, project str
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -218,12 +233,12 @@ func (v *validator) fallbackSymbols(r *pb.AddFallbackSymbolsRequest, project str
 	if err := sameLength("symbols", len(r.Symbols), "hi_file_ids", len(files)); err != nil {
 		return nil, err
 	}
-	if err := v.take("symbols", (sizeOfSymbol+sizeOfLine)*int64(len(files))); err != nil {
+	d := &store.Definitions{ID: id, Project: project}
+	if err := v.meter.charge("symbols", len(r.Symbols), 2*symbolBytes+lineBytes); err != nil {
 		return nil, err
 	}
-	d := &store.Definitions{ID: id, Project: project}
 	for i, name := range r.Symbols {
-		if err := text(at("symbols", i), name); err != nil {
+		if err := v.text(at("symbols", i), name); err != nil {
 			return nil, err
 		}
 		if name == "" {

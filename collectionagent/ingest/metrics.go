@@ -20,6 +20,8 @@ type metrics struct {
 	bytes        *prometheus.CounterVec
 	seconds      *prometheus.HistogramVec
 	active       prometheus.Gauge
+	panics       prometheus.Counter
+	limited      *prometheus.CounterVec
 }
 
 const metricsPrefix = "strobe_collectionagent_ingest_"
@@ -51,9 +53,15 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: metricsPrefix + "active_requests", Help: "Requests being worked on.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricsPrefix + "panics_total", Help: "Faults in the handling of requests that did not end the process.",
+		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "limited_total", Help: "Batches that were refused for now because a project or host sends too much, by limit and by whose it is.",
+		}, []string{"limit", "scope"}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active,
+		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

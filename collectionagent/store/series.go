@@ -3,7 +3,9 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
@@ -127,6 +129,13 @@ func SortLabelValues(values []LabelValue) {
 	})
 }
 
+// SortRunLedgers sorts by host and run.
+func SortRunLedgers(ledgers []RunLedger) {
+	slices.SortFunc(ledgers, func(a, b RunLedger) int {
+		return cmp.Or(strings.Compare(a.HostID, b.HostID), bytes.Compare(a.RunID[:], b.RunID[:]))
+	})
+}
+
 // Merge returns the host that is known after h was known and o is reported:
 // the later report wins, and what it leaves out stays.
 func (h *Host) Merge(o *Host) Host {
@@ -142,4 +151,25 @@ func (h *Host) Merge(o *Host) Host {
 		m.Metadata = older.Metadata
 	}
 	return m
+}
+
+// HashTo writes the series to a hash, so that different series hash differently.
+func (s *Series) HashTo(h *maphash.Hash) {
+	maphash.WriteComparable(h, seriesKey{
+		s.Project, s.Service, s.HostID, s.Host, s.Namespace, s.Pod, s.ContainerID, s.Container, s.Process, s.Executable, s.Comm,
+		s.Type, s.PID, s.ProcessStart, s.TID,
+	})
+	for _, l := range s.Labels {
+		maphash.WriteComparable(h, l)
+	}
+}
+
+// seriesKey is a series without labels.
+type seriesKey struct {
+	project, service, hostID, host, namespace, pod, containerID, container, process, executable, comm string
+
+	typ   libpf.SampleType
+	pid   libpf.PID
+	start uint64
+	tid   libpf.TID
 }
