@@ -28,6 +28,9 @@ const (
 	// maxRequestBytes is the target for the size of requests, whatever the server allows:
 	// the limit of gRPC servers that were not configured.
 	maxRequestBytes = 4 << 20
+	// minLearntLimit is the least that is concluded from refusals. Batches that are still
+	// too large are cut one by one.
+	minLearntLimit = 64 << 10
 )
 
 // derived is the definitions that must be sealed before the samples of a lease.
@@ -50,10 +53,13 @@ func (r *GRPCReporter) fill(final bool) bool {
 	d.stacks = r.stacks.lease(r.stacks.maxItems)
 	for i := range d.stacks {
 		if named := r.deriveNames(d.stacks[i].value, nil, &d); named {
-			r.stacks.amend(d.stacks[i].key, noteNamed)
+			r.stacks.amend(d.stacks[i].key, r.named.Load())
 		}
 	}
 	rows := r.samples.lease(maxRows)
+	if len(rows) > 0 {
+		rows = r.clock.window().keep(r.samples, rows)
+	}
 	used := r.derive(rows, &d)
 	if used < len(rows) {
 		r.samples.giveBack(rows[used:])
@@ -104,6 +110,11 @@ func (r *GRPCReporter) reseal(kind string, c cargo, limit int) []*batch {
 	return sealAll(r.lanes[kind], c, min(limit, r.requestLimit()), r.pump.meters.setAside)
 }
 
+// learn implements source.
+func (r *GRPCReporter) learn(limit int) {
+	r.limit.Store(min(r.limit.Load(), int64(max(limit, minLearntLimit))))
+}
+
 // full reports that the derived definitions of one kind fill a queue's measure,
 // so that the lease should end here.
 func (d *derived) full(r *GRPCReporter) bool {
@@ -141,18 +152,18 @@ func (r *GRPCReporter) derive(rows []libpf.Sample, d *derived) int {
 
 func (r *GRPCReporter) deriveTrace(t *libpf.Trace, p *libpf.Process, d *derived) {
 	note, known := r.stacks.state(t.Hash)
-	if known && note == noteNamed {
+	if known && note == r.named.Load() {
 		return
 	}
 	named := r.deriveNames(t, p, d)
 	def := stackDef{key: t.Hash, value: t, content: noteUnnamed}
 	if named {
-		def.content = noteNamed
+		def.content = r.named.Load()
 	}
 	if !known && r.stacks.claim(def) {
 		d.stacks = append(d.stacks, def)
 	} else if named {
-		r.stacks.amend(t.Hash, noteNamed)
+		r.stacks.amend(t.Hash, r.named.Load())
 	}
 }
 
@@ -188,11 +199,17 @@ func (r *GRPCReporter) deriveNames(t *libpf.Trace, p *libpf.Process, d *derived)
 	return all
 }
 
+// unname begins a new generation: some names or executables that were as good as sent
+// are unknown again, so the stacks that need them must be looked at again.
+func (r *GRPCReporter) unname() { r.named.Add(1) }
+
 func (r *GRPCReporter) resendStack(t *libpf.Trace) {
 	if len(t.Frames) == 0 {
 		def, ok := r.stacks.lookup(t.Hash)
 		if !ok {
-			return // nobody ever said what it stands for
+			// It will come with the next sample that has it, if there is one.
+			r.stacks.lack(t.Hash)
+			return
 		}
 		t = def.value
 	}
@@ -214,7 +231,7 @@ func (r *GRPCReporter) resendExecutable(id libpf.FileID) {
 	}
 }
 
-func (r *GRPCReporter) executableCargo(defs []execDef) cargo {
+func (r *GRPCReporter) executableCargo(defs []execDef) *defCargo[libpf.FileID, *libpf.Executable] {
 	return &defCargo[libpf.FileID, *libpf.Executable]{
 		r: r, kind: laneExecutables, store: r.executables, defs: defs,
 		write: func(c *defCargo[libpf.FileID, *libpf.Executable], id *pb.Batch) proto.Message {
@@ -224,7 +241,7 @@ func (r *GRPCReporter) executableCargo(defs []execDef) cargo {
 	}
 }
 
-func (r *GRPCReporter) nameCargo(defs []nameDef) cargo {
+func (r *GRPCReporter) nameCargo(defs []nameDef) *defCargo[libpf.FrameID, []libpf.SourceLine] {
 	return &defCargo[libpf.FrameID, []libpf.SourceLine]{
 		r: r, kind: laneNames, store: r.names, defs: defs,
 		write: func(c *defCargo[libpf.FrameID, []libpf.SourceLine], id *pb.Batch) proto.Message {
@@ -234,7 +251,7 @@ func (r *GRPCReporter) nameCargo(defs []nameDef) cargo {
 	}
 }
 
-func (r *GRPCReporter) symbolCargo(defs []symbolDef) cargo {
+func (r *GRPCReporter) symbolCargo(defs []symbolDef) *defCargo[libpf.FrameID, string] {
 	return &defCargo[libpf.FrameID, string]{
 		r: r, kind: laneSymbols, store: r.symbols, defs: defs,
 		write: func(c *defCargo[libpf.FrameID, string], id *pb.Batch) proto.Message {
@@ -244,7 +261,7 @@ func (r *GRPCReporter) symbolCargo(defs []symbolDef) cargo {
 	}
 }
 
-func (r *GRPCReporter) stackCargo(defs []stackDef) cargo {
+func (r *GRPCReporter) stackCargo(defs []stackDef) *defCargo[libpf.TraceHash, *libpf.Trace] {
 	return &defCargo[libpf.TraceHash, *libpf.Trace]{
 		r: r, kind: laneStacks, store: r.stacks, defs: defs,
 		write: func(c *defCargo[libpf.TraceHash, *libpf.Trace], id *pb.Batch) proto.Message {

@@ -53,6 +53,27 @@ type Options struct {
 	StopTimeout time.Duration
 	// AgentVersion is told to the server.
 	AgentVersion string
+
+	// SpoolDir is a directory for batches that cannot be delivered and do not belong in
+	// memory. It is created with mode 0700 and used by one reporter at a time. What a run
+	// leaves in it is sent by the next one. "": no spool. Only [GRPCReporter] has one.
+	SpoolDir string
+	// SpoolMaxBytes caps what the spool takes up on disk. Over it the oldest samples go
+	// first, and definitions only when there are no samples left. Default 512 MiB, at least 64 KiB.
+	SpoolMaxBytes int64
+	// TokenFile holds a bearer token, which travels as authorization with every RPC. It is
+	// read again when it changes and when the server says Unauthenticated. The token is
+	// sent only over TLS, to a loopback address, or with Config.DisableTLS. "": none.
+	TokenFile string
+	// Limitations lists what is off or limited on this host, for the report of status to
+	// the server. It is called at each report, from a goroutine of the reporter; nil: none.
+	Limitations func() []Limitation
+}
+
+// Limitation is something that does not work on a host, or not fully.
+type Limitation struct {
+	// Name of what is limited, Effect on the profiles, and Fix: what to do about it, "" if nothing.
+	Name, Effect, Fix string
 }
 
 const (
@@ -65,6 +86,8 @@ const (
 	maxHostID             = 128
 	maxHostName           = 255
 	minQueueBytes         = 1 << 16
+	defaultSpoolBytes     = 512 << 20
+	minSpoolBytes         = 1 << 16
 	defaultCountsQueue    = 1 << 16
 	defaultDefsQueue      = 1 << 14
 	defaultSmallQueue     = 1 << 10
@@ -127,6 +150,17 @@ func newSettings(c *Config, o *Options) (settings, error) {
 	if s.MaxQueueBytes != 0 && s.MaxQueueBytes < minQueueBytes {
 		errs = append(errs, fmt.Errorf("queue limit of %d bytes is below %d", s.MaxQueueBytes, minQueueBytes))
 	}
+	if s.SpoolMaxBytes != 0 && s.SpoolMaxBytes < minSpoolBytes {
+		errs = append(errs, fmt.Errorf("spool limit of %d bytes is below %d", s.SpoolMaxBytes, minSpoolBytes))
+	}
+	if s.TokenFile != "" {
+		for key := range s.Headers {
+			if strings.EqualFold(key, "authorization") {
+				errs = append(errs, errors.New("there is an authorization header and a token file"))
+			}
+		}
+	}
+	setDefault(&s.SpoolMaxBytes, defaultSpoolBytes)
 	setDefault(&s.MaxRPCMsgSize, defaultMaxRPCMsgSize)
 	setDefault(&s.CountsForTracesMaxQueue, defaultCountsQueue)
 	setDefault(&s.FramesForTracesMaxQueue, defaultDefsQueue)
