@@ -3,103 +3,201 @@
 package symbol
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/strobe-profiler/strobe/libpf"
-	"github.com/strobe-profiler/strobe/support/hostile"
+	"golang.org/x/sys/unix"
+
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
+	"github.com/strobe-profiler/strobe/libpf/pfelf"
 )
 
-// FuzzProcessIDs reads any bytes as the status file of a process.
-func FuzzProcessIDs(f *testing.F) {
-	f.Add([]byte("Name:\ta\nPid:\t7\nUid:\t1\t2\t3\t4\nNSpid:\t7\t1\n"))
-	f.Add([]byte("Name:\tUid:\nUid:\t99999999999 4294967295\nNSpid:\t../../etc\n"))
-	path := filepath.Join(f.TempDir(), "status")
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if err := os.WriteFile(path, b, 0o600); err != nil {
-			t.Fatal(err)
+// TestPerfMapRefused puts what is no perf map where one should be. Nothing blocks, and
+// each is told once and left alone for a while.
+func TestPerfMapRefused(t *testing.T) {
+	t.Parallel()
+	for name, place := range map[string]func(path string) error{
+		"FIFO":   func(path string) error { return unix.Mkfifo(path, 0o600) },
+		"folder": func(path string) error { return os.Mkdir(path, 0o700) },
+		"socket": func(path string) error { return unix.Mknod(path, unix.S_IFSOCK|0o600, 0) },
+		"link":   func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"device": func(path string) error {
+			// Also without the right to make one.
+			return errors.Join(os.Remove(filepath.Dir(path)), os.Symlink("/dev/null", filepath.Dir(path)))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newFakeProcess(t, os.Getuid())
+			if err := place(p.path(perfMapPath)); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				p.expect(0x1000, "")
+				p.now = p.now.Add(perfMapFresh)
+			}
+			refused := counted(t, p.sym.metrics.errors.WithLabelValues(reasonPerfMapRefused))
+			if name != "device" && refused != 1 {
+				t.Errorf("told %v times", refused)
+			}
+			if name == "device" || name == "folder" {
+				return
+			}
+			// The runtime may put the right one there later.
+			if err := os.Remove(p.path(perfMapPath)); err != nil {
+				t.Fatal(err)
+			}
+			p.write(perfMapPath, "1000 10 late\n")
+			p.expect(0x1000, "")
+			p.now = p.now.Add(perfMapRefused)
+			p.expect(0x1000, "late")
+		})
+	}
+}
+
+// TestPerfMapSizes shows that a map of any size takes bounded memory: a file of a TiB
+// of nothing, and one of very many very short lines.
+func TestPerfMapSizes(t *testing.T) {
+	t.Parallel()
+	t.Run("sparse", func(t *testing.T) {
+		t.Parallel()
+		p := newFakeProcess(t, os.Getuid())
+		p.write(perfMapPath, "1000 10 first\n")
+		if err := os.Truncate(p.path(perfMapPath), 1<<40); err != nil {
+			t.Skip("no file of 1 TiB here: ", err)
 		}
-		hostile.Bound(t, len(b), 64, func() {
-			if _, pid, err := processIDs(path); err == nil && (pid == "" || strings.Trim(pid, "0123456789") != "") {
-				t.Fatalf("PID %q becomes part of a path", pid)
+		p.expect(0x1000, "first")
+		if got := counted(t, p.sym.metrics.errors.WithLabelValues(reasonPerfMapTooLong)); got != 1 {
+			t.Errorf("counted %v times", got)
+		}
+	})
+	t.Run("lines", func(t *testing.T) {
+		t.Parallel()
+		var text perfText
+		line := []byte("1 1 f\n")
+		_, _, err := text.read(bytes.NewReader(bytes.Repeat(line, maxPerfEntries+10)))
+		if err != nil || !text.full || len(text.entries) != maxPerfEntries {
+			t.Errorf("%d entries, full %v, %v", len(text.entries), text.full, err)
+		}
+	})
+}
+
+// TestPerfMapShrinks cuts a map short between two looks at it.
+func TestPerfMapShrinks(t *testing.T) {
+	t.Parallel()
+	p := newFakeProcess(t, os.Getuid())
+	p.write(perfMapPath, "1000 10 old\n2000 10 gone\n")
+	p.expect(0x1000, "old")
+	p.write(perfMapPath, "1000 10 new\n")
+	p.now = p.now.Add(perfMapFresh)
+	p.expect(0x1000, "new")
+	p.expect(0x2000, "")
+}
+
+// TestDebugFileStaysInRoot lets a program in a container name debug files.
+func TestDebugFileStaysInRoot(t *testing.T) {
+	t.Parallel()
+	path := compile(t, "gcc", "subject.c", subjectC, "-O1", "-no-pie", "-Wl,--build-id=none")
+	hidden := addresses(t, path)["hidden"]
+	outside := t.TempDir()
+	debug := filepath.Join(outside, "subject.debug")
+	tool(t, "objcopy", "--only-keep-debug", path, debug)
+	tool(t, "objcopy", "--strip-all", "--add-gnu-debuglink="+debug, path)
+	real, err := os.ReadFile(debug)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unnamed := Unnamed("subject", hidden)
+	for name, test := range map[string]struct {
+		place func(to string) error
+		want  string
+	}{
+		"inside":        {func(to string) error { return os.WriteFile(to, real, 0o600) }, "hidden"},
+		"link out":      {func(to string) error { return os.Symlink(debug, to) }, unnamed},
+		"relative link": {func(to string) error { return os.Symlink(strings.Repeat("../", 30)+debug, to) }, unnamed},
+		"FIFO":          {func(to string) error { return unix.Mkfifo(to, 0o600) }, unnamed},
+		"huge": {func(to string) error {
+			return errors.Join(os.WriteFile(to, real, 0o600), os.Truncate(to, maxCRC+1))
+		}, unnamed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			root := t.TempDir()
+			to := filepath.Join(root, "app", "subject.debug")
+			if err := errors.Join(os.Mkdir(filepath.Dir(to), 0o700), test.place(to)); err != nil {
+				t.Fatal(err)
+			}
+			exe := executable(path)
+			exe.Path = "/app/subject"
+			exe.OpenBeside = func(name string) (*pfelf.File, error) { return pfelf.OpenInRoot(root, name) }
+			s := New(Config{DebugDirs: []string{filepath.Join(root, "none")}})
+			if got := s.Native(exe, hidden)[0].Function; got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
 			}
 		})
-	})
+	}
 }
 
-// TestHugePerfMap has a perf map of 4 GiB, nearly all of which is a hole, behind
-// real lines: no more than the limit is read, and what was read counts.
-func TestHugePerfMap(t *testing.T) {
+// TestShrinkingFile cuts an executable short while it is read: that is an error, and
+// no signal, as nothing is mapped.
+func TestShrinkingFile(t *testing.T) {
 	t.Parallel()
-	proc := t.TempDir()
-	dir := filepath.Join(proc, "7")
-	if err := os.MkdirAll(filepath.Join(dir, "root", "tmp"), 0o755); err != nil {
+	path := compile(t, "gcc", "subject.c", subjectC, "-O1")
+	f, err := pfelf.Open(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	status := fmt.Sprintf("Name:\tx\nPid:\t7\nUid:\t%[1]d\t%[1]d\t%[1]d\t%[1]d\nNSpid:\t7\n", os.Geteuid())
-	if err := os.WriteFile(filepath.Join(dir, "status"), []byte(status), 0o600); err != nil {
+	if err := os.Truncate(path, 4096); err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(dir, "root", "tmp", "perf-7.map")
-	if err := os.WriteFile(path, []byte("1000 10 here\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 4<<30); err != nil {
-		t.Skipf("no file with holes: %v", err)
-	}
+	exe := executable(path)
+	exe.Open = func() (*pfelf.File, error) { return f, nil }
 	s := New(Config{})
-	s.procDir = proc
-	hostile.Bound(t, maxPerfMap, 1, func() {
-		line, ok := s.PerfMap(libpf.PID(7), 1, 0x1008)
-		if !ok || line.Function != "here" {
-			t.Errorf("got %+v, %v", line, ok)
-		}
-	})
-}
-
-// endless is a text that repeats itself up to a size.
-type endless struct {
-	line string
-	left int64
-	at   int
-}
-
-// Read implements io.Reader.
-func (e *endless) Read(b []byte) (int, error) {
-	if e.left <= 0 {
-		return 0, io.EOF
+	if got := s.Native(exe, 0x1139)[0].Function; got != Unnamed("subject", 0x1139) {
+		t.Errorf("got %s", got)
 	}
-	n := 0
-	for n < len(b) && e.left > 0 {
-		m := copy(b[n:], e.line[e.at:])
-		e.at = (e.at + m) % len(e.line)
-		n += m
-		e.left -= int64(m)
-	}
-	return n, nil
 }
 
-// TestEndlessTexts reads texts that do not stop: lines without an end, and more
-// symbols than any kernel has.
-func TestEndlessTexts(t *testing.T) {
+// TestSparseSections gives an ELF file a section that claims the most that a file can
+// have at no cost.
+func TestSparseSections(t *testing.T) {
 	t.Parallel()
-	if _, err := parseKallsyms(&endless{line: strings.Repeat("f", 4096), left: 1 << 40}); err == nil {
-		t.Error("a line of 1 TiB was taken for a symbol")
+	path := compile(t, "gcc", "subject.c", subjectC, "-O1")
+	const size = 8 << 30
+	tool(t, "objcopy", "--add-section=.gnu_debugdata="+filepath.Join(filepath.Dir(path), "subject.c"), path)
+	f, err := pfelf.Open(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	hostile.Bound(t, maxKallsyms, 512, func() {
-		k, err := parseKallsyms(&endless{line: "ffffffff81000000 t f\n", left: 21 * 2 * maxKallsyms})
-		if err != nil || len(k.symbols) > maxKallsyms {
-			t.Errorf("%d symbols, %v", len(k.symbols), err)
-		}
-	})
-	hostile.Bound(t, 1<<20, 8, func() {
-		var p perfText
-		if n, bad, err := p.read(&endless{line: strings.Repeat("x", 4096), left: 256 << 20}); n != 0 && bad == 0 || err != nil {
-			t.Errorf("read %d bytes, %d bad lines, %v", n, bad, err)
-		}
-	})
+	defer f.Close() //nolint:errcheck // read only
+	// As if the header said so; the file itself has room for it.
+	if err := os.Truncate(path, size); err != nil {
+		t.Skip("no file of 8 GiB here: ", err)
+	}
+	section := f.FindSection(".gnu_debugdata")
+	section.Size, section.FileSize = size-section.Offset, size-section.Offset
+	if _, err := openMiniDebug(f); !errors.Is(err, errTooLarge) {
+		t.Errorf("packed symbols of 8 GiB: %v", err)
+	}
+	if _, err := f.SectionData(section.Name); !errors.Is(err, pfelf.ErrTooLarge) {
+		t.Errorf("section of 8 GiB: %v", err)
+	}
+	if _, err := f.SectionUpTo(section.Name, 10); !errors.Is(err, pfelf.ErrTooLarge) {
+		t.Errorf("above a limit: %v", err)
+	}
+}
+
+// TestOpenPerfMapErrors keeps refusals apart from what is not there.
+func TestOpenPerfMapErrors(t *testing.T) {
+	t.Parallel()
+	p := newFakeProcess(t, os.Getuid())
+	dir := filepath.Join(p.proc, fmt.Sprint(fakePID))
+	if _, err := openPerfMap(dir); !errors.Is(err, os.ErrNotExist) || errors.Is(err, hostfile.ErrRefused) {
+		t.Errorf("no map: %v", err)
+	}
 }
