@@ -44,6 +44,8 @@ type Config struct {
 	RequestTimeout time.Duration
 	// IdleTimeout is after what time without requests a connection is closed. Default 5 minutes.
 	IdleTimeout time.Duration
+	// MaxConnections is how many connections [Server.Limit] leaves open. Default 10000.
+	MaxConnections int
 	// Limits bound single things of requests.
 	Limits Limits
 	// Rates bound how fast projects and hosts send. The zero value is without limits.
@@ -91,6 +93,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.MemoryBytes = max(cmp.Or(cfg.MemoryBytes, 256<<20), 4*int64(cfg.MaxRequestBytes))
 	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, 30*time.Second)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 5*time.Minute)
+	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 10_000)
 	cfg.Limits = cfg.Limits.withDefaults()
 	cfg.patience = cmp.Or(cfg.patience, time.Second)
 	if cfg.Logger == nil {
