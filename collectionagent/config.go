@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
 )
 
 // Config is everything that can be set.
@@ -22,6 +25,9 @@ type Config struct {
 	TLSKey          string
 	TLSClientCA     string
 	Insecure        bool
+	Auth            auth.Mode
+	AuthFile        string // "": auth.json in DataDir
+	AllowedHosts    string // separated by commas
 	HeadMaxBytes    Bytes
 	MinFreeBytes    Bytes
 	MaxRequestBytes Bytes
@@ -38,6 +44,7 @@ func Default() Config {
 		DataDir:         "./strobe-data",
 		HTTPAddress:     "127.0.0.1:7070",
 		GRPCAddress:     "127.0.0.1:11000",
+		Auth:            auth.ModeAuto,
 		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
 		MaxRequestBytes: 16 << 20,
@@ -76,6 +83,21 @@ func (c *Config) Validate() error {
 				"give -tls-cert and -tls-key, or -insecure if everyone on that network is trusted", a.address)
 		}
 	}
+	switch c.Auth {
+	case auth.ModeAuto, auth.ModeRequired:
+	case auth.ModeOff:
+		if c.reachable() && !c.Insecure {
+			bad("auth", "is off, and everybody who can reach the addresses could read and write everything: "+
+				"leave it at auto, or give -insecure if everyone on that network is trusted")
+		}
+	default:
+		bad("auth", "is %q, must be auto, required or off", c.Auth)
+	}
+	for _, host := range c.allowedHosts() {
+		if strings.ContainsAny(host, ":/ ") {
+			bad("allowed-hosts", "%q is not the name of a host: expected names without port, separated by commas", host)
+		}
+	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		bad("tls-cert", "-tls-cert and -tls-key go together, only one is given")
 	}
@@ -103,6 +125,28 @@ func (c *Config) Validate() error {
 		bad("log-format", "is %q, must be text or json", c.LogFormat)
 	}
 	return errors.Join(errs...)
+}
+
+// reachable reports whether other machines can reach one of the addresses.
+func (c *Config) reachable() bool { return !isLoopback(c.HTTPAddress) || !isLoopback(c.GRPCAddress) }
+
+// authFile returns the path of the file of projects and tokens.
+func (c *Config) authFile() string {
+	if c.AuthFile == "" {
+		return filepath.Join(c.DataDir, "auth.json")
+	}
+	return c.AuthFile
+}
+
+// allowedHosts returns the names in -allowed-hosts.
+func (c *Config) allowedHosts() []string {
+	var hosts []string
+	for host := range strings.SplitSeq(c.AllowedHosts, ",") {
+		if host = strings.TrimSpace(host); host != "" {
+			hosts = append(hosts, host)
+		}
+	}
+	return hosts
 }
 
 // checkAddress checks the form of an address to listen on.

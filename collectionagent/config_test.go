@@ -150,11 +150,17 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.GRPCAddress = "example.com:11000" }, "can be reached")
 	f(func(c *Config) { c.GRPCAddress, c.Insecure = ":11000", true })
 	f(func(c *Config) { c.GRPCAddress, c.TLSCert, c.TLSKey = ":11000", "c", "k" })
+	f(func(c *Config) { c.Auth = "off" })
+	f(func(c *Config) { c.Auth = "maybe" }, `-auth: is "maybe"`)
+	f(func(c *Config) { c.GRPCAddress, c.TLSCert, c.TLSKey, c.Auth = ":11000", "c", "k", "off" }, "-auth: is off, and everybody")
+	f(func(c *Config) { c.GRPCAddress, c.Insecure, c.Auth = ":11000", true, "off" })
+	f(func(c *Config) { c.AllowedHosts = "a.example, b.example" })
+	f(func(c *Config) { c.AllowedHosts = "https://a.example" }, "-allowed-hosts: \"https://a.example\"")
 	f(func(c *Config) { c.TLSCert = "c" }, "only one is given")
 	f(func(c *Config) { c.TLSClientCA = "ca" }, "-tls-client-ca: needs")
 	f(func(c *Config) { c.HTTPAddress, c.GRPCAddress = "7070", "127.0.0.1:http" }, "not of the form host:port", "port must be a number")
 	f(func(c *Config) { *c = Config{HTTPAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0", Limits: defaultLimits()} },
-		"-data-dir: is empty", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
+		"-data-dir: is empty", "-auth: is \"\", must be auto", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
 		"-shutdown-timeout", "-log-format")
 }
 

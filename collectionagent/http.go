@@ -10,12 +10,16 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
 // site is what is served over HTTP. The parts that need the store answer 503
 // until it is open.
 type site struct {
-	mux *http.ServeMux
+	guard *auth.Guard
 	// app serves the API and the page, nil while starting.
 	app atomic.Pointer[http.Handler]
 	// draining is set when the process ends.
@@ -24,31 +28,44 @@ type site struct {
 	readOnly atomic.Pointer[func() string]
 }
 
-// newSite returns the site; profiling of this process is part of it on request.
-func newSite(gatherer prometheus.Gatherer, profiling bool) *site {
-	s := &site{mux: http.NewServeMux()}
-	s.mux.Handle("GET /metrics", promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{}))
-	for _, path := range []string{"/-/healthy", "/healthz"} {
-		s.mux.HandleFunc("GET "+path, func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") })
-	}
-	for _, path := range []string{"/-/ready", "/ready"} {
-		s.mux.HandleFunc("GET "+path, s.ready)
+// handler returns the handler of all routes. Each asks the guard first.
+func (s *site) handler(gatherer prometheus.Gatherer, profiling bool) http.Handler {
+	return s.guard.Handler(s.routes(gatherer, profiling))
+}
+
+// routes lists all that is served; profiling of this process is part of it on
+// request. Who may use a route is in [auth.DefaultPolicy].
+func (s *site) routes(gatherer prometheus.Gatherer, profiling bool) []auth.Route {
+	healthy := func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "healthy") }
+	routes := []auth.Route{
+		{Pattern: "GET /metrics", Handler: promhttp.HandlerFor(gatherer, promhttp.HandlerOpts{})},
+		{Pattern: "GET /-/healthy", Handler: http.HandlerFunc(healthy)},
+		{Pattern: "GET /healthz", Handler: http.HandlerFunc(healthy)},
+		{Pattern: "GET /-/ready", Handler: http.HandlerFunc(s.ready)},
+		{Pattern: "GET /ready", Handler: http.HandlerFunc(s.ready)},
 	}
 	if profiling {
-		s.mux.HandleFunc("/debug/pprof/", pprof.Index)
-		s.mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
-		s.mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
-		s.mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
-		s.mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+		routes = append(routes,
+			auth.Route{Pattern: "/debug/pprof/", Handler: http.HandlerFunc(pprof.Index)},
+			auth.Route{Pattern: "/debug/pprof/cmdline", Handler: http.HandlerFunc(pprof.Cmdline)},
+			auth.Route{Pattern: "/debug/pprof/profile", Handler: http.HandlerFunc(pprof.Profile)},
+			auth.Route{Pattern: "/debug/pprof/symbol", Handler: http.HandlerFunc(pprof.Symbol)},
+			auth.Route{Pattern: "/debug/pprof/trace", Handler: http.HandlerFunc(pprof.Trace)},
+		)
 	}
-	s.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		if app := s.app.Load(); app != nil {
-			(*app).ServeHTTP(w, r)
-			return
-		}
-		say(w, http.StatusServiceUnavailable, "starting")
-	})
-	return s
+	for _, pattern := range append(api.Patterns(), web.Patterns()...) {
+		routes = append(routes, auth.Route{Pattern: pattern, Handler: http.HandlerFunc(s.serveApp)})
+	}
+	return append(routes, s.guard.Routes()...)
+}
+
+// serveApp serves what needs the store.
+func (s *site) serveApp(w http.ResponseWriter, r *http.Request) {
+	if app := s.app.Load(); app != nil {
+		(*app).ServeHTTP(w, r)
+		return
+	}
+	say(w, http.StatusServiceUnavailable, "starting")
 }
 
 // open makes the rest of the site available.
@@ -69,9 +86,16 @@ func (s *site) ready(w http.ResponseWriter, _ *http.Request) {
 			say(w, http.StatusServiceUnavailable, "read-only: "+reason)
 			return
 		}
+		if s.guard.Locked() {
+			say(w, http.StatusOK, "ready, but nobody has access: there is no token yet; create one on this machine with: "+createToken)
+			return
+		}
 		say(w, http.StatusOK, "ready")
 	}
 }
+
+// createToken is what makes the first token.
+const createToken = "collectionagent token create -project default -role ingest"
 
 // say answers with one line.
 func say(w http.ResponseWriter, status int, line string) {

@@ -48,6 +48,9 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.TLSKey, "tls-key", c.TLSKey, "PEM `file` with the key of -tls-cert")
 	fs.StringVar(&c.TLSClientCA, "tls-client-ca", c.TLSClientCA, "PEM `file`: agents and browsers must show a certificate signed by one in it")
 	fs.BoolVar(&c.Insecure, "insecure", c.Insecure, "allow addresses that other machines can reach without TLS")
+	fs.StringVar((*string)(&c.Auth), "auth", string(c.Auth), "whether requests need a token: auto, required or off; auto: `when` other machines reach an address, or a token exists")
+	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
+	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
 	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
@@ -64,6 +67,8 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 func usage(fs *flag.FlagSet) {
 	out := fs.Output()
 	_, _ = fmt.Fprint(out, `Usage: collectionagent [flags]
+       collectionagent token create|list|rotate|revoke
+       collectionagent project create|list|remove
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk,
 and serves them over HTTP. Without flags it stores under ./strobe-data and

@@ -25,6 +25,9 @@ const (
 
 // run is main without globals.
 func run(args, environ []string, stdout, stderr io.Writer) int {
+	if command, ok := findCommand(args); ok {
+		return command(args[1:], environ, stdout, stderr)
+	}
 	c, a, err := load(args, environ, stderr)
 	switch {
 	case errors.Is(err, flag.ErrHelp):

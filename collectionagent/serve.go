@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/health"
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
@@ -31,6 +32,10 @@ import (
 func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer) (err error) {
 	registry := newRegistry()
 	security, err := tlsConfig(c, logger)
+	if err != nil {
+		return err
+	}
+	guard, err := newGuard(c, logger, registry)
 	if err != nil {
 		return err
 	}
@@ -46,9 +51,10 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	defer func() { _ = grpcListener.Close() }()
 
 	// HTTP first: replaying a long log takes time, in which /-/ready says so.
-	s := newSite(registry, isLoopback(httpListener.Addr().String()))
+	s := &site{guard: guard}
 	pages := &http.Server{
-		Handler: s.mux, TLSConfig: security.Clone(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		Handler:   s.handler(registry, isLoopback(httpListener.Addr().String()) || c.Auth != auth.ModeOff),
+		TLSConfig: security.Clone(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
@@ -73,7 +79,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
-	var options []grpc.ServerOption
+	options := guard.ServerOptions()
 	if security != nil {
 		options = append(options, grpc.Creds(credentials.NewTLS(security.Clone())))
 	}
@@ -85,10 +91,10 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 	}()
 	s.open(app(api.Config{
-		Store: db, Project: ingest.DefaultProject, Version: version, Logger: logger, Registerer: registry,
+		Store: db, Version: version, Logger: logger, Registerer: registry,
 	}), db.ReadOnly)
 	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
-		"data_dir", c.DataDir, "tls", security != nil, "version", version, "took", time.Since(started))
+		"data_dir", c.DataDir, "tls", security != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
 	_, _ = fmt.Fprintf(stdout, "Strobe collection agent is ready: open %s (agents send to %s, data in %s)\n",
 		pageURL(httpListener.Addr(), security), grpcListener.Addr(), c.DataDir)
 

@@ -30,7 +30,7 @@ const (
 const pprofLabels = "service,process,comm"
 
 func (s *server) flamegraph(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	nodes := p.integer("max_nodes", defaultNodes, 1, maxNodes)
 	groupBy := p.list("group_by", "")
 	p.fold(selection)
@@ -62,7 +62,7 @@ type topRow struct {
 }
 
 func (s *server) top(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	limit := p.integer("limit", defaultRows, 1, maxRows)
 	p.fold(selection)
 	order := query.TopBySelf
@@ -91,7 +91,7 @@ func (s *server) top(ctx context.Context, p *parameters) (*answer, error) {
 }
 
 func (s *server) folded(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	groupBy := p.list("group_by", "")
 	if p.err != nil {
 		return nil, p.err
@@ -104,7 +104,7 @@ func (s *server) folded(ctx context.Context, p *parameters) (*answer, error) {
 }
 
 func (s *server) pprof(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	groupBy := p.list("group_by", pprofLabels)
 	if p.err != nil {
 		return nil, p.err
@@ -132,7 +132,7 @@ type timelineSeries struct {
 }
 
 func (s *server) timeline(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	step := p.step(selection)
 	by := p.values.Get("by")
 	limit := p.integer("limit", defaultSeries, 1, maxSeries)
@@ -165,7 +165,7 @@ type labelName struct {
 }
 
 func (s *server) labels(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	if p.err != nil {
 		return nil, p.err
 	}
@@ -192,7 +192,7 @@ type labelValue struct {
 }
 
 func (s *server) labelValues(ctx context.Context, p *parameters) (*answer, error) {
-	selection := p.selection(s.config.Project)
+	selection := p.selection()
 	limit := p.integer("limit", defaultValues, 1, maxValues)
 	if p.err != nil {
 		return nil, p.err

@@ -19,15 +19,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
-// Config is what [New] needs. All fields but Store may be left zero.
+// Config is what [New] needs. Whose samples are shown is up to the request: to
+// the project of its [auth.Principal]. All fields but Store may be left zero.
 type Config struct {
 	Store store.Store
-	// Project is the project whose samples are shown.
-	Project string
 	// Version is what the status endpoint reports.
 	Version string
 	// Logger takes errors that are not the client's. Default: none are logged.
@@ -49,7 +49,21 @@ type Config struct {
 	Now func() time.Time
 }
 
-// New returns the handler of everything under /api/v1/. It is safe for
+// root is where everything is below.
+const root = "/api/v1/"
+
+// Patterns lists the patterns of [http.ServeMux] that the handler of [New]
+// serves, the last of which takes what is not an endpoint.
+func Patterns() []string {
+	patterns := []string{}
+	for _, e := range endpoints() {
+		patterns = append(patterns, e.path)
+	}
+	return append(patterns, root)
+}
+
+// New returns the handler of everything under /api/v1/. It expects requests that
+// an [auth.Guard] let in, and denies others. It is safe for
 // concurrent use. Metrics that cannot be registered are logged and not exported.
 func New(c Config) http.Handler {
 	if c.Logger == nil {
@@ -83,7 +97,7 @@ func New(c Config) http.Handler {
 	for _, e := range endpoints() {
 		mux.Handle(e.path, s.handler(&e))
 	}
-	mux.HandleFunc("/api/v1/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})
 	return mux
@@ -135,11 +149,17 @@ func (s *server) handler(e *endpoint) http.Handler {
 				s.fail(w, r, e.name, errPanic)
 			}
 		}()
+		who, ok := auth.From(r.Context())
+		if !ok {
+			s.fail(w, r, e.name, errNobody)
+			return
+		}
 		p, err := readParameters(w, r, e.parameters, s.config.Now())
 		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
 		}
+		p.who = who
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
 		defer cancel()
 		if err := s.takeTurn(ctx); err != nil {
@@ -162,6 +182,15 @@ func (s *server) handler(e *endpoint) http.Handler {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left
 		}
 	})
+}
+
+// project returns the project that a question is about.
+func (s *server) project(ctx context.Context) string {
+	who, ok := auth.From(ctx)
+	if !ok {
+		return "" // holds nothing; the handler lets no such question through
+	}
+	return who.Project
 }
 
 // takeTurn waits until there are few enough questions to work on another one.

@@ -25,6 +25,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -34,7 +35,14 @@ var update = flag.Bool("update", false, "write the golden files")
 
 func newTestHandler(tb testing.TB, s store.Store) http.Handler {
 	tb.Helper()
-	return New(Config{Store: s, Version: "1.2.3", Now: func() time.Time { return testNow }})
+	return letIn(New(Config{Store: s, Version: "1.2.3", Now: func() time.Time { return testNow }}))
+}
+
+// letIn returns the handler behind a guard that lets everybody in.
+func letIn(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r.WithContext(auth.NewContext(r.Context(), auth.Anonymous())))
+	})
 }
 
 // get asks a handler and returns its answer.
@@ -289,7 +297,7 @@ func TestTooManyQueries(t *testing.T) {
 	t.Parallel()
 	g := &gate{Store: testStore(t), entered: make(chan struct{}), leave: make(chan struct{})}
 	registry := prometheus.NewRegistry()
-	h := New(Config{Store: g, MaxConcurrent: 1, QueueTimeout: time.Millisecond, Registerer: registry})
+	h := letIn(New(Config{Store: g, MaxConcurrent: 1, QueueTimeout: time.Millisecond, Registerer: registry}))
 	first := make(chan *httptest.ResponseRecorder)
 	go func() { first <- get(t, h, "/api/v1/folded") }()
 	<-g.entered
@@ -325,7 +333,7 @@ func TestTooManyQueries(t *testing.T) {
 func TestQueryEndsWithItsClientAndItsTime(t *testing.T) {
 	t.Parallel()
 	g := &gate{Store: testStore(t), entered: make(chan struct{}, 1), leave: make(chan struct{})}
-	h := New(Config{Store: g, QueryTimeout: time.Millisecond})
+	h := letIn(New(Config{Store: g, QueryTimeout: time.Millisecond}))
 	if w := get(t, h, "/api/v1/folded"); w.Code != http.StatusGatewayTimeout {
 		t.Errorf("slow query: %d %s", w.Code, w.Body)
 	}
@@ -349,7 +357,7 @@ func TestStoreErrorIsNotShown(t *testing.T) {
 	if w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	w = get(t, New(Config{Store: testStore(t), MaxRows: 1, Now: func() time.Time { return testNow }}), "/api/v1/top")
+	w = get(t, letIn(New(Config{Store: testStore(t), MaxRows: 1, Now: func() time.Time { return testNow }})), "/api/v1/top")
 	if w.Code != http.StatusUnprocessableEntity {
 		t.Errorf("too many rows: %d %s", w.Code, w.Body)
 	}

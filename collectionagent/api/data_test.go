@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -88,6 +89,10 @@ func testStore(tb testing.TB) *memstore.Store {
 		Time: libpf.UnixTimeNs(testNow.Add(-time.Second).UnixNano()), Series: 2,
 		Stack: libpf.HashTrace(stacks[0]), Count: 3, Value: 777,
 	})
+	d.Project = ingest.DefaultProject
+	for i := range b.Series {
+		b.Series[i].Project = ingest.DefaultProject
+	}
 	if _, err := s.Put(tb.Context(), d); err != nil {
 		tb.Fatal(err)
 	}

@@ -45,6 +45,9 @@ var errBusy = &requestError{
 
 var errPanic = &requestError{status: http.StatusInternalServerError, reason: "panic", Message: "internal error"}
 
+// errNobody is for requests that did not pass a guard.
+var errNobody = &requestError{status: http.StatusForbidden, reason: "nobody", Message: "it is not known who asks"}
+
 // statusClientClosed is what logs of the field call a request whose client left.
 const statusClientClosed = 499
 

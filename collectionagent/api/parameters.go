@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -34,7 +35,9 @@ type parameters struct {
 	values url.Values
 	path   func(name string) string
 	now    time.Time
-	err    error
+	// who asks; all answers are about the project of the request.
+	who *auth.Principal
+	err error
 }
 
 // fold reads what is to be left out of stacks.
@@ -132,8 +135,8 @@ func (p *parameters) integer(name string, def, low, high int) int {
 }
 
 // selection returns which samples the question is about.
-func (p *parameters) selection(project string) *query.Selection {
-	s := &query.Selection{Project: project, Type: libpf.SampleOnCPU}
+func (p *parameters) selection() *query.Selection {
+	s := &query.Selection{Project: p.who.Project, Type: libpf.SampleOnCPU}
 	var err error
 	if t := p.values.Get("type"); t != "" {
 		if s.Type, err = libpf.ParseSampleType(t); err != nil {

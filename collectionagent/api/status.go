@@ -10,11 +10,13 @@ import (
 )
 
 type statusAnswer struct {
-	Version string       `json:"version"`
-	NowMs   int64        `json:"now_ms"`
-	Store   storeStatus  `json:"store"`
-	Hosts   []hostStatus `json:"hosts"`
-	Types   []typeStatus `json:"types"`
+	Version string `json:"version"`
+	NowMs   int64  `json:"now_ms"`
+	Project string `json:"project"`
+	// Store is about all projects, and so only there for those who may know of all.
+	Store *storeStatus `json:"store,omitempty"`
+	Hosts []hostStatus `json:"hosts"`
+	Types []typeStatus `json:"types"`
 }
 
 type storeStatus struct {
@@ -42,25 +44,17 @@ type typeStatus struct {
 }
 
 func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
-	stats, err := s.config.Store.Stats(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("read statistics of the store: %w", err)
-	}
-	hosts, err := s.config.Store.Hosts(ctx, s.config.Project)
+	hosts, err := s.config.Store.Hosts(ctx, s.project(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
 	}
 	a := statusAnswer{
-		Version: s.config.Version, NowMs: p.now.UnixMilli(),
-		Store: storeStatus{
-			Engine: stats.Engine, Samples: stats.Samples, Bytes: stats.Bytes,
-			OldestMs: milliseconds(stats.Oldest), NewestMs: milliseconds(stats.Newest),
-			Stacks: stats.Stacks, Symbols: stats.Symbols, Executables: stats.Executables, Hosts: stats.Hosts,
-		},
-		Hosts: make([]hostStatus, len(hosts)),
+		Version: s.config.Version, NowMs: p.now.UnixMilli(), Project: s.project(ctx), Hosts: make([]hostStatus, len(hosts)),
 	}
-	if a.Store.Bytes == nil {
-		a.Store.Bytes = map[string]int64{}
+	if p.who.ServerWide() {
+		if a.Store, err = s.storeStatus(ctx); err != nil {
+			return nil, err
+		}
 	}
 	for i, h := range hosts {
 		if h.Metadata == nil {
@@ -72,4 +66,21 @@ func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
 		a.Types = append(a.Types, typeStatus{t.String(), t.Unit()})
 	}
 	return jsonAnswer(a)
+}
+
+// storeStatus returns the numbers of all projects together.
+func (s *server) storeStatus(ctx context.Context) (*storeStatus, error) {
+	stats, err := s.config.Store.Stats(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read statistics of the store: %w", err)
+	}
+	a := &storeStatus{
+		Engine: stats.Engine, Samples: stats.Samples, Bytes: stats.Bytes,
+		OldestMs: milliseconds(stats.Oldest), NewestMs: milliseconds(stats.Newest),
+		Stacks: stats.Stacks, Symbols: stats.Symbols, Executables: stats.Executables, Hosts: stats.Hosts,
+	}
+	if a.Bytes == nil {
+		a.Bytes = map[string]int64{}
+	}
+	return a, nil
 }

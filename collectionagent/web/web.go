@@ -23,6 +23,23 @@ var dist embed.FS
 const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self'; " +
 	"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
+// Patterns lists the patterns of [http.ServeMux] that [Handler] serves.
+func Patterns() []string {
+	patterns := []string{"GET /{$}"}
+	entries, err := dist.ReadDir("dist")
+	if err != nil {
+		panic(err) // the folder is compiled in
+	}
+	for _, e := range entries {
+		pattern := "GET /" + e.Name()
+		if e.IsDir() {
+			pattern += "/"
+		}
+		patterns = append(patterns, pattern)
+	}
+	return patterns
+}
+
 // Handler serves the page at / and its files below. It knows no other path, so
 // that a mistyped one is a 404. It works behind a prefix that a proxy strips,
 // as the page refers to everything relative to itself. It is safe for

@@ -54,6 +54,20 @@ export interface StatusAnswer {
   hosts: { id: string; name: string; last_seen_ms: number }[] | null;
 }
 
+export interface WhoamiAnswer {
+  /** A token is needed. */
+  auth: boolean;
+  project: string;
+  server_wide: boolean;
+  /** Those that may be chosen. */
+  projects: string[];
+  roles: string[];
+  token: string;
+  token_name: string;
+  /** Logged in with a cookie. */
+  session: boolean;
+}
+
 /** An error of the server that names what was wrong with the question. */
 export class QueryError extends Error {
   constructor(
@@ -67,11 +81,29 @@ export class QueryError extends Error {
 
 export type Params = Record<string, string>;
 
-async function get<T>(path: string, params: Params, signal?: AbortSignal): Promise<T> {
+let project = "";
+
+/** Chooses the project of all questions from now on, "" for that of the login. */
+export function chooseProject(name: string) {
+  project = name;
+}
+
+/** The address of a question. */
+export function address(path: string, params: Params): string {
   const query = new URLSearchParams();
   for (const [key, value] of Object.entries(params)) if (value) query.set(key, value);
-  const response = await fetch(`api/v1/${path}?${query}`, { signal, headers: { Accept: "application/json" } });
+  if (project) query.set("project", project);
+  return `api/v1/${path}?${query}`;
+}
+
+async function get<T>(path: string, params: Params, signal?: AbortSignal): Promise<T> {
+  const response = await fetch(address(path, params), { signal, headers: { Accept: "application/json" } });
   if (response.ok) return (await response.json()) as T;
+  if (response.status === 401) {
+    // The page comes back to what it shows now.
+    location.replace(`login?return=${encodeURIComponent(location.search)}`);
+    throw new QueryError("you are not logged in");
+  }
   let message = `the server answered ${response.status}`;
   try {
     const { error } = await response.json();
@@ -85,6 +117,12 @@ async function get<T>(path: string, params: Params, signal?: AbortSignal): Promi
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
+export const whoami = () => get<WhoamiAnswer>("whoami", {});
 export const status = () => get<StatusAnswer>("status", {});
 export const values = (label: string, p: Params, s?: AbortSignal) =>
   get<ValuesAnswer>(`labels/${encodeURIComponent(label)}/values`, p, s);
+
+export async function logout(): Promise<void> {
+  const response = await fetch("logout", { method: "POST" });
+  if (!response.ok && response.status !== 401) throw new QueryError(`the server answered ${response.status}`);
+}

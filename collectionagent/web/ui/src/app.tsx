@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
 import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { Account } from "./account";
 import * as api from "./api";
 import { base, type Theme } from "./colour";
 import { Flame } from "./flame";
 import { amount, count, dateTime, duration, percent } from "./format";
 import { Help } from "./help";
 import { Picker } from "./picker";
-import { formatState, isLive, parseState, selector, type State } from "./state";
+import { defaults, formatState, isLive, parseState, selector, type State } from "./state";
 import { Table } from "./table";
 import { colourOf, Timeline } from "./timeline";
 import { pattern, Tree } from "./tree";
@@ -97,7 +98,8 @@ export function App() {
   const live = isLive(state) && !paused;
 
   const params: api.Params = { type: "on_cpu", query: selector(state), from: state.from, to: state.to };
-  const question = JSON.stringify([params, state.group, state.by, state.fold]);
+  api.chooseProject(state.project);
+  const question = JSON.stringify([params, state.project, state.group, state.by, state.fold]);
 
   useEffect(() => {
     api.status().then((s) => setVersion(s.version), () => {});
@@ -168,7 +170,7 @@ export function App() {
   return (
     <>
       <header>
-        <a class="brand" href={location.pathname} aria-label="Strobe: start over">
+        <a class="brand" href={state.project ? `?project=${encodeURIComponent(state.project)}` : location.pathname} aria-label="Strobe: start over">
           <img src="./icon.svg" alt="" width="18" height="18" /> Strobe
         </a>
         <div class="controls" role="group" aria-label="What is shown">
@@ -229,6 +231,7 @@ export function App() {
               {live ? "● Live" : "‖ Paused"}
             </button>
           )}
+          <Account project={state.project} onProject={(project) => change({ ...defaults, project, from: state.from, to: state.to })} />
           <button type="button" title="Dark or light (d)" aria-label="Dark or light" onClick={toggleTheme}>
             {theme.dark ? "☀" : "☾"}
           </button>
@@ -383,10 +386,10 @@ export function App() {
         >
           {copied ? "Copied" : "Copy link"}
         </button>
-        <a href={`api/v1/pprof?${new URLSearchParams(params)}`} download="strobe.pb.gz">
+        <a href={api.address("pprof", params)} download="strobe.pb.gz">
           pprof
         </a>
-        <a href={`api/v1/folded?${new URLSearchParams(params)}`}>folded</a>
+        <a href={api.address("folded", params)}>folded</a>
         {version && <span class="faded">{version}</span>}
       </footer>
       {help && <Help onClose={() => setHelp(false)} />}

@@ -4,6 +4,8 @@
 export type View = "flame" | "table" | "both";
 
 export interface State {
+  /** "" is the project of the login. */
+  project: string;
   from: string;
   to: string;
   service: string[];
@@ -22,6 +24,7 @@ export interface State {
 }
 
 export const defaults: State = {
+  project: "",
   from: "now-15m",
   to: "now",
   service: [],
@@ -37,7 +40,7 @@ export const defaults: State = {
 };
 
 const lists = ["service", "process", "comm", "zoom"] as const;
-const texts = ["from", "to", "query", "group", "view", "by", "search", "fold"] as const;
+const texts = ["project", "from", "to", "query", "group", "view", "by", "search", "fold"] as const;
 
 export function parseState(search: string): State {
   const p = new URLSearchParams(search);

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/libpf"
+	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
+)
+
+// paint sends the same host, stacks, executables and symbols for every project,
+// with the name of the project in each text, and returns all answers.
+func (r *rig) paint(project string, now time.Time) []any {
+	r.t.Helper()
+	c := pb.NewCollectionAgentClient(r.conn)
+	ctx := r.with(r.tokens[project+" ingest"])
+	frames := []libpf.Frame{
+		{Type: libpf.NativeFrame, FileID: libpf.NewFileID(1, 2), AddressOrLineno: 3},
+		{Type: libpf.NativeFrame, FileID: libpf.NewFileID(1, 2), AddressOrLineno: 4},
+	}
+	defined, unheard := libpf.HashTrace(frames), libpf.HashTrace(frames[:1])
+	batch := func() *pb.Batch {
+		return &pb.Batch{HostId: "h1", RunId: []byte("0123456789abcdef"), Sequence: 1, HostName: "host-" + project}
+	}
+	samples := &pb.AddCountsForTracesRequest{
+		Batch: batch(), StringTable: []string{"", project + "-service", project + "-comm", project + ".key", project + "-process"},
+		HiTraceHashes: []uint64{defined.Hi(), unheard.Hi()}, LoTraceHashes: []uint64{defined.Lo(), unheard.Lo()},
+		Processes:  []*pb.Process{{Pid: 1, Name: 4, Service: 1, Labels: &pb.LabelSet{Keys: []uint32{3}, Values: []uint32{3}}}},
+		ThreadTids: []uint32{1}, ThreadComms: []uint32{2}, SourceProcesses: []uint32{0}, SourceThreads: []uint32{0},
+		BaseTime: now.Add(-time.Second).UnixNano(), TimeDeltas: []int64{0, 0}, Stacks: []uint32{0, 1}, Sources: []uint32{0, 0},
+		DefaultValue: 50_000_000, DefaultType: uint32(libpf.SampleOnCPU),
+	}
+	table := &pb.SetFramesForTracesRequest{
+		Batch: batch(), StringTable: []string{""}, HiFileIds: []uint64{1}, LoFileIds: []uint64{2},
+		FrameTypes: []uint32{uint32(libpf.NativeFrame), uint32(libpf.NativeFrame)}, FrameFiles: []uint32{0, 0}, FrameAddresses: []uint64{3, 4},
+		HiTraceHashes: []uint64{defined.Hi()}, LoTraceHashes: []uint64{defined.Lo()}, FrameCounts: []uint32{2}, Frames: []uint32{0, 1},
+	}
+	if project == "red" { // defines what blue only refers to
+		table.HiTraceHashes, table.LoTraceHashes = append(table.HiTraceHashes, unheard.Hi()), append(table.LoTraceHashes, unheard.Lo())
+		table.FrameCounts, table.Frames = []uint32{2, 1}, []uint32{0, 1, 0}
+	}
+	symbols := &pb.AddFrameMetadataRequest{
+		Batch: batch(), StringTable: []string{"", project + "_leaf", project + "_root", project + ".c"}, HiFileIds: []uint64{1}, LoFileIds: []uint64{2},
+		Files: []uint32{0, 0}, Addresses: []uint64{3, 4}, LineCounts: []uint32{1, 1},
+		Functions: []uint32{1, 2}, SourceFiles: []uint32{3, 3}, Lines: []uint64{5, 6},
+	}
+	executables := &pb.AddExecutableMetadataRequest{
+		Batch: batch(), HiFileIds: []uint64{1}, LoFileIds: []uint64{2}, FileNames: []string{project + ".exe"}, BuildIds: []string{project},
+	}
+	host := &pb.ReportHostMetadataRequest{
+		Batch: batch(), Timestamp: uint64(now.Unix()), Metadata: map[string]string{"colour": project}, //nolint:gosec // after 1970
+	}
+	var answers []any
+	keep := func(answer any, err error) {
+		r.t.Helper()
+		if err != nil {
+			r.t.Fatalf("%s: %v", project, err)
+		}
+		answers = append(answers, answer)
+	}
+	info := func() (any, error) { return c.GetServerInfo(ctx, &pb.GetServerInfoRequest{ProtocolVersion: 1}) }
+	keep(info())
+	for range 2 { // the second time is a duplicate
+		keep(c.AddCountsForTraces(ctx, samples))
+		keep(c.SetFramesForTraces(ctx, table))
+		keep(c.AddFrameMetadata(ctx, symbols))
+		keep(c.AddExecutableMetadata(ctx, executables))
+		keep(c.ReportHostMetadata(ctx, host))
+	}
+	keep(c.AddFallbackSymbols(ctx, &pb.AddFallbackSymbolsRequest{
+		Batch: batch(), HiFileIds: []uint64{7}, LoFileIds: []uint64{7}, Addresses: []uint64{1}, Symbols: []string{project},
+	}))
+	keep(c.AddMetrics(ctx, &pb.AddMetricsRequest{
+		Batch: batch(), Timestamps: []uint32{uint32(now.Unix())}, Ids: []uint32{1}, Values: []int64{1}, //nolint:gosec // until 2106
+	}))
+	return answers
+}
+
+// questions lists an URL for every endpoint, and more for those with names in them.
+func questions(now time.Time) []string {
+	window := url.Values{
+		"from": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "to": {fmt.Sprint(now.Add(time.Minute).UnixMilli())},
+	}.Encode()
+	list := []string{"/api/v1/whoami", "/api/v1/tokens", "/api/v1/none", "/api/v1/top?query={", "/api/v1/flamegraph?group_by=service&" + window}
+	for _, pattern := range api.Patterns() {
+		for _, name := range []string{"service", "process", "comm", "host", "host_id", "red.key", "blue.key"} {
+			path := strings.ReplaceAll(pattern, "{name}", name)
+			list = append(list, path, path+"?"+window)
+			if path == pattern {
+				break
+			}
+		}
+	}
+	return list
+}
+
+// ask returns the answers to all questions, readable.
+func (r *rig) ask(project string, now time.Time) map[string]string {
+	r.t.Helper()
+	answers := map[string]string{}
+	for _, q := range questions(now) {
+		resp, body := r.do(http.MethodGet, r.url+q, r.tokens[project+" admin"])
+		if z, err := gzip.NewReader(strings.NewReader(body)); err == nil { // pprof
+			b, err := io.ReadAll(z)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			body = string(b)
+		}
+		answers[q] = fmt.Sprintln(resp.StatusCode, resp.Header.Get("Content-Disposition"), body)
+	}
+	return answers
+}
+
+// TestIsolation compares what one project sees with and without another one
+// that has the same hosts, hashes and IDs.
+func TestIsolation(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	now := time.Now()
+	toBlue := r.paint("blue", now)
+	before := r.ask("blue", now)
+	toRed := r.paint("red", now)
+
+	// Red hears of nothing as known, whatever blue defined. It lacks no stack of
+	// its own the second time, while blue still does.
+	clear := protocmp.IgnoreFields(&pb.Ack{}, "server_time")
+	noTime := protocmp.IgnoreFields(&pb.GetServerInfoResponse{}, "server_time")
+	if d := cmp.Diff([]uint32{0, 1}, toBlue[1].(*pb.AddCountsForTracesResponse).UnknownStacks); d != "" {
+		t.Errorf("blue's unknown stacks (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]uint32{1}, toBlue[6].(*pb.AddCountsForTracesResponse).UnknownStacks); d != "" {
+		t.Errorf("blue's unknown stacks the second time (-want +got):\n%s", d)
+	}
+	toBlue[6], toRed[6] = nil, nil
+	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), clear, noTime); d != "" {
+		t.Errorf("answers to RPCs differ (-blue +red):\n%s", d)
+	}
+	again := r.paint("blue", now)
+	if d := cmp.Diff([]uint32{1}, again[1].(*pb.AddCountsForTracesResponse).UnknownStacks); d != "" {
+		t.Errorf("blue's unknown stacks after red defined them (-want +got):\n%s", d)
+	}
+
+	for q, answer := range r.ask("red", now) {
+		if strings.Contains(answer, "blue") && !strings.Contains(q, "blue") {
+			t.Errorf("red sees blue at %s: %s", q, answer)
+		}
+	}
+	after := r.ask("blue", now)
+	for q, answer := range after {
+		// The time of last use is that of the project's own tokens.
+		if q == "/api/v1/tokens" {
+			if strings.Contains(answer, `"red"`) {
+				t.Errorf("blue sees tokens of red: %s", answer)
+			}
+			continue
+		}
+		if d := cmp.Diff(before[q], answer); d != "" {
+			t.Errorf("red changes what blue sees at %s (-before +after):\n%s", q, d)
+		}
+	}
+	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue"} {
+		found := false
+		for _, answer := range after {
+			found = found || strings.Contains(answer, want)
+		}
+		if !found {
+			t.Errorf("no answer has %s", want)
+		}
+	}
+
+	// Choosing another project is only for tokens of all projects.
+	for _, ask := range [][]string{{"?project=red"}, {"", "Strobe-Project", "red"}, {"?project=none"}} {
+		resp, body := r.do(http.MethodGet, r.url+"/api/v1/folded"+ask[0], r.tokens["blue admin"], ask[1:]...)
+		if resp.StatusCode != http.StatusForbidden || strings.Contains(body, "red") {
+			t.Errorf("%v: %d %s", ask, resp.StatusCode, body)
+		}
+		resp, body = r.do(http.MethodGet, r.url+"/api/v1/folded"+ask[0], r.tokens["* query"], ask[1:]...)
+		if resp.StatusCode != http.StatusOK || strings.Contains(body, "blue") {
+			t.Errorf("%v with a token of all projects: %d %s", ask, resp.StatusCode, body)
+		}
+	}
+	if _, body := r.do(http.MethodGet, r.url+"/api/v1/folded?project=red&type=on_cpu", r.tokens["* query"]); !strings.Contains(body, "red_leaf") {
+		t.Errorf("a token of all projects does not see red: %s", body)
+	}
+	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status?project=red", r.tokens["* query"]); !strings.Contains(body, `"store"`) {
+		t.Errorf("a token of all projects does not see the store: %s", body)
+	}
+	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status", r.tokens["red admin"]); strings.Contains(body, `"store"`) {
+		t.Errorf("a token of a project sees the store: %s", body)
+	}
+}
