@@ -225,9 +225,9 @@ func FuzzStatus(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		err := statusError(b)
-		v, wait, _ := classify(err)
-		if (err == nil) != (v == accepted) || wait < 0 || wait > maxRetryInfo {
-			t.Fatalf("%v: verdict %v, wait %s", err, v, wait)
+		a := classify(err)
+		if (err == nil) != (a.verdict == accepted) || a.wait < 0 || a.wait > maxRetryInfo {
+			t.Fatalf("%v: %+v", err, a)
 		}
 		if errors.Is(err, context.Canceled) {
 			t.Fatal("an error of the server is taken for one of our own")

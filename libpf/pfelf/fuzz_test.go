@@ -39,8 +39,9 @@ func FuzzFile(f *testing.F) {
 		f.Add(b)
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
-		// A section may be read under several names, and each gives 1,000 times its bytes at most.
-		hostile.Bound(t, len(b), 4<<10, func() {
+		// A section may be read under several names, each gives 1,000 times its bytes at
+		// most, and debug/elf takes 10 MiB at once for a table that says to be large.
+		hostile.Bound(t, len(b)+8<<10, 4<<10, func() {
 			file, err := NewFile(bytes.NewReader(b), int64(len(b)))
 			if err != nil {
 				return
