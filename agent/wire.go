@@ -128,6 +128,7 @@ func newReporter(cfg *config.Config, tlsConfig *tls.Config, host hostinfo.Host, 
 	}, &reporter.Options{
 		HostID: host.ID, HostName: host.Name,
 		TLS:    tlsConfig,
+		CAFile: cfg.TLSCA, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, // read again when they change
 		Logger: log, Registerer: registry,
 		Jitter:        cmp.Or(cfg.ReporterJitter, -1), // there, 0 means the default and less means none
 		MaxQueueBytes: int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare)),

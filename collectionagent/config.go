@@ -24,6 +24,8 @@ type Config struct {
 	TLSCert         string
 	TLSKey          string
 	TLSClientCA     string
+	TLSClientAuth   string
+	TLSNames        string
 	Insecure        bool
 	Auth            auth.Mode
 	AuthFile        string // "": auth.json in DataDir
@@ -45,6 +47,7 @@ func Default() Config {
 		HTTPAddress:     "127.0.0.1:7070",
 		GRPCAddress:     "127.0.0.1:11000",
 		Auth:            auth.ModeAuto,
+		TLSClientAuth:   clientAuthAll,
 		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
 		MaxRequestBytes: 16 << 20,
@@ -76,11 +79,6 @@ func (c *Config) Validate() error {
 	for _, a := range []struct{ name, address string }{{"http-address", c.HTTPAddress}, {"grpc-address", c.GRPCAddress}} {
 		if err := checkAddress(a.address); err != nil {
 			bad(a.name, "%w", err)
-			continue
-		}
-		if !isLoopback(a.address) && c.TLSCert == "" && !c.Insecure {
-			bad(a.name, "%s can be reached from other machines, and nothing would be encrypted: "+
-				"give -tls-cert and -tls-key, or -insecure if everyone on that network is trusted", a.address)
 		}
 	}
 	switch c.Auth {
@@ -98,12 +96,7 @@ func (c *Config) Validate() error {
 			bad("allowed-hosts", "%q is not the name of a host: expected names without port, separated by commas", host)
 		}
 	}
-	if (c.TLSCert == "") != (c.TLSKey == "") {
-		bad("tls-cert", "-tls-cert and -tls-key go together, only one is given")
-	}
-	if c.TLSClientCA != "" && c.TLSCert == "" {
-		bad("tls-client-ca", "needs -tls-cert and -tls-key")
-	}
+	c.validateTLS(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {
 			bad(name, "is %s, must be from %s to %s", v, lowest, highest)

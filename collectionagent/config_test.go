@@ -145,9 +145,14 @@ func TestValidate(t *testing.T) {
 	}
 	f(func(c *Config) { c.HTTPAddress, c.GRPCAddress = "localhost:1", "[::1]:2" })
 	f(func(c *Config) { c.HTTPAddress = "[::ffff:127.0.0.1]:1" })
-	f(func(c *Config) { c.HTTPAddress = "0.0.0.0:7070" }, "-http-address: 0.0.0.0:7070 can be reached from other machines")
-	f(func(c *Config) { c.GRPCAddress = ":11000" }, "-grpc-address: :11000 can be reached")
-	f(func(c *Config) { c.GRPCAddress = "example.com:11000" }, "can be reached")
+	f(func(c *Config) { c.HTTPAddress, c.GRPCAddress = "0.0.0.0:7070", "example.com:11000" }) // with its own certificate
+	f(func(c *Config) { c.GRPCAddress, c.TLSClientCA = ":11000", "ca" })
+	f(func(c *Config) { c.GRPCAddress, c.TLSClientCA, c.Insecure = ":11000", "ca", true }, "-tls-client-ca: needs TLS")
+	f(func(c *Config) { c.HTTPAddress, c.TLSClientCA = ":7070", "ca" }, "-tls-client-ca: needs TLS on -grpc-address 127.0.0.1:11000")
+	f(func(c *Config) { c.TLSClientAuth = "some" }, "-tls-client-auth: is \"some\"")
+	f(func(c *Config) { c.TLSNames = "profiles.example, 10.0.0.1,::2,*.x" })
+	f(func(c *Config) { c.TLSNames = "a b/c,-d" }, `-tls-names: "b/c" is not`, `"-d" is not`)
+	f(func(c *Config) { c.TLSCert, c.TLSKey, c.TLSNames = "c", "k", "x" }, "-tls-names: is for")
 	f(func(c *Config) { c.GRPCAddress, c.Insecure = ":11000", true })
 	f(func(c *Config) { c.GRPCAddress, c.TLSCert, c.TLSKey = ":11000", "c", "k" })
 	f(func(c *Config) { c.Auth = "off" })
@@ -162,7 +167,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) {
 		*c = Config{HTTPAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0", Limits: defaultLimits()}
 	},
-		"-data-dir: is empty", "-auth: is \"\", must be auto", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
+		"-data-dir: is empty", "-tls-client-auth", "-auth: is \"\", must be auto", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
 		"-shutdown-timeout", "-log-format")
 }
 

@@ -52,6 +52,10 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	if a.checkConfig {
+		if _, err := c.openTLSFiles(c.TLSCert, c.TLSKey, nil); err != nil {
+			_, _ = fmt.Fprintln(stderr, err)
+			return exitFailure
+		}
 		_, _ = fmt.Fprintln(stdout, "configuration is right")
 		return exitOK
 	}

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -12,12 +11,12 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/health"
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
@@ -31,7 +30,7 @@ import (
 // one line with the address to open once everything is ready.
 func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer) (err error) {
 	registry := newRegistry()
-	security, err := tlsConfig(c, logger)
+	security, err := newSecurity(c, logger, registry)
 	if err != nil {
 		return err
 	}
@@ -39,6 +38,11 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	renewal, stopRenewal := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	renewing.Go(func() { security.run(renewal) })
+	defer renewing.Wait()
+	defer stopRenewal()
 	httpListener, err := net.Listen("tcp", c.HTTPAddress)
 	if err != nil {
 		return fmt.Errorf("listen for HTTP: %w", err)
@@ -54,7 +58,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s := &site{guard: guard}
 	pages := &http.Server{
 		Handler:   s.handler(registry, isLoopback(httpListener.Addr().String()) || c.Auth != auth.ModeOff),
-		TLSConfig: security.Clone(), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		TLSConfig: security.http, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
@@ -80,8 +84,8 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		return err
 	}
 	options := guard.ServerOptions()
-	if security != nil {
-		options = append(options, grpc.Creds(credentials.NewTLS(security.Clone())))
+	if security.grpc != nil {
+		options = append(options, grpc.Creds(security.grpc))
 	}
 	rpc, healthServer := in.NewGRPCServer(options...)
 	defer rpc.Stop()
@@ -94,9 +98,9 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		Store: db, Version: version, Logger: logger, Registerer: registry,
 	}), db.ReadOnly)
 	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
-		"data_dir", c.DataDir, "tls", security != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
+		"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
 	_, _ = fmt.Fprintf(stdout, "Strobe collection agent is ready: open %s (agents send to %s, data in %s)\n",
-		pageURL(httpListener.Addr(), security), grpcListener.Addr(), c.DataDir)
+		pageURL(httpListener.Addr(), security.http != nil), grpcListener.Addr(), c.DataDir)
 
 	select {
 	case <-ctx.Done():
@@ -158,9 +162,9 @@ func drain(timeout time.Duration, web *http.Server, rpc *grpc.Server, h *health.
 }
 
 // pageURL returns the address to open in a browser.
-func pageURL(a net.Addr, security *tls.Config) string {
+func pageURL(a net.Addr, encrypted bool) string {
 	scheme := "http"
-	if security != nil {
+	if encrypted {
 		scheme = "https"
 	}
 	host := a.String()

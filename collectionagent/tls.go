@@ -3,91 +3,152 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"sync"
-	"time"
+	"net"
+	"path/filepath"
+	"strings"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/strobe-profiler/strobe/collectionagent/ownca"
+	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
-// tlsConfig returns the TLS settings of both addresses, nil without TLS.
-func tlsConfig(c *Config, logger *slog.Logger) (*tls.Config, error) {
-	if c.TLSCert == "" {
-		return nil, nil
+// Values of -tls-client-auth: which addresses ask for certificates of clients.
+const (
+	clientAuthGRPC = "grpc"
+	clientAuthAll  = "all"
+)
+
+// encrypts reports whether an address has TLS: all have it with a certificate that
+// was given, and without one those that other machines can reach.
+func (c *Config) encrypts(address string) bool {
+	return c.TLSCert != "" || !isLoopback(address) && !c.Insecure
+}
+
+// ownCertificate reports whether the server makes its certificate itself.
+func (c *Config) ownCertificate() bool {
+	return c.TLSCert == "" && (c.encrypts(c.HTTPAddress) || c.encrypts(c.GRPCAddress))
+}
+
+// tlsNames returns the names of -tls-names.
+func (c *Config) tlsNames() []string {
+	return strings.FieldsFunc(c.TLSNames, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+// validateTLS reports what is wrong with the settings of TLS.
+func (c *Config) validateTLS(bad func(name, format string, args ...any)) {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		bad("tls-cert", "-tls-cert and -tls-key go together, only one is given")
 	}
-	k := &keyPair{cert: c.TLSCert, key: c.TLSKey, logger: logger}
-	if err := k.load(); err != nil {
+	if c.TLSClientAuth != clientAuthGRPC && c.TLSClientAuth != clientAuthAll {
+		bad("tls-client-auth", "is %q, must be grpc or all", c.TLSClientAuth)
+	}
+	if c.TLSClientCA != "" && !c.encrypts(c.GRPCAddress) {
+		bad("tls-client-ca", "needs TLS on -grpc-address %s: give -tls-cert and -tls-key", c.GRPCAddress)
+	}
+	if c.TLSNames != "" && c.TLSCert != "" {
+		bad("tls-names", "is for the certificate that the server makes itself, and -tls-cert is given")
+	}
+	for _, name := range c.tlsNames() {
+		if !ownca.ValidName(name) {
+			bad("tls-names", "%q is not a host name or an IP address", name)
+		}
+	}
+}
+
+// openTLSFiles reads the TLS files in the configuration.
+func (c *Config) openTLSFiles(certFile, keyFile string, logger *slog.Logger) (*tlsfiles.Files, error) {
+	files, err := tlsfiles.Open(tlsfiles.Options{
+		CertFile: certFile, KeyFile: keyFile, CAFile: c.TLSClientCA, CAFlag: "-tls-client-ca",
+		MetricsPrefix: "strobe_collectionagent", Logger: logger,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	return files, nil
+}
+
+// security is the TLS of both addresses. What is nil is plain.
+type security struct {
+	http      *tls.Config
+	grpc      credentials.TransportCredentials
+	authority *ownca.Authority // of a certificate that the server makes itself
+}
+
+// newSecurity reads the certificates, or makes them.
+func newSecurity(c *Config, logger *slog.Logger, registerer prometheus.Registerer) (*security, error) {
+	s := &security{}
+	onHTTP, onGRPC := c.encrypts(c.HTTPAddress), c.encrypts(c.GRPCAddress)
+	if !onHTTP && !onGRPC {
+		return s, nil
+	}
+	certFile, keyFile := c.TLSCert, c.TLSKey
+	if c.ownCertificate() {
+		var err error
+		if s.authority, err = openAuthority(c, logger); err != nil {
+			return nil, err
+		}
+		certFile, keyFile = s.authority.ServerFile(), s.authority.ServerFile()
+	}
+	files, err := c.openTLSFiles(certFile, keyFile, logger)
+	if err != nil {
 		return nil, err
 	}
-	t := &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: k.get}
-	if c.TLSClientCA != "" {
-		pem, err := os.ReadFile(c.TLSClientCA)
-		if err != nil {
-			return nil, fmt.Errorf("read authorities of clients: %w", err)
-		}
-		t.ClientCAs = x509.NewCertPool()
-		if !t.ClientCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read authorities of clients: no certificate in %s", c.TLSClientCA)
-		}
-		t.ClientAuth = tls.RequireAndVerifyClientCert
+	if err := registerer.Register(files); err != nil {
+		return nil, fmt.Errorf("register metrics of TLS: %w", err)
 	}
-	return t, nil
-}
-
-// keyPair is a certificate that is read again when its files change, so that a
-// renewed one is used without a restart.
-type keyPair struct {
-	cert, key string
-	logger    *slog.Logger
-
-	mu      sync.Mutex
-	pair    *tls.Certificate
-	stamp   [2]time.Time // modification times of the files that pair came from
-	checked time.Time
-}
-
-// recheck is how often the files are looked at.
-const recheck = 10 * time.Second
-
-// stat returns when the files were last changed.
-func (k *keyPair) stat() (stamp [2]time.Time, err error) {
-	cert, err1 := os.Stat(k.cert)
-	key, err2 := os.Stat(k.key)
-	if err := errors.Join(err1, err2); err != nil {
-		return stamp, fmt.Errorf("read certificate: %w", err)
+	if onHTTP {
+		if s.http, err = files.ServerConfig(c.TLSClientCA != "" && c.TLSClientAuth == clientAuthAll, "h2", "http/1.1"); err != nil {
+			return nil, err
+		}
 	}
-	return [2]time.Time{cert.ModTime(), key.ModTime()}, nil
+	if onGRPC {
+		if s.grpc, err = files.ServerCredentials(c.TLSClientCA != ""); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
-// load reads the files if they changed. The lock is held, or not needed yet.
-func (k *keyPair) load() error {
-	k.checked = time.Now()
-	stamp, err := k.stat()
+// openAuthority opens or makes the server's own authority and says how agents come
+// to trust it.
+func openAuthority(c *Config, logger *slog.Logger) (*ownca.Authority, error) {
+	a, err := ownca.Open(ownca.Config{
+		Dir: filepath.Join(c.DataDir, "tls"), Logger: logger,
+		Names: func() []string { return append(c.listenNames(), ownca.LocalNames()...) },
+	})
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("%w; or give a certificate with -tls-cert and -tls-key", err)
 	}
-	if k.pair != nil && stamp == k.stamp {
-		return nil
+	ca := a.CAFile()
+	if whole, err := filepath.Abs(ca); err == nil {
+		ca = whole
 	}
-	pair, err := tls.LoadX509KeyPair(k.cert, k.key)
-	if err != nil {
-		return fmt.Errorf("read certificate: %w", err)
-	}
-	k.pair, k.stamp = &pair, stamp
-	return nil
+	logger.Info("TLS with a certificate of this server's own authority: copy the authority's file to the agents and give it to them with -tls-ca",
+		"ca", ca, "sha256", a.Fingerprint())
+	return a, nil
 }
 
-// get returns the certificate for a connection.
-func (k *keyPair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if time.Since(k.checked) >= recheck {
-		if err := k.load(); err != nil {
-			k.logger.Warn("using the certificate of before", "err", err) // perhaps it is just being replaced
+// listenNames returns -tls-names and the hosts of the addresses.
+func (c *Config) listenNames() []string {
+	names := c.tlsNames()
+	for _, address := range []string{c.HTTPAddress, c.GRPCAddress} {
+		host, _, err := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); err == nil && host != "" && (ip == nil || !ip.IsUnspecified()) {
+			names = append(names, host)
 		}
 	}
-	return k.pair, nil
+	return names
+}
+
+// run renews what the server made itself, until the context ends.
+func (s *security) run(ctx context.Context) {
+	if s.authority != nil {
+		s.authority.Run(ctx)
+	}
 }

@@ -8,25 +8,21 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/encoding"
 	protocodec "google.golang.org/grpc/encoding/proto"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/metadata"
+
+	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
 // dial prepares the connection. It does not connect, so it works while the
-// server is away.
-func dial(s *settings, counts *byteCounts, token *tokenFile, compressor string) (*grpc.ClientConn, error) {
-	creds := insecure.NewCredentials()
-	if !s.DisableTLS {
-		cfg, err := s.tlsConfig()
-		if err != nil {
-			return nil, err
-		}
-		creds = credentials.NewTLS(cfg)
+// server is away. It also returns the files of TLS, nil without.
+func dial(s *settings, counts *byteCounts, token *tokenFile, compressor string) (*grpc.ClientConn, *tlsfiles.Files, error) {
+	creds, files, err := s.credentials()
+	if err != nil {
+		return nil, nil, err
 	}
 	connect := backoff.DefaultConfig
 	// The reporter decides when to try; gRPC only must not sleep longer than that.
@@ -50,9 +46,9 @@ func dial(s *settings, counts *byteCounts, token *tokenFile, compressor string) 
 	}
 	conn, err := grpc.NewClient(s.CollAgentAddr, options...)
 	if err != nil {
-		return nil, fmt.Errorf("prepare connection to %s: %w", s.CollAgentAddr, err)
+		return nil, nil, fmt.Errorf("prepare connection to %s: %w", s.CollAgentAddr, err)
 	}
-	return conn, nil
+	return conn, files, nil
 }
 
 // withHeaders adds the configured metadata to the RPCs of ctx.

@@ -120,7 +120,7 @@ var (
 )
 
 // Describe implements prometheus.Collector.
-func (*promCollector) Describe(ch chan<- *prometheus.Desc) {
+func (c *promCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descCaptured, descStored, descDropped, descQueued, descItems, descBytes, descOver, descSummed, descResent, descLacked,
 		descBatches, descBacklog, descAcked, descDup, descRetries, descFailures, descAside, descEpochs,
@@ -128,6 +128,9 @@ func (*promCollector) Describe(ch chan<- *prometheus.Desc) {
 		descSpoolBatches, descSpoolEvicted, descSpoolDefs, descSpoolCorrupt, descSpoolErrors,
 	} {
 		ch <- d
+	}
+	if c.pump.tls != nil {
+		c.pump.tls.Describe(ch)
 	}
 }
 
@@ -180,6 +183,9 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 		}
 	}
 
+	if c.pump.tls != nil {
+		c.pump.tls.Collect(ch)
+	}
 	m := c.pump.meters
 	m.each("reports", func(code, _ string, n uint64) { counter(descReports, n, code) })
 	counter(descEpochs, m.epochs.Load())

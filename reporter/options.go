@@ -5,7 +5,6 @@ package reporter
 import (
 	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,6 +15,9 @@ import (
 	"unicode/utf8"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
 // Options holds what [Config] has no field for. The zero value is usable, and so
@@ -29,9 +31,11 @@ type Options struct {
 	// RunID names this run of the agent. Default: random.
 	RunID [16]byte
 
-	// TLS is the base of the TLS configuration; the version is raised to 1.3. CAFile
-	// replaces the system's roots; CertFile and KeyFile are the client's certificate.
-	// All PEM. Ignored with Config.DisableTLS.
+	// TLS is the base of the TLS configuration; the version is raised to 1.3, and its
+	// ServerName is the name in the server's certificate if that is not the address's.
+	// CAFile replaces the system's roots; CertFile and KeyFile are the client's
+	// certificate. All PEM, and read again for new connections when they change.
+	// Ignored with Config.DisableTLS.
 	TLS                       *tls.Config
 	CAFile, CertFile, KeyFile string
 	// Headers travel as gRPC metadata with every RPC, such as an authorization.
@@ -222,29 +226,18 @@ func machineID(hostName string) string {
 	return hostName
 }
 
-// tlsConfig builds the client side of TLS 1.3.
-func (s *settings) tlsConfig() (*tls.Config, error) {
-	cfg := &tls.Config{}
-	if s.TLS != nil {
-		cfg = s.TLS.Clone()
+// credentials returns how connections are protected, and the files that come into
+// it, nil without TLS.
+func (s *settings) credentials() (credentials.TransportCredentials, *tlsfiles.Files, error) {
+	if s.DisableTLS {
+		return tlsfiles.Plaintext(), nil, nil
 	}
-	cfg.MinVersion = tls.VersionTLS13
-	if s.CAFile != "" {
-		pem, err := os.ReadFile(s.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("read CA file: %w", err)
-		}
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("CA file %s holds no certificate", s.CAFile)
-		}
+	files, err := tlsfiles.Open(tlsfiles.Options{
+		CertFile: s.CertFile, KeyFile: s.KeyFile, CAFile: s.CAFile,
+		MetricsPrefix: "strobe_agent_reporter", Logger: s.Logger,
+	})
+	if err != nil {
+		return nil, nil, fmt.Errorf("TLS of the reporter: %w", err)
 	}
-	if s.CertFile != "" || s.KeyFile != "" {
-		cert, err := tls.LoadX509KeyPair(s.CertFile, s.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("load client certificate: %w", err)
-		}
-		cfg.Certificates = append(cfg.Certificates, cert)
-	}
-	return cfg, nil
+	return files.ClientCredentials(s.TLS), files, nil
 }

@@ -44,8 +44,8 @@ func TestBadSettings(t *testing.T) {
 		"host name":    {&Config{CollAgentAddr: "x"}, &Options{HostName: strings.Repeat("a", 256)}, "host name"},
 		"jitter":       {&Config{CollAgentAddr: "x"}, &Options{Jitter: 1.5}, "jitter"},
 		"queue bytes":  {&Config{CollAgentAddr: "x"}, &Options{MaxQueueBytes: 10}, "queue limit"},
-		"CA file":      {&Config{CollAgentAddr: "x"}, &Options{CAFile: "/does/not/exist"}, "CA file"},
-		"key file":     {&Config{CollAgentAddr: "x"}, &Options{KeyFile: "/does/not/exist"}, "client certificate"},
+		"CA file":      {&Config{CollAgentAddr: "x"}, &Options{CAFile: "/does/not/exist"}, "-tls-ca: /does/not/exist: no such file"},
+		"key file":     {&Config{CollAgentAddr: "x"}, &Options{KeyFile: "/does/not/exist"}, "-tls-cert and -tls-key go together"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

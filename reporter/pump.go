@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+
+	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
 const (
@@ -48,6 +50,7 @@ type source interface {
 type pump struct {
 	log      *slog.Logger
 	conn     *grpc.ClientConn
+	tls      *tlsfiles.Files // nil without TLS
 	settings *settings
 	counts   *byteCounts
 	src      source
@@ -83,11 +86,11 @@ func newPump(ctx context.Context, s *settings, src source, b *backlog, compresso
 		wakeup: make(chan struct{}, 1), stopping: make(chan struct{}), done: make(chan struct{}),
 		quiet: map[string]time.Time{}, token: newTokenFile(s),
 	}
-	conn, err := dial(s, p.counts, p.token, compressor)
+	conn, files, err := dial(s, p.counts, p.token, compressor)
 	if err != nil {
 		return nil, err
 	}
-	p.conn = conn
+	p.conn, p.tls = conn, files
 	p.ctx, p.cancel = context.WithCancel(withHeaders(context.WithoutCancel(ctx), s.Headers))
 	p.state.set(StateStarting, nil)
 	return p, nil

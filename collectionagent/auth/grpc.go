@@ -26,11 +26,11 @@ import (
 func (g *Guard) ServerOptions() []grpc.ServerOption {
 	return []grpc.ServerOption{
 		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
-			return g.rpc(ctx, info.FullMethodName, info.Header)
+			return g.rpc(ctx, info.FullMethodName, info.Header, true)
 		}),
 		grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 			md, _ := metadata.FromIncomingContext(ctx)
-			ctx, err := g.rpc(ctx, info.FullMethod, md)
+			ctx, err := g.rpc(ctx, info.FullMethod, md, false)
 			if err != nil {
 				return nil, err
 			}
@@ -59,7 +59,7 @@ func (s *stream) Context() context.Context { return s.ctx }
 
 func (s *stream) check() error {
 	md, _ := metadata.FromIncomingContext(s.ServerStream.Context())
-	ctx, err := s.guard.rpc(s.ServerStream.Context(), s.method, md)
+	ctx, err := s.guard.rpc(s.ServerStream.Context(), s.method, md, false)
 	if err == nil && s.ctx == nil {
 		s.ctx = ctx
 	}
@@ -82,10 +82,11 @@ func (s *stream) SendMsg(m any) error {
 	return s.ServerStream.SendMsg(m)
 }
 
-// rpc lets one RPC in, or returns the status that denies it.
-func (g *Guard) rpc(ctx context.Context, method string, md metadata.MD) (context.Context, error) {
+// rpc lets one RPC in, or returns the status that denies it. first is set for
+// the first time that an RPC is asked for, which is the one that is counted.
+func (g *Guard) rpc(ctx context.Context, method string, md metadata.MD, first bool) (context.Context, error) {
 	access := g.policy.RPCs[method] // what is not there is denied
-	c := &credentials{protocol: "grpc", what: method}
+	c := &credentials{protocol: "grpc", what: method, again: !first}
 	if access.denied() {
 		c.what = "" // may be any text
 	}

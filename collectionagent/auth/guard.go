@@ -135,6 +135,8 @@ type credentials struct {
 	bearer string
 	// session is the ID in the cookie, "" for none.
 	session string
+	// again is set when the same request was let in before.
+	again bool
 	// project that is asked for, "" for that of the token.
 	project string
 }
@@ -170,7 +172,9 @@ func (g *Guard) authorize(access Access, c *credentials) (*Principal, error) {
 	if err != nil {
 		return nil, g.deny(c, err)
 	}
-	g.metrics.accepted.WithLabelValues(c.protocol, with).Inc()
+	if !c.again {
+		g.metrics.accepted.WithLabelValues(c.protocol, with).Inc()
+	}
 	return p, nil
 }
 

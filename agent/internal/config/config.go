@@ -8,11 +8,9 @@ package config
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"path"
 	"strconv"
 	"strings"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
 // Config are the settings of the daemon. Every field is a flag; see options.go
@@ -28,6 +27,7 @@ type Config struct {
 	CollectionAgent        string
 	DisableTLS             bool
 	TLSCA, TLSCert, TLSKey string
+	TLSServerName          string
 	ReporterInterval       time.Duration
 	ReporterJitter         float64
 	TokenFile              string
@@ -104,8 +104,11 @@ func (c *Config) Validate() error {
 			report("http-address", "%w, or %q", err, HTTPOff)
 		}
 	}
-	if c.DisableTLS && c.TLSCA+c.TLSCert+c.TLSKey != "" {
-		report("disable-tls", "contradicts -tls-ca, -tls-cert and -tls-key")
+	if c.DisableTLS && c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName != "" {
+		report("disable-tls", "contradicts -tls-ca, -tls-cert, -tls-key and -tls-server-name")
+	}
+	if strings.ContainsAny(c.TLSServerName, " /*") || strings.Contains(c.TLSServerName, ":") && net.ParseIP(c.TLSServerName) == nil {
+		report("tls-server-name", "%q is not a host name or an IP address without a port", c.TLSServerName)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		report("tls-cert", "needs -tls-key, and the other way round")
@@ -186,35 +189,23 @@ func IsLoopback(address string) bool {
 
 // Plaintext reports whether the connection to the collection agent is not
 // encrypted: if that was asked for, or if it never leaves the host and nobody
-// gave TLS files.
+// gave a setting of TLS.
 func (c *Config) Plaintext() bool {
-	return c.DisableTLS || IsLoopback(c.CollectionAgent) && c.TLSCA+c.TLSCert+c.TLSKey == ""
+	return c.DisableTLS || IsLoopback(c.CollectionAgent) && c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName == ""
 }
 
-// TLS reads the TLS files. It returns nil when the connection is plaintext.
+// TLS checks the TLS files and returns the configuration that is the same for
+// every connection. The files are not in it: whoever connects names them as well,
+// and reads them again when they change. It returns nil when the connection is
+// plaintext.
 func (c *Config) TLS() (*tls.Config, error) {
 	if c.Plaintext() {
 		return nil, nil //nolint:nilnil // documented
 	}
-	out := &tls.Config{MinVersion: tls.VersionTLS13}
-	if c.TLSCA != "" {
-		pem, err := os.ReadFile(c.TLSCA)
-		if err != nil {
-			return nil, fmt.Errorf("-tls-ca: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("-tls-ca: %s holds no PEM certificate", c.TLSCA)
-		}
+	if _, err := tlsfiles.Open(tlsfiles.Options{CertFile: c.TLSCert, KeyFile: c.TLSKey, CAFile: c.TLSCA}); err != nil {
+		return nil, err
 	}
-	if c.TLSCert != "" {
-		pair, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("-tls-cert, -tls-key: %w", err)
-		}
-		out.Certificates = []tls.Certificate{pair}
-	}
-	return out, nil
+	return &tls.Config{MinVersion: tls.VersionTLS13, ServerName: c.TLSServerName}, nil
 }
 
 // Spool returns the directory of the spool, "" for none.

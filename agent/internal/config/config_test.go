@@ -142,6 +142,7 @@ func TestLoadErrors(t *testing.T) {
 		"spool of none":  {args: []string{"-spool-dir", ""}, want: []string{"-spool-dir"}},
 		"token on line":  {args: []string{"-token", "x"}, want: []string{"unknown flag -token"}},
 		"tls halves":     {args: []string{"-tls-cert", "x"}, want: []string{"-tls-cert: needs -tls-key"}},
+		"server name":    {args: []string{"-tls-server-name", "a.example:11000"}, want: []string{`-tls-server-name: "a.example:11000" is not a host name`}},
 		"tls and not":    {args: []string{"-tls-ca", "x", "-disable-tls"}, want: []string{"-disable-tls: contradicts"}},
 		"port":           {args: []string{"-http-address", "localhost:99999"}, want: []string{"-http-address", `or "off"`}},
 		"host ID":        {args: []string{"-host-id", "a b"}, want: []string{"-host-id"}},
@@ -261,6 +262,13 @@ func TestTLS(t *testing.T) {
 	c := Config{CollectionAgent: "profiles.example:11000"}
 	if got, err := c.TLS(); err != nil || got == nil || got.RootCAs != nil {
 		t.Errorf("without files: %+v, %v", got, err)
+	}
+	c.TLSServerName = "a.example"
+	if got, err := c.TLS(); err != nil || got == nil || got.ServerName != "a.example" {
+		t.Errorf("with a server name: %+v, %v", got, err)
+	}
+	if local := (Config{CollectionAgent: "127.0.0.1:1", TLSServerName: "a.example"}); local.Plaintext() {
+		t.Error("a server name does not turn TLS on")
 	}
 	c.TLSCA = writeFile(t, "not PEM")
 	if _, err := c.TLS(); err == nil || !strings.Contains(err.Error(), "-tls-ca") {

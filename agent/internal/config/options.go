@@ -45,6 +45,7 @@ func (c *Config) groups() []group {
 			{"tls-cert", "", "FILE", "PEM certificate to show to the collection agent; needs -tls-key", text(&c.TLSCert)},
 			{"tls-key", "", "FILE", "PEM key of -tls-cert", text(&c.TLSKey)},
 			{"token-file", "", "FILE", "file with the token that the collection agent wants, readable by its owner only; read again when it changes", text(&c.TokenFile)},
+			{"tls-server-name", "", "NAME", "name in the collection agent's certificate, if it is not that of the address", text(&c.TLSServerName)},
 		}},
 		{"Sampling", []option{
 			{"memory-limit", "", "BYTES", "memory of agent and unwind tables together; the agent's own part is a soft limit", bytes(&c.MemoryLimit)},
