@@ -38,7 +38,7 @@ type Options struct {
 	// Ignored with Config.DisableTLS.
 	TLS                       *tls.Config
 	CAFile, CertFile, KeyFile string
-	// Headers travel as gRPC metadata with every RPC, such as an authorization.
+	// Headers travel as gRPC metadata with every RPC. For a token see TokenFile.
 	Headers map[string]string
 
 	// Logger receives changes of state, not events. Default: discard.
