@@ -9,8 +9,11 @@ UI      := collectionagent/web/ui
 # another: they sample the same two CPUs.
 ROOT_PKGS := ./tracer ./agent/e2e
 PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$')
+# Packages that own goroutines or locks and whose tests need no kernel.
+RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./support/hostile \
+	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build run test test-race test-root test-ui test-deps e2e lint fmt check-fmt generate proto ui drift bench clean
+.PHONY: help all build run test test-race test-root test-ui test-deps e2e fuzz vuln lint fmt check-fmt generate proto ui drift bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,7 +32,7 @@ test: test-deps drift check-fmt ## install what the tests need, then run all of 
 	$(MAKE) test-ui test-race test-root
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/...
+	$(GO) test -race -timeout 15m -skip 'Crash' $(RACE_PKGS)
 
 test-root: ## run the tests that sample this host (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
@@ -42,6 +45,12 @@ test-deps: ## install what the tests need (Debian, as root)
 
 e2e: ## run the end-to-end tests alone (as root)
 	$(GO) test -p 1 -v -timeout 40m ./agent/e2e
+
+fuzz: ## run every fuzz target for FUZZTIME (1m), JOBS (1) at a time; ONLY=REGEX selects, FROM=TARGET resumes
+	@support/fuzz.sh -t $(or $(FUZZTIME),1m) -j $(or $(JOBS),1) $(if $(ONLY),-run-only '$(ONLY)') $(if $(FROM),-from '$(FROM)')
+
+vuln: ## look for known vulnerabilities in what is called; needs https://vuln.go.dev
+	@GO='$(GO)' support/vuln.sh
 
 lint: ## run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -220,9 +220,10 @@ func TestLearntLimit(t *testing.T) {
 	s := newFakeServer(t)
 	r := startTest(t, s.serve(), func(c *Config, _ *Options) {
 		times := fastTimes()
-		times.report = 300 * time.Millisecond
+		times.report = time.Minute // flushed when it is woken
 		c.Times = times
 	})
+	r.pump.wake()
 	eventually(t, "connected", func() bool { return r.Status().Connected })
 	s.mu.Lock()
 	s.maxBytes = 20_000
@@ -233,6 +234,7 @@ func TestLearntLimit(t *testing.T) {
 			sample.Comm = strings.Repeat("x", i%40)
 			r.ReportSample(sample)
 		}
+		r.pump.wake()
 		eventually(t, "it is settled", func() bool { return r.Status().Ledger.Queued == 0 })
 	}
 	flood(0)

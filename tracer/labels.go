@@ -46,13 +46,25 @@ func newLabelSets(k *kernelSide, m *metrics) (*labelSets, error) {
 
 // read takes in a set of labels.
 func (l *labelSets) read(h *support.StrobeSampleHeader, raw []byte) {
+	labels, ok := parseLabels(h, raw)
+	if !ok {
+		l.metrics.badRecords.Inc()
+		return
+	}
+	l.sets.Add(h.Labels, labels)
+	if err := l.k.objs.Confirmed.Put(support.StrobeStackKey{Hi: h.Labels, Lo: labelsType}, uint32(1)); err != nil {
+		l.metrics.confirmErrors.Inc()
+	}
+}
+
+// parseLabels reads the labels of a record, sorted. ok is false when it is cut short.
+func parseLabels(h *support.StrobeSampleHeader, raw []byte) (labels []libpf.Label, ok bool) {
 	const size = int(unsafe.Sizeof(support.StrobeLabel{}))
-	labels := make([]libpf.Label, 0, h.UserWords)
+	if len(raw)/size < int(h.UserWords) {
+		return nil, false
+	}
+	labels = make([]libpf.Label, 0, h.UserWords)
 	for range h.UserWords {
-		if len(raw) < size {
-			l.metrics.badRecords.Inc()
-			return
-		}
 		x := (*support.StrobeLabel)(unsafe.Pointer(&raw[0])) //nolint:gosec // length checked; layouts are generated from BTF
 		raw = raw[size:]
 		key := cutText(x.Key[:], x.KeyLength)
@@ -62,11 +74,7 @@ func (l *labelSets) read(h *support.StrobeSampleHeader, raw []byte) {
 		labels = append(labels, libpf.Label{Key: key, Value: cutText(x.Value[:], x.ValueLength)})
 	}
 	slices.SortStableFunc(labels, func(a, b libpf.Label) int { return cmp.Compare(a.Key, b.Key) })
-	labels = slices.CompactFunc(labels, func(a, b libpf.Label) bool { return a.Key == b.Key })
-	l.sets.Add(h.Labels, labels)
-	if err := l.k.objs.Confirmed.Put(support.StrobeStackKey{Hi: h.Labels, Lo: labelsType}, uint32(1)); err != nil {
-		l.metrics.confirmErrors.Inc()
-	}
+	return slices.CompactFunc(labels, func(a, b libpf.Label) bool { return a.Key == b.Key }), true
 }
 
 // of returns the set with a hash, nil for none.

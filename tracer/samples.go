@@ -116,12 +116,30 @@ func (r *sampleReader) readAll(rec *ringbuf.Record, sink Sink) bool {
 
 const headerSize = int(unsafe.Sizeof(support.StrobeSampleHeader{}))
 
-func (r *sampleReader) handle(raw []byte, sink Sink) {
+// parseHeader returns the header of a record. ok is false when it is cut short.
+func parseHeader(raw []byte) (h *support.StrobeSampleHeader, ok bool) {
 	if len(raw) < headerSize {
+		return nil, false
+	}
+	return (*support.StrobeSampleHeader)(unsafe.Pointer(&raw[0])), true //nolint:gosec // length checked; layouts are generated from BTF
+}
+
+// wordsOf returns the frames of a record: those of the kernel, then those of the
+// process. ok is false when it is cut short.
+func wordsOf(h *support.StrobeSampleHeader, rest []byte) (words []byte, ok bool) {
+	n := 8 * (int(h.KernelFrames) + int(h.UserWords))
+	if len(rest) < n {
+		return nil, false
+	}
+	return rest[:n], true
+}
+
+func (r *sampleReader) handle(raw []byte, sink Sink) {
+	h, ok := parseHeader(raw)
+	if !ok {
 		r.metrics.badRecords.Inc()
 		return
 	}
-	h := (*support.StrobeSampleHeader)(unsafe.Pointer(&raw[0])) //nolint:gosec // length checked; layouts are generated from BTF
 	if h.Type == labelsType {
 		r.labels.read(h, raw[headerSize:])
 		return
@@ -161,12 +179,12 @@ func (r *sampleReader) trace(h *support.StrobeSampleHeader, words []byte, sink S
 		r.metrics.lostStacks.Inc()
 		return nil
 	}
-	n := int(h.KernelFrames) + int(h.UserWords)
-	if len(words) < n*8 {
+	words, ok := wordsOf(h, words)
+	if !ok {
 		r.metrics.badRecords.Inc()
 		return nil
 	}
-	t, final := r.resolver.trace(h, words[:n*8], sink)
+	t, final := r.resolver.trace(h, words, sink)
 	if !final {
 		return t
 	}

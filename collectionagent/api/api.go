@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -148,6 +149,12 @@ func (s *server) handler(e *endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		defer func() { s.metrics.duration.WithLabelValues(e.name).Observe(time.Since(start).Seconds()) }()
+		defer func() {
+			if cause := recover(); cause != nil { // net/http would only end the connection
+				s.config.Logger.Error("query ended in a panic", "endpoint", e.name, "panic", cause, "stack", string(debug.Stack()))
+				s.fail(w, r, e.name, errPanic)
+			}
+		}()
 		who, ok := auth.From(r.Context())
 		if !ok {
 			s.fail(w, r, e.name, errNobody)

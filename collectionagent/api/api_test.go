@@ -376,25 +376,6 @@ func TestStoreErrorIsNotShown(t *testing.T) {
 	}
 }
 
-// FuzzRequest sends anything as parameters: the answer is a 200 or a 400.
-func FuzzRequest(f *testing.F) {
-	h := newTestHandler(f, testStore(f))
-	f.Add("flamegraph", `query={service="shop"}&max_nodes=3`)
-	f.Add("timeline", "by=service&step=1m&from=now-1d")
-	f.Add("pprof", "seconds=5&group_by=comm")
-	f.Add("top", "from=0&to=9183110399&sort=total")
-	f.Fuzz(func(t *testing.T, path, parameters string) {
-		r := httptest.NewRequest(http.MethodPost, "/api/v1/flamegraph", strings.NewReader(parameters))
-		r.URL.Path = "/api/v1/" + path
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-		w := httptest.NewRecorder()
-		h.ServeHTTP(w, r)
-		if w.Code >= http.StatusInternalServerError || w.Code == 0 {
-			t.Errorf("status %d: %s", w.Code, w.Body)
-		}
-	})
-}
-
 func BenchmarkFlameGraphJSON(b *testing.B) {
 	g := &query.FlameGraph{Type: libpf.SampleOnCPU}
 	for i := range 20_000 {

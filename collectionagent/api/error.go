@@ -43,6 +43,8 @@ var errBusy = &requestError{
 	status: http.StatusServiceUnavailable, reason: "busy", Message: "too many queries at once, try again",
 }
 
+var errPanic = &requestError{status: http.StatusInternalServerError, reason: "panic", Message: "internal error"}
+
 // errNobody is for requests that did not pass a guard.
 var errNobody = &requestError{status: http.StatusForbidden, reason: "nobody", Message: "it is not known who asks"}
 
@@ -74,7 +76,7 @@ func toRequestError(r *http.Request, err error) *requestError {
 func (s *server) fail(w http.ResponseWriter, r *http.Request, endpoint string, err error) {
 	e := toRequestError(r, err)
 	s.metrics.errors.WithLabelValues(e.reason).Inc()
-	if e.status == http.StatusInternalServerError {
+	if e.status == http.StatusInternalServerError && e != errPanic {
 		s.config.Logger.Error("answer query", "endpoint", endpoint, "error", err)
 	}
 	h := w.Header()

@@ -62,6 +62,12 @@ func readParameters(w http.ResponseWriter, r *http.Request, known []string, now 
 				Message: "expected a form: Content-Type application/x-www-form-urlencoded",
 			}
 		}
+		if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+			return nil, &requestError{
+				status: http.StatusUnsupportedMediaType, reason: "bad_request",
+				Message: "compressed forms are not read: leave Content-Encoding out",
+			}
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	default:
 		return nil, &requestError{status: http.StatusMethodNotAllowed, reason: "method", Message: "use GET, or POST with a form"}

@@ -49,6 +49,17 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 	if err := v.meter.charge("frame_counts", len(r.FrameCounts), entryBytes); err != nil {
 		return nil, nil, err
 	}
+	// Each stack is hashed and stored with the texts of its frames, however often they repeat.
+	var texts int64
+	for i, f := range r.Frames {
+		if int64(f) >= int64(len(table)) {
+			return nil, nil, index(at("frames", i), f, "frame table", len(table))
+		}
+		texts += int64(len(table[f].FunctionName) + len(table[f].SourceFile))
+	}
+	if err := v.meter.charge("frames", 1, texts); err != nil {
+		return nil, nil, err
+	}
 	rest, used := r.Frames, 0
 	d.Stacks = make([]store.Stack, len(r.FrameCounts))
 	for i, n := range r.FrameCounts {
@@ -62,9 +73,6 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 		}
 		frames := make([]libpf.Frame, n)
 		for j, f := range rest[:n] {
-			if int64(f) >= int64(len(table)) {
-				return nil, nil, index(at("frames", used+j), f, "frame table", len(table))
-			}
 			frames[j] = table[f]
 		}
 		rest, used = rest[n:], used+int(n)
@@ -164,6 +172,13 @@ func (v *validator) frameMetadata(r *pb.AddFrameMetadataRequest, project string)
 		return nil, err
 	}
 	if err := v.meter.charge("functions", lines, lineBytes); err != nil {
+		return nil, err
+	}
+	var stored int64 // each line is stored with its texts
+	for i := range r.Functions {
+		stored += int64(len(texts[r.Functions[i]]) + len(texts.of(r.SystemNames, i)) + len(texts[r.SourceFiles[i]]))
+	}
+	if err := v.meter.charge("functions", 1, stored); err != nil {
 		return nil, err
 	}
 	d := &store.Definitions{ID: id, Project: project, Symbols: make([]store.Symbol, n)}

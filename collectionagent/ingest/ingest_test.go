@@ -58,7 +58,9 @@ func newTestServer(t testing.TB, cfg Config) *Server {
 		cfg.Store = memstore.New()
 	}
 	cfg.Now = func() time.Time { return testNow }
-	cfg.KnownStacks = 1024
+	if cfg.KnownStacks == 0 {
+		cfg.KnownStacks = 1024
+	}
 	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

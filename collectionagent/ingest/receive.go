@@ -172,7 +172,7 @@ func (s *Server) unreadable(err error) error {
 	if errors.As(err, &field) || errors.Is(err, errWire) {
 		s.metrics.batches.WithLabelValues("any", "invalid").Inc()
 		if field == nil {
-			return status.Error(codes.InvalidArgument, err.Error())
+			err = invalid("request", "%s", err)
 		}
 		st, _ := s.toStatus(err)
 		return st

@@ -16,6 +16,10 @@ const (
 	// maxSelectorBytes bounds the work that a selector from outside can cause.
 	maxSelectorBytes = 64 << 10
 	maxMatchers      = 64
+	// maxRegexpSize bounds what all regular expressions of a selector are compiled
+	// to, in steps of a program: a{1000} is a thousand. Each takes 40 bytes, and a
+	// match may try all of them at each letter.
+	maxRegexpSize = 1 << 15
 )
 
 // ParseSelector reads a selector:
@@ -71,6 +75,21 @@ func ParseSelector(s string) ([]*store.Matcher, error) {
 type selectorParser struct {
 	text string
 	pos  int
+	// regexps is the size of the regular expressions so far.
+	regexps int
+}
+
+// regexpSize returns about how many steps an expression is compiled to; once above
+// [maxRegexpSize] it stops counting.
+func regexpSize(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n = min(n+regexpSize(sub), maxRegexpSize+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return min(n, maxRegexpSize+1)
 }
 
 func (p *selectorParser) rest() string { return p.text[p.pos:] }
@@ -127,8 +146,12 @@ func (p *selectorParser) matcher() (*store.Matcher, error) {
 	}
 	if op == store.MatchRegexp || op == store.MatchNotRegexp {
 		// The matcher wraps the expression in a group; on its own it must be whole.
-		if _, err := syntax.Parse(value, syntax.Perl); err != nil {
+		re, err := syntax.Parse(value, syntax.Perl)
+		if err != nil {
 			return nil, syntaxErrorf(start, "regular expression of %s: %s", name, regexpMessage(err))
+		}
+		if p.regexps += regexpSize(re); p.regexps > maxRegexpSize {
+			return nil, syntaxErrorf(start, "regular expressions are too large with that of %s: expected fewer repetitions", name)
 		}
 	}
 	m, err := store.NewMatcher(name, op, value)

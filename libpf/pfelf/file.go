@@ -70,6 +70,9 @@ func NewFile(r io.ReaderAt, size int64) (*File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read ELF headers: %w", err)
 	}
+	if len(ef.Progs) > maxPrograms {
+		return nil, fmt.Errorf("read ELF headers: %w: %d program headers", ErrTooLarge, len(ef.Progs))
+	}
 	return &File{File: ef, reader: bounded, size: size}, nil
 }
 

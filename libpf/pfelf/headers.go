@@ -12,6 +12,9 @@ const (
 	// maxSections bounds the section table. Linked files have tens of
 	// sections, objects built with one section per function some ten thousand.
 	maxSections = 1 << 17
+	// maxPrograms bounds the program headers, all of which are looked at for each
+	// address that is read. Linked files have about a dozen.
+	maxPrograms = 1 << 12
 	// maxSectionNames bounds the table of section names.
 	maxSectionNames = 16 << 20
 )

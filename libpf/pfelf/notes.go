@@ -11,6 +11,9 @@ const (
 	// maxNotes bounds the notes read from one segment or section. Core files
 	// have large ones, executables have some hundred bytes.
 	maxNotes = 64 << 10
+	// maxNoteParts bounds how many segments and sections are looked at. Files have
+	// a handful; a thousand may all claim the same bytes.
+	maxNoteParts = 64
 
 	noteGNUBuildID = 3
 	noteGoBuildID  = 4
@@ -27,13 +30,16 @@ func (f *File) GoBuildID() string { return f.ids().golang }
 
 func (f *File) ids() noteIDs {
 	f.notesOnce.Do(func() {
+		parts := 0
 		for _, p := range f.Progs {
-			if p.Type == elf.PT_NOTE {
+			if p.Type == elf.PT_NOTE && parts < maxNoteParts {
+				parts++
 				f.readNotes(p.Off, p.Filesz, p.Align)
 			}
 		}
 		for _, s := range f.Sections {
-			if s.Type == elf.SHT_NOTE && s.Flags&elf.SHF_COMPRESSED == 0 {
+			if s.Type == elf.SHT_NOTE && s.Flags&elf.SHF_COMPRESSED == 0 && parts < maxNoteParts {
+				parts++
 				f.readNotes(s.Offset, s.FileSize, s.Addralign)
 			}
 		}

@@ -27,10 +27,12 @@ var errNoTable = errors.New("no such symbol table")
 
 // Bounds on what a foreign file may make the reader do.
 const (
-	maxSymbolChain = 1 << 16
-	maxSymbolName  = 4096
-	maxSymbolTable = 1 << 30 // bytes
-	symbolChunk    = 4096    // symbols read at a time
+	maxSymbolChain = 1 << 12
+	// maxSymbolTables bounds how many tables of a kind are scanned. Files have one.
+	maxSymbolTables = 4
+	maxSymbolName   = 4096
+	maxSymbolTable  = 1 << 30 // bytes
+	symbolChunk     = 4096    // symbols read at a time
 )
 
 const sym64Size = 24
@@ -104,6 +106,7 @@ func (f *File) dynamicTable() (dynamicTable, error) {
 				break entries
 			}
 		}
+		break // a file has one; a thousand that overlap would all be read
 	}
 	if d.symtab == 0 || d.strtab == 0 {
 		return d, errNoTable
@@ -211,9 +214,13 @@ func (f *File) EachSymbol(fn func(name []byte, s Symbol) bool) error {
 		return nil
 	}
 	for _, typ := range []elf.SectionType{elf.SHT_SYMTAB, elf.SHT_DYNSYM} {
+		tables := 0
 		for _, s := range f.Sections {
 			if s.Type != typ || s.Link >= uint32(len(f.Sections)) || s.Size > maxSymbolTable { //nolint:gosec // small
 				continue
+			}
+			if tables++; tables > maxSymbolTables {
+				break
 			}
 			more, err := f.scanSymbols(s, f.Sections[s.Link], fn)
 			if err != nil || !more {

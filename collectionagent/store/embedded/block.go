@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -29,6 +30,13 @@ func decodeBlockInfo(b []byte) (*blockInfo, error) {
 	if err := json.Unmarshal(b, &i); err != nil {
 		return nil, fmt.Errorf("read entry of list of blocks: %w", err)
 	}
+	// The file is opened and later removed: its name must not lead out of the directory.
+	if i.File == "" || i.File != filepath.Base(i.File) || i.File == "." || i.File == ".." {
+		return nil, fmt.Errorf("read entry of list of blocks: %w: %q is not the name of a file", errCodec, i.File)
+	}
+	if i.Rows < 0 || i.Bytes < 0 {
+		return nil, fmt.Errorf("read entry of list of blocks: %w: %d rows in %d bytes", errCodec, i.Rows, i.Bytes)
+	}
 	return &i, nil
 }
 
@@ -40,6 +48,9 @@ type blockSeries struct {
 	count, value     int64 // sums
 	minTime, maxTime int64 // ms
 }
+
+// maxBlockRows is more rows than a block ever has: a head has to fit in memory.
+const maxBlockRows = 1 << 40
 
 // seriesTableVersion is the first byte of an encoded table of series.
 const seriesTableVersion = 1
@@ -79,7 +90,13 @@ func decodeSeriesTable(b []byte, dec *zstd.Decoder) ([]blockSeries, error) {
 		s.value = d.varint()
 		s.minTime = d.varint()
 		s.maxTime = s.minTime + d.varint()
+		if d.err == nil && (s.rows < 0 || s.rows > maxBlockRows-row || s.maxTime < s.minTime) {
+			return nil, fmt.Errorf("%w: series table with %d rows from %d to %d", errCodec, s.rows, s.minTime, s.maxTime)
+		}
 		row += s.rows
 	}
-	return table, d.err
+	if d.err != nil {
+		return nil, d.err
+	}
+	return table, nil
 }

@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +22,8 @@ type block struct {
 	dir  string
 	// loadTable reads the series table.
 	loadTable func(number uint64) ([]blockSeries, error)
+	// caught turns a panic into an error; it is deferred.
+	caught func(*error)
 
 	mu      sync.Mutex
 	refs    int
@@ -97,7 +100,14 @@ func (b *block) closeIdle() {
 	}
 }
 
-func (b *block) open() (*blockContent, error) {
+// open opens the file and the table. The decoder of the file trusts its footer
+// here and there and panics on some that are damaged; that is an error too.
+func (b *block) open() (c *blockContent, err error) {
+	defer b.caught(&err)
+	return b.openUnguarded()
+}
+
+func (b *block) openUnguarded() (*blockContent, error) {
 	table, err := b.loadTable(b.info.Number)
 	if err != nil {
 		return nil, err
@@ -106,7 +116,7 @@ func (b *block) open() (*blockContent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open block: %w", err)
 	}
-	p, err := parquet.OpenFile(f, b.info.Bytes, parquet.SkipBloomFilters(true))
+	p, err := openParquet(f, b.info.Bytes)
 	if err != nil {
 		_ = f.Close()
 		return nil, fmt.Errorf("open block %s: %w", b.info.File, err)
@@ -122,6 +132,12 @@ func (b *block) open() (*blockContent, error) {
 		}
 		*index = leaf.ColumnIndex
 	}
+	for _, g := range p.RowGroups() {
+		if g.NumRows() < 0 || len(g.ColumnChunks()) != len(p.Schema().Columns()) {
+			_ = f.Close()
+			return nil, fmt.Errorf("open block %s: %w: row group does not fit the schema", b.info.File, errCodec)
+		}
+	}
 	var rows int64
 	for i := range table {
 		rows += table[i].rows
@@ -131,6 +147,29 @@ func (b *block) open() (*blockContent, error) {
 		return nil, fmt.Errorf("open block %s: %w: %d rows, its series table has %d", b.info.File, errCodec, p.NumRows(), rows)
 	}
 	return c, nil
+}
+
+// openParquet opens a file. Its footer is read as a whole, so the size that it
+// declares is checked before.
+func openParquet(f *os.File, size int64) (*parquet.File, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() != size {
+		return nil, fmt.Errorf("%w: the file has %d bytes instead of %d", errCodec, info.Size(), size)
+	}
+	var tail [8]byte // length of the footer, magic
+	if size < int64(len(tail)) {
+		return nil, fmt.Errorf("%w: the file has %d bytes", errCodec, size)
+	}
+	if _, err := f.ReadAt(tail[:], size-int64(len(tail))); err != nil {
+		return nil, err
+	}
+	if n := int64(binary.LittleEndian.Uint32(tail[:])); n > size-int64(len(tail)) {
+		return nil, fmt.Errorf("%w: footer of %d bytes in a file of %d", errCodec, n, size)
+	}
+	return parquet.OpenFile(f, size, parquet.SkipBloomFilters(true))
 }
 
 // columnReader reads ranges of rows of one column chunk, in ascending order.
@@ -182,6 +221,10 @@ func (r *columnReader) load(row int64) (int64, error) {
 				err = io.ErrUnexpectedEOF
 			}
 			return 0, fmt.Errorf("read page of block: %w", err)
+		}
+		if page.NumRows() <= 0 {
+			parquet.Release(page)
+			return 0, fmt.Errorf("read page of block: %w: page without rows", errCodec)
 		}
 		r.page, r.first, r.end = page, r.end, r.end+page.NumRows()
 		if d := page.Dictionary(); d != r.dict {

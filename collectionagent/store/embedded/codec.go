@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -216,8 +217,15 @@ func decodeBatchTo(batch *store.Batch, b []byte) error {
 	for i := range batch.Samples {
 		s := &batch.Samples[i]
 		ms += d.varint()
+		if ms > math.MaxInt64/int64(store.Resolution) || ms < math.MinInt64/int64(store.Resolution) {
+			return fmt.Errorf("%w: time of sample %d overflows", errCodec, i)
+		}
 		s.Time = libpf.UnixTimeNs(ms * int64(store.Resolution))
-		s.Series = uint32(d.uvarint()) //nolint:gosec // checked below
+		series := d.uvarint()
+		if series >= uint64(len(batch.Series)) {
+			return fmt.Errorf("%w: sample %d refers to series %d of %d", errCodec, i, series, len(batch.Series))
+		}
+		s.Series = uint32(series) //nolint:gosec // checked above
 		s.Count = d.varint()
 		s.Value = d.varint()
 	}

@@ -75,14 +75,16 @@ func (s *Store) Symbols(ctx context.Context, project string, frames []libpf.Fram
 func (s *Store) Executables(ctx context.Context, project string, files []libpf.FileID) (map[libpf.FileID]libpf.Executable, error) {
 	return lookUp(ctx, s, files,
 		func(id libpf.FileID) []byte { return executableKey(project, id) },
-		func(id libpf.FileID, b []byte) (libpf.Executable, error) {
-			d := decoder{b: b}
-			e := libpf.Executable{FileID: id, FileName: d.string(), BuildID: d.string()}
-			if len(d.b) > 0 {
-				e.Runtime = d.string()
-			}
-			return e, d.err
-		})
+		decodeExecutable)
+}
+
+func decodeExecutable(id libpf.FileID, b []byte) (libpf.Executable, error) {
+	d := decoder{b: b}
+	e := libpf.Executable{FileID: id, FileName: d.string(), BuildID: d.string()}
+	if len(d.b) > 0 {
+		e.Runtime = d.string()
+	}
+	return e, d.err
 }
 
 // Hosts implements [store.Store].

@@ -17,6 +17,7 @@ type metrics struct {
 	flushSeconds                   prometheus.Histogram
 	flushedRows                    prometheus.Counter
 	orphans, blockErrors           prometheus.Counter
+	blockPanics                    prometheus.Counter
 	expiredBlocks                  prometheus.Counter
 	selectSeconds                  prometheus.Histogram
 }
@@ -61,6 +62,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		flushedRows:   counter("flushed_rows_total", "Samples written to blocks."),
 		orphans:       counter("orphan_files_total", "Files without an entry in the list of blocks, removed at the start."),
 		blockErrors:   counter("block_errors_total", "Blocks that could not be opened for a query."),
+		blockPanics:   counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
 		expiredBlocks: counter("expired_blocks_total", "Blocks that were removed by age."),
 		selectSeconds: histogram("select_seconds", "Time of a query in the store.", seconds),
 	}

@@ -304,21 +304,3 @@ func TestExpireUnlinks(t *testing.T) {
 		t.Errorf("%d blocks and %v left", files(), stored(t, s))
 	}
 }
-
-func FuzzDecodeBatch(f *testing.F) {
-	f.Add(appendBatch(nil, testBatch(1, 3)))
-	b := testBatch(2, 2)
-	b.Samples[0].SpanID[0] = 1
-	b.Series[0].Labels = []libpf.Label{{Key: "a", Value: "b"}}
-	f.Add(appendBatch(nil, b))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		b, err := decodeBatch(data)
-		if err != nil {
-			return
-		}
-		again, err := decodeBatch(appendBatch(nil, b))
-		if err != nil || len(again.Samples) != len(b.Samples) || again.ID != b.ID {
-			t.Fatalf("batch does not survive: %v", err)
-		}
-	})
-}

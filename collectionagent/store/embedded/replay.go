@@ -147,6 +147,9 @@ func (r *replayer) segment(n uint64, last bool, apply func(*store.Batch)) (err e
 
 // decode reads a batch from the payload of a record, decompressing it into raw.
 func (r *replayer) decode(raw *[]byte, payload []byte) (*store.Batch, error) {
+	if n, err := s2.DecodedLen(payload); err != nil || n > maxRecord {
+		return nil, fmt.Errorf("%w: log record that unfolds to %d bytes: %w", errCodec, n, err)
+	}
 	b, err := s2.Decode((*raw)[:cap(*raw)], payload)
 	if err != nil {
 		return nil, fmt.Errorf("decompress log record: %w", err)

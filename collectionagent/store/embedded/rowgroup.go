@@ -149,6 +149,9 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 	}
 	for i, t := range times {
 		if t >= g.from && t < g.to {
+			if t < g.lowest || t > g.highest {
+				return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
+			}
 			g.a.add(r.group, t, stacks[i], counts[i], values[i])
 		}
 	}

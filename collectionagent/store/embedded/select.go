@@ -26,8 +26,11 @@ type scanner struct {
 	q *store.Query
 	// from and to bound the rows in ms, to exclusive.
 	from, to int64
-	groupOf  func([]string, *store.Series) []string
-	groups   groups
+	// lowest and highest are the times that the heads and the list of blocks promise,
+	// both inclusive: what buckets were made for.
+	lowest, highest int64
+	groupOf         func([]string, *store.Series) []string
+	groups          groups
 }
 
 // task is a piece of work for one goroutine.
@@ -137,12 +140,13 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 	if q.Step > 0 && len(tasks) > 0 {
 		buckets = newBuckets(q.Step, max(first, sc.from), min(last, sc.to-1))
 	}
-	a, err := run(ctx, q, buckets, tasks)
+	sc.lowest, sc.highest = first, last
+	a, err := s.run(ctx, q, buckets, tasks)
 	return a, sc, err
 }
 
 // run executes the tasks on as many goroutines as there are processors.
-func run(ctx context.Context, q *store.Query, buckets buckets, tasks []task) (*aggregator, error) {
+func (s *Store) run(ctx context.Context, q *store.Query, buckets buckets, tasks []task) (*aggregator, error) {
 	workers := max(1, min(runtime.GOMAXPROCS(0), len(tasks)))
 	aggregators := make([]*aggregator, workers)
 	errs := make([]error, workers)
@@ -159,7 +163,7 @@ func run(ctx context.Context, q *store.Query, buckets buckets, tasks []task) (*a
 				}
 				err := ctx.Err()
 				if err == nil {
-					err = tasks[n](ctx, aggregators[w])
+					err = s.do(ctx, tasks[n], aggregators[w])
 				}
 				if err != nil {
 					errs[w] = err
@@ -181,6 +185,13 @@ func run(ctx context.Context, q *store.Query, buckets buckets, tasks []task) (*a
 		a.merge(b)
 	}
 	return a, ctx.Err()
+}
+
+// do runs a task. A panic would end the process, not only the query, since it is
+// not on the goroutine of the query.
+func (s *Store) do(ctx context.Context, t task, a *aggregator) (err error) {
+	defer s.caught(&err)
+	return t(ctx, a)
 }
 
 // headTasks returns the work on a head: as many pieces as processors.
@@ -263,6 +274,9 @@ func (sc *scanner) blockTasks(c *blockContent) []task {
 			continue
 		}
 		for first, end := s.firstRow, s.firstRow+s.rows; first < end; {
+			if rowGroup == len(rowGroups) { // cannot be: the numbers of rows agree
+				break
+			}
 			groupEnd := groupFirst + rowGroups[rowGroup].NumRows()
 			if first >= groupEnd {
 				groupFirst = groupEnd

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -222,7 +223,7 @@ func (s *Store) loadBlocks() error {
 
 // newBlock returns the block that an entry of the list describes.
 func (s *Store) newBlock(info *blockInfo) *block {
-	return &block{info: info, dir: s.blocksDir(), loadTable: func(number uint64) ([]blockSeries, error) {
+	return &block{info: info, dir: s.blocksDir(), caught: s.caught, loadTable: func(number uint64) ([]blockSeries, error) {
 		v, err := get(s.db, blockKey(keySeries, number))
 		if err != nil {
 			return nil, err
@@ -248,6 +249,17 @@ func (s *Store) cutReplayed(walFirst uint64) error {
 	s.viewMu.Unlock()
 	s.flushJobs <- job // has room
 	return nil
+}
+
+// caught, when deferred, turns a panic of the decoder of blocks into an error. Blocks
+// are files, and those that a bad disk or a stranger changed must end no more
+// than the query that reads them.
+func (s *Store) caught(err *error) {
+	if r := recover(); r != nil {
+		s.metrics.blockPanics.Inc()
+		s.logger.Error("reading a block ended in a panic", "panic", r, "stack", string(debug.Stack()))
+		*err = fmt.Errorf("read block: %w: %v", errCodec, r)
+	}
 }
 
 // replay reads the log from the given segment on into the head. A head that
