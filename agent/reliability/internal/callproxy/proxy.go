@@ -27,8 +27,13 @@ import (
 
 const maxMessageBytes = 64 << 20
 
+// Observer is told of every call that is sent on to the server, before and after:
+// the second time with done set, and the error of the answer. It must not keep request.
+type Observer func(method string, request []byte, done bool, err error)
+
 // Proxy forwards calls to a target. It is safe for concurrent use.
 type Proxy struct {
+	observe  Observer
 	listener net.Listener
 	server   *grpc.Server
 	conn     *grpc.ClientConn
@@ -43,7 +48,8 @@ type Proxy struct {
 }
 
 // Listen starts a proxy on a free loopback port. The target need not be there yet.
-func Listen(target string) (*Proxy, error) {
+// observe may be nil.
+func Listen(target string, observe Observer) (*Proxy, error) {
 	conn, err := grpc.NewClient(target,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDefaultCallOptions(grpc.UseCompressor(zstdgrpc.Name), grpc.ForceCodecV2(codec{}),
@@ -56,7 +62,7 @@ func Listen(target string) (*Proxy, error) {
 		_ = conn.Close()
 		return nil, fmt.Errorf("listen: %w", err)
 	}
-	p := &Proxy{listener: l, conn: conn, counts: map[Fault]uint64{}}
+	p := &Proxy{observe: observe, listener: l, conn: conn, counts: map[Fault]uint64{}}
 	p.server = grpc.NewServer(
 		grpc.ForceServerCodecV2(codec{}), grpc.UnknownServiceHandler(p.handle), grpc.MaxRecvMsgSize(maxMessageBytes),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: time.Second, PermitWithoutStream: true}))
@@ -145,8 +151,15 @@ func outgoing(ctx context.Context) context.Context {
 }
 
 func (p *Proxy) forward(ctx context.Context, method string, request *message) (*message, error) {
+	if p.observe != nil {
+		p.observe(method, request.bytes, false, nil)
+	}
 	answer := &message{}
-	if err := p.conn.Invoke(ctx, method, request, answer); err != nil {
+	err := p.conn.Invoke(ctx, method, request, answer)
+	if p.observe != nil {
+		p.observe(method, request.bytes, true, err)
+	}
+	if err != nil {
 		return nil, err
 	}
 	return answer, nil

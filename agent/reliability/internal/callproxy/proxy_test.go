@@ -66,7 +66,7 @@ func rig(t *testing.T) (*Proxy, *backend, pb.CollectionAgentClient) {
 		defer close(done)
 		_ = s.Serve(l)
 	}()
-	p, err := Listen(l.Addr().String())
+	p, err := Listen(l.Addr().String(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
