@@ -5,6 +5,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 
 	"github.com/elastic/go-freelru"
 
@@ -14,28 +15,44 @@ import (
 
 // known remembers which definitions the store has, so that an answer's lists of
 // unknown ones do not cost a look-up for each row. Only what the store is known
-// to have is remembered: what is missing now may be there in a moment. It holds
-// one project and is safe for concurrent use.
+// to have is remembered: what is missing now may be there in a moment. All
+// projects share its room, each with its own entries. It is safe for concurrent use.
 type known struct {
-	store   store.Store
+	store  store.Store
+	stacks *cache[libpf.TraceHash]
+	frames *cache[libpf.FrameID]
+	files  *cache[libpf.FileID]
+}
+
+// owned is an ID of a project.
+type owned[K comparable] struct {
 	project string
-	stacks  *freelru.ShardedLRU[libpf.TraceHash, struct{}]
-	frames  *freelru.ShardedLRU[libpf.FrameID, struct{}]
-	files   *freelru.ShardedLRU[libpf.FileID, struct{}]
+	id      K
+}
+
+// cache is a bounded set of IDs of all projects.
+type cache[K comparable] = freelru.ShardedLRU[owned[K], struct{}]
+
+// newCache returns a set of so many IDs with the given hash.
+func newCache[K comparable](entries uint32, hash func(K) uint32) (*cache[K], error) {
+	seed := maphash.MakeSeed()
+	return freelru.NewSharded[owned[K], struct{}](entries, func(o owned[K]) uint32 {
+		return hash(o.id) ^ uint32(maphash.String(seed, o.project)) //nolint:gosec // a hash
+	})
 }
 
 // newKnown returns a memory with room for so many stacks, twice as many frames
 // and an eighth as many files.
-func newKnown(s store.Store, project string, entries uint32) (*known, error) {
-	k := &known{store: s, project: project}
+func newKnown(s store.Store, entries uint32) (*known, error) {
+	k := &known{store: s}
 	var err error
-	if k.stacks, err = freelru.NewSharded[libpf.TraceHash, struct{}](entries, func(h libpf.TraceHash) uint32 { return h.Hash32() }); err != nil {
+	if k.stacks, err = newCache(entries, func(h libpf.TraceHash) uint32 { return h.Hash32() }); err != nil {
 		return nil, fmt.Errorf("create cache of stacks: %w", err)
 	}
-	if k.frames, err = freelru.NewSharded[libpf.FrameID, struct{}](2*entries, libpf.FrameID.Hash32); err != nil {
+	if k.frames, err = newCache(2*entries, libpf.FrameID.Hash32); err != nil {
 		return nil, fmt.Errorf("create cache of frames: %w", err)
 	}
-	if k.files, err = freelru.NewSharded[libpf.FileID, struct{}](max(entries/8, 64), func(f libpf.FileID) uint32 { return f.Hash32() }); err != nil {
+	if k.files, err = newCache(max(entries/8, 64), func(f libpf.FileID) uint32 { return f.Hash32() }); err != nil {
 		return nil, fmt.Errorf("create cache of files: %w", err)
 	}
 	return k, nil
@@ -44,25 +61,25 @@ func newKnown(s store.Store, project string, entries uint32) (*known, error) {
 // learn remembers definitions that were stored.
 func (k *known) learn(d *store.Definitions) {
 	for i := range d.Stacks {
-		k.stacks.Add(d.Stacks[i].Hash, struct{}{})
+		k.stacks.Add(owned[libpf.TraceHash]{d.Project, d.Stacks[i].Hash}, struct{}{})
 	}
 	for i := range d.Symbols {
-		k.frames.Add(d.Symbols[i].Frame, struct{}{})
+		k.frames.Add(owned[libpf.FrameID]{d.Project, d.Symbols[i].Frame}, struct{}{})
 	}
 	for i := range d.Executables {
-		k.files.Add(d.Executables[i].FileID, struct{}{})
+		k.files.Add(owned[libpf.FileID]{d.Project, d.Executables[i].FileID}, struct{}{})
 	}
 }
 
 // unknown returns the indices of those ids that neither the cache nor the store has.
 func unknown[K comparable, V any](
-	ctx context.Context, cache *freelru.ShardedLRU[K, struct{}], project string, ids []K, wanted func(int) bool,
+	ctx context.Context, cache *cache[K], project string, ids []K, wanted func(int) bool,
 	lookUp func(context.Context, string, []K) (map[K]V, error),
 ) ([]uint32, error) {
 	var missing []uint32
 	var ask []K
 	for i, id := range ids {
-		if !wanted(i) || cache.Contains(id) {
+		if !wanted(i) || cache.Contains(owned[K]{project, id}) {
 			continue
 		}
 		missing = append(missing, uint32(i)) //nolint:gosec // a table of a request
@@ -78,7 +95,7 @@ func unknown[K comparable, V any](
 	still := missing[:0]
 	for _, i := range missing {
 		if _, ok := found[ids[i]]; ok {
-			cache.Add(ids[i], struct{}{})
+			cache.Add(owned[K]{project, ids[i]}, struct{}{})
 		} else {
 			still = append(still, i)
 		}
@@ -87,8 +104,8 @@ func unknown[K comparable, V any](
 }
 
 // unknownStacks returns the indices of the hashes that have no definition.
-func (k *known) unknownStacks(ctx context.Context, hashes []libpf.TraceHash) ([]uint32, error) {
-	return unknown(ctx, k.stacks, k.project, hashes, func(int) bool { return true }, k.store.Stacks)
+func (k *known) unknownStacks(ctx context.Context, project string, hashes []libpf.TraceHash) ([]uint32, error) {
+	return unknown(ctx, k.stacks, project, hashes, func(int) bool { return true }, k.store.Stacks)
 }
 
 // needsNames reports whether the names of a frame come separately.
@@ -97,22 +114,22 @@ func needsNames(f *libpf.Frame) bool {
 }
 
 // unnamedFrames returns the indices of the native and kernel frames without names.
-func (k *known) unnamedFrames(ctx context.Context, table []libpf.Frame) ([]uint32, error) {
+func (k *known) unnamedFrames(ctx context.Context, project string, table []libpf.Frame) ([]uint32, error) {
 	ids := make([]libpf.FrameID, len(table))
 	for i := range table {
 		ids[i] = table[i].ID()
 	}
-	return unknown(ctx, k.frames, k.project, ids, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
+	return unknown(ctx, k.frames, project, ids, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
 }
 
 // unknownFiles returns the indices of the files of native and kernel frames
 // that are not known as executables.
-func (k *known) unknownFiles(ctx context.Context, files []libpf.FileID, table []libpf.Frame) ([]uint32, error) {
+func (k *known) unknownFiles(ctx context.Context, project string, files []libpf.FileID, table []libpf.Frame) ([]uint32, error) {
 	native := make(map[libpf.FileID]bool)
 	for i := range table {
 		if needsNames(&table[i]) {
 			native[table[i].FileID] = true
 		}
 	}
-	return unknown(ctx, k.files, k.project, files, func(i int) bool { return native[files[i]] }, k.store.Executables)
+	return unknown(ctx, k.files, project, files, func(i int) bool { return native[files[i]] }, k.store.Executables)
 }

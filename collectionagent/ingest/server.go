@@ -18,14 +18,14 @@ import (
 // ProtocolVersion is the version of the protocol that the server speaks.
 const ProtocolVersion = 1
 
-// DefaultProject is the project of all data until there are several.
+// DefaultProject is the project of all data where nobody has to authenticate.
 const DefaultProject = "default"
 
 // Config says how to take data in. Zero values of fields other than Store are
 // replaced by defaults.
 type Config struct {
 	Store store.Store
-	// Project that everything is stored in. Default [DefaultProject].
+	// Project of requests whose context names none. Default [DefaultProject].
 	Project string
 	// Version of this software, told to agents.
 	Version string
@@ -74,7 +74,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	k, err := newKnown(cfg.Store, cfg.Project, cfg.KnownStacks)
+	k, err := newKnown(cfg.Store, cfg.KnownStacks)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +147,7 @@ func (s *Server) put(ctx context.Context) func(*store.Definitions) (bool, error)
 // AddCountsForTraces implements the service.
 func (s *Server) AddCountsForTraces(ctx context.Context, r *pb.AddCountsForTracesRequest) (*pb.AddCountsForTracesResponse, error) {
 	ack, _, err := handle(s, "samples",
-		func(v *validator) (*store.Batch, error) { return v.counts(r, s.cfg.Project) },
+		func(v *validator) (*store.Batch, error) { return v.counts(r, s.project(ctx)) },
 		func(b *store.Batch) (bool, error) {
 			duplicate, err := s.cfg.Store.Append(ctx, b)
 			if err == nil && !duplicate {
@@ -167,7 +167,7 @@ func (s *Server) AddCountsForTraces(ctx context.Context, r *pb.AddCountsForTrace
 	for i := range hashes {
 		hashes[i] = libpf.NewTraceHash(r.HiTraceHashes[i], r.LoTraceHashes[i])
 	}
-	missing, err := s.known.unknownStacks(ctx, hashes)
+	missing, err := s.known.unknownStacks(ctx, s.project(ctx), hashes)
 	s.unknownFailed(err)
 	return &pb.AddCountsForTracesResponse{Ack: ack, UnknownStacks: missing}, nil
 }
@@ -185,19 +185,19 @@ func (s *Server) SetFramesForTraces(ctx context.Context, r *pb.SetFramesForTrace
 	var table []libpf.Frame
 	ack, _, err := handle(s, "stacks",
 		func(v *validator) (d *store.Definitions, err error) {
-			d, table, err = v.frames(r, s.cfg.Project)
+			d, table, err = v.frames(r, s.project(ctx))
 			return d, err
 		}, s.put(ctx))
 	if err != nil {
 		return nil, err
 	}
-	unnamed, err := s.known.unnamedFrames(ctx, table)
+	unnamed, err := s.known.unnamedFrames(ctx, s.project(ctx), table)
 	s.unknownFailed(err)
 	files := make([]libpf.FileID, len(r.HiFileIds))
 	for i := range files {
 		files[i] = libpf.NewFileID(r.HiFileIds[i], r.LoFileIds[i])
 	}
-	unknownFiles, err := s.known.unknownFiles(ctx, files, table)
+	unknownFiles, err := s.known.unknownFiles(ctx, s.project(ctx), files, table)
 	s.unknownFailed(err)
 	return &pb.SetFramesForTracesResponse{Ack: ack, UnnamedFrames: unnamed, UnknownFiles: unknownFiles}, nil
 }
@@ -205,7 +205,7 @@ func (s *Server) SetFramesForTraces(ctx context.Context, r *pb.SetFramesForTrace
 // AddFrameMetadata implements the service.
 func (s *Server) AddFrameMetadata(ctx context.Context, r *pb.AddFrameMetadataRequest) (*pb.AddFrameMetadataResponse, error) {
 	ack, _, err := handle(s, "frame_metadata",
-		func(v *validator) (*store.Definitions, error) { return v.frameMetadata(r, s.cfg.Project) }, s.put(ctx))
+		func(v *validator) (*store.Definitions, error) { return v.frameMetadata(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -215,7 +215,7 @@ func (s *Server) AddFrameMetadata(ctx context.Context, r *pb.AddFrameMetadataReq
 // AddFallbackSymbols implements the service.
 func (s *Server) AddFallbackSymbols(ctx context.Context, r *pb.AddFallbackSymbolsRequest) (*pb.AddFallbackSymbolsResponse, error) {
 	ack, _, err := handle(s, "fallback_symbols",
-		func(v *validator) (*store.Definitions, error) { return v.fallbackSymbols(r, s.cfg.Project) }, s.put(ctx))
+		func(v *validator) (*store.Definitions, error) { return v.fallbackSymbols(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -225,7 +225,7 @@ func (s *Server) AddFallbackSymbols(ctx context.Context, r *pb.AddFallbackSymbol
 // AddExecutableMetadata implements the service.
 func (s *Server) AddExecutableMetadata(ctx context.Context, r *pb.AddExecutableMetadataRequest) (*pb.AddExecutableMetadataResponse, error) {
 	ack, _, err := handle(s, "executables",
-		func(v *validator) (*store.Definitions, error) { return v.executables(r, s.cfg.Project) }, s.put(ctx))
+		func(v *validator) (*store.Definitions, error) { return v.executables(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -235,7 +235,7 @@ func (s *Server) AddExecutableMetadata(ctx context.Context, r *pb.AddExecutableM
 // ReportHostMetadata implements the service.
 func (s *Server) ReportHostMetadata(ctx context.Context, r *pb.ReportHostMetadataRequest) (*pb.ReportHostMetadataResponse, error) {
 	ack, _, err := handle(s, "host",
-		func(v *validator) (*store.Definitions, error) { return v.host(r, s.cfg.Project) }, s.put(ctx))
+		func(v *validator) (*store.Definitions, error) { return v.host(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +245,7 @@ func (s *Server) ReportHostMetadata(ctx context.Context, r *pb.ReportHostMetadat
 // AddMetrics implements the service.
 func (s *Server) AddMetrics(ctx context.Context, r *pb.AddMetricsRequest) (*pb.AddMetricsResponse, error) {
 	ack, _, err := handle(s, "metrics",
-		func(v *validator) (*store.Definitions, error) { return v.metrics(r, s.cfg.Project) }, s.put(ctx))
+		func(v *validator) (*store.Definitions, error) { return v.metrics(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package store
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"strings"
@@ -124,6 +125,13 @@ func (q *Query) GroupOf(dst []string, s *Series) []string {
 func SortLabelValues(values []LabelValue) {
 	slices.SortFunc(values, func(a, b LabelValue) int {
 		return cmp.Or(cmp.Compare(b.Sum, a.Sum), cmp.Compare(b.Count, a.Count), strings.Compare(a.Value, b.Value))
+	})
+}
+
+// SortRunLedgers sorts by host and run.
+func SortRunLedgers(ledgers []RunLedger) {
+	slices.SortFunc(ledgers, func(a, b RunLedger) int {
+		return cmp.Or(strings.Compare(a.HostID, b.HostID), bytes.Compare(a.RunID[:], b.RunID[:]))
 	})
 }
 

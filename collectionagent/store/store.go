@@ -22,6 +22,10 @@ import (
 // for example because the disk is full. The write may be repeated later.
 var ErrReadOnly = errors.New("store does not accept writes")
 
+// ErrBusy is returned (wrapped) by writes that would have to wait too long
+// because the disk does not keep up. The write may be repeated soon.
+var ErrBusy = errors.New("store is busy")
+
 // BatchType tells the sequences of the different kinds of batches apart.
 type BatchType uint8
 
@@ -80,6 +84,27 @@ type Batch struct {
 	ID      BatchID
 	Series  []Series
 	Samples []Sample
+}
+
+// Weight returns the sum of the counts of the samples.
+func (b *Batch) Weight() uint64 {
+	var n uint64
+	for i := range b.Samples {
+		n += uint64(max(b.Samples[i].Count, 0)) //nolint:gosec // not negative
+	}
+	return n
+}
+
+// RunLedger says what a store holds of one run of an agent. What expired or
+// was removed since counts too: it was stored.
+type RunLedger struct {
+	HostID string
+	RunID  [16]byte
+	// Stored is the sum of the weights of the batches of samples that were
+	// stored, each once. Batches without identity belong to no run.
+	Stored uint64
+	// LastBatch is about when the last one came, by the clock of the store.
+	LastBatch libpf.UnixTimeNs
 }
 
 // Stack is the definition of a stack, leaf first. Frames hold no Lines.
@@ -203,6 +228,12 @@ type Store interface {
 	// Append stores samples. When it returns nil the batch survives a crash of the
 	// process and of the machine. duplicate reports that it had been stored before.
 	Append(ctx context.Context, b *Batch) (duplicate bool, err error)
+	// Applied reports whether a batch, of samples or of definitions, was stored: a
+	// repeat of it would be a duplicate. It works while the store takes no writes.
+	Applied(ctx context.Context, id BatchID) (bool, error)
+	// RunLedgers lists the runs of agents of a project that are still remembered,
+	// sorted by host and run. It agrees with what Append acknowledged, after a crash too.
+	RunLedgers(ctx context.Context, project string) ([]RunLedger, error)
 	// Put stores definitions, with the promise of Append.
 	Put(ctx context.Context, d *Definitions) (duplicate bool, err error)
 	// Select sums the samples that match by group, bucket and stack and hands

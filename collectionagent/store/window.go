@@ -88,6 +88,18 @@ func (w *Window) AppendBinary(b []byte) []byte {
 
 // DecodeWindow reads a window from the bytes that AppendBinary wrote.
 func DecodeWindow(b []byte) (Window, error) {
+	w, rest, err := CutWindow(b)
+	if err == nil && len(rest) != 0 {
+		err = errWindowFormat
+	}
+	if err != nil {
+		return Window{}, err
+	}
+	return w, nil
+}
+
+// CutWindow reads a window from the start of b and returns what follows it.
+func CutWindow(b []byte) (w Window, rest []byte, err error) {
 	next := func() uint64 {
 		v, n := binary.Uvarint(b)
 		if n <= 0 {
@@ -98,28 +110,27 @@ func DecodeWindow(b []byte) (Window, error) {
 		return v
 	}
 	count := next()
-	if count > MaxWindowRanges {
-		return Window{}, errWindowFormat
+	if b == nil || count > MaxWindowRanges {
+		return Window{}, nil, errWindowFormat
 	}
-	var w Window
 	var last uint64
 	for i := range count {
 		if len(b) == 0 {
-			return Window{}, errWindowFormat
+			return Window{}, nil, errWindowFormat
 		}
 		first := last + next()
 		if len(b) == 0 {
-			return Window{}, errWindowFormat
+			return Window{}, nil, errWindowFormat
 		}
 		end := first + next()
 		if end < first || first < last || (i > 0 && first <= last+1) {
-			return Window{}, errWindowFormat
+			return Window{}, nil, errWindowFormat
 		}
 		w.ranges = append(w.ranges, seqRange{first, end})
 		last = end
 	}
-	if len(b) != 0 {
-		return Window{}, errWindowFormat
+	if b == nil {
+		return Window{}, nil, errWindowFormat
 	}
-	return w, nil
+	return w, b, nil
 }

@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -46,6 +47,9 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 		return false, err
 	}
 	if err := s.guard.check(); err != nil {
+		if applied, appliedErr := s.Applied(ctx, b.ID); applied && appliedErr == nil {
+			return true, nil
+		}
 		s.metrics.rejected.WithLabelValues("read_only").Inc()
 		return false, err
 	}
@@ -102,7 +106,9 @@ func (s *Store) commitLoop() {
 			}
 			s.commit(s.collect(r))
 		case <-age.C:
+			s.winMu.Lock()
 			s.winSamples.expire(s.now())
+			s.winMu.Unlock()
 			if s.head.view.rows > 0 && time.Since(s.head.created) >= s.cfg.HeadMaxAge {
 				s.cutHead(false)
 			}
@@ -155,8 +161,12 @@ func (s *Store) collect(first *request) []*request {
 func (s *Store) commit(group []*request) {
 	s.lastGroup = len(group)
 	if err := s.makeRoom(); err != nil {
+		reason := "read_only"
+		if errors.Is(err, store.ErrBusy) {
+			reason = "busy"
+		}
+		s.metrics.rejected.WithLabelValues(reason).Add(float64(len(group)))
 		answer(group, result{err: err})
-		s.metrics.rejected.WithLabelValues("read_only").Add(float64(len(group)))
 		return
 	}
 	var records []byte
@@ -188,9 +198,8 @@ func (s *Store) commit(group []*request) {
 		s.metrics.walRecords.Add(float64(len(fresh)))
 		s.metrics.groupSize.Observe(float64(len(fresh)))
 	}
-	now := s.now()
+	s.remember(fresh)
 	for _, r := range fresh {
-		s.metrics.forgotten.Add(float64(s.winSamples.add(&r.batch.ID, now)))
 		s.head.add(r.batch)
 	}
 	answer(fresh, result{})
@@ -206,6 +215,16 @@ func (s *Store) commit(group []*request) {
 	}
 }
 
+// remember adds batches that are in the log to the windows.
+func (s *Store) remember(fresh []*request) {
+	now := s.now()
+	s.winMu.Lock()
+	defer s.winMu.Unlock()
+	for _, r := range fresh {
+		s.metrics.forgotten.Add(float64(s.winSamples.add(&r.batch.ID, r.batch.Weight(), now)))
+	}
+}
+
 // answer answers requests.
 func answer(requests []*request, r result) {
 	for _, req := range requests {
@@ -217,9 +236,10 @@ func answer(requests []*request, r result) {
 func (s *Store) headFull() bool { return s.head.bytes.Load() >= s.cfg.HeadMaxBytes/2 }
 
 // makeRoom makes sure that the head can grow: while a full head waits for the
-// one before it to be written, writers wait too, or are refused when the
-// blocks cannot be written.
+// one before it to be written, writers wait too, for a short time. They are
+// refused when that is not enough or blocks cannot be written at all.
 func (s *Store) makeRoom() error {
+	var deadline <-chan time.Time
 	for s.headFull() {
 		s.cutHead(false)
 		if !s.headFull() {
@@ -231,12 +251,19 @@ func (s *Store) makeRoom() error {
 		if done == nil {
 			continue
 		}
+		if deadline == nil {
+			timer := time.NewTimer(s.cfg.maxStall)
+			defer timer.Stop()
+			deadline = timer.C
+		}
 		select {
 		case <-done:
-		case <-time.After(s.cfg.checkEvery):
+		case <-time.After(min(s.cfg.checkEvery, s.cfg.maxStall)):
 			if err := s.guard.check(); err != nil {
 				return err
 			}
+		case <-deadline:
+			return fmt.Errorf("%w: samples come faster than the disk takes blocks", store.ErrBusy)
 		}
 	}
 	return nil
@@ -265,7 +292,9 @@ func (s *Store) cutHead(wait bool) {
 	if err != nil {
 		s.logger.Warn("closing a log segment", "err", err) // its content is synced
 	}
+	s.winMu.Lock()
 	job := flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: walFirst}
+	s.winMu.Unlock()
 	s.viewMu.Lock()
 	s.old, s.head, s.oldDone = s.head, newHead(), make(chan struct{})
 	s.viewMu.Unlock()

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -43,6 +44,9 @@ type Config struct {
 	createSegment func(path string) (walFile, error)
 	freeBytes     func(dir string) (uint64, error)
 	checkEvery    time.Duration
+	// maxStall is how long writers wait for a block to be written when memory is full.
+	maxStall time.Duration
+	metaFS   vfs.FS
 }
 
 // withDefaults returns the configuration with defaults filled in.
@@ -64,11 +68,15 @@ func (c Config) withDefaults() (Config, error) {
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.maxStall = cmp.Or(c.maxStall, 2*time.Second)
 	if c.createSegment == nil {
 		c.createSegment = createFile
 	}
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
+	}
+	if c.metaFS == nil {
+		c.metaFS = vfs.Default
 	}
 	return c, nil
 }

@@ -15,7 +15,9 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// Put implements [store.Store].
+// Put implements [store.Store]. When the context ends, or the disk stops taking
+// writes, on the way, the definitions may be stored all the same, and are not to
+// be changed by the caller.
 func (s *Store) Put(ctx context.Context, d *store.Definitions) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err
@@ -28,6 +30,11 @@ func (s *Store) Put(ctx context.Context, d *store.Definitions) (bool, error) {
 		s.metrics.rejected.WithLabelValues("read_only").Inc()
 		return false, err
 	}
+	return s.await(ctx, always, func() (bool, error) { return s.put(d) })
+}
+
+// put stores definitions and waits for the disk however long it takes.
+func (s *Store) put(d *store.Definitions) (bool, error) {
 	b := s.db.NewBatch()
 	defer func() { _ = b.Close() }()
 	duplicate, err := s.putLocked(b, d)
@@ -36,17 +43,21 @@ func (s *Store) Put(ctx context.Context, d *store.Definitions) (bool, error) {
 	}
 	if duplicate {
 		s.metrics.duplicates.WithLabelValues("definitions").Inc()
-		// The first of the two may still be on its way to the disk. A record
-		// behind it in Pebble's log is durable only after it.
-		if err := s.db.LogData(nil, pebble.Sync); err != nil {
-			return false, fmt.Errorf("sync definitions: %w", err)
-		}
-		return true, nil
+		return true, s.syncDefinitions()
 	}
 	if err := b.SyncWait(); err != nil {
 		return false, fmt.Errorf("sync definitions: %w", err)
 	}
 	return false, nil
+}
+
+// syncDefinitions makes everything durable that was put before: a record behind
+// it in Pebble's log is durable only after it.
+func (s *Store) syncDefinitions() error {
+	if err := s.db.LogData(nil, pebble.Sync); err != nil {
+		return fmt.Errorf("sync definitions: %w", err)
+	}
+	return nil
 }
 
 // putLocked fills the batch and applies it without waiting for the disk, so
@@ -57,7 +68,7 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 	if s.defWindows.has(&d.ID) {
 		return true, nil
 	}
-	p := defWriter{db: s.db, batch: b, project: d.Project, counts: s.counts, fresh: make(map[string][]byte)}
+	p := defWriter{db: s.db, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
 	for i := range d.Stacks {
 		err = errors.Join(err, p.stack(&d.Stacks[i]))
 	}
@@ -77,7 +88,7 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 	if err != nil {
 		return false, fmt.Errorf("write definitions: %w", err)
 	}
-	s.metrics.forgotten.Add(float64(s.defWindows.add(&d.ID, time.Now())))
+	s.metrics.forgotten.Add(float64(s.defWindows.add(&d.ID, 0, time.Now())))
 	err = errors.Join(
 		writeWindows(b, s.defWindows.takeDirty()),
 		b.Set([]byte(keyCounts), p.counts.encode(), nil),
@@ -88,7 +99,7 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 	if err != nil {
 		return false, fmt.Errorf("write definitions: %w", err)
 	}
-	s.counts = p.counts
+	s.counts.Store(&p.counts)
 	return false, nil
 }
 

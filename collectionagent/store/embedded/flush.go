@@ -72,7 +72,6 @@ func (s *Store) flush(job flushJob) (err error) {
 		return err
 	}
 	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
 	err = errors.Join(
 		writeWindows(b, job.windows),
 		b.Set([]byte(keyWALFirst), binary.AppendUvarint(nil, job.walFirst), nil),
@@ -83,7 +82,12 @@ func (s *Store) flush(job flushJob) (err error) {
 			b.Set(blockKey(keyBlock, number), entry, nil),
 			b.Set(blockKey(keySeries, number), encodeSeriesTable(table, s.zstdEnc), nil))
 	}
-	if err = errors.Join(err, b.Commit(pebble.Sync)); err != nil {
+	if err == nil {
+		_, err = s.await(context.Background(), s.closed.Load, func() (bool, error) {
+			return true, errors.Join(b.Commit(pebble.Sync), b.Close())
+		})
+	}
+	if err != nil {
 		return fmt.Errorf("list block: %w", err)
 	}
 	s.nextBlock = number
@@ -117,9 +121,10 @@ func (s *Store) watchLoop() {
 		case <-tick.C:
 			s.checkSpace()
 			s.probeLog()
-			s.defsMu.Lock()
-			s.defWindows.expire(s.now())
-			s.defsMu.Unlock()
+			if s.defsMu.TryLock() { // it is held while Pebble waits for the disk
+				s.defWindows.expire(s.now())
+				s.defsMu.Unlock()
+			}
 		case <-s.stop:
 			return
 		}
@@ -164,22 +169,42 @@ func (s *Store) release() (err error) {
 	if s.wal != nil && s.wal.file != nil {
 		_, err = s.wal.rotate()
 	}
-	if s.db != nil {
-		err = errors.Join(err, s.db.Close())
-	}
+	err = errors.Join(err, s.closeMeta())
 	if s.zstdEnc != nil {
 		err = errors.Join(err, s.zstdEnc.Close())
 	}
 	if s.zstdDec != nil {
 		s.zstdDec.Close()
 	}
-	if s.lock != nil {
-		err = errors.Join(err, s.lock.Close())
-	}
 	if err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
 	return nil
+}
+
+// closeMeta closes Pebble and gives the directory back. While Pebble waits for
+// the disk that happens once the wait is over; everything that was acknowledged
+// is on the disk already.
+func (s *Store) closeMeta() error {
+	closeAll := func() (err error) {
+		s.writes.Wait()
+		if s.db != nil {
+			err = s.db.Close()
+		}
+		if s.lock != nil {
+			err = errors.Join(err, s.lock.Close())
+		}
+		return err
+	}
+	if s.guard.has(causeMeta) {
+		go func() {
+			if err := closeAll(); err != nil {
+				s.logger.Warn("closing definitions late", "err", err)
+			}
+		}()
+		return s.guard.check()
+	}
+	return closeAll()
 }
 
 // Stats implements [store.Store].
@@ -220,9 +245,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		}
 		st.Bytes[part] = n
 	}
-	s.defsMu.Lock()
-	c := s.counts
-	s.defsMu.Unlock()
+	c := s.counts.Load()
 	st.Stacks, st.Symbols, st.Executables, st.Hosts = c.stacks, c.symbols, c.executables, c.hosts
 	return st, ctx.Err()
 }

@@ -28,6 +28,7 @@ const (
 	causeSpace = "space"
 	causeLog   = "log"
 	causeFlush = "flush"
+	causeMeta  = "meta"
 )
 
 // set says that writes cannot be taken; an empty reason takes it back.
@@ -50,7 +51,7 @@ func (g *guard) set(kind, reason string) {
 		g.logger.Error("store is read-only", "reason", reason)
 	}
 	var text string
-	for _, k := range []string{causeSpace, causeLog, causeFlush} {
+	for _, k := range []string{causeSpace, causeLog, causeMeta, causeFlush} {
 		if r := g.causes[k]; r != "" && text == "" {
 			text = r
 		}

@@ -14,13 +14,15 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // openPebble opens the key-value store of definitions.
-func openPebble(dir string, logger *slog.Logger) (*pebble.DB, error) {
+func openPebble(dir string, fs vfs.FS, logger *slog.Logger) (*pebble.DB, error) {
 	opts := &pebble.Options{
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
+		FS:                 fs,
 		MemTableSize:       16 << 20,
 		CacheSize:          32 << 20,
 	}
@@ -49,9 +51,10 @@ func (l pebbleLogger) Errorf(format string, args ...any) {
 	l.logger.Error("pebble", "text", fmt.Sprintf(format, args...))
 }
 
-// Fatalf must not return: Pebble calls it when it cannot write its log, after
-// which its memory and its disk may differ. Ending the process is safe, since
-// recovery after a crash loses nothing that was acknowledged.
+// Fatalf must not return: Pebble calls it when its memory and its disk may
+// differ. Disks that are full or read-only do not lead here, see [patientFS].
+// Ending the process is safe, since recovery after a crash loses nothing that
+// was acknowledged.
 func (l pebbleLogger) Fatalf(format string, args ...any) {
 	l.logger.Error("definitions cannot be written; ending so that a restart recovers", "text", fmt.Sprintf(format, args...))
 	os.Exit(1)

@@ -32,9 +32,13 @@ type Store struct {
 	guard   guard
 	lock    *os.File
 	db      *pebble.DB
+	fs      *patientFS
 	zstdEnc *zstd.Encoder
 	zstdDec *zstd.Decoder
 	epoch   [16]byte
+
+	// writes are those to Pebble that nobody may wait for any more.
+	writes sync.WaitGroup
 
 	// closed is set first in Close, which then waits for users to leave.
 	closed atomic.Bool
@@ -45,11 +49,10 @@ type Store struct {
 	done     sync.WaitGroup
 
 	// Owned by the committer.
-	wal        *wal
-	winSamples *windows
-	lastGroup  int
-	flushJobs  chan flushJob
-	gaveUp     chan struct{} // closed when the flusher cannot write and must end
+	wal       *wal
+	lastGroup int
+	flushJobs chan flushJob
+	gaveUp    chan struct{} // closed when the flusher cannot write and must end
 
 	// What readers see. Changed by the committer and the flusher.
 	viewMu  sync.RWMutex
@@ -64,9 +67,14 @@ type Store struct {
 	listMu    sync.Mutex
 	nextBlock uint64
 
+	// winMu is held by the committer when it changes winSamples, and by others when they read it.
+	winMu      sync.RWMutex
+	winSamples *windows
+
 	defsMu     sync.Mutex
 	defWindows *windows
-	counts     defCounts
+	// counts are changed under defsMu and read without.
+	counts atomic.Pointer[defCounts]
 
 	clock atomic.Int64 // counts queries, to find the blocks that rest
 }
@@ -89,6 +97,10 @@ func Open(cfg Config) (*Store, error) {
 		head:      newHead(),
 	}
 	s.guard.logger = cfg.Logger
+	s.fs = &patientFS{
+		FS: cfg.metaFS, every: cfg.checkEvery,
+		report: func(reason string) { s.guard.set(causeMeta, reason) },
+	}
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
@@ -120,7 +132,7 @@ func (s *Store) open() (err error) {
 	if s.zstdDec, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
 		return fmt.Errorf("create decompressor: %w", err)
 	}
-	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.logger); err != nil {
+	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.fs, s.logger); err != nil {
 		return err
 	}
 	if err := syncDir(dir); err != nil {
@@ -130,7 +142,8 @@ func (s *Store) open() (err error) {
 	if err != nil {
 		return err
 	}
-	s.epoch, s.expired, s.counts = m.epoch, m.expired, m.counts
+	s.epoch, s.expired = m.epoch, m.expired
+	s.counts.Store(&m.counts)
 	if s.winSamples, err = loadWindows(s.db, windowSamples, s.cfg.WindowTTL); err != nil {
 		return err
 	}
@@ -235,7 +248,7 @@ func (s *Store) replay(first uint64) error {
 			if s.winSamples.has(&b.ID) {
 				return // a repeat of a batch whose first write seemed to fail
 			}
-			s.metrics.forgotten.Add(float64(s.winSamples.add(&b.ID, s.now())))
+			s.metrics.forgotten.Add(float64(s.winSamples.add(&b.ID, b.Weight(), s.now())))
 			s.head.add(b)
 			rows += len(b.Samples)
 		})

@@ -5,11 +5,15 @@ package embedded
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // Kinds of windows.
@@ -18,8 +22,7 @@ const (
 	windowDefinitions = 'd'
 )
 
-// windows holds the batch windows of one kind in memory. The owner's lock, or
-// the owning goroutine, guards it.
+// windows holds the batch windows of one kind in memory. The owner's lock guards it.
 type windows struct {
 	kind  byte
 	ttl   time.Duration
@@ -32,6 +35,8 @@ type windows struct {
 type window struct {
 	store.Window
 	lastUsed int64 // unix seconds
+	// weight of the batches that were added.
+	weight uint64
 }
 
 // loadWindows reads the windows of a kind.
@@ -43,11 +48,18 @@ func loadWindows(db *pebble.DB, kind byte, ttl time.Duration) (*windows, error) 
 		if n <= 0 {
 			return fmt.Errorf("%w: batch window without a time", errCodec)
 		}
-		decoded, err := store.DecodeWindow(value[n:])
+		decoded, rest, err := store.CutWindow(value[n:])
 		if err != nil {
 			return fmt.Errorf("read batch window: %w", err)
 		}
-		w.byKey[string(key)] = &window{Window: decoded, lastUsed: lastUsed}
+		win := &window{Window: decoded, lastUsed: lastUsed}
+		if len(rest) > 0 { // absent in what was stored before there were ledgers
+			d := decoder{b: rest}
+			if win.weight = d.uvarint(); d.err != nil {
+				return fmt.Errorf("read batch window: %w", d.err)
+			}
+		}
+		w.byKey[string(key)] = win
 		return nil
 	})
 	return w, err
@@ -63,7 +75,7 @@ func (w *windows) has(id *store.BatchID) bool {
 }
 
 // add remembers a batch and returns how many others were given up for it.
-func (w *windows) add(id *store.BatchID, now time.Time) (forgotten uint64) {
+func (w *windows) add(id *store.BatchID, weight uint64, now time.Time) (forgotten uint64) {
 	if *id == (store.BatchID{}) {
 		return 0
 	}
@@ -74,6 +86,7 @@ func (w *windows) add(id *store.BatchID, now time.Time) (forgotten uint64) {
 		w.byKey[key] = win
 	}
 	win.lastUsed = now.Unix()
+	win.weight += weight
 	w.dirty[key] = struct{}{}
 	return win.Add(id.Sequence)
 }
@@ -89,6 +102,34 @@ func (w *windows) expire(now time.Time) {
 	}
 }
 
+// runs returns the ledgers of the runs of a project, in no order.
+func (w *windows) runs(project string) ([]store.RunLedger, error) {
+	prefix := string(projectKey(w.kind, project)) // behind keyWindow
+	type run struct {
+		host string
+		id   [16]byte
+	}
+	all := make(map[run]store.RunLedger)
+	for key, win := range w.byKey {
+		rest, ok := strings.CutPrefix(key[1:], prefix)
+		if !ok {
+			continue
+		}
+		d := decoder{b: []byte(rest)}
+		r := run{host: d.string()}
+		copy(r.id[:], d.bytes(16))
+		if d.err != nil {
+			return nil, fmt.Errorf("read batch window: %w", d.err)
+		}
+		l := all[r]
+		all[r] = store.RunLedger{
+			HostID: r.host, RunID: r.id, Stored: l.Stored + win.weight,
+			LastBatch: max(l.LastBatch, libpf.UnixTimeNs(win.lastUsed*int64(time.Second))),
+		}
+	}
+	return slices.Collect(maps.Values(all)), nil
+}
+
 // windowUpdate is a change of a window on disk; a nil value deletes it.
 type windowUpdate struct{ key, value []byte }
 
@@ -98,7 +139,7 @@ func (w *windows) takeDirty() []windowUpdate {
 	for key := range w.dirty {
 		u := windowUpdate{key: []byte(key)}
 		if win := w.byKey[key]; win != nil {
-			u.value = win.AppendBinary(binary.AppendVarint(nil, win.lastUsed))
+			u.value = binary.AppendUvarint(win.AppendBinary(binary.AppendVarint(nil, win.lastUsed)), win.weight)
 		}
 		updates = append(updates, u)
 	}

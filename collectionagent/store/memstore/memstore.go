@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -21,10 +22,17 @@ type Store struct {
 
 	mu       sync.RWMutex
 	batches  map[store.BatchID]struct{}
+	ledgers  map[runKey]store.RunLedger
 	rows     []row
 	projects map[string]*definitions
 	// expired is the time before which nothing is visible.
 	expired libpf.UnixTimeNs
+}
+
+// runKey is a run of an agent.
+type runKey struct {
+	project, host string
+	run           [16]byte
 }
 
 // row is a sample with its series.
@@ -55,6 +63,7 @@ var _ store.Store = (*Store)(nil)
 func New() *Store {
 	s := &Store{
 		batches:  make(map[store.BatchID]struct{}),
+		ledgers:  make(map[runKey]store.RunLedger),
 		projects: make(map[string]*definitions),
 		expired:  math.MinInt64,
 	}
@@ -78,6 +87,13 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 	if s.seen(b.ID) {
 		return true, nil
 	}
+	if b.ID != (store.BatchID{}) {
+		key := runKey{b.ID.Project, b.ID.HostID, b.ID.RunID}
+		s.ledgers[key] = store.RunLedger{
+			HostID: b.ID.HostID, RunID: b.ID.RunID,
+			Stored: s.ledgers[key].Stored + b.Weight(), LastBatch: libpf.UnixTimeNs(time.Now().UnixNano()),
+		}
+	}
 	series := make([]store.Series, len(b.Series))
 	for i := range b.Series {
 		series[i] = b.Series[i].Clone()
@@ -89,6 +105,28 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 		}
 	}
 	return false, nil
+}
+
+// Applied implements [store.Store].
+func (s *Store) Applied(ctx context.Context, id store.BatchID) (bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	_, known := s.batches[id]
+	return known, ctx.Err()
+}
+
+// RunLedgers implements [store.Store].
+func (s *Store) RunLedgers(ctx context.Context, project string) ([]store.RunLedger, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var all []store.RunLedger
+	for key, l := range s.ledgers {
+		if key.project == project {
+			all = append(all, l)
+		}
+	}
+	store.SortRunLedgers(all)
+	return all, ctx.Err()
 }
 
 // seen reports whether a batch is known and remembers it. The lock is held.

@@ -80,6 +80,39 @@ func compareQuery(t *testing.T, got, want store.Store, q *store.Query) {
 	}
 }
 
+// compareLedgers compares the ledgers of all runs, but for the times of arrival.
+func compareLedgers(t *testing.T, got, want store.Store) {
+	t.Helper()
+	read := func(s store.Store, project string) []store.RunLedger {
+		t.Helper()
+		ledgers, err := s.RunLedgers(t.Context(), project)
+		if err != nil {
+			t.Fatalf("ledgers of runs: %v", err)
+		}
+		for i := range ledgers {
+			if ledgers[i].LastBatch <= 0 {
+				t.Errorf("ledger without a time: %+v", ledgers[i])
+			}
+			ledgers[i].LastBatch = 0
+		}
+		return ledgers
+	}
+	for _, project := range []string{"default", "other", "", "never", "h1"} {
+		diff(t, "ledgers of runs of project "+project, read(got, project), read(want, project))
+	}
+}
+
+// compareApplied compares whether a batch was applied.
+func compareApplied(t *testing.T, got, want store.Store, id store.BatchID) {
+	t.Helper()
+	g, err := got.Applied(t.Context(), id)
+	if err != nil {
+		t.Fatalf("applied: %v", err)
+	}
+	w, _ := want.Applied(t.Context(), id)
+	diff(t, fmt.Sprintf("whether %+v was applied", id), g, w)
+}
+
 // compareDefinitions compares everything that can be looked up.
 func compareDefinitions(t *testing.T, got, want store.Store, g *generator) {
 	t.Helper()

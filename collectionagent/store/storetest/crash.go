@@ -71,6 +71,9 @@ func Crash(t *testing.T, rounds int, open Open) {
 			t.Errorf("batch %d (acknowledged: %v) has %d samples, want %d", seq, acked["A"][seq], n, crashSamples)
 		}
 	}
+	if want, l := sum(got), crashLedger(t.Context(), s); l != want {
+		t.Errorf("the ledger has %d samples, the store %d", l, want)
+	}
 	for seq := range acked["P"] {
 		st := crashStack(seq)
 		found, err := s.Stacks(t.Context(), "default", []libpf.TraceHash{st.Hash})
@@ -160,6 +163,26 @@ func crashBatch(seq uint64) *store.Batch {
 	return b
 }
 
+// sum returns the sum of the values.
+func sum(m map[uint64]int64) (n int64) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// crashLedger returns what the ledgers say is stored, -1 when they cannot be read.
+func crashLedger(ctx context.Context, s store.Store) (n int64) {
+	ledgers, err := s.RunLedgers(ctx, "default")
+	if err != nil {
+		return -1
+	}
+	for _, l := range ledgers {
+		n += int64(l.Stored) //nolint:gosec // of a test
+	}
+	return n
+}
+
 // crashStack returns the definition with the given sequence.
 func crashStack(seq uint64) store.Stack {
 	frames := []libpf.Frame{{Type: libpf.NativeFrame, AddressOrLineno: libpf.AddressOrLineno(seq)}}
@@ -200,6 +223,11 @@ func (c *crashChild) say(format string, args ...any) {
 
 func (c *crashChild) run() {
 	ctx := context.Background()
+	stored := make(map[uint64]int64)
+	err := c.store.Select(ctx, everything(), func(r *store.Row) bool { stored[r.Stack.Hi()] += r.Count; return true })
+	if want, l := sum(stored), crashLedger(ctx, c.store); err != nil || l != want {
+		c.say("after the crash the ledger has %d samples, the store %d (error %v)", l, want, err)
+	}
 	for _, seq := range parseList(os.Getenv(envKnown)) {
 		if duplicate, err := c.store.Append(ctx, crashBatch(seq)); err != nil || !duplicate {
 			c.say("acknowledged batch %d is new after the crash (error %v)", seq, err)

@@ -42,6 +42,7 @@ func Run(t *testing.T, open Open) {
 		"expire hides":   testExpire,
 		"many series":    testManySeries,
 		"caller's batch": testOwnership,
+		"run ledgers":    testRunLedgers,
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, t.TempDir())
@@ -79,6 +80,16 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 		want, _ := model.Put(t.Context(), d)
 		diff(t, fmt.Sprintf("duplicate of %+v", d.ID), got, want)
 	}
+	applied := func() {
+		t.Helper()
+		if len(batches) > 0 {
+			compareApplied(t, s, model, pick(g, batches...).ID)
+		}
+		if len(definitions) > 0 {
+			compareApplied(t, s, model, pick(g, definitions...).ID)
+		}
+		compareLedgers(t, s, model)
+	}
 	var late []*store.Batch // sent out of order
 	for range 100 {
 		switch n := g.rnd.IntN(100); {
@@ -111,11 +122,14 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 			if err := errors.Join(s.Expire(t.Context(), at), model.Expire(t.Context(), at)); err != nil {
 				t.Fatalf("expire: %v", err)
 			}
-		case n < 99:
+		case n < 98:
 			if err := s.Close(); err != nil {
 				t.Fatalf("close: %v", err)
 			}
 			s = open(t, dir)
+			applied()
+		case n < 99:
+			applied()
 		default:
 			compareDefinitions(t, s, model, g)
 		}
@@ -128,9 +142,11 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 		t.Fatalf("close: %v", err)
 	}
 	s = open(t, dir)
+	applied()
 	for _, b := range batches {
 		add(b)
 	}
+	applied()
 	for range 20 {
 		compareQuery(t, s, model, g.query())
 	}
@@ -408,5 +424,48 @@ func testEpoch(t *testing.T, open Open) {
 	}
 	if err := errors.Join(s.Close(), other.Close()); err != nil {
 		t.Fatalf("close: %v", err)
+	}
+}
+
+// testRunLedgers checks what counts in a ledger: the counts of samples, each
+// batch once, and only with an identity.
+func testRunLedgers(t *testing.T, s store.Store) {
+	weighted := simple(1, 3)
+	weighted.Samples[1].Count = 40
+	other := simple(1, 2)
+	other.ID.RunID[3] = 7
+	elsewhere := simple(1, 5)
+	elsewhere.ID.Project = "elsewhere"
+	nobody := simple(1, 5)
+	nobody.ID = store.BatchID{}
+	refused := simple(9, 3)
+	refused.Samples[2].Series = 1
+	if _, err := s.Append(t.Context(), refused); err == nil {
+		t.Error("a batch that contradicts itself was stored")
+	}
+	for range 2 {
+		for _, b := range []*store.Batch{weighted, other, elsewhere, simple(2, 1), nobody, simple(4, 0)} {
+			mustAppend(t, s, b)
+		}
+	}
+	ledgers, err := s.RunLedgers(t.Context(), "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range ledgers {
+		if age := time.Since(time.Unix(0, int64(ledgers[i].LastBatch))); age < 0 || age > time.Minute {
+			t.Errorf("last batch %v ago", age)
+		}
+		ledgers[i].LastBatch = 0
+	}
+	diff(t, "ledgers", ledgers, []store.RunLedger{
+		{HostID: "h", RunID: [16]byte{9}, Stored: 43}, {HostID: "h", RunID: other.ID.RunID, Stored: 2},
+	})
+	for id, want := range map[store.BatchID]bool{
+		weighted.ID: true, simple(2, 0).ID: true, simple(3, 0).ID: false, simple(4, 0).ID: true, refused.ID: false, {}: false,
+	} {
+		if got, err := s.Applied(t.Context(), id); err != nil || got != want {
+			t.Errorf("applied %+v: %v, %v", id, got, err)
+		}
 	}
 }
