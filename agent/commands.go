@@ -18,10 +18,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/agent/internal/confine"
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
 	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
+	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -33,6 +35,9 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	tlsConfig, err := cfg.TLS()
 	if err != nil {
+		return daemonUsage(err)
+	}
+	if err := cfg.CheckToken(); err != nil {
 		return daemonUsage(err)
 	}
 	switch {
@@ -48,6 +53,9 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
+	if err := confine.Early(); err != nil {
+		log.Warn("some protections of the agent are off", "err", err)
+	}
 	limitMemory(cfg.MemoryLimit, cfg.UnwindTableBytes)
 	registry, err := newRegistry()
 	if err != nil {
@@ -61,9 +69,10 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	return daemon.Run(ctx, &cfg.Config, daemon.Dependencies{
 		NewTracer: newTracer,
-		NewReporter: func(host hostinfo.Host) (daemon.Reporter, error) {
-			return newReporter(&cfg.Config, tlsConfig, host, log, registry)
+		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
+			return newReporter(&cfg.Config, tlsConfig, host, log, registry, limits)
 		},
+		Confine:      confinement(&cfg.Config),
 		Identify:     resolver.Process,
 		Probe:        probe,
 		Registry:     registry,
@@ -126,6 +135,18 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 		return exitError, nil
 	}
 	return exitOK, nil
+}
+
+// confinement returns how the agent gives up what it does not need once it profiles,
+// nil if it is to keep it.
+func confinement(cfg *config.Config) func() ([]string, error) {
+	if cfg.KeepCapabilities {
+		return nil
+	}
+	return func() ([]string, error) {
+		r, err := confine.Drop(confine.Needed)
+		return r.Kept.Names(), err
+	}
 }
 
 func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {

@@ -45,6 +45,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		status, err = runRecord(ctx, args[1:], stdout, stderr)
 	case "doctor":
 		status, err = runDoctor(args[1:], stdout)
+	case "status":
+		status, err = runStatus(ctx, args[1:], os.Environ(), stdout)
 	case "version":
 		err = printVersion(stdout)
 	case "help":
@@ -83,3 +85,4 @@ func (e *usageError) Unwrap() error { return e.err }
 func daemonUsage(err error) error { return &usageError{err, config.WriteUsage, "-help"} }
 func recordUsage(err error) error { return &usageError{err, record.WriteUsage, "record -help"} }
 func doctorUsage(err error) error { return &usageError{err, writeDoctorUsage, "doctor -help"} }
+func statusUsage(err error) error { return &usageError{err, writeStatusUsage, "status -help"} }

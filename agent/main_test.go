@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,10 +18,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
-	bad := filepath.Join(t.TempDir(), "bad.yaml")
-	if err := os.WriteFile(bad, []byte("samples: 5\n"), 0o600); err != nil {
-		t.Fatal(err)
+	write := func(name, content string, mode os.FileMode) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := errors.Join(os.WriteFile(path, []byte(content), mode), os.Chmod(path, mode)); err != nil {
+			t.Fatal(err)
+		}
+		return path
 	}
+	bad := write("bad.yaml", "samples: 5\n", 0o600)
+	off := write("off.yaml", "http-address: off\n", 0o600)
+	other := write("other.yaml", "http-address: 127.0.0.1:2\n", 0o600)
+	open := write("token", "x\n", 0o644)
 	tests := map[string]struct {
 		args           []string
 		status         int
@@ -45,6 +53,17 @@ func TestCommandLine(t *testing.T) {
 		"doctor help":      {[]string{"doctor", "-h"}, exitOK, "agent doctor [-o text|json]", ""},
 		"doctor format":    {[]string{"doctor", "-o", "xml"}, exitUsage, "", "must be text or json"},
 		"doctor argument":  {[]string{"doctor", "who"}, exitUsage, "", `unexpected argument "who"`},
+		"no token file":    {[]string{"-check-config", "-token-file", "/nowhere/token"}, exitUsage, "", "-token-file: open /nowhere/token"},
+		"open token file":  {[]string{"-check-config", "-token-file", open}, exitUsage, "", "chmod 0600"},
+		"status help":      {[]string{"status", "-help"}, exitOK, "agent status [-address HOST:PORT]", ""},
+		"status format":    {[]string{"status", "-o", "xml"}, exitUsage, "", "must be text or json"},
+		"status argument":  {[]string{"status", "me"}, exitUsage, "", `unexpected argument "me"`},
+		"status flag":      {[]string{"status", "-adress", "x"}, exitUsage, "", "did you mean address?"},
+		"status address":   {[]string{"status", "-address", "here"}, exitUsage, "", `-address: "here" is not host:port`},
+		"status of none":   {[]string{"status", "-address", "127.0.0.1:1"}, exitError, "", "nothing listens at 127.0.0.1:1: no agent runs here"},
+		"status config":    {[]string{"status", "-config", bad}, exitUsage, "", "unknown setting"},
+		"status off":       {[]string{"status", "-config", off}, exitError, "", "http-address of the agent is off"},
+		"status by config": {[]string{"status", "-config", other}, exitError, "", "nothing listens at 127.0.0.1:2"},
 		"doctor bad flags": {[]string{"doctor", "-p"}, exitUsage, "", "unknown flag -p"},
 	}
 	for name, test := range tests {

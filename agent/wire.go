@@ -15,6 +15,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/reporter"
 	"github.com/strobe-profiler/strobe/tracer"
 )
@@ -68,15 +69,37 @@ func probeRuntimes() []sampling.Capability {
 }
 
 // reporterAdapter is a daemon.Reporter.
-type reporterAdapter struct{ *reporter.GRPCReporter }
+type reporterAdapter struct {
+	*reporter.GRPCReporter
+	cfg *config.Config
+}
 
 // Delivery implements daemon.Reporter.
-func (r reporterAdapter) Delivery() daemon.Delivery {
+func (r reporterAdapter) Delivery() status.Delivery {
 	s := r.Status()
-	return daemon.Delivery{
-		State: s.State.String(), LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
-		CapturedTotal: s.Ledger.Captured, StoredTotal: s.Ledger.Stored, QueuedSamples: s.Ledger.Queued,
+	state := s.State.String()
+	return status.Delivery{
+		CollectionAgent: r.cfg.CollectionAgent, Encrypted: !r.cfg.Plaintext(),
+		State: state, LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
+		Advice:        status.Advise(state, s.LastError, r.cfg.CollectionAgent),
+		CapturedTotal: s.Ledger.Captured, RecoveredTotal: s.Ledger.Recovered, StoredTotal: s.Ledger.Stored,
+		QueuedSamples: s.Ledger.Queued, SpooledSamples: s.Ledger.Spooled, DroppedTotal: s.Ledger.Dropped,
 		BacklogBatches: s.BacklogBatches,
+		Spool: status.Spool{
+			State: cmp.Or(s.Spool.State, "off"), Dir: r.cfg.Spool(), Bytes: s.Spool.Bytes, MaxBytes: s.Spool.MaxBytes,
+			Batches: s.Spool.Batches, Oldest: s.Spool.Oldest,
+		},
+	}
+}
+
+// limitations turns what a host does not allow into what the reporter tells of it.
+func limitations(limits func() []sampling.Capability) func() []reporter.Limitation {
+	return func() []reporter.Limitation {
+		var out []reporter.Limitation
+		for _, c := range limits() {
+			out = append(out, reporter.Limitation{Name: c.Name, Effect: c.Effect, Fix: c.Fix})
+		}
+		return out
 	}
 }
 
@@ -96,7 +119,7 @@ const queueShare = 4
 // newReporter starts a reporter that lives until it is stopped: the end of the
 // daemon's context must not stop it before the tracer has handed over everything.
 func newReporter(cfg *config.Config, tlsConfig *tls.Config, host hostinfo.Host, log *slog.Logger,
-	registry prometheus.Registerer,
+	registry prometheus.Registerer, limits func() []sampling.Capability,
 ) (daemon.Reporter, error) {
 	r, err := reporter.StartWithOptions(context.Background(), &reporter.Config{
 		CollAgentAddr: cfg.CollectionAgent,
@@ -110,9 +133,13 @@ func newReporter(cfg *config.Config, tlsConfig *tls.Config, host hostinfo.Host, 
 		MaxQueueBytes: int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare)),
 		StopTimeout:   daemon.StopTimeout,
 		AgentVersion:  buildInfo().version,
+		SpoolDir:      cfg.Spool(),
+		SpoolMaxBytes: int64(cfg.SpoolBytes),
+		TokenFile:     cfg.TokenFile,
+		Limitations:   limitations(limits),
 	})
 	if err != nil {
 		return nil, err
 	}
-	return reporterAdapter{r}, nil
+	return reporterAdapter{r, cfg}, nil
 }

@@ -29,7 +29,9 @@ trap 'stop 0' INT TERM
 # The agent needs no running server: it profiles at once and delivers later.
 bin/collectionagent -data-dir "$data" -http-address "$http" -grpc-address "$grpc" &
 server=$!
-bin/agent -collection-agent "$grpc" -disable-tls &
+# Its spool is among the other data, so that nothing is left elsewhere.
+mkdir -p -m 0750 "$data"
+bin/agent -collection-agent "$grpc" -disable-tls -spool-dir "$(cd "$data" && pwd)/agent-spool" &
 agent=$!
 
 while kill -0 "$server" 2>/dev/null && kill -0 "$agent" 2>/dev/null; do

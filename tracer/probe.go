@@ -64,7 +64,7 @@ type probe struct {
 var probes = []probe{
 	{"kernel", false, "nothing is known to fail", "", kernelVersion},
 	{"capabilities", false, "features that need a missing capability are off",
-		"run as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYSLOG and CAP_DAC_READ_SEARCH", capabilities},
+		"run as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYSLOG, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE", capabilities},
 	{"type information (BTF)", true, "no program can be loaded", "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", probeBTF},
 	{"eBPF programs", true, "no program can be loaded",
 		"run as root or with CAP_BPF and CAP_PERFMON; in a container add both and allow the bpf system call", probeProgram(ebpf.SocketFilter, 0, "")},
@@ -98,14 +98,15 @@ func kernelVersion() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:]), nil
 }
 
-// wantedCapabilities are the ones that the agent uses.
+// wantedCapabilities are the ones that the agent uses, and keeps after its start.
+// CAP_SYS_ADMIN stands for most of them, and CAP_DAC_OVERRIDE for one.
 var wantedCapabilities = []struct {
-	name string
-	bit  uint
+	name         string
+	bit, instead uint
 }{
-	{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH}, {"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE},
-	{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN}, {"CAP_SYSLOG", unix.CAP_SYSLOG},
-	{"CAP_PERFMON", unix.CAP_PERFMON}, {"CAP_BPF", unix.CAP_BPF},
+	{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE}, {"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE, 0},
+	{"CAP_CHECKPOINT_RESTORE", unix.CAP_CHECKPOINT_RESTORE, unix.CAP_SYS_ADMIN}, {"CAP_SYSLOG", unix.CAP_SYSLOG, unix.CAP_SYS_ADMIN},
+	{"CAP_PERFMON", unix.CAP_PERFMON, unix.CAP_SYS_ADMIN}, {"CAP_BPF", unix.CAP_BPF, unix.CAP_SYS_ADMIN},
 }
 
 func capabilities() (string, error) {
@@ -126,7 +127,7 @@ func capabilities() (string, error) {
 		}
 		var missing []string
 		for _, c := range wantedCapabilities {
-			if set&(1<<c.bit) == 0 {
+			if set&(1<<c.bit) == 0 && (c.instead == 0 || set&(1<<c.instead) == 0) {
 				missing = append(missing, c.name)
 			}
 		}

@@ -27,7 +27,7 @@ type agent struct {
 }
 
 func (b *bench) startAgent(args ...string) (*agent, error) {
-	args = append([]string{"-http-address", metricsAddress, "-log-format", "json"}, args...)
+	args = append([]string{"-http-address", metricsAddress, "-log-format", "json", "-spool-dir", "off"}, args...)
 	a := &agent{cmd: exec.Command(filepath.Join(b.bin, "agent"), args...), began: time.Now()} //nolint:gosec // ours
 	return a, a.cmd.Start()
 }

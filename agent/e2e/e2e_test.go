@@ -178,6 +178,8 @@ type service struct {
 func startService(t testing.TB, name string, args ...string) *service {
 	t.Helper()
 	s := &service{t: t, cmd: exec.Command(filepath.Join(bin, name), args...)}
+	// No test may find in the agent's spool what another one left.
+	s.cmd.Env = append(os.Environ(), "STROBE_AGENT_SPOOL_DIR="+filepath.Join(t.TempDir(), "spool"))
 	s.cmd.Stderr = &s.log
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)

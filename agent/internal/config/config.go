@@ -30,6 +30,9 @@ type Config struct {
 	TLSCA, TLSCert, TLSKey string
 	ReporterInterval       time.Duration
 	ReporterJitter         float64
+	TokenFile              string
+	SpoolDir               string
+	SpoolBytes             Bytes
 
 	SamplesPerSecond int
 	UnwindTableBytes Bytes
@@ -44,9 +47,10 @@ type Config struct {
 	EnvVars          []string
 	CommandLines     bool
 
-	HTTPAddress string
-	Verbose     bool
-	LogFormat   string
+	HTTPAddress      string
+	KeepCapabilities bool
+	Verbose          bool
+	LogFormat        string
 }
 
 // Bounds of settings.
@@ -61,8 +65,12 @@ const (
 	maxSamples      = 1000
 	maxHostNameSize = 255
 	maxHostIDSize   = 128
+	minSpoolBytes   = 1 << 20
+	maxSpoolBytes   = 1 << 40
 	// HTTPOff is the HTTPAddress that means none.
 	HTTPOff = "off"
+	// SpoolOff is the SpoolDir that means none.
+	SpoolOff = "off"
 )
 
 // Default returns the settings that hold when nobody says anything.
@@ -71,6 +79,8 @@ func Default() Config {
 		CollectionAgent:  "127.0.0.1:11000",
 		ReporterInterval: 5 * time.Second,
 		ReporterJitter:   0.2,
+		SpoolDir:         "/var/lib/strobe/agent/spool",
+		SpoolBytes:       512 << 20,
 		SamplesPerSecond: 20,
 		UnwindTableBytes: 64 << 20,
 		MemoryLimit:      256 << 20,
@@ -108,6 +118,13 @@ func (c *Config) Validate() error {
 	}
 	if !(c.ReporterJitter >= 0 && c.ReporterJitter <= 1) { // catches NaN as well
 		report("reporter-jitter", "is %v, must be 0 to 1", c.ReporterJitter)
+	}
+	if c.SpoolBytes < minSpoolBytes || c.SpoolBytes > maxSpoolBytes {
+		report("spool-bytes", "is %v, must be %v to %v", c.SpoolBytes, Bytes(minSpoolBytes), Bytes(maxSpoolBytes))
+	}
+	// Relative, it would depend on where the agent happens to be started.
+	if c.SpoolDir != SpoolOff && !path.IsAbs(c.SpoolDir) {
+		report("spool-dir", "is %q, must be an absolute path or %q", c.SpoolDir, SpoolOff)
 	}
 	if c.UnwindTableBytes < minUnwindTableBytes || c.UnwindTableBytes > maxUnwindTableBytes {
 		report("unwind-table-bytes", "is %v, must be %v to %v", c.UnwindTableBytes, Bytes(minUnwindTableBytes), Bytes(maxUnwindTableBytes))
@@ -198,6 +215,14 @@ func (c *Config) TLS() (*tls.Config, error) {
 		out.Certificates = []tls.Certificate{pair}
 	}
 	return out, nil
+}
+
+// Spool returns the directory of the spool, "" for none.
+func (c *Config) Spool() string {
+	if c.SpoolDir == SpoolOff {
+		return ""
+	}
+	return c.SpoolDir
 }
 
 // Filter returns which processes to sample.

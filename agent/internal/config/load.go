@@ -43,7 +43,7 @@ func Load(args, environ []string) (*Loaded, error) {
 		return nil, ExplainFlagError(err, fs)
 	}
 	if fs.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q: the commands are record, doctor and version, and flags start with a dash", fs.Arg(0))
+		return nil, fmt.Errorf("unexpected argument %q: the commands are record, doctor, status and version, and flags start with a dash", fs.Arg(0))
 	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) {
@@ -55,6 +55,33 @@ func Load(args, environ []string) (*Loaded, error) {
 		err = l.Validate()
 	}
 	return l, err
+}
+
+// ErrNotServed is returned by StatusAddress when the agent serves no pages.
+var ErrNotServed = errors.New("-http-address of the agent is off, so it cannot be asked")
+
+// StatusAddress returns where a running agent serves its pages: an address that was
+// given, else that of the agent's settings, which come from file, if it is not "",
+// and from environ.
+func StatusAddress(address, file string, environ []string) (string, error) {
+	if address != "" {
+		if err := checkAddress(address); err != nil {
+			return "", fmt.Errorf("-address: %w", err)
+		}
+		return address, nil
+	}
+	var args []string
+	if file != "" {
+		args = []string{"-config", file}
+	}
+	l, err := Load(args, environ)
+	if err != nil {
+		return "", err
+	}
+	if l.HTTPAddress == HTTPOff {
+		return "", ErrNotServed
+	}
+	return l.HTTPAddress, nil
 }
 
 // lower fills in what the command line did not give.

@@ -39,9 +39,12 @@ func (c *Config) groups() []group {
 			{"disable-tls", "", "", "do not encrypt; to loopback addresses that is so anyway unless a -tls flag is given", boolean(&c.DisableTLS)},
 			{"reporter-interval", "", "DURATION", "how often to send", seconds(&c.ReporterInterval)},
 			{"reporter-jitter", "", "FRACTION", "by which part of itself -reporter-interval varies at random, 0 to 1", number(&c.ReporterJitter)},
+			{"spool-bytes", "", "BYTES", "most that the spool takes on disk, 1MiB to 1TiB; above it the oldest samples go", bytes(&c.SpoolBytes)},
+			{"spool-dir", "", "DIR", "where samples wait while the collection agent is away; \"off\" to keep them in memory only", text(&c.SpoolDir)},
 			{"tls-ca", "", "FILE", "PEM certificates to trust in place of the system's", text(&c.TLSCA)},
 			{"tls-cert", "", "FILE", "PEM certificate to show to the collection agent; needs -tls-key", text(&c.TLSCert)},
 			{"tls-key", "", "FILE", "PEM key of -tls-cert", text(&c.TLSKey)},
+			{"token-file", "", "FILE", "file with the token that the collection agent wants, readable by its owner only; read again when it changes", text(&c.TokenFile)},
 		}},
 		{"Sampling", []option{
 			{"memory-limit", "", "BYTES", "memory of agent and unwind tables together; the agent's own part is a soft limit", bytes(&c.MemoryLimit)},
@@ -65,6 +68,7 @@ func (c *Config) groups() []group {
 		}},
 		{"Operation", []option{
 			{"http-address", "", "HOST:PORT", "serve /metrics, /-/healthy, /-/ready and, on loopback, /debug/pprof; \"off\" for none", text(&c.HTTPAddress)},
+			{"keep-capabilities", "", "", "do not give up the privileges that are not needed after the start", boolean(&c.KeepCapabilities)},
 			{"log-format", "", "FORMAT", "text or json", text(&c.LogFormat)},
 			{"verbose", "v", "", "log more", boolean(&c.Verbose)},
 		}},
@@ -104,6 +108,7 @@ Usage:
   agent [FLAGS]              profile until stopped
   agent record [FLAGS]       profile for a while and write a file; needs no collection agent
   agent doctor [-o json]     say what this host allows, and how to get the rest
+  agent status [FLAGS]       ask the agent that runs on this host how it does
   agent version              print the version
 
 Flags may be written with one dash or two. Each one can also be set in the
@@ -123,9 +128,10 @@ Other
   -version
         print the version and exit
 
-The agent needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYSLOG and
-CAP_DAC_READ_SEARCH; "agent doctor" tells what is missing. SIGTERM makes it send
-what it has and exit. Exit status: 0 stopped as asked, 1 error, 2 wrong usage.
+The agent needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYSLOG,
+CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; "agent doctor" tells what is
+missing, and once it runs it gives up all others. SIGTERM makes it send what it
+has and exit. Exit status: 0 stopped as asked, 1 error, 2 wrong usage.
 `
 
 // WriteUsage writes the help text.

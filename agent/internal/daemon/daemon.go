@@ -24,6 +24,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/selfmetrics"
+	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -34,27 +35,16 @@ type Reporter interface {
 	ReportMetrics(timestamp uint32, ids []uint32, values []int64)
 	ReportHostMetadata(map[string]string)
 	// Delivery describes how delivery goes, for people.
-	Delivery() Delivery
+	Delivery() status.Delivery
 	Stop()
-}
-
-// Delivery describes the connection to the collection agent.
-type Delivery struct {
-	State          string    `json:"state"`
-	LastError      string    `json:"last_error,omitempty"`
-	LastErrorTime  time.Time `json:"last_error_time,omitzero"`
-	LastSuccess    time.Time `json:"last_success,omitzero"`
-	CapturedTotal  uint64    `json:"captured_samples_total"`
-	StoredTotal    uint64    `json:"stored_samples_total"`
-	QueuedSamples  uint64    `json:"queued_samples"`
-	BacklogBatches int       `json:"backlog_batches"`
 }
 
 // Dependencies are the parts that the daemon connects.
 type Dependencies struct {
 	NewTracer sampling.New
-	// NewReporter is handed the identity of the host.
-	NewReporter func(hostinfo.Host) (Reporter, error)
+	// NewReporter is handed the identity of the host, and how to ask what is limited
+	// on it: nothing until that is known, which takes a minute.
+	NewReporter func(host hostinfo.Host, limits func() []sampling.Capability) (Reporter, error)
 	Identify    func(pid libpf.PID, comm string) *libpf.Process
 	// Probe says what the host allows. It is asked when there is no tracer, to
 	// explain why, and once while there is one, to say what is off.
@@ -62,6 +52,9 @@ type Dependencies struct {
 	Registry *prometheus.Registry
 	Logger   *slog.Logger
 	Version  string
+	// Confine, if not nil, gives up what is not needed once the agent profiles, and
+	// says which privileges remain. The agent goes on after an error.
+	Confine func() (kept []string, err error)
 	// Host says where to look for the host's identity.
 	Host hostinfo.Options
 	// NotifySocket is the socket of systemd, "" for none.
@@ -85,12 +78,6 @@ const (
 // state is how far the daemon is.
 type state struct{ current atomic.Pointer[string] }
 
-const (
-	starting = "starting"
-	ready    = "ready"
-	stopping = "stopping"
-)
-
 func (s *state) set(name string) { s.current.Store(&name) }
 func (s *state) get() string     { return *s.current.Load() }
 
@@ -99,12 +86,13 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	log := deps.Logger
 	start := time.Now()
 	s := &state{}
-	s.set(starting)
+	s.set(status.Starting)
 	host := hostinfo.Identify(deps.Host)
 	log.Info("starting", "version", deps.Version, "host", host.Name, "host_id", host.ID, "host_id_from", host.IDSource)
 
-	status := &statusPage{version: deps.Version, start: start, host: host, state: s}
-	server, err := serveHTTP(cfg.HTTPAddress, s, status, deps.Registry, log)
+	limits := newLimits(deps.Probe, log)
+	page := &statusPage{version: deps.Version, start: start, host: host, samplesPerSecond: cfg.SamplesPerSecond, state: s, limits: limits}
+	server, err := serveHTTP(cfg.HTTPAddress, s, page, deps.Registry, log)
 	if err != nil {
 		// Losing the page is no reason to lose the profile.
 		log.Error("no metrics are served", "flag", "-http-address", "err", err)
@@ -122,17 +110,17 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 		Registerer:       deps.Registry,
 	})
 	if err != nil {
-		explain(log, deps.Probe)
+		limits.ask()
 		return fmt.Errorf("cannot profile this host: %w", err)
 	}
-	reporter, err := deps.NewReporter(host)
+	reporter, err := deps.NewReporter(host, limits.known)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start reporter: %w", err), tracer.Close())
 	}
 	defer reporter.Stop()
-	status.set(tracer, reporter)
+	page.set(tracer, reporter)
 
-	d := &daemon{deps: deps, log: log, host: host, state: s, reporter: reporter}
+	d := &daemon{deps: deps, log: log, host: host, state: s, page: page, limits: limits, reporter: reporter}
 	return d.profile(ctx, tracer)
 }
 
@@ -142,6 +130,8 @@ type daemon struct {
 	log      *slog.Logger
 	host     hostinfo.Host
 	state    *state
+	page     *statusPage
+	limits   *limits
 	reporter Reporter
 }
 
@@ -161,7 +151,8 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	case err := <-ran:
 		return ended(ctx, err)
 	case <-tracer.Started():
-		d.state.set(ready)
+		d.confine()
+		d.state.set(status.Ready)
 		d.notify("READY=1")
 	}
 	select {
@@ -170,7 +161,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	case <-ctx.Done():
 	}
 	d.log.Info("stopping: sending what is left")
-	d.state.set(stopping)
+	d.state.set(status.Stopping)
 	d.notify("STOPPING=1")
 	select {
 	case err := <-ran:
@@ -194,9 +185,6 @@ func (d *daemon) reportSelf(ctx context.Context) {
 	tick := time.NewTicker(selfInterval)
 	defer tick.Stop()
 	var known map[string]string
-	// Asking the kernel for everything takes as long as the whole start, so it
-	// waits until that is over.
-	limits := sync.OnceFunc(func() { explain(d.log, d.deps.Probe) })
 	for {
 		if now := hostinfo.Metadata(d.deps.Host, d.host, d.deps.Version); hostinfo.Changed(known, now) {
 			d.reporter.ReportHostMetadata(now)
@@ -208,7 +196,9 @@ func (d *daemon) reportSelf(ctx context.Context) {
 			return
 		case <-tick.C:
 			d.reportMetrics(metrics)
-			limits()
+			// Asking the kernel for everything takes as long as the whole start, so
+			// it waits until that is over.
+			d.limits.ask()
 		}
 	}
 }
@@ -223,17 +213,16 @@ func (d *daemon) reportMetrics(c *selfmetrics.Collector) {
 	}
 }
 
-// explain logs what is missing or limited, one line for each.
-func explain(log *slog.Logger, probe func() []sampling.Capability) {
-	if probe == nil {
+// confine gives up privileges.
+func (d *daemon) confine() {
+	if d.deps.Confine == nil {
 		return
 	}
-	for _, c := range probe() {
-		if c.Required && !c.OK {
-			log.Error("this host does not allow what profiling needs", "what", c.Name, "found", c.Detail, "fix", c.Fix)
-		}
-		if c.Limits() {
-			log.Info("something is limited", "what", c.Name, "effect", c.Effect, "fix", c.Fix)
-		}
+	kept, err := d.deps.Confine()
+	if err != nil {
+		d.log.Warn("the agent has more privileges than it needs", "err", err, "kept", kept)
+	} else {
+		d.log.Info("privileges that are not needed any more are given up", "kept", kept)
 	}
+	d.page.setPrivileges(kept)
 }

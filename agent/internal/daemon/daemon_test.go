@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/sampling/samplingtest"
+	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -62,8 +64,10 @@ func (f *fakeReporter) ReportHostMetadata(m map[string]string) {
 	f.mu.Unlock()
 	f.note("host")
 }
-func (f *fakeReporter) Delivery() Delivery { return Delivery{State: "disconnected", CapturedTotal: 3} }
-func (f *fakeReporter) Stop()              { f.note("stop") }
+func (f *fakeReporter) Delivery() status.Delivery {
+	return status.Delivery{State: "disconnected", CapturedTotal: 3}
+}
+func (f *fakeReporter) Stop() { f.note("stop") }
 
 // index returns where an event is, -1 if nowhere.
 func (f *fakeReporter) index(event string) int {
@@ -95,6 +99,8 @@ type running struct {
 	base     string
 	reporter *fakeReporter
 	stop     func() error
+	// limits is what the reporter was given to ask.
+	limits func() []sampling.Capability
 }
 
 func dependencies(t *testing.T, fake *samplingtest.Fake, reporter *fakeReporter) Dependencies {
@@ -104,7 +110,7 @@ func dependencies(t *testing.T, fake *samplingtest.Fake, reporter *fakeReporter)
 	registry.MustRegister(c)
 	return Dependencies{
 		NewTracer:   fake.New,
-		NewReporter: func(hostinfo.Host) (Reporter, error) { return reporter, nil },
+		NewReporter: func(hostinfo.Host, func() []sampling.Capability) (Reporter, error) { return reporter, nil },
 		Registry:    registry, Logger: slog.New(slog.DiscardHandler), Version: "v1.2.3",
 		Host: hostinfo.Options{Name: "testhost", ID: "testid"},
 	}
@@ -117,6 +123,10 @@ func start(t *testing.T, fake *samplingtest.Fake, change func(*config.Config, *D
 	cfg := config.Default()
 	cfg.HTTPAddress = "127.0.0.1:0"
 	deps := dependencies(t, fake, r.reporter)
+	deps.NewReporter = func(_ hostinfo.Host, limits func() []sampling.Capability) (Reporter, error) {
+		r.limits = limits
+		return r.reporter, nil
+	}
 	address := make(chan string, 1)
 	deps.ListeningAt = func(a string) { address <- a }
 	if change != nil {
@@ -183,6 +193,11 @@ func TestRun(t *testing.T) {
 	r := start(t, fake, func(c *config.Config, d *Dependencies) {
 		d.NotifySocket = socket
 		c.SamplesPerSecond = 33
+		d.Probe = func() []sampling.Capability {
+			return []sampling.Capability{{Name: "symbols", Effect: "no names"}, {Name: "BTF", OK: true}}
+		}
+		// What cannot be given up stops nothing.
+		d.Confine = func() ([]string, error) { return []string{"CAP_BPF"}, errors.New("no such luck") }
 		c.ExcludePIDs = []libpf.PID{5}
 	})
 	if got := told(); got != "READY=1" {
@@ -203,14 +218,18 @@ func TestRun(t *testing.T) {
 	if code, _ := r.get("/nothing", ""); code != http.StatusNotFound {
 		t.Errorf("unknown path: %d", code)
 	}
-	var status struct {
-		State, Version, Host string
-		Sampling             sampling.Stats
-		Delivery             Delivery
+	var report status.Report
+	_, body := r.get("/status", "")
+	if err := json.Unmarshal([]byte(body), &report); err != nil {
+		t.Fatal(err)
 	}
-	if _, body := r.get("/status", ""); json.Unmarshal([]byte(body), &status) != nil || status.State != ready ||
-		status.Version != "v1.2.3" || status.Host != "testhost" || status.Sampling.Samples != 7 || status.Delivery.State != "disconnected" {
+	if report.State != status.Ready || report.Version != "v1.2.3" || report.Host != "testhost" || report.Sampling.Samples != 7 ||
+		report.SamplesPerSecond != 33 || report.Delivery.State != "disconnected" || report.Healthy() ||
+		len(report.Limits) != 1 || report.Limits[0].Name != "symbols" || !slices.Equal(report.Privileges, []string{"CAP_BPF"}) {
 		t.Errorf("status: %s", body)
+	}
+	if limits := r.limits(); len(limits) != 1 {
+		t.Errorf("the reporter is told %v of limits", limits)
 	}
 	if code, _ := r.get("/debug/pprof/cmdline", ""); code != http.StatusOK {
 		t.Errorf("pprof: %d", code)
@@ -262,8 +281,10 @@ func TestErrors(t *testing.T) {
 			},
 			"cannot profile this host: no such luck", "become root",
 		},
-		"run":      {&samplingtest.Fake{RunErr: broken}, func(*Dependencies) {}, "no such luck", ""},
-		"reporter": {&samplingtest.Fake{}, func(d *Dependencies) { d.NewReporter = func(hostinfo.Host) (Reporter, error) { return nil, broken } }, "start reporter: no such luck", ""},
+		"run": {&samplingtest.Fake{RunErr: broken}, func(*Dependencies) {}, "no such luck", ""},
+		"reporter": {&samplingtest.Fake{}, func(d *Dependencies) {
+			d.NewReporter = func(hostinfo.Host, func() []sampling.Capability) (Reporter, error) { return nil, broken }
+		}, "start reporter: no such luck", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -307,10 +328,10 @@ func TestAddressInUse(t *testing.T) {
 
 func TestReadyBeforeAndAfter(t *testing.T) {
 	t.Parallel()
-	for _, now := range []string{starting, stopping} {
+	for _, now := range []string{status.Starting, status.Stopping} {
 		s := &state{}
 		s.set(now)
-		server, err := serveHTTP("127.0.0.1:0", s, &statusPage{state: s}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		server, err := serveHTTP("127.0.0.1:0", s, &statusPage{state: s, limits: newLimits(nil, slog.New(slog.DiscardHandler))}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -328,8 +349,8 @@ func TestReadyBeforeAndAfter(t *testing.T) {
 func TestNoProfilesOffLoopback(t *testing.T) {
 	t.Parallel()
 	s := &state{}
-	s.set(ready)
-	server, err := serveHTTP("0.0.0.0:0", s, &statusPage{state: s}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	s.set(status.Ready)
+	server, err := serveHTTP("0.0.0.0:0", s, &statusPage{state: s, limits: newLimits(nil, slog.New(slog.DiscardHandler))}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -21,6 +20,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/agent/internal/status"
 )
 
 // httpServer serves the agent's pages. A nil one serves nothing.
@@ -31,7 +31,7 @@ type httpServer struct {
 }
 
 // serveHTTP starts to serve. It returns nil for the address "off".
-func serveHTTP(address string, s *state, status *statusPage, g prometheus.Gatherer, log *slog.Logger) (*httpServer, error) {
+func serveHTTP(address string, s *state, page *statusPage, g prometheus.Gatherer, log *slog.Logger) (*httpServer, error) {
 	if address == config.HTTPOff {
 		return nil, nil //nolint:nilnil // documented
 	}
@@ -42,7 +42,7 @@ func serveHTTP(address string, s *state, status *statusPage, g prometheus.Gather
 	h := &httpServer{
 		listener: listener,
 		server: &http.Server{
-			Handler:           handler(s, status, g, config.IsLoopback(address)),
+			Handler:           handler(s, page, g, config.IsLoopback(address)),
 			ReadHeaderTimeout: 5 * time.Second,
 			IdleTimeout:       time.Minute,
 			MaxHeaderBytes:    16 << 10,
@@ -90,7 +90,7 @@ const indexPage = `strobe agent
 /status       what it does, as JSON
 `
 
-func handler(s *state, status *statusPage, g prometheus.Gatherer, loopback bool) http.Handler {
+func handler(s *state, page *statusPage, g prometheus.Gatherer, loopback bool) http.Handler {
 	mux := http.NewServeMux()
 	text := func(pattern string, answer func() (int, string)) {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, _ *http.Request) {
@@ -103,7 +103,7 @@ func handler(s *state, status *statusPage, g prometheus.Gatherer, loopback bool)
 	text("GET /{$}", func() (int, string) { return http.StatusOK, indexPage })
 	healthy := func() (int, string) { return http.StatusOK, "healthy\n" }
 	isReady := func() (int, string) {
-		if now := s.get(); now != ready {
+		if now := s.get(); now != status.Ready {
 			return http.StatusServiceUnavailable, now + "\n"
 		}
 		return http.StatusOK, "ready\n"
@@ -115,7 +115,7 @@ func handler(s *state, status *statusPage, g prometheus.Gatherer, loopback bool)
 		text(pattern, isReady)
 	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(g, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError}))
-	mux.Handle("GET /status", status)
+	mux.Handle("GET /status", page)
 	if loopback {
 		// These show memory contents and take CPU: for people on this host only,
 		// and not for pages in their browsers that have another name for it.
@@ -147,14 +147,17 @@ func localNamesOnly(next http.Handler) http.Handler {
 
 // statusPage tells what the agent does.
 type statusPage struct {
-	version string
-	start   time.Time
-	host    hostinfo.Host
-	state   *state
+	version          string
+	start            time.Time
+	host             hostinfo.Host
+	samplesPerSecond int
+	state            *state
+	limits           *limits
 
-	mu       sync.Mutex
-	tracer   sampling.Tracer
-	reporter Reporter
+	mu         sync.Mutex
+	tracer     sampling.Tracer
+	reporter   Reporter
+	privileges []string
 }
 
 func (p *statusPage) set(t sampling.Tracer, r Reporter) {
@@ -163,34 +166,41 @@ func (p *statusPage) set(t sampling.Tracer, r Reporter) {
 	p.tracer, p.reporter = t, r
 }
 
+func (p *statusPage) setPrivileges(kept []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.privileges = kept
+}
+
 // ServeHTTP implements http.Handler.
 func (p *statusPage) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_ = p.report().WriteJSON(w) // the client may be gone
+}
+
+func (p *statusPage) report() *status.Report {
 	p.mu.Lock()
-	tracer, reporter := p.tracer, p.reporter
+	tracer, reporter, privileges := p.tracer, p.reporter, p.privileges
 	p.mu.Unlock()
-	answer := struct {
-		State         string          `json:"state"`
-		Version       string          `json:"version"`
-		Host          string          `json:"host"`
-		HostID        string          `json:"host_id"`
-		UptimeSeconds int64           `json:"uptime_seconds"`
-		Sampling      *sampling.Stats `json:"sampling,omitempty"`
-		Delivery      *Delivery       `json:"delivery,omitempty"`
-	}{
+	r := &status.Report{
 		State: p.state.get(), Version: p.version, Host: p.host.Name, HostID: p.host.ID,
-		UptimeSeconds: int64(time.Since(p.start).Seconds()),
+		StartTime: p.start, UptimeSeconds: int64(time.Since(p.start).Seconds()),
+		SamplesPerSecond: p.samplesPerSecond, Privileges: privileges,
 	}
-	if tracer != nil && answer.State == ready {
+	if r.State == status.Starting {
+		// The start must not take longer because somebody watches it.
+		r.Limits = p.limits.known()
+	} else {
+		r.Limits = p.limits.ask()
+	}
+	if tracer != nil && r.State == status.Ready {
 		if s, err := tracer.Stats(); err == nil {
-			answer.Sampling = &s
+			r.Sampling = &s
 		}
 	}
 	if reporter != nil {
 		d := reporter.Delivery()
-		answer.Delivery = &d
+		r.Delivery = &d
 	}
-	w.Header().Set("Content-Type", "application/json")
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	_ = e.Encode(answer) // the client may be gone
+	return r
 }

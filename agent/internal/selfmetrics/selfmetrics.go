@@ -58,6 +58,9 @@ var Metrics = []Metric{
 	{203, "reporter_queued", "count", false, "samples waiting for delivery", "strobe_agent_reporter_queued_samples", "", 0},
 	{204, "reporter_failed_rpcs", "count", true, "attempts at delivery that failed", "strobe_agent_reporter_failed_rpcs_total", "", 0},
 	{205, "reporter_wire_out", "bytes", true, "compressed bytes sent", "strobe_agent_reporter_wire_bytes_total", "out", 0},
+	{206, "reporter_spooled", "count", false, "samples waiting for delivery on disk", "strobe_agent_reporter_spooled_samples", "", 0},
+	{207, "reporter_recovered", "count", true, "samples that earlier runs had left on disk", "strobe_agent_reporter_recovered_samples_total", "", 0},
+	{208, "spool_size", "bytes", false, "size of the spool on disk", "strobe_agent_spool_bytes", "", 0},
 
 	{300, "identity_gone", "count", true, "processes that ended before they could be identified", "strobe_agent_identity_lookups_total", "gone", 0},
 	{301, "identity_errors", "count", true, "facts about processes that could not be read", "strobe_agent_identity_errors_total", "", 0},

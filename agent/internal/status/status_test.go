@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package status
+
+import (
+	"errors"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.uber.org/goleak"
+
+	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var now = time.Date(2026, 3, 4, 15, 30, 0, 0, time.UTC)
+
+// reports are what the golden files show, by name.
+func reports() map[string]*Report {
+	report := func(change func(*Report)) *Report {
+		r := &Report{
+			State: Ready, Version: "v1.2.3", Host: "web-1", HostID: "6f1c2b9e4d", SamplesPerSecond: 20,
+			StartTime: now.Add(-50*time.Hour - 12*time.Minute), UptimeSeconds: 180720,
+			Sampling: &sampling.Stats{Samples: 1234567, Lost: 0, Stacks: 45678, Complete: 45600},
+			Delivery: &Delivery{
+				CollectionAgent: "profiles.example.com:11000", Encrypted: true, State: Connected, LastSuccess: now.Add(-3 * time.Second),
+				CapturedTotal: 1234567, StoredTotal: 1234500, QueuedSamples: 67, DroppedTotal: map[string]uint64{"too_old": 0},
+				Spool: Spool{State: "on", Dir: "/var/lib/strobe/agent/spool", Bytes: 4096, MaxBytes: 512 << 20},
+			},
+			Privileges: []string{"CAP_DAC_READ_SEARCH", "CAP_BPF"},
+		}
+		change(r)
+		return r
+	}
+	refusal := "greet: rpc error: code = Unauthenticated desc = no such token"
+	return map[string]*Report{
+		"healthy": report(func(*Report) {}),
+		"refused": report(func(r *Report) {
+			r.Delivery.State, r.Delivery.LastError, r.Delivery.LastErrorTime = "refused", refusal, now.Add(-95*time.Second)
+			r.Delivery.LastSuccess = now.Add(-3 * time.Hour)
+			r.Delivery.Advice = Advise("refused", refusal, r.Delivery.CollectionAgent)
+			r.Delivery.CapturedTotal, r.Delivery.RecoveredTotal, r.Delivery.StoredTotal = 1234567, 4000, 1000000
+			r.Delivery.SpooledSamples, r.Delivery.DroppedTotal = 234000, map[string]uint64{"too_old": 420, "spool_full": 80}
+			r.Delivery.Spool.Bytes, r.Delivery.Spool.Batches, r.Delivery.Spool.Oldest = 123<<20+300<<10, 2160, now.Add(-170*time.Minute)
+			r.Limits = []sampling.Capability{
+				{Name: "hardware cycles (PMU)", Detail: "not available", Effect: "the CPU clock is sampled instead", Fix: "expose the PMU to the guest"},
+				{Name: "cgroup v2", Effect: "filters by cgroup are off"},
+			}
+		}),
+		"degraded": report(func(r *Report) {
+			r.Delivery.State, r.Delivery.LastSuccess, r.Delivery.LastError = "disconnected", time.Time{}, "dial: connection refused\x1b[2J"
+			r.Delivery.Encrypted, r.Delivery.CollectionAgent = false, "127.0.0.1:11000"
+			r.Delivery.LastErrorTime = now.Add(-time.Second)
+			r.Delivery.Advice = Advise("disconnected", r.Delivery.LastError, r.Delivery.CollectionAgent)
+			r.Delivery.StoredTotal = 0
+			r.Delivery.Spool.State = "write segment: no space left on device"
+			r.Privileges = nil
+		}),
+		"starting": report(func(r *Report) {
+			r.State, r.StartTime, r.Sampling, r.Delivery = Starting, now.Add(-2*time.Second), nil, nil
+		}),
+		"memory_only": report(func(r *Report) {
+			r.Sampling = &sampling.Stats{}
+			r.Delivery = &Delivery{CollectionAgent: "127.0.0.1:11000", State: Connected, LastSuccess: now, Spool: Spool{State: "off"}}
+		}),
+	}
+}
+
+func TestWriteText(t *testing.T) {
+	t.Parallel()
+	for name, r := range reports() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			var b strings.Builder
+			if err := r.WriteText(&b, now); err != nil {
+				t.Fatal(err)
+			}
+			path := filepath.Join("testdata", name+".txt")
+			if *update {
+				if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), b.String()); diff != "" {
+				t.Errorf("%s (-want +got); -update rewrites it:\n%s", path, diff)
+			}
+			if healthy := strings.Contains(b.String(), "\nhealthy: "); healthy != r.Healthy() {
+				t.Errorf("says healthy %v, is %v", healthy, r.Healthy())
+			}
+		})
+	}
+}
+
+func TestAsk(t *testing.T) {
+	t.Parallel()
+	want := reports()["refused"]
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { _ = want.WriteJSON(w) })
+	agent := httptest.NewServer(mux)
+	defer agent.Close()
+	other := httptest.NewServer(http.NotFoundHandler())
+	defer other.Close()
+	endless := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for b := make([]byte, 64<<10); ; {
+			if _, err := w.Write(b); err != nil {
+				return
+			}
+		}
+	}))
+	defer endless.Close()
+
+	got, err := Ask(t.Context(), strings.TrimPrefix(agent.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, s := range []*httptest.Server{other, endless} {
+		if _, err := Ask(t.Context(), strings.TrimPrefix(s.URL, "http://")); err == nil || !strings.Contains(err.Error(), "is not an agent") {
+			t.Errorf("another server: %v", err)
+		}
+	}
+	if _, err := Ask(t.Context(), "127.0.0.1:1"); !errors.Is(err, ErrNotRunning) {
+		t.Errorf("nobody: %v", err)
+	}
+}
+
+func TestDialable(t *testing.T) {
+	t.Parallel()
+	for address, want := range map[string]string{
+		"127.0.0.1:7071": "127.0.0.1:7071", ":7071": "127.0.0.1:7071", "0.0.0.0:7071": "127.0.0.1:7071",
+		"[::]:7071": "[::1]:7071", "web-1:7071": "web-1:7071",
+	} {
+		if got := dialable(address); got != want {
+			t.Errorf("%s: %s, want %s", address, got, want)
+		}
+	}
+}
+
+func TestAdvise(t *testing.T) {
+	t.Parallel()
+	const at = "c.example:11000"
+	tests := []struct{ state, err, want string }{
+		{Connected, "rpc error: code = Unavailable desc = old story", ""},
+		{"starting", "", ""},
+		{"refused", "rpc error: code = Unauthenticated desc = token", "-token-file"},
+		{"refused", "rpc error: code = PermissionDenied desc = role", "role ingest"},
+		{"refused", "rpc error: code = Unimplemented desc = unknown service", "update the older"},
+		{"refused", "something", "log of the collection agent at " + at},
+		{"disconnected", "dial tcp 10.0.0.1:11000: connect: connection refused", "nothing listens at " + at},
+		{"disconnected", "authentication handshake failed: tls: first record does not look like a TLS handshake", "-disable-tls"},
+		{"disconnected", "x509: certificate signed by unknown authority", "-tls-ca"},
+		{"disconnected", "lookup c.example: no such host", "not known on this host"},
+		{"disconnected", "odd", "runs at " + at},
+		{"overloaded", "rpc error: code = ResourceExhausted", "wait until"},
+	}
+	for _, test := range tests {
+		got := Advise(test.state, test.err, at)
+		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
+			t.Errorf("%s, %q: %q, want %q", test.state, test.err, got, test.want)
+		}
+	}
+}
