@@ -99,8 +99,9 @@ func (f *faults) storm(ctx context.Context, t *trial, line *lineproxy.Proxy, cal
 	defer cancel()
 	longest := longestFault(t.duration)
 	plan := &callproxy.Plan{Seed: t.seed, Share: f.share, Pause: 2 * longest, Longest: longest, Overrun: min(longest, 16*time.Second)}
+	// Late, because nothing else can go wrong while the agent waits.
 	for i := range f.authFlips {
-		plan.AuthFlips = append(plan.AuthFlips, t.duration*time.Duration(i+1)/time.Duration(2*f.authFlips+1))
+		plan.AuthFlips = append(plan.AuthFlips, t.duration-t.duration*time.Duration(f.authFlips-i)/8)
 	}
 	var wg sync.WaitGroup
 	wg.Go(func() { line.Storm(ctx, t.seed, longest, longest) })

@@ -11,7 +11,7 @@ const childSpool = "spool"
 
 func fillSpool() {}
 
-func killFlags(*flag.FlagSet) func(context.Context, *trial) error   { return nil }
-func outageFlags(*flag.FlagSet) func(context.Context, *trial) error { return nil }
-func diskFlags(*flag.FlagSet) func(context.Context, *trial) error   { return nil }
-func fleetFlags(*flag.FlagSet) func(context.Context, *trial) error  { return nil }
+func (k *killer) restartFull(context.Context) error { return nil }
+
+func diskFlags(*flag.FlagSet) func(context.Context, *trial) error  { return nil }
+func fleetFlags(*flag.FlagSet) func(context.Context, *trial) error { return nil }

@@ -105,9 +105,3 @@ func (s *Server) StoreBytes(ctx context.Context) (map[string]int64, error) {
 	err := s.api(ctx, "status", nil, &answer)
 	return answer.Store.Bytes, err
 }
-
-// RunLedger is what the server has stored of a run of an agent, by weight.
-type RunLedger struct {
-	HostID, RunID string
-	Stored        uint64
-}

@@ -37,8 +37,11 @@ func (t *Table) Check(ok bool, what, format string, args ...any) bool {
 	return ok
 }
 
-// Equal notes the claim that two numbers are the same.
+// Equal notes the claim that two numbers are the same. of says what the second is.
 func Equal[T comparable](t *Table, what string, got, want T, of string) bool {
+	if of == "" {
+		return t.Check(got == want, what, "%v, must be %v", got, want)
+	}
 	if got == want {
 		return t.Check(true, what, "%v = %v %s", got, want, of)
 	}
