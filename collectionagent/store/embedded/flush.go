@@ -196,15 +196,20 @@ func (s *Store) closeMeta() error {
 		}
 		return err
 	}
-	if s.guard.has(causeMeta) {
-		go func() {
-			if err := closeAll(); err != nil {
-				s.logger.Warn("closing definitions late", "err", err)
+	done := make(chan error, 1)
+	go func() { done <- closeAll() }()
+	tick := time.NewTicker(s.cfg.checkEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			return err
+		case <-tick.C:
+			if s.guard.has(causeMeta) {
+				return s.guard.check()
 			}
-		}()
-		return s.guard.check()
+		}
 	}
-	return closeAll()
 }
 
 // Stats implements [store.Store].
