@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
 	"github.com/strobe-profiler/strobe/support"
 	"github.com/strobe-profiler/strobe/tracer/process"
@@ -54,6 +56,7 @@ type execFile struct {
 	isGo   bool
 	loads  []loadSegment
 	symbol *symbol.Executable
+	onHost bool     // who mapped it first saw the files of the host, not of a container
 	held   *os.File // kept open so that the file can be read when its processes are gone
 
 	// The runtime that the file holds, if any. wasDetected is guarded by
@@ -308,7 +311,7 @@ func (f *execFile) find() (*os.File, error) {
 	f.nameLocked()
 	for i := len(f.places) - 1; i >= 0; i-- {
 		p := f.places[i]
-		file, err := os.Open(process.MapFile(p.pid, p.start, p.end))
+		file, err := hostfile.Open(process.MapFile(p.pid, p.start, p.end))
 		if err == nil {
 			return file, nil
 		}
@@ -316,12 +319,12 @@ func (f *execFile) find() (*os.File, error) {
 		if f.path == "" {
 			continue
 		}
-		if file, err = f.openSame(fmt.Sprintf("/proc/%d/root%s", p.pid, f.path)); err == nil {
+		if file, err = f.same(hostfile.OpenInRoot(rootOf(p.pid), f.path)); err == nil {
 			return file, nil
 		}
 	}
 	if strings.HasPrefix(f.path, "/") {
-		file, err := f.openSame(f.path)
+		file, err := f.same(hostfile.Open(f.path))
 		if err == nil {
 			return file, nil
 		}
@@ -333,9 +336,9 @@ func (f *execFile) find() (*os.File, error) {
 	return nil, errors.Join(errs...)
 }
 
-// openSame opens a path if the file there is the one that was mapped.
-func (f *execFile) openSame(name string) (*os.File, error) {
-	file, err := os.Open(name)
+// same returns a file that was opened if it is the one that was mapped, and closes
+// it if not.
+func (f *execFile) same(file *os.File, err error) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -346,9 +349,43 @@ func (f *execFile) openSame(name string) (*os.File, error) {
 	}
 	if st.Ino != f.key.Ino || uint64(st.Size) != f.key.Size || uint64(st.Mtim.Sec) != f.key.Mtime { //nolint:gosec // not negative
 		file.Close()
-		return nil, fmt.Errorf("%s is another file now", name)
+		return nil, hostfile.Refuse(hostfile.Replaced, "%s is another file now", file.Name())
 	}
 	return file, nil
+}
+
+// rootOf returns the link to the root directory of a process.
+func rootOf(pid libpf.PID) string { return fmt.Sprintf("/proc/%d/root", pid) }
+
+// sharesRoot reports whether a process sees the same files as this one.
+func sharesRoot(pid libpf.PID) bool {
+	same := func(a, b string) bool {
+		x, err := os.Stat(a)
+		y, err2 := os.Stat(b)
+		return err == nil && err2 == nil && os.SameFile(x, y)
+	}
+	return same(rootOf(pid), "/") && same(fmt.Sprintf("/proc/%d/ns/mnt", pid), "/proc/self/ns/mnt")
+}
+
+// openBeside opens a file that the executable, or who mapped it, named: by its path
+// as one of the processes sees it that map the executable. When all are gone, only if
+// they saw the files of the host.
+func (f *execFile) openBeside(name string) (*pfelf.File, error) {
+	f.mu.Lock()
+	places, onHost := slices.Clone(f.places), f.onHost
+	f.mu.Unlock()
+	var errs []error
+	for _, p := range slices.Backward(places) {
+		elf, err := pfelf.OpenInRoot(rootOf(p.pid), name)
+		if err == nil {
+			return elf, nil
+		}
+		errs = append(errs, err)
+	}
+	if onHost {
+		return pfelf.Open(name)
+	}
+	return nil, errors.Join(append(errs, os.ErrNotExist)...)
 }
 
 // describe reads what identifies the executable. f.mu is held, or f is not shared yet.
@@ -374,6 +411,10 @@ func (f *execFile) describe(open func() (*pfelf.File, error), name string) {
 		f.loads = append(f.loads, loadSegment{offset: s.Offset, size: s.Filesz, vaddr: s.Vaddr})
 	}
 	f.symbol = &symbol.Executable{FileID: f.info.FileID, Name: base, Path: name, Open: open}
+	if len(f.places) > 0 {
+		f.onHost = slices.ContainsFunc(f.places, func(p mappedAt) bool { return sharesRoot(p.pid) })
+		f.symbol.OpenBeside = f.openBeside
+	}
 }
 
 // reopen gives a view of the file as long as it is held or can be found again.

@@ -8,6 +8,7 @@ import (
 	"github.com/cilium/ebpf"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 	"github.com/strobe-profiler/strobe/support"
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 )
@@ -75,11 +76,27 @@ func (m *metrics) register(reg prometheus.Registerer, t *Tracer) error {
 		m.samples, m.incomplete, m.lostStacks, m.lostLabels, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
 		m.tableEvictions, m.tableMisses, m.tableErrors, m.directoryFull, m.idsExhausted, m.unreadable, m.procReads,
 		m.runtimeErrors, m.runtimesUnsupported, m.runtimesAttached,
-		&kernelCollector{k: t.kernel}, &runtimeCollector{k: t.kernel, runtimes: t.runtimes},
+		refusalCollector{}, &kernelCollector{k: t.kernel}, &runtimeCollector{k: t.kernel, runtimes: t.runtimes},
 	} {
 		errs = append(errs, reg.Register(c))
 	}
 	return errors.Join(errs...)
+}
+
+// refusalCollector exports which files were refused.
+type refusalCollector struct{}
+
+var refusedFiles = prometheus.NewDesc(namespace+"_files_refused_total",
+	"Files that processes named and that were not opened or not used, by reason.", []string{"reason"}, nil)
+
+// Describe implements prometheus.Collector.
+func (refusalCollector) Describe(ch chan<- *prometheus.Desc) { ch <- refusedFiles }
+
+// Collect implements prometheus.Collector.
+func (refusalCollector) Collect(ch chan<- prometheus.Metric) {
+	hostfile.Refusals(func(reason string, n uint64) {
+		ch <- prometheus.MustNewConstMetric(refusedFiles, prometheus.CounterValue, float64(n), reason)
+	})
 }
 
 // kernelCollector exports the kernel side's counters.

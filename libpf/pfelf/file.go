@@ -4,20 +4,18 @@ package pfelf
 
 import (
 	"debug/elf"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"sync"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 )
 
 // ErrNotRegular is returned for a path that is not a regular file: opening a
 // device may have side effects and opening a FIFO blocks.
-var ErrNotRegular = errors.New("not a regular file")
+var ErrNotRegular = hostfile.ErrNotRegular
 
 // File is an open ELF image. All methods but Close are safe for concurrent use.
 type File struct {
@@ -31,9 +29,19 @@ type File struct {
 	notes     noteIDs
 }
 
-// Open opens the ELF file at path. The caller closes it.
+// Open opens the ELF file at path as [hostfile.Open] does. The caller closes it.
 func Open(path string) (*File, error) {
-	f, err := openRegular(path)
+	f, err := hostfile.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return fromOSFile(f)
+}
+
+// OpenInRoot opens the ELF file at a path below root as [hostfile.OpenInRoot] does,
+// so that no link leads out of it. The caller closes it.
+func OpenInRoot(root, path string) (*File, error) {
+	f, err := hostfile.OpenInRoot(root, path)
 	if err != nil {
 		return nil, err
 	}
@@ -83,36 +91,6 @@ func (f *File) ReadAt(b []byte, off int64) (int, error) { return f.reader.ReadAt
 
 // FileID returns the identity of the image's content; see [libpf.FileIDFromReader].
 func (f *File) FileID() (libpf.FileID, error) { return libpf.FileIDFromReader(f.reader, f.size) }
-
-// openRegular opens path for reading if it is a regular file. It looks before
-// it opens, and again after, as the path may have changed in between.
-func openRegular(path string) (*os.File, error) {
-	fi, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if !fi.Mode().IsRegular() {
-		return nil, fmt.Errorf("open %s: %w", path, ErrNotRegular)
-	}
-	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	return checkRegular(f)
-}
-
-// checkRegular returns f if it is a regular file and closes it otherwise.
-func checkRegular(f *os.File) (*os.File, error) {
-	fi, err := f.Stat()
-	if err == nil && !fi.Mode().IsRegular() {
-		err = fmt.Errorf("open %s: %w", f.Name(), ErrNotRegular)
-	}
-	if err != nil {
-		_ = f.Close() // only read from
-		return nil, err
-	}
-	return f, nil
-}
 
 // fromOSFile takes over f.
 func fromOSFile(f *os.File) (*File, error) {

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 )
 
 // deletedSuffix is what the kernel adds to the path of a file that has no name
@@ -38,7 +39,7 @@ func OpenProcess(pid libpf.PID, start, end uint64, path string) (*File, error) {
 func openProcess(proc string, pid libpf.PID, start, end uint64, path string) (*File, error) {
 	dir := proc + "/" + strconv.FormatUint(uint64(pid), 10)
 	ways := [...]func() (*os.File, error){
-		func() (*os.File, error) { return openRegular(fmt.Sprintf("%s/map_files/%x-%x", dir, start, end)) },
+		func() (*os.File, error) { return hostfile.Open(fmt.Sprintf("%s/map_files/%x-%x", dir, start, end)) },
 		func() (*os.File, error) { return openInRoot(dir, start, path) },
 		func() (*os.File, error) { return openExe(dir, path) },
 	}
@@ -62,43 +63,18 @@ func openInRoot(dir string, start uint64, path string) (*os.File, error) {
 	if !strings.HasPrefix(path, "/") || strings.HasSuffix(path, deletedSuffix) {
 		return nil, fmt.Errorf("open %q in root: %w", path, os.ErrNotExist)
 	}
-	f, err := openBeneath(dir+"/root", path)
+	f, err := hostfile.OpenInRoot(dir+"/root", path)
 	if err != nil {
-		return nil, err
-	}
-	if f, err = checkRegular(f); err != nil {
 		return nil, err
 	}
 	if want, known := mappedInode(dir+"/maps", start); known {
 		var st unix.Stat_t
 		if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Ino != want { //nolint:gosec // a descriptor is small
 			_ = f.Close() // only read from
-			return nil, fmt.Errorf("open %s in root: replaced since it was mapped: %w", path, os.ErrNotExist)
+			return nil, hostfile.Refuse(hostfile.Replaced, "open %s in root: replaced since it was mapped: %w", path, os.ErrNotExist)
 		}
 	}
 	return f, nil
-}
-
-// openBeneath opens path with root as its root directory, so that symbolic
-// links of the process's own making cannot lead out of it.
-func openBeneath(root, path string) (*os.File, error) {
-	fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: root, Err: err}
-	}
-	defer func() { _ = unix.Close(fd) }() // only a path
-	how := unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	}
-	file, err := unix.Openat2(fd, path, &how)
-	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) { // before Linux 5.6, or filtered by seccomp
-		file, err = unix.Open(root+path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
-	}
-	if err != nil {
-		return nil, &os.PathError{Op: "open", Path: root + path, Err: err}
-	}
-	return os.NewFile(uintptr(file), root+path), nil
 }
 
 // mappedInode returns the inode that the maps file shows for the mapping that
@@ -135,5 +111,5 @@ func openExe(dir, path string) (*os.File, error) {
 	if strings.TrimSuffix(exe, deletedSuffix) != strings.TrimSuffix(path, deletedSuffix) {
 		return nil, fmt.Errorf("open %s/exe: it is %s: %w", dir, exe, os.ErrNotExist)
 	}
-	return openRegular(dir + "/exe")
+	return hostfile.Open(dir + "/exe")
 }

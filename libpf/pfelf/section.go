@@ -13,9 +13,10 @@ import (
 	"strings"
 )
 
-// MaxSectionSize is the most that SectionData returns, in bytes. The largest
-// debug sections of large programs (browsers, compilers) are below it.
-const MaxSectionSize = 1 << 30
+// MaxSectionSize is the most that SectionData and ReadRange return, in bytes: a file
+// with holes claims any size at no cost. What is read of programs as large as browsers
+// and compilers is below it.
+const MaxSectionSize = 256 << 20
 
 var (
 	// ErrNoSection is returned for a section that the file does not have, or
@@ -39,8 +40,14 @@ func (f *File) FindSection(name string) *elf.Section {
 // SectionData returns the content of the section, decompressed. For .debug_x
 // it also finds the older compressed form .zdebug_x. The error is
 // [ErrNoSection] if there is none, [ErrTooLarge] above [MaxSectionSize].
-func (f *File) SectionData(name string) ([]byte, error) {
+func (f *File) SectionData(name string) ([]byte, error) { return f.SectionUpTo(name, MaxSectionSize) }
+
+// SectionUpTo is SectionData with a limit of its own, before and after decompression.
+func (f *File) SectionUpTo(name string, limit uint64) ([]byte, error) {
 	if s := f.FindSection(name); s != nil {
+		if max(s.Size, s.FileSize) > limit {
+			return nil, fmt.Errorf("read section %s: %w: %d bytes", name, ErrTooLarge, s.Size)
+		}
 		b, err := f.sectionData(s)
 		if err != nil {
 			return nil, fmt.Errorf("read section %s: %w", name, err)
@@ -49,7 +56,7 @@ func (f *File) SectionData(name string) ([]byte, error) {
 	}
 	if rest, ok := strings.CutPrefix(name, ".debug_"); ok {
 		if s := f.FindSection(".zdebug_" + rest); s != nil {
-			b, err := f.zdebugData(s)
+			b, err := f.zdebugData(s, limit)
 			if err != nil {
 				return nil, fmt.Errorf("read section %s: %w", s.Name, err)
 			}
@@ -91,7 +98,10 @@ func (f *File) ReadRange(off, size uint64) ([]byte, error) {
 }
 
 // zdebugData reads a section in the form "ZLIB", big-endian size, zlib data.
-func (f *File) zdebugData(s *elf.Section) ([]byte, error) {
+func (f *File) zdebugData(s *elf.Section, limit uint64) ([]byte, error) {
+	if s.FileSize > limit {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, s.FileSize)
+	}
 	b, err := f.rawSection(s)
 	if err != nil {
 		return nil, err
@@ -104,7 +114,11 @@ func (f *File) zdebugData(s *elf.Section) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return readInflated(z, binary.BigEndian.Uint64(b[4:]), uint64(len(b)))
+	size := binary.BigEndian.Uint64(b[4:])
+	if size > limit {
+		return nil, fmt.Errorf("%w: %d bytes", ErrTooLarge, size)
+	}
+	return readInflated(z, size, uint64(len(b)))
 }
 
 // readInflated reads what should be size bytes from a decompressor that was

@@ -12,6 +12,7 @@ import (
 	"github.com/zeebo/xxh3"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 )
 
 // Limits of files, in bytes. An environment may be megabytes long, but what is
@@ -114,7 +115,7 @@ func modified(s *syscall.Stat_t) int64 { return s.Mtim.Nano() }
 
 // executableID hashes an executable, once per file.
 func (r *Resolver) executableID(path string) (libpf.FileID, error) {
-	f, err := os.Open(path)
+	f, err := hostfile.Open(path)
 	if err != nil {
 		return libpf.FileID{}, err
 	}
@@ -124,7 +125,7 @@ func (r *Resolver) executableID(path string) (libpf.FileID, error) {
 		return libpf.FileID{}, err
 	}
 	s, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || !info.Mode().IsRegular() {
+	if !ok {
 		return libpf.FileID{}, nil
 	}
 	key := fileKey{device: uint64(s.Dev), inode: s.Ino, size: info.Size(), modified: modified(s)} //nolint:unconvert // differs by architecture

@@ -92,8 +92,8 @@ func debugFrameOf(f *pfelf.File) (section *frameSection, held int) {
 	} else if s != nil && s.Size > maxDebugFrame {
 		return nil, 0
 	}
-	b, err := f.SectionData(".debug_frame")
-	if err != nil || len(b) > maxDebugFrame {
+	b, err := f.SectionUpTo(".debug_frame", maxDebugFrame)
+	if err != nil {
 		return nil, 0
 	}
 	return &frameSection{r: bytes.NewReader(b), size: uint64(len(b)), debug: true}, len(b)
@@ -101,7 +101,7 @@ func debugFrameOf(f *pfelf.File) (section *frameSection, held int) {
 
 // openMiniDebug unpacks the small ELF file of .gnu_debugdata.
 func openMiniDebug(f *pfelf.File) (*pfelf.File, error) {
-	packed, err := f.SectionData(".gnu_debugdata")
+	packed, err := f.SectionUpTo(".gnu_debugdata", maxDebugFrame)
 	if err != nil {
 		return nil, err
 	}

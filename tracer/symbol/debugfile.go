@@ -11,13 +11,14 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
 )
 
 const (
 	// maxCRC bounds how much of a separate debug file is read for its check
 	// sum, in bytes.
-	maxCRC = 4 << 30
+	maxCRC = 1 << 30
 	// minBuildID is the shortest build ID that is looked for: the first byte
 	// is the folder.
 	minBuildID = 4
@@ -25,13 +26,21 @@ const (
 
 // openDebugFile returns the separate file with the debug data of f, nil if
 // there is none: by build ID below the debug dirs, else by .gnu_debuglink beside
-// the executable, in its .debug folder, and below the debug dirs. path is that
-// of the executable, "" when unknown. A file that does not belong to f is passed
-// over; the error says why when nothing else was found.
-func openDebugFile(f *pfelf.File, path string, dirs []string) (*pfelf.File, error) {
+// the executable, in its .debug folder, and below the debug dirs. The paths are
+// those that a process with the executable sees, and the debug dirs are looked at
+// on the host as well. A file that does not belong to f is passed over; the error
+// says why when nothing else was found.
+func openDebugFile(f *pfelf.File, exe *Executable, dirs []string) (*pfelf.File, error) {
+	path := exe.Path
 	var errs []error
-	try := func(candidate string, matches func(*pfelf.File) error) *pfelf.File {
-		d, err := pfelf.Open(candidate)
+	try := func(open func(string) (*pfelf.File, error), candidate string, matches func(*pfelf.File) error) *pfelf.File {
+		if open == nil {
+			return nil
+		}
+		d, err := open(candidate)
+		if errors.Is(err, hostfile.ErrRefused) {
+			errs = append(errs, err)
+		}
 		if err != nil {
 			return nil // mostly: not there
 		}
@@ -42,11 +51,17 @@ func openDebugFile(f *pfelf.File, path string, dirs []string) (*pfelf.File, erro
 		_ = d.Close() // only read from
 		return nil
 	}
+	beside := exe.OpenBeside
+	if beside == nil {
+		beside = pfelf.Open
+	}
 	if id := f.BuildID(); len(id) >= minBuildID {
 		for _, dir := range dirs {
 			candidate := filepath.Join(dir, ".build-id", id[:2], id[2:]+".debug")
-			if d := try(candidate, func(d *pfelf.File) error { return sameBuildID(f, d) }); d != nil {
-				return d, nil
+			for _, open := range []func(string) (*pfelf.File, error){exe.OpenBeside, pfelf.Open} {
+				if d := try(open, candidate, func(d *pfelf.File) error { return sameBuildID(f, d) }); d != nil {
+					return d, nil
+				}
 			}
 		}
 	}
@@ -66,7 +81,7 @@ func openDebugFile(f *pfelf.File, path string, dirs []string) (*pfelf.File, erro
 		if candidate == filepath.Clean(path) {
 			continue
 		}
-		if d := try(candidate, func(d *pfelf.File) error { return sameCRC(f, d, crc) }); d != nil {
+		if d := try(beside, candidate, func(d *pfelf.File) error { return sameCRC(f, d, crc) }); d != nil {
 			return d, nil
 		}
 	}

@@ -93,7 +93,7 @@ func (s *Symbolizer) addSymbols(syms *elfSymbols, f *pfelf.File, exe *Executable
 	} else if n > 0 {
 		source = sourceDynsym
 	}
-	d, err := openDebugFile(f, exe.Path, s.debugDirs)
+	d, err := openDebugFile(f, exe, s.debugDirs)
 	if err != nil {
 		s.fail(reasonDebugFile, exe, err)
 	}

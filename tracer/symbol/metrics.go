@@ -30,7 +30,7 @@ const (
 	reasonNameTruncated  = "name_truncated"
 	reasonDemanglePanic  = "demangle_panic"
 	reasonPerfMapRead    = "perf_map_read"
-	reasonPerfMapOwner   = "perf_map_owner"
+	reasonPerfMapRefused = "perf_map_refused"
 	reasonPerfMapLine    = "perf_map_line"
 	reasonPerfMapTooLong = "perf_map_too_large"
 )

@@ -19,12 +19,16 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 )
 
 const (
 	// maxPerfMap bounds how much of a perf map is read, in bytes. Runtimes with
 	// very much code write about 10 MB.
 	maxPerfMap = 64 << 20
+	// maxPerfEntries bounds the lines that are kept: short ones take more memory
+	// than they have text.
+	maxPerfEntries = 1 << 20
 	// maxPerfLine bounds a line. Names are cut at maxName anyway.
 	maxPerfLine = 16 << 10
 	// perfMapFresh is how long a name is believed without looking whether the
@@ -35,10 +39,9 @@ const (
 	// perfMapSort is added to perfMapRetry for each entry: reading again sorts
 	// all, which must not become the main work.
 	perfMapSort = 10 * time.Microsecond
+	// perfMapRefused is how long a map that was refused is left alone.
+	perfMapRefused = time.Minute
 )
-
-// errOwner is returned for a perf map that is not the process's own.
-var errOwner = errors.New("perf map belongs to another user")
 
 // process names a process for good: PIDs are used again.
 type process struct {
@@ -124,7 +127,7 @@ type perfMap struct {
 	size    int64 // up to where the file was read
 	text    perfText
 	table   *table
-	refused bool
+	refused time.Time
 }
 
 // PerfMap returns the name that the runtime of a process gave to the code at an
@@ -166,14 +169,17 @@ func (s *Symbolizer) lookupPerfMap(m *perfMap, addr uint64) (libpf.SourceLine, b
 // refreshPerfMap reads what is new in the file.
 func (s *Symbolizer) refreshPerfMap(m *perfMap, pid libpf.PID, now time.Time) {
 	m.checked = now
+	if !m.refused.IsZero() && now.Sub(m.refused) < perfMapRefused {
+		return
+	}
 	f, err := openPerfMap(filepath.Join(s.procDir, strconv.FormatUint(uint64(pid), 10)))
 	switch {
-	case errors.Is(err, errOwner):
-		if !m.refused {
-			s.metrics.errors.WithLabelValues(reasonPerfMapOwner).Inc()
+	case errors.Is(err, hostfile.ErrRefused):
+		if m.refused.IsZero() {
+			s.metrics.errors.WithLabelValues(reasonPerfMapRefused).Inc()
 			s.log.Warn("refuse perf map", "pid", pid, "error", err)
 		}
-		m.refused = true
+		m.refused = now
 		return
 	case err != nil:
 		return // mostly: the runtime writes none, or the process is gone
@@ -198,7 +204,11 @@ func (s *Symbolizer) refreshPerfMap(m *perfMap, pid libpf.PID, now time.Time) {
 	if bad > 0 {
 		s.metrics.errors.WithLabelValues(reasonPerfMapLine).Add(float64(bad))
 	}
-	s.rebuildPerfMap(m, st.Size)
+	size := st.Size
+	if m.text.full {
+		m.size, size = maxPerfMap, maxPerfMap+1 // no more is read
+	}
+	s.rebuildPerfMap(m, size)
 }
 
 // rebuildPerfMap makes the table of what was read.
@@ -229,32 +239,13 @@ func openPerfMap(proc string) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	root, err := unix.Open(filepath.Join(proc, "root"), unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	f, err := hostfile.OpenInRootNoFollow(filepath.Join(proc, "root"), "/tmp/perf-"+nspid+".map")
 	if err != nil {
-		return nil, fmt.Errorf("open root: %w", err)
-	}
-	defer func() { _ = unix.Close(root) }() // only a path
-	name := "tmp/perf-" + nspid + ".map"
-	fd, err := unix.Openat2(root, name, &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
-	if err != nil {
-		return nil, fmt.Errorf("open %s: %w", name, err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	var st unix.Stat_t
-	if err = unix.Fstat(fd, &st); err == nil {
-		switch {
-		case st.Mode&unix.S_IFMT != unix.S_IFREG:
-			err = fmt.Errorf("%s: %w", name, os.ErrInvalid)
-		case st.Uid != 0 && st.Uid != uid:
-			err = fmt.Errorf("%w: %s has user %d, the process %d", errOwner, name, st.Uid, uid)
-		}
-	}
-	if err != nil {
-		_ = f.Close() // only read from
 		return nil, err
+	}
+	if err := hostfile.OwnedBy(f, 0, uid); err != nil {
+		_ = f.Close() // only read from
+		return nil, fmt.Errorf("the process has user %d: %w", uid, err)
 	}
 	return f, nil
 }
@@ -293,6 +284,7 @@ func processIDs(path string) (uid uint32, nspid string, err error) {
 type perfText struct {
 	entries []perfEntry
 	names   []byte
+	full    bool // there were more than maxPerfEntries
 }
 
 // perfEntry is a line of a perf map.
@@ -358,6 +350,10 @@ func (p *perfText) add(line []byte) bool {
 	length, ok2 := hexNumber(size)
 	if !ok1 || !ok2 || length == 0 || length > 1<<31 || from+length < from {
 		return false
+	}
+	if len(p.entries) == maxPerfEntries {
+		p.full = true
+		return true
 	}
 	// One byte more than is shown, so that the cut is seen.
 	name = name[:min(len(name), maxName+1)]

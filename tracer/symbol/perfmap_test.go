@@ -106,7 +106,7 @@ func TestPerfMapOwner(t *testing.T) {
 	p.expect(0x1000, "")
 	p.now = p.now.Add(perfMapFresh)
 	p.expect(0x1000, "")
-	if got := counted(t, p.sym.metrics.errors.WithLabelValues(reasonPerfMapOwner)); got != 1 {
+	if got := counted(t, p.sym.metrics.errors.WithLabelValues(reasonPerfMapRefused)); got != 1 {
 		t.Errorf("counted %v times", got)
 	}
 }

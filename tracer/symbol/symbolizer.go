@@ -61,6 +61,10 @@ type Executable struct {
 	// is cached, and again some seconds later if it fails. The symbolizer
 	// closes the file.
 	Open func() (*pfelf.File, error)
+	// OpenBeside opens a file by its path as the process sees it, without leaving
+	// the process's root: the process says what the debug file is called. If nil,
+	// paths are those of this process.
+	OpenBeside func(path string) (*pfelf.File, error)
 }
 
 // Symbolizer names addresses. It is safe for concurrent use.

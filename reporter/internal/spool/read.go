@@ -106,7 +106,11 @@ func (s *Spool) advance(stream Stream) (bool, error) {
 				return false, fmt.Errorf("open segment: %w", err)
 			}
 			*c = cursor{seg: seg, file: f, walk: walker{file: f, stream: stream}}
-			c.walk.skipped = func(reason string, n int64) { s.damaged(seg, reason, n) }
+			c.walk.skipped = func(reason string, n int64) {
+				if !seg.loaded {
+					s.damaged(seg, reason, n)
+				}
+			}
 		}
 		c.walk.size = c.seg.size
 		if c.seg.unread == 0 {

@@ -27,8 +27,9 @@ type segment struct {
 	first  uint64 // order number that it is named by
 	size   int64
 
-	left         int // records that are not settled
-	unread       int // those of them that nobody holds
+	loaded       bool // its headers were read when the spool was opened, and damage counted
+	left         int  // records that are not settled
+	unread       int  // those of them that nobody holds
 	unreadWeight uint64
 	oldest       time.Time
 	settled      map[uint64]struct{}
@@ -70,6 +71,7 @@ func parseName(name, suffix string) (stream Stream, first uint64, ok bool) {
 
 // load reads the headers of a segment of an earlier run, and returns the highest order number.
 func (s *segment) load(dir directory, skipped func(*segment, string, int64)) (last uint64, err error) {
+	s.loaded = true
 	if err := s.loadSettled(dir); err != nil {
 		return 0, err
 	}

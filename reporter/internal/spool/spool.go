@@ -19,6 +19,8 @@ const (
 	maxSegmentBytes = 4 << 20
 	// capParts: a segment is at most this part of the cap, so that evicting one costs little.
 	capParts = 32
+	// maxNamesTaken bounds the search for a name that no other file has.
+	maxNamesTaken = 100
 )
 
 // Options of a spool.
@@ -141,6 +143,7 @@ func (s *Spool) load() error {
 		switch {
 		case err != nil:
 			s.failed("a segment cannot be read and is left alone", name, err)
+			s.order = max(s.order, first+uint64(size/headerBytes)) //nolint:gosec // what may be in it
 			s.strays[name] = stray{size: size, foreign: true}
 		case seg.left == 0:
 			s.erase(seg)
@@ -178,11 +181,9 @@ func (s *Spool) Append(r *Record, hold bool) (order uint64, err error) {
 	s.buf = s.enc.EncodeAll(r.Payload, s.buf)
 	h.stored = len(s.buf) - headerBytes
 	h.sum = checksum(s.buf[headerBytes:])
-	h.Order, h.Time = s.order+1, s.Now()
 	if h.bytes() > s.MaxBytes {
 		return 0, ErrTooLarge
 	}
-	h.append(s.buf[:0])
 	if err := s.makeRoom(h.bytes()); err != nil {
 		s.count(err)
 		return 0, err
@@ -192,6 +193,8 @@ func (s *Spool) Append(r *Record, hold bool) (order uint64, err error) {
 		s.count(err)
 		return 0, err
 	}
+	h.Order, h.Time = s.order+1, s.Now()
+	h.append(s.buf[:0])
 	if _, err := seg.out.WriteAt(s.buf, seg.size); err != nil {
 		s.count(err)
 		// What was written in part must not lie before what comes next.
@@ -225,6 +228,14 @@ func (s *Spool) writable(stream Stream, need int64) (*segment, error) {
 	}
 	seg := &segment{stream: stream, first: s.order + 1}
 	out, err := s.dir.create(seg.name())
+	for range maxNamesTaken {
+		if !errors.Is(err, fs.ErrExist) {
+			break
+		}
+		s.order++ // something else has the name
+		seg.first = s.order + 1
+		out, err = s.dir.create(seg.name())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("create segment: %w", err)
 	}
@@ -246,7 +257,7 @@ func (s *Spool) quit(seg *segment) {
 		s.count(err)
 	}
 	if seg.left == 0 {
-		s.drop(seg)
+		s.erase(seg)
 	}
 }
 

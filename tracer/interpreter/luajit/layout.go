@@ -58,7 +58,7 @@ func virtualMachine(f *pfelf.File) (start uint64, code []byte, err error) {
 	if s == nil {
 		return 0, nil, nil
 	}
-	b, err := f.SectionData(".eh_frame")
+	b, err := f.SectionUpTo(".eh_frame", maxRodata)
 	if err != nil {
 		return 0, nil, err
 	}

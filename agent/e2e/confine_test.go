@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package e2e
+
+import (
+	"context"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/strobe-profiler/strobe/agent/internal/confine"
+	"github.com/strobe-profiler/strobe/support/skip"
+	"github.com/strobe-profiler/strobe/tracer/tracertest"
+)
+
+// TestAfterTheDrop judges programs that start when the agent has given up all
+// privileges that it does not need: eBPF programs of runtimes are loaded then, files
+// are found that are deleted or in another root, and memory of interpreters is read.
+func TestAfterTheDrop(t *testing.T) {
+	skip.UnlessRoot(t)
+	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
+	// Nothing that runs already may have its runtime's program loaded before.
+	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
+		"-samples-per-second", "199", "-reporter-interval", "300ms")
+	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	checkPrivileges(t, agent.cmd.Process.Pid)
+	expected, err := tracertest.Expectations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"c-deleted", "c-chroot", "go-plain", "py", "node", "java17", "ruby", "php"} {
+		t.Run(name, func(t *testing.T) {
+			e := expected[name]
+			pid := tracertest.Start(t, name, 120)
+			if e.Warm > 0 { // the subject changes by the clock, as its sources say
+				<-time.After(time.Duration(e.Warm * float64(time.Second)))
+			}
+			query := url.Values{"query": {`{pid="` + strconv.Itoa(pid) + `"}`}, "from": {strconv.FormatInt(time.Now().UnixMilli(), 10)}, "group_by": {"comm"}}
+			var folded string
+			eventually(t, "samples of "+name, func(ctx context.Context) bool {
+				folded = get(ctx, s.http+"/api/v1/folded?"+query.Encode())
+				return samplesIn(folded) >= 400
+			})
+			path := filepath.Join(t.TempDir(), "folded")
+			if err := os.WriteFile(path, []byte(folded), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			judge(t, e, path, agent.log.String())
+		})
+	}
+	checkPrivileges(t, agent.cmd.Process.Pid)
+}
+
+// samplesIn sums up the numbers of folded stacks.
+func samplesIn(folded string) (sum int) {
+	for line := range strings.Lines(folded) {
+		n, _ := strconv.Atoi(strings.TrimSpace(line[strings.LastIndexByte(line, ' ')+1:]))
+		sum += n
+	}
+	return sum
+}
+
+// checkPrivileges looks at all threads of the agent.
+func checkPrivileges(t *testing.T, pid int) {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/status")
+	if err != nil || len(tasks) < 2 {
+		t.Fatalf("threads %v, %v", tasks, err)
+	}
+	needed := strconv.FormatUint(uint64(confine.Needed), 16)
+	for _, task := range tasks {
+		b, err := os.ReadFile(task) //nolint:gosec // our own
+		if err != nil {
+			continue // it ended
+		}
+		values := map[string]string{}
+		for line := range strings.Lines(string(b)) {
+			name, value, _ := strings.Cut(line, ":")
+			values[name] = strings.TrimSpace(value)
+		}
+		for name, want := range map[string]string{
+			"CapPrm": needed, "CapEff": needed, "CapBnd": needed, "CapInh": "", "CapAmb": "", "NoNewPrivs": "1", "Umask": "0077",
+		} {
+			if got := strings.TrimLeft(values[name], "0"); got != strings.TrimLeft(want, "0") {
+				t.Errorf("%s: %s is %q, want %q", task, name, values[name], want)
+			}
+		}
+	}
+}
