@@ -28,41 +28,54 @@ const (
 type verdict int
 
 const (
-	accepted   verdict = iota
-	outage             // the server is away or slow: back off, all types
-	overloaded         // the server names the time to wait
-	refused            // the server does not want this agent: retry slowly
-	invalid            // the batch will never be accepted
-	oversized          // the batch is too large for the server
-	faulty             // the server failed on this batch; others may pass
+	accepted    verdict = iota
+	outage              // the server is away or slow: back off, all types
+	overloaded          // the server names the time to wait
+	refused             // the server does not want this agent: retry slowly
+	invalid             // the batch will never be accepted
+	oversized           // the batch is too large for the server
+	outOfWindow         // samples of the batch are too old or in the future
+	faulty              // the server failed on this batch; others may pass
 )
 
-// classify reads an error of an RPC. unclear reports that the server may have
-// carried out the request all the same.
-func classify(err error) (v verdict, wait time.Duration, unclear bool) {
+// answer is what an RPC's error says.
+type answer struct {
+	verdict verdict
+	wait    time.Duration // of overloaded
+	window  window        // of outOfWindow
+	// unclear: the server may have carried out the request all the same.
+	unclear bool
+}
+
+// classify reads an error of an RPC.
+func classify(err error) answer {
 	if err == nil {
-		return accepted, 0, false
+		return answer{verdict: accepted}
 	}
 	st := status.Convert(err)
 	wait, hasWait := retryInfo(st)
 	switch st.Code() {
 	case codes.InvalidArgument:
-		return invalid, 0, false
+		return answer{verdict: invalid}
 	case codes.ResourceExhausted:
 		if hasWait {
-			return overloaded, wait, false
+			return answer{verdict: overloaded, wait: wait}
 		}
-		return oversized, 0, false
+		return answer{verdict: oversized}
+	case codes.OutOfRange:
+		if w, ok := windowOf(st); ok {
+			return answer{verdict: outOfWindow, window: w}
+		}
+		return answer{verdict: faulty, unclear: true}
 	case codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition, codes.Unimplemented:
-		return refused, 0, false
-	case codes.Internal, codes.Unknown, codes.DataLoss, codes.Aborted, codes.OutOfRange,
-		codes.NotFound, codes.AlreadyExists:
-		return faulty, 0, true
+		return answer{verdict: refused}
+	case codes.Internal, codes.Unknown, codes.DataLoss, codes.Aborted, codes.NotFound, codes.AlreadyExists:
+		return answer{verdict: faulty, unclear: true}
 	default: // Unavailable, DeadlineExceeded, Canceled
 		if hasWait {
-			return overloaded, wait, true
+			return answer{verdict: overloaded, wait: wait, unclear: true}
 		}
-		return outage, 0, true
+		return answer{verdict: outage, unclear: true}
 	}
 }
 

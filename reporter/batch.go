@@ -30,6 +30,12 @@ type batch struct {
 	succeededThen uint64 // batches the server had taken at the first fault
 	// cuts is how often the batch was halved to find an invalid item.
 	cuts int
+
+	order uint64 // its place on disk, 0: it is not there
+	// The list of the backlog that it is in, and what it counts for there.
+	prev, next *batch
+	inTail     bool
+	held       int
 }
 
 // cargo is what is in a batch. Only the flusher calls it.
@@ -45,66 +51,25 @@ type cargo interface {
 	halves() (a, b cargo, ok bool)
 	// held is about how many bytes the cargo keeps alive besides the payload.
 	held() int
+	// weight is what the cargo counts for in the ledger.
+	weight() uint64
+	// toDisk and fromDisk take note of where the batch waits.
+	toDisk()
+	fromDisk()
+	// within drops the samples outside of the window and returns the rest, nil for
+	// none; ok is false when none lies outside.
+	within(w window) (rest cargo, ok bool)
 }
 
-// backlog keeps the batches that are sealed and not settled, in the order in
-// which they were sealed, which is the order in which they are sent. The one in
-// memory is all there is for now; one on disk replaces it behind this interface.
-// Only the flusher calls it.
-type backlog interface {
-	// push adds a batch at the end.
-	push(b *batch)
-	// batches returns the batches, first sealed first. The slice is the caller's.
-	batches() []*batch
-	// remove takes out a batch that is settled.
-	remove(b *batch)
-	// replace puts pieces in the place of a batch.
-	replace(b *batch, pieces []*batch)
-	// full reports that nothing more should be sealed for now.
-	full() bool
-	// usage returns the number of batches and their bytes.
-	usage() (batches, bytes int)
-}
+// weightless is the part of a cargo without samples that has no say in where it waits.
+type weightless struct{}
+
+func (weightless) weight() uint64              { return 0 }
+func (weightless) toDisk()                     {}
+func (weightless) fromDisk()                   {}
+func (weightless) within(window) (cargo, bool) { return nil, false }
 
 func (b *batch) bytes() int { return len(b.payload) + b.cargo.held() }
-
-// memoryBacklog is a backlog in memory, bounded in the bytes of payloads and
-// cargo. One lease may take it over the limit.
-type memoryBacklog struct {
-	list     []*batch
-	bytes    int
-	maxBytes int
-}
-
-func newMemoryBacklog(maxBytes int) *memoryBacklog { return &memoryBacklog{maxBytes: maxBytes} }
-
-func (m *memoryBacklog) push(b *batch) {
-	m.list = append(m.list, b)
-	m.bytes += b.bytes()
-}
-
-func (m *memoryBacklog) batches() []*batch { return append([]*batch(nil), m.list...) }
-
-func (m *memoryBacklog) remove(b *batch) { m.replace(b, nil) }
-
-func (m *memoryBacklog) replace(b *batch, pieces []*batch) {
-	for i, have := range m.list {
-		if have != b {
-			continue
-		}
-		m.bytes -= b.bytes()
-		for _, p := range pieces {
-			m.bytes += p.bytes()
-		}
-		rest := append(append([]*batch(nil), pieces...), m.list[i+1:]...)
-		m.list = append(m.list[:i:i], rest...)
-		return
-	}
-}
-
-func (m *memoryBacklog) full() bool { return m.bytes >= m.maxBytes }
-
-func (m *memoryBacklog) usage() (batches, bytes int) { return len(m.list), m.bytes }
 
 // lane is the sequence of one type of batches. Safe for concurrent use.
 type lane struct {

@@ -24,7 +24,7 @@ func marshal(m proto.Message) ([]byte, error) {
 type countsCargo struct {
 	r      *GRPCReporter
 	rows   []libpf.Sample
-	weight uint64
+	sum    uint64 // of the counts
 	bytes  int
 	traces []*libpf.Trace // the stack table of the request, kept to send again what the server lacks
 	// shared: rows is part of a buffer whose other part lives on.
@@ -34,7 +34,7 @@ type countsCargo struct {
 func newCountsCargo(r *GRPCReporter, rows []libpf.Sample, shared bool) *countsCargo {
 	c := &countsCargo{r: r, rows: rows, shared: shared}
 	for i := range rows {
-		c.weight += uint64(rows[i].Count)
+		c.sum += uint64(rows[i].Count)
 	}
 	return c
 }
@@ -68,7 +68,7 @@ func (c *countsCargo) acknowledge(resp proto.Message) {
 func (c *countsCargo) discard(reason string) { c.settle(reason) }
 
 func (c *countsCargo) settle(reason string) {
-	c.r.samples.settle(c.weight, reason)
+	c.r.samples.settle(c.sum, reason)
 	if !c.shared {
 		c.r.samples.release(c.rows)
 	}
@@ -83,7 +83,28 @@ func (c *countsCargo) halves() (first, second cargo, ok bool) {
 	return newCountsCargo(c.r, c.rows[:n:n], true), newCountsCargo(c.r, c.rows[n:], true), true
 }
 
-func (c *countsCargo) held() int { return c.bytes }
+func (c *countsCargo) held() int      { return c.bytes }
+func (c *countsCargo) weight() uint64 { return c.sum }
+func (c *countsCargo) fromDisk()      { c.r.samples.unspool(c.sum) }
+
+// toDisk remembers the stacks: when the batch is sent, the server may have lost them.
+func (c *countsCargo) toDisk() {
+	c.r.samples.spool(c.sum)
+	c.r.rememberStacks(c.traces)
+}
+
+func (c *countsCargo) within(w window) (rest cargo, ok bool) {
+	before := len(c.rows)
+	rows := w.keep(c.r.samples, c.rows)
+	if len(rows) == before {
+		return nil, false
+	}
+	c.rows = nil
+	if len(rows) == 0 {
+		return nil, true
+	}
+	return newCountsCargo(c.r, rows, true), true
+}
 
 // defCargo is definitions of one kind.
 type defCargo[K comparable, V any] struct {
@@ -96,6 +117,7 @@ type defCargo[K comparable, V any] struct {
 
 	write    func(c *defCargo[K, V], id *pb.Batch) proto.Message
 	response func() acked
+	thawed   bool // read from disk
 	// tables is set by write for stacks.
 	tables stackTables
 }
@@ -121,6 +143,11 @@ func (c *defCargo[K, V]) acknowledge(resp proto.Message) {
 	// duplicate whose content may be gone: it travels again under a new identity.
 	if r.GetAck().GetDuplicate() && c.epoch != "" && c.epoch != string(r.GetAck().GetEpoch()) {
 		c.store.requeue(c.defs)
+		return
+	}
+	// When one from disk was stored, nobody knows.
+	if r.GetAck().GetDuplicate() && c.thawed {
+		c.store.pass(c.defs)
 		return
 	}
 	c.store.acknowledge(c.defs)
@@ -150,10 +177,15 @@ func (c *defCargo[K, V]) halves() (first, second cargo, ok bool) {
 	return &a, &b, true
 }
 
-func (c *defCargo[K, V]) held() int { return c.bytes }
+func (c *defCargo[K, V]) held() int                 { return c.bytes }
+func (c *defCargo[K, V]) toDisk()                   { c.store.toDisk(c.defs) }
+func (c *defCargo[K, V]) fromDisk()                 { c.store.fromDisk(c.defs) }
+func (*defCargo[K, V]) weight() uint64              { return 0 }
+func (*defCargo[K, V]) within(window) (cargo, bool) { return nil, false }
 
 // metricsCargo is values of metrics.
 type metricsCargo struct {
+	weightless
 	r      *GRPCReporter
 	points []metricPoint
 }
@@ -179,6 +211,7 @@ func (c *metricsCargo) held() int { return len(c.points) * 16 }
 
 // hostCargo is one description of the host.
 type hostCargo struct {
+	weightless
 	r    *GRPCReporter
 	host HostMetadata
 }

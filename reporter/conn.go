@@ -19,7 +19,7 @@ import (
 
 // dial prepares the connection. It does not connect, so it works while the
 // server is away.
-func dial(s *settings, counts *byteCounts, compressor string) (*grpc.ClientConn, error) {
+func dial(s *settings, counts *byteCounts, token *tokenFile, compressor string) (*grpc.ClientConn, error) {
 	creds := insecure.NewCredentials()
 	if !s.DisableTLS {
 		cfg, err := s.tlsConfig()
@@ -32,10 +32,10 @@ func dial(s *settings, counts *byteCounts, compressor string) (*grpc.ClientConn,
 	// The reporter decides when to try; gRPC only must not sleep longer than that.
 	connect.BaseDelay = min(connect.BaseDelay, s.timers.report)
 	connect.MaxDelay = min(maxBackoff, s.timers.startupBackoff)
-	conn, err := grpc.NewClient(s.CollAgentAddr,
+	options := []grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithStatsHandler(counts),
-		grpc.WithUserAgent("strobe-agent/"+s.AgentVersion),
+		grpc.WithUserAgent("strobe-agent/" + s.AgentVersion),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: connect, MinConnectTimeout: s.timers.connect}),
 		// A peer that vanished without a word is noticed after 30 + 10 s at most.
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: keepaliveTime, Timeout: keepaliveTimeout}),
@@ -43,7 +43,12 @@ func dial(s *settings, counts *byteCounts, compressor string) (*grpc.ClientConn,
 			grpc.MaxCallRecvMsgSize(s.MaxRPCMsgSize),
 			grpc.MaxCallSendMsgSize(s.MaxRPCMsgSize),
 			grpc.UseCompressor(compressor),
-		))
+		),
+	}
+	if token != nil {
+		options = append(options, grpc.WithPerRPCCredentials(token))
+	}
+	conn, err := grpc.NewClient(s.CollAgentAddr, options...)
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection to %s: %w", s.CollAgentAddr, err)
 	}

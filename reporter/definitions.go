@@ -26,8 +26,8 @@ type waiting struct {
 // definitions is one kind of definitions: the bounded queue of those that were
 // reported, and what the server is known to have.
 //
-// A key is unknown, waiting, or acknowledged. One that falls out of the queue is
-// unknown again; since only acknowledged and waiting keys are skipped, it travels
+// A key is unknown, waiting, spooled, or acknowledged. One that falls out of the
+// queue or of the spool is unknown again; since only the others are skipped, it travels
 // with the next sample that needs it, from the sample itself or from the book.
 type definitions[K comparable, V any] struct {
 	name     string
@@ -46,9 +46,11 @@ type definitions[K comparable, V any] struct {
 	bytes       int
 	waiting     map[K]waiting
 	acked       *freelru.LRU[K, uint64]
+	spooled     *freelru.LRU[K, uint64]           // in batches on disk, made on first use
 	book        *freelru.LRU[K, definition[K, V]] // what was reported by itself, made on first use
 	overwritten overwriteCount
 	resent      uint64
+	lacked      uint64
 	signalled   bool
 }
 
@@ -83,7 +85,14 @@ func (d *definitions[K, V]) known(key K, content uint64) bool {
 	if w, ok := d.waiting[key]; ok {
 		return d.identity || w.content == content
 	}
-	have, ok := d.acked.Get(key)
+	return d.holds(d.spooled, key, content) || d.holds(d.acked, key, content)
+}
+
+func (d *definitions[K, V]) holds(in *freelru.LRU[K, uint64], key K, content uint64) bool {
+	if in == nil {
+		return false
+	}
+	have, ok := in.Get(key)
 	return ok && (d.identity || have == content)
 }
 
@@ -125,6 +134,11 @@ func (d *definitions[K, V]) state(key K) (content uint64, ok bool) {
 	if w, ok := d.waiting[key]; ok && w.sealed {
 		return w.content, true
 	}
+	if d.spooled != nil {
+		if content, ok := d.spooled.Get(key); ok {
+			return content, true
+		}
+	}
 	return d.acked.Get(key)
 }
 
@@ -137,7 +151,7 @@ func (d *definitions[K, V]) claim(def definition[K, V]) bool {
 		if w.sealed && (d.identity || w.content == def.content) {
 			return false
 		}
-	} else if have, ok := d.acked.Get(def.key); ok && (d.identity || have == def.content) {
+	} else if d.holds(d.spooled, def.key, def.content) || d.holds(d.acked, def.key, def.content) {
 		return false
 	}
 	d.waiting[def.key] = waiting{content: def.content, sealed: true}
@@ -151,6 +165,8 @@ func (d *definitions[K, V]) amend(key K, content uint64) {
 	if w, ok := d.waiting[key]; ok {
 		w.content = content
 		d.waiting[key] = w
+	} else if d.spooled != nil && d.spooled.Contains(key) {
+		d.spooled.Add(key, content)
 	} else if _, ok := d.acked.Get(key); ok {
 		d.acked.Add(key, content)
 	}
@@ -243,11 +259,22 @@ func (d *definitions[K, V]) resend(def definition[K, V]) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.acked.Remove(def.key)
+	if d.spooled != nil {
+		d.spooled.Remove(def.key) // what is on disk may be damaged, for all we know
+	}
 	if _, ok := d.waiting[def.key]; ok {
 		return
 	}
 	d.resent++
 	d.enqueue(def) // the flusher is who calls
+}
+
+// lack records that the server asked for a definition that is not in memory any more.
+func (d *definitions[K, V]) lack(key K) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.acked.Remove(key)
+	d.lacked++
 }
 
 // requeue queues definitions of a batch again under a new identity.
@@ -257,6 +284,63 @@ func (d *definitions[K, V]) requeue(defs []definition[K, V]) {
 		d.settle(&defs[i])
 		d.mu.Unlock()
 		d.resend(defs[i])
+	}
+}
+
+// toDisk records that the definitions of a batch wait on disk. Only the newest are
+// remembered; one that is not travels twice.
+func (d *definitions[K, V]) toDisk(defs []definition[K, V]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spooled == nil {
+		d.spooled, _ = freelru.New[K, uint64](d.entries, d.hash) // as for the book
+	}
+	for i := range defs {
+		content := defs[i].content
+		if w, ok := d.waiting[defs[i].key]; ok && d.identity {
+			content = w.content // as amended
+		}
+		d.settle(&defs[i])
+		d.spooled.Add(defs[i].key, content)
+	}
+}
+
+// fromDisk is the reverse: the batch is about to be sent.
+func (d *definitions[K, V]) fromDisk(defs []definition[K, V]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range defs {
+		def := &defs[i]
+		if d.spooled != nil {
+			if content, ok := d.spooled.Get(def.key); ok && (d.identity || content == def.content) {
+				def.content = content
+				d.spooled.Remove(def.key)
+			}
+		}
+		if _, ok := d.waiting[def.key]; !ok {
+			d.waiting[def.key] = waiting{content: def.content, sealed: true}
+		}
+	}
+}
+
+// evicted records that the definitions of a batch are not on disk any more.
+func (d *definitions[K, V]) evicted(defs []definition[K, V]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range defs {
+		if d.holds(d.spooled, defs[i].key, defs[i].content) {
+			d.spooled.Remove(defs[i].key)
+		}
+	}
+}
+
+// pass records that a batch is stored of which it is not known what the server's
+// memory kept: the definitions travel again when a sample needs them.
+func (d *definitions[K, V]) pass(defs []definition[K, V]) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := range defs {
+		d.settle(&defs[i])
 	}
 }
 
@@ -278,7 +362,7 @@ func (d *definitions[K, V]) status() QueueStatus {
 	defer d.mu.Unlock()
 	return QueueStatus{
 		Name: d.name, Items: len(d.queue), MaxItems: d.maxItems, Bytes: d.bytes, MaxBytes: d.maxBytes,
-		Overwritten: d.overwritten.total, Resent: d.resent,
+		Overwritten: d.overwritten.total, Resent: d.resent, Lacked: d.lacked,
 	}
 }
 

@@ -28,6 +28,9 @@ const (
 	// maxRequestBytes is the target for the size of requests, whatever the server allows:
 	// the limit of gRPC servers that were not configured.
 	maxRequestBytes = 4 << 20
+	// minLearntLimit is the least that is concluded from refusals. Batches that are still
+	// too large are cut one by one.
+	minLearntLimit = 64 << 10
 )
 
 // derived is the definitions that must be sealed before the samples of a lease.
@@ -54,6 +57,9 @@ func (r *GRPCReporter) fill(final bool) bool {
 		}
 	}
 	rows := r.samples.lease(maxRows)
+	if len(rows) > 0 {
+		rows = r.clock.window().keep(r.samples, rows)
+	}
 	used := r.derive(rows, &d)
 	if used < len(rows) {
 		r.samples.giveBack(rows[used:])
@@ -102,6 +108,11 @@ func (r *GRPCReporter) fill(final bool) bool {
 // reseal implements source.
 func (r *GRPCReporter) reseal(kind string, c cargo, limit int) []*batch {
 	return sealAll(r.lanes[kind], c, min(limit, r.requestLimit()), r.pump.meters.setAside)
+}
+
+// learn implements source.
+func (r *GRPCReporter) learn(limit int) {
+	r.limit.Store(min(r.limit.Load(), int64(max(limit, minLearntLimit))))
 }
 
 // full reports that the derived definitions of one kind fill a queue's measure,
@@ -192,7 +203,9 @@ func (r *GRPCReporter) resendStack(t *libpf.Trace) {
 	if len(t.Frames) == 0 {
 		def, ok := r.stacks.lookup(t.Hash)
 		if !ok {
-			return // nobody ever said what it stands for
+			// It will come with the next sample that has it, if there is one.
+			r.stacks.lack(t.Hash)
+			return
 		}
 		t = def.value
 	}
@@ -214,7 +227,7 @@ func (r *GRPCReporter) resendExecutable(id libpf.FileID) {
 	}
 }
 
-func (r *GRPCReporter) executableCargo(defs []execDef) cargo {
+func (r *GRPCReporter) executableCargo(defs []execDef) *defCargo[libpf.FileID, *libpf.Executable] {
 	return &defCargo[libpf.FileID, *libpf.Executable]{
 		r: r, kind: laneExecutables, store: r.executables, defs: defs,
 		write: func(c *defCargo[libpf.FileID, *libpf.Executable], id *pb.Batch) proto.Message {
@@ -224,7 +237,7 @@ func (r *GRPCReporter) executableCargo(defs []execDef) cargo {
 	}
 }
 
-func (r *GRPCReporter) nameCargo(defs []nameDef) cargo {
+func (r *GRPCReporter) nameCargo(defs []nameDef) *defCargo[libpf.FrameID, []libpf.SourceLine] {
 	return &defCargo[libpf.FrameID, []libpf.SourceLine]{
 		r: r, kind: laneNames, store: r.names, defs: defs,
 		write: func(c *defCargo[libpf.FrameID, []libpf.SourceLine], id *pb.Batch) proto.Message {
@@ -234,7 +247,7 @@ func (r *GRPCReporter) nameCargo(defs []nameDef) cargo {
 	}
 }
 
-func (r *GRPCReporter) symbolCargo(defs []symbolDef) cargo {
+func (r *GRPCReporter) symbolCargo(defs []symbolDef) *defCargo[libpf.FrameID, string] {
 	return &defCargo[libpf.FrameID, string]{
 		r: r, kind: laneSymbols, store: r.symbols, defs: defs,
 		write: func(c *defCargo[libpf.FrameID, string], id *pb.Batch) proto.Message {
@@ -244,7 +257,7 @@ func (r *GRPCReporter) symbolCargo(defs []symbolDef) cargo {
 	}
 }
 
-func (r *GRPCReporter) stackCargo(defs []stackDef) cargo {
+func (r *GRPCReporter) stackCargo(defs []stackDef) *defCargo[libpf.TraceHash, *libpf.Trace] {
 	return &defCargo[libpf.TraceHash, *libpf.Trace]{
 		r: r, kind: laneStacks, store: r.stacks, defs: defs,
 		write: func(c *defCargo[libpf.TraceHash, *libpf.Trace], id *pb.Batch) proto.Message {

@@ -11,7 +11,10 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/elastic/go-freelru"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
@@ -28,7 +31,7 @@ const protocolVersion = 1
 type GRPCReporter struct {
 	settings settings
 	pump     *pump
-	backlog  backlog
+	backlog  *backlog
 	client   pb.CollectionAgentClient
 	lanes    map[string]*lane
 
@@ -40,13 +43,16 @@ type GRPCReporter struct {
 
 	plain *plainProcesses
 
-	limit atomic.Int64 // largest request, in bytes
-	mu    sync.Mutex
-	epoch string        // the server's, "" before the first contact
-	host  *HostMetadata // newest description, to be sent again in a new epoch
+	started time.Time
+	clock   serverClock
+	limit   atomic.Int64 // largest request, in bytes
+	mu      sync.Mutex
+	epoch   string        // the server's, "" before the first contact
+	host    *HostMetadata // newest description, to be sent again in a new epoch
 
 	// Owned by the flusher.
 	seen        map[*libpf.Trace]struct{}
+	remembered  *freelru.LRU[libpf.TraceHash, *libpf.Trace]
 	metricsSent time.Time
 
 	unregister func()
@@ -70,7 +76,7 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 	if err != nil {
 		return nil, fmt.Errorf("reporter settings: %w", err)
 	}
-	r := &GRPCReporter{settings: s, plain: newPlainProcesses(), seen: map[*libpf.Trace]struct{}{}, metricsSent: time.Now()}
+	r := &GRPCReporter{settings: s, plain: newPlainProcesses(), seen: map[*libpf.Trace]struct{}{}, metricsSent: time.Now(), started: time.Now()}
 	r.limit.Store(int64(min(s.MaxRPCMsgSize, maxRequestBytes)))
 	r.lanes = map[string]*lane{}
 	for kind, method := range map[string]string{
@@ -84,7 +90,7 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 	} {
 		r.lanes[kind] = &lane{kind: kind, method: method}
 	}
-	r.backlog = newMemoryBacklog(s.MaxQueueBytes / 4)
+	r.backlog = newBacklog(s.MaxQueueBytes / 4)
 	if r.pump, err = newPump(ctx, &r.settings, r, r.backlog, zstdgrpc.Name); err != nil {
 		return nil, err
 	}
@@ -92,9 +98,14 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 	if err := r.makeQueues(); err != nil {
 		return nil, errors.Join(fmt.Errorf("create queues: %w", err), r.pump.abort())
 	}
+	r.pump.report.send = r.sendStatus
+	if s.SpoolDir != "" {
+		r.backlog.disk = newDisk(&r.settings, r)
+	}
 	if r.unregister, err = register(s.Registerer, r.pump, r.Status); err != nil {
 		return nil, errors.Join(err, r.pump.abort())
 	}
+	r.backlog.spools(true)
 	r.pump.run(ctx)
 	return r, nil
 }
@@ -124,11 +135,18 @@ func (r *GRPCReporter) handshake(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	// A server that names no version is one of before it did.
+	if v := info.GetProtocolVersion(); v != 0 && v != protocolVersion {
+		return status.Errorf(codes.FailedPrecondition, "the server speaks version %d of the protocol, this agent version %d",
+			v, protocolVersion)
+	}
 	limit := min(r.settings.MaxRPCMsgSize, maxRequestBytes)
 	if announced := info.GetMaxRequestBytes(); announced > 0 && announced < uint64(limit) { //nolint:gosec // positive
 		limit = int(announced) //nolint:gosec // below limit
 	}
 	r.limit.Store(int64(limit))
+	r.clock.announce(info)
+	r.pump.report.refused = false // it may have been updated
 	r.noteEpoch(info.GetEpoch())
 	return nil
 }
@@ -152,6 +170,7 @@ func (r *GRPCReporter) noteAck(kind string, ack *pb.Ack) {
 	if ack.GetDuplicate() {
 		r.pump.meters.duplicate(kind)
 	}
+	r.clock.tick(ack.GetServerTime())
 	r.noteEpoch(ack.GetEpoch())
 }
 
@@ -187,6 +206,10 @@ func (r *GRPCReporter) pressing() bool {
 
 // close implements source.
 func (r *GRPCReporter) close() { r.samples.close() }
+
+// recovered and lost implement freezer.
+func (r *GRPCReporter) recovered(weight uint64) { r.samples.recover(weight) }
+func (r *GRPCReporter) lost(weight uint64)      { r.samples.lose(weight, reasonCorrupt) }
 
 // abandon implements source.
 func (r *GRPCReporter) abandon() { r.samples.abandon(reasonShutdown) }

@@ -42,15 +42,15 @@ func (r *GRPCReporter) ReportHostMetadataBlocking(ctx context.Context, metadataM
 		}
 		r.pump.meters.failed(laneHost, err)
 		r.pump.state.note(err)
-		v, wait, _ := classify(err)
-		if v == invalid {
+		a := classify(err)
+		if a.verdict == invalid {
 			r.pump.meters.setAside(laneHost, reasonRejected, 1)
 			return fmt.Errorf("report host metadata: %w", err)
 		}
 		if attempt >= maxRetries {
 			break
 		}
-		if stop := r.sleep(ctx, max(waitRetry, wait)); stop != nil {
+		if stop := r.sleep(ctx, max(waitRetry, a.wait)); stop != nil {
 			err = stop
 			break
 		}

@@ -39,6 +39,9 @@ func (m *meters) failed(kind string, err error) {
 	m.add("failures", kind, status.Code(err).String(), 1)
 }
 
+// reported counts reports of status by the code of the answer.
+func (m *meters) reported(err error) { m.add("reports", status.Code(err).String(), "", 1) }
+
 // setAside counts batches, or single items that fit no batch, that were given up.
 func (m *meters) setAside(kind, reason string, n int) { m.add("aside", kind, reason, n) }
 
@@ -74,6 +77,21 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(metricPrefix+name, help, labels, nil)
 }
 
+func spoolDesc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("strobe_agent_spool_"+name, help, labels, nil)
+}
+
+var (
+	descSpoolBytes    = spoolDesc("bytes", "Bytes that the spool takes up on disk.")
+	descSpoolMax      = spoolDesc("max_bytes", "Cap of the spool.")
+	descSpoolSegments = spoolDesc("segments", "Files with batches.")
+	descSpoolBatches  = spoolDesc("batches", "Batches that wait on disk.")
+	descSpoolEvicted  = spoolDesc("evicted_samples_total", "Samples given up because the spool was full, by weight.")
+	descSpoolDefs     = spoolDesc("evicted_definitions_total", "Batches of definitions given up because the spool was full; they travel again with the next sample that needs them.")
+	descSpoolCorrupt  = spoolDesc("corrupt_total", "Damaged parts of the spool that were passed over.", "reason")
+	descSpoolErrors   = spoolDesc("errors_total", "Failures of the disk under the spool.", "reason")
+)
+
 var (
 	descCaptured = desc("captured_samples_total", "Samples reported, by weight.")
 	descStored   = desc("stored_samples_total", "Samples that the server acknowledged, by weight.")
@@ -84,6 +102,7 @@ var (
 	descOver     = desc("queue_overwritten_total", "What was lost because a queue was full, by weight.", "queue")
 	descSummed   = desc("queue_summed_total", "Samples summed into others because the queue was full.", "queue")
 	descResent   = desc("resent_definitions_total", "Definitions sent again because the server lacked them.", "queue")
+	descLacked   = desc("lacked_definitions_total", "Definitions that the server lacks and the agent does not have any more.", "queue")
 	descBatches  = desc("backlog_batches", "Sealed batches that are not acknowledged.")
 	descBacklog  = desc("backlog_bytes", "Bytes of sealed batches that are not acknowledged.")
 	descAcked    = desc("acknowledged_batches_total", "Batches acknowledged.", "type")
@@ -94,15 +113,19 @@ var (
 	descEpochs   = desc("epoch_changes_total", "Times that the server lost its memory of definitions.")
 	descRPC      = desc("rpc_bytes_total", "Bytes of messages, uncompressed.", "direction")
 	descWire     = desc("wire_bytes_total", "Bytes of messages, compressed and framed.", "direction")
+	descSpooled  = desc("spooled_samples", "Samples waiting on disk, by weight.")
+	descRecover  = desc("recovered_samples_total", "Samples that earlier runs had left on disk, by weight; they count as captured.")
+	descReports  = desc("status_reports_total", "Reports of status to the server.", "code")
 	descUp       = desc("connected", "1 if the last attempt to deliver succeeded.")
 )
 
 // Describe implements prometheus.Collector.
 func (*promCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descCaptured, descStored, descDropped, descQueued, descItems, descBytes, descOver, descSummed, descResent,
+		descCaptured, descStored, descDropped, descQueued, descItems, descBytes, descOver, descSummed, descResent, descLacked,
 		descBatches, descBacklog, descAcked, descDup, descRetries, descFailures, descAside, descEpochs,
-		descRPC, descWire, descUp,
+		descRPC, descWire, descUp, descSpooled, descRecover, descReports, descSpoolBytes, descSpoolMax, descSpoolSegments,
+		descSpoolBatches, descSpoolEvicted, descSpoolDefs, descSpoolCorrupt, descSpoolErrors,
 	} {
 		ch <- d
 	}
@@ -129,6 +152,7 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(descOver, q.Overwritten, q.Name)
 		counter(descSummed, q.Summed, q.Name)
 		counter(descResent, q.Resent, q.Name)
+		counter(descLacked, q.Lacked, q.Name)
 	}
 	gauge(descBatches, st.BacklogBatches)
 	gauge(descBacklog, st.BacklogBytes)
@@ -138,7 +162,26 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descUp, up)
 
+	ch <- prometheus.MustNewConstMetric(descSpooled, prometheus.GaugeValue, float64(st.Ledger.Spooled))
+	counter(descRecover, st.Ledger.Recovered)
+	if c.pump.backlog.disk != nil {
+		_, disk := c.pump.backlog.disk.status()
+		ch <- prometheus.MustNewConstMetric(descSpoolBytes, prometheus.GaugeValue, float64(disk.Bytes))
+		ch <- prometheus.MustNewConstMetric(descSpoolMax, prometheus.GaugeValue, float64(st.Spool.MaxBytes))
+		gauge(descSpoolSegments, disk.Segments)
+		gauge(descSpoolBatches, disk.Batches)
+		counter(descSpoolEvicted, disk.EvictedWeight)
+		counter(descSpoolDefs, disk.EvictedDefinitions)
+		for reason, n := range disk.Corrupt {
+			counter(descSpoolCorrupt, n, reason)
+		}
+		for reason, n := range disk.Errors {
+			counter(descSpoolErrors, n, reason)
+		}
+	}
+
 	m := c.pump.meters
+	m.each("reports", func(code, _ string, n uint64) { counter(descReports, n, code) })
 	counter(descEpochs, m.epochs.Load())
 	m.each("acked", func(kind, _ string, n uint64) { counter(descAcked, n, kind) })
 	m.each("duplicates", func(kind, _ string, n uint64) { counter(descDup, n, kind) })

@@ -234,9 +234,8 @@ func TestClassify(t *testing.T) {
 		{status.Error(codes.Unimplemented, ""), refused, 0, false},
 		{status.Error(codes.Internal, ""), faulty, 0, true},
 	} {
-		v, wait, unclear := classify(tc.err)
-		if v != tc.want || wait != tc.wait || unclear != tc.unclear {
-			t.Errorf("%v: %v %v %v", tc.err, v, wait, unclear)
+		if a := classify(tc.err); a.verdict != tc.want || a.wait != tc.wait || a.unclear != tc.unclear {
+			t.Errorf("%v: %+v", tc.err, a)
 		}
 	}
 }

@@ -37,7 +37,7 @@ const exportMethod = "/opentelemetry.proto.collector.profiles.v1development.Prof
 type OTLPReporter struct {
 	settings settings
 	pump     *pump
-	backlog  backlog
+	backlog  *backlog
 	lane     *lane
 	samples  *sampleQueue
 	catalogue
@@ -65,7 +65,7 @@ func StartOTLPWithOptions(ctx context.Context, c *Config, o *Options) (*OTLPRepo
 	r := &OTLPReporter{settings: s, plain: newPlainProcesses(), lane: &lane{
 		kind: laneProfiles, method: exportMethod,
 	}}
-	r.backlog = newMemoryBacklog(s.MaxQueueBytes / 4)
+	r.backlog = newBacklog(s.MaxQueueBytes / 4)
 	if r.pump, err = newPump(ctx, &r.settings, r, r.backlog, gzip.Name); err != nil {
 		return nil, err
 	}
@@ -120,6 +120,7 @@ func (r *OTLPReporter) reseal(_ string, c cargo, limit int) []*batch {
 func (r *OTLPReporter) pressing() bool { return r.samples.pressing() }
 func (r *OTLPReporter) close()         { r.samples.close() }
 func (r *OTLPReporter) abandon()       { r.samples.abandon(reasonShutdown) }
+func (*OTLPReporter) learn(int)        {}
 
 // ReportSample queues a sample; see [GRPCReporter.ReportSample].
 func (r *OTLPReporter) ReportSample(sample *libpf.Sample) {
@@ -222,15 +223,15 @@ func (r *OTLPReporter) GetMetrics() Metrics {
 type profilesCargo struct {
 	r        *OTLPReporter
 	rows     []libpf.Sample
-	weight   uint64
-	profiles int // in the request
+	sum      uint64 // of the counts
+	profiles int    // in the request
 	shared   bool
 }
 
 func newProfilesCargo(r *OTLPReporter, rows []libpf.Sample, shared bool) *profilesCargo {
 	c := &profilesCargo{r: r, rows: rows, shared: shared}
 	for i := range rows {
-		c.weight += uint64(rows[i].Count)
+		c.sum += uint64(rows[i].Count)
 	}
 	return c
 }
@@ -250,9 +251,9 @@ func (c *profilesCargo) acknowledge(resp proto.Message) {
 	r, ok := resp.(*collector.ExportProfilesServiceResponse)
 	rejected := r.GetPartialSuccess().GetRejectedProfiles()
 	if ok && rejected > 0 && c.profiles > 0 {
-		lost := c.weight * uint64(min(rejected, int64(c.profiles))) / uint64(c.profiles)
+		lost := c.sum * uint64(min(rejected, int64(c.profiles))) / uint64(c.profiles)
 		c.r.samples.settle(lost, reasonPartial)
-		c.weight -= lost
+		c.sum -= lost
 	}
 	if msg := r.GetPartialSuccess().GetErrorMessage(); msg != "" {
 		c.r.pump.state.note(fmt.Errorf("backend rejected %d profiles: %s", rejected, msg))
@@ -264,7 +265,7 @@ func (c *profilesCargo) acknowledge(resp proto.Message) {
 func (c *profilesCargo) discard(reason string) { c.settle(reason) }
 
 func (c *profilesCargo) settle(reason string) {
-	c.r.samples.settle(c.weight, reason)
+	c.r.samples.settle(c.sum, reason)
 	if !c.shared {
 		c.r.samples.release(c.rows)
 	}
@@ -280,3 +281,9 @@ func (c *profilesCargo) halves() (first, second cargo, ok bool) {
 }
 
 func (c *profilesCargo) held() int { return len(c.rows) * rowBytes }
+
+// OTLP has no identity for batches, so none goes to disk, and no window.
+func (c *profilesCargo) weight() uint64            { return c.sum }
+func (*profilesCargo) toDisk()                     {}
+func (*profilesCargo) fromDisk()                   {}
+func (*profilesCargo) within(window) (cargo, bool) { return nil, false }

@@ -5,15 +5,11 @@ package reporter
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 )
 
 const (
@@ -40,6 +36,8 @@ type source interface {
 	pressing() bool
 	// reseal seals cargo again in pieces of at most limit bytes.
 	reseal(kind string, c cargo, limit int) []*batch
+	// learn takes note that the server refused more than limit bytes, until the next handshake.
+	learn(limit int)
 	// close refuses further reports; abandon gives up what is still queued.
 	close()
 	abandon()
@@ -53,9 +51,10 @@ type pump struct {
 	settings *settings
 	counts   *byteCounts
 	src      source
-	backlog  backlog
+	backlog  *backlog
 	meters   *meters
 	state    connState
+	token    *tokenFile // nil: none
 	// faultsAreFinal: the protocol forbids to repeat what failed with codes.Internal or codes.Unknown.
 	faultsAreFinal bool
 
@@ -68,20 +67,23 @@ type pump struct {
 	detach   func() bool // lets go of the context given to Start
 
 	// Owned by the flusher.
-	greeted   bool      // handshake done since the last outage
-	reached   bool      // the server was there at least once
-	failures  int       // in a row, of the server as a whole
-	retryAt   time.Time // no attempt before
-	succeeded uint64    // batches settled by an answer
-	again     bool      // pieces of a batch wait to be sent
+	greeted   bool                 // handshake done since the last outage
+	reached   bool                 // the server was there at least once
+	failures  int                  // in a row, of the server as a whole
+	retryAt   time.Time            // no attempt before
+	succeeded uint64               // batches settled by an answer
+	again     bool                 // pieces of a batch wait to be sent
+	quiet     map[string]time.Time // what was warned of lately, see warn
+	report    statusReport
 }
 
-func newPump(ctx context.Context, s *settings, src source, b backlog, compressor string) (*pump, error) {
+func newPump(ctx context.Context, s *settings, src source, b *backlog, compressor string) (*pump, error) {
 	p := &pump{
 		log: s.Logger, settings: s, src: src, backlog: b, counts: &byteCounts{}, meters: newMeters(),
 		wakeup: make(chan struct{}, 1), stopping: make(chan struct{}), done: make(chan struct{}),
+		quiet: map[string]time.Time{}, token: newTokenFile(s),
 	}
-	conn, err := dial(s, p.counts, compressor)
+	conn, err := dial(s, p.counts, p.token, compressor)
 	if err != nil {
 		return nil, err
 	}
@@ -140,12 +142,14 @@ func (p *pump) loop() {
 	}
 }
 
-// pause is the time until the next flush: the interval, or until the next attempt.
+// pause is the time until the next flush: the interval, or until the next attempt
+// if that is sooner. What is queued meanwhile goes to disk at every interval.
 func (p *pump) pause() time.Duration {
+	interval := spread(p.settings.timers.report, p.settings.Jitter)
 	if p.failures == 0 && p.retryAt.IsZero() {
-		return spread(p.settings.timers.report, p.settings.Jitter)
+		return interval
 	}
-	return max(time.Until(p.retryAt), time.Millisecond)
+	return min(interval, max(time.Until(p.retryAt), time.Millisecond))
 }
 
 func (p *pump) lastFlush() {
@@ -158,23 +162,29 @@ func (p *pump) lastFlush() {
 		case <-p.ctx.Done():
 		}
 	}
-	for _, b := range p.backlog.batches() {
-		p.backlog.remove(b)
+	p.store(true)
+	for _, b := range p.backlog.shelve() {
 		p.meters.setAside(b.kind, reasonShutdown, 1)
 		b.cargo.discard(reasonShutdown)
 	}
 	p.src.abandon()
 	p.noteBacklog()
+	greeted := p.state.is(StateConnected)
+	p.state.set(StateStopped, nil)
+	if greeted {
+		p.reportStatus(time.Now())
+	}
 	p.cancel()
 	if err := p.conn.Close(); err != nil {
 		p.log.Warn("closing the connection", "err", err)
 	}
-	p.state.set(StateStopped, nil)
 }
 
-// flush delivers what is queued and reports whether it delivered everything.
+// flush delivers what is queued and reports whether it delivered everything. What
+// it cannot deliver for now it stores, if there is a place.
 func (p *pump) flush(final bool) bool {
-	if !final && time.Now().Before(p.retryAt) {
+	if !final && time.Now().Before(p.retryAt) && !p.token.changed() {
+		p.store(false)
 		return false
 	}
 	if !p.greeted {
@@ -183,36 +193,78 @@ func (p *pump) flush(final bool) bool {
 		cancel()
 		if err != nil {
 			p.fail("handshake", err)
+			p.store(final)
 			return false
 		}
 		p.greeted, p.reached = true, true
 		// Only a batch that gets through ends a back-off, so a server that greets and
 		// then fails is not hammered.
-		if batches, _ := p.backlog.usage(); batches == 0 {
+		if p.backlog.empty() {
 			p.recover()
 		}
 	}
+	ok := p.exchange(final)
+	if !ok && p.failures > 0 {
+		p.store(final)
+	}
+	p.noteBacklog()
+	p.tell()
+	return ok && p.backlog.empty()
+}
+
+// exchange seals and delivers in turns until nothing is left, and reports whether
+// the server answered for all of it that is due.
+func (p *pump) exchange(final bool) bool {
 	for range maxRounds {
+		if p.backlog.crowded() {
+			p.backlog.persist(final)
+		}
 		batches, _ := p.backlog.usage()
 		sealed := false
 		// Sealed batches are small but cannot be summed any more: while the server is away
-		// the queues do that, until they fill up.
-		if p.failures == 0 || batches == 0 || final || p.src.pressing() {
+		// the queues do that, until they fill up, unless there is a disk to put batches on.
+		if p.failures == 0 || batches == 0 || final || p.src.pressing() || p.backlog.spools(false) {
 			sealed = p.src.fill(final)
 		}
 		p.noteBacklog()
-		if ok := p.deliver(final); !ok {
-			p.noteBacklog()
+		ok, more := p.deliver(final)
+		if !ok {
 			return false
 		}
-		if !sealed && !p.again {
-			break
+		if !sealed && !p.again && !more {
+			return true
 		}
 		p.again = false
+		if !final && p.isStopping() {
+			return true
+		}
+	}
+	return true
+}
+
+func (p *pump) isStopping() bool {
+	select {
+	case <-p.stopping:
+		return true
+	default:
+		return false
+	}
+}
+
+// store seals what is queued and puts it on disk, so that an agent that dies while
+// the server is away loses only what came since. Without a disk everything stays
+// where it is.
+func (p *pump) store(final bool) {
+	for range maxRounds {
+		if !p.backlog.spools(final) || (p.backlog.crowded() && !p.backlog.persist(final)) {
+			break
+		}
+		sealed := p.src.fill(final)
+		if !p.backlog.persist(final) || !sealed {
+			break
+		}
 	}
 	p.noteBacklog()
-	batches, _ := p.backlog.usage()
-	return batches == 0
 }
 
 // greet wakes the connection and shakes hands.
@@ -220,159 +272,6 @@ func (p *pump) greet(ctx context.Context) error {
 	p.conn.ResetConnectBackoff()
 	p.conn.Connect()
 	return p.src.handshake(ctx)
-}
-
-// deliver sends the backlog in its order and reports whether the server answered
-// for all of it that is due.
-func (p *pump) deliver(final bool) bool {
-	var fault error
-	progress := false
-	for _, b := range p.backlog.batches() {
-		if !final && time.Now().Before(b.notBefore) {
-			continue
-		}
-		resp, err := p.send(b)
-		v, wait, unclear := classify(err)
-		switch v {
-		case accepted:
-			p.backlog.remove(b)
-			progress = true
-			p.succeeded++
-			p.failures = 0 // a server that takes some is not away: back-off begins anew
-			p.meters.acknowledged(b.kind)
-			b.cargo.acknowledge(resp)
-		case invalid, oversized:
-			progress = true
-			p.succeeded++
-			p.cut(b, v, err)
-		case faulty:
-			b.unclear = true
-			b.faults++
-			p.meters.failed(b.kind, err)
-			if code := status.Code(err); p.faultsAreFinal && (code == codes.Internal || code == codes.Unknown) {
-				progress = true
-				p.abandonBatch(b, reasonServer, err)
-				continue
-			}
-			if fault = err; b.faults == 1 {
-				b.succeededThen = p.succeeded
-			}
-			b.notBefore = time.Now().Add(fullJitter(p.baseDelay(), maxBackoff, b.faults))
-			if b.faults >= maxFaults && p.succeeded > b.succeededThen {
-				p.abandonBatch(b, reasonServer, err)
-			}
-		case outage, overloaded, refused:
-			b.unclear = b.unclear || unclear
-			p.meters.failed(b.kind, err)
-			p.failWith(b.kind, err, v, wait)
-			return false
-		}
-	}
-	switch {
-	case progress:
-		p.recover()
-	case fault != nil:
-		// Each batch waits for itself. Others, and those to come, are not held up.
-		p.state.set(StateDisconnected, fault)
-	}
-	return fault == nil
-}
-
-// send makes one attempt at a batch.
-func (p *pump) send(b *batch) (proto.Message, error) {
-	if b.attempts > 0 {
-		p.meters.retried(b.kind)
-	}
-	b.attempts++
-	ctx, cancel := context.WithTimeout(p.ctx, p.settings.timers.operation)
-	defer cancel()
-	resp := b.cargo.newResponse()
-	err := p.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{}))
-	return resp, err
-}
-
-// cut deals with a batch that the server will never take as it is: in pieces it
-// may, down to the item that is wrong or too large.
-func (p *pump) cut(b *batch, v verdict, err error) {
-	reason, limit := reasonRejected, len(b.payload)
-	mayCut := b.cuts < maxCuts
-	if v == oversized {
-		reason, limit = reasonTooLarge, len(b.payload)/2+1
-		// An earlier attempt may have been stored, and pieces would be stored again:
-		// repeat the batch itself, whose identity protects it, until the answer is clear.
-		if b.unclear {
-			b.faults++
-			b.notBefore = time.Now().Add(fullJitter(p.baseDelay(), maxBackoff, b.faults))
-			if b.faults < maxFaults {
-				return
-			}
-		}
-		mayCut = true
-	}
-	if mayCut {
-		if a, c, ok := b.cargo.halves(); ok {
-			pieces := append(p.src.reseal(b.kind, a, limit), p.src.reseal(b.kind, c, limit)...)
-			for _, piece := range pieces {
-				piece.cuts = b.cuts + 1
-			}
-			p.backlog.replace(b, pieces)
-			p.again = true
-			return
-		}
-	}
-	p.abandonBatch(b, reason, err)
-}
-
-func (p *pump) abandonBatch(b *batch, reason string, err error) {
-	p.backlog.remove(b)
-	p.meters.setAside(b.kind, reason, 1)
-	b.cargo.discard(reason)
-	p.state.note(err)
-	p.log.Warn("a batch is set aside", "type", b.kind, "sequence", b.sequence, "bytes", len(b.payload),
-		"reason", reason, "err", err)
-}
-
-// recover takes note that the server works.
-func (p *pump) recover() {
-	if p.failures > 0 || !p.state.is(StateConnected) {
-		p.log.Info("connected", "address", p.settings.CollAgentAddr)
-	}
-	p.failures, p.retryAt = 0, time.Time{}
-	p.state.set(StateConnected, nil)
-}
-
-func (p *pump) baseDelay() time.Duration { return min(time.Second, p.settings.timers.report) }
-
-func (p *pump) fail(doing string, err error) {
-	v, wait, _ := classify(err)
-	p.failWith(doing, err, v, wait)
-}
-
-// failWith takes note that the server as a whole does not work and sets the time
-// of the next attempt.
-func (p *pump) failWith(doing string, err error, v verdict, wait time.Duration) {
-	p.failures++
-	state, limit := StateDisconnected, maxBackoff
-	if !p.reached {
-		limit = min(limit, p.settings.timers.startupBackoff)
-	}
-	delay := fullJitter(p.baseDelay(), limit, p.failures)
-	switch v {
-	case refused:
-		state, delay = StateRefused, spread(p.settings.timers.authDelay, authJitter)
-	case overloaded:
-		// Nobody may come early; the spread keeps a fleet apart.
-		state, delay = StateOverloaded, wait+fullJitter(p.baseDelay(), limit, 1)
-	case outage:
-		p.greeted = false
-	}
-	p.retryAt = time.Now().Add(delay)
-	err = fmt.Errorf("%s: %w", doing, err)
-	if !p.state.is(state) && p.ctx.Err() == nil {
-		p.log.Warn("the collection agent does not take data; keeping it", "state", state.String(),
-			"address", p.settings.CollAgentAddr, "retry_in", delay, "err", err)
-	}
-	p.state.set(state, err)
 }
 
 func (p *pump) noteBacklog() {

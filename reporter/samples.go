@@ -23,6 +23,10 @@ const (
 	reasonClosed   = "closed"       // reported after Stop
 	reasonEncoding = "encoding"     // could not be written as a message
 	reasonPartial  = "partial_success"
+	reasonTooOld   = "too_old"   // older than the server accepts
+	reasonInFuture = "in_future" // later than the server accepts
+	reasonEvicted  = "spool_evicted"
+	reasonCorrupt  = "spool_corrupt"
 )
 
 // Ledger says what became of the samples, by weight. At all times
@@ -63,13 +67,15 @@ type sampleQueue struct {
 	maxItems  int
 	maxBytes  int
 
-	captured, stored, leased uint64
-	dropped                  map[string]uint64
-	overwritten              overwriteCount
-	summed                   uint64 // rows that went into another one
-	signalled                bool
-	closed                   bool
-	wake                     func() // called when half full, once between leases
+	// leased and spooled are where captured weight is that is neither here nor settled.
+	captured, recovered, stored, leased, spooled uint64
+
+	dropped     map[string]uint64
+	overwritten overwriteCount
+	summed      uint64 // rows that went into another one
+	signalled   bool
+	closed      bool
+	wake        func() // called when half full, once between leases
 }
 
 func newSampleQueue(maxItems, maxBytes int, wake func()) *sampleQueue {
@@ -334,6 +340,41 @@ func (q *sampleQueue) settle(weight uint64, reason string) {
 	}
 }
 
+// spool records that leased weight is on disk; unspool that it is in memory again.
+func (q *sampleQueue) spool(weight uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.leased -= weight
+	q.spooled += weight
+}
+
+func (q *sampleQueue) unspool(weight uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spooled -= weight
+	q.leased += weight
+}
+
+// recover takes over the weight that earlier runs left on disk.
+func (q *sampleQueue) recover(weight uint64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.captured += weight
+	q.recovered += weight
+	q.spooled += weight
+}
+
+// lose records that weight on disk is gone.
+func (q *sampleQueue) lose(weight uint64, reason string) {
+	if weight == 0 {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.spooled -= weight
+	q.dropped[reason] += weight
+}
+
 // close refuses further samples. What is queued stays.
 func (q *sampleQueue) close() {
 	q.mu.Lock()
@@ -362,7 +403,7 @@ func (q *sampleQueue) ledger() Ledger {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	return Ledger{
-		Captured: q.captured, Stored: q.stored, Queued: q.weight + q.leased,
+		Captured: q.captured, Recovered: q.recovered, Stored: q.stored, Queued: q.weight + q.leased, Spooled: q.spooled,
 		Dropped: maps.Clone(q.dropped),
 	}
 }

@@ -70,6 +70,9 @@ type QueueStatus struct {
 	Summed uint64
 	// Resent is how many definitions were queued again because the server lacked them.
 	Resent uint64
+	// Lacked is how many definitions the server asked for that were not in memory any
+	// more, such as those of samples that waited on disk while the server lost its memory.
+	Lacked uint64
 }
 
 // connState is what Status reports about the connection. Safe for concurrent use.
@@ -79,11 +82,15 @@ type connState struct {
 	lastErr     string
 	lastErrTime time.Time
 	lastSuccess time.Time
+	changes     uint64
 }
 
 func (c *connState) set(state State, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.state != state {
+		c.changes++
+	}
 	c.state = state
 	if state == StateConnected {
 		c.lastSuccess = time.Now()
@@ -109,12 +116,20 @@ func (c *connState) is(state State) bool {
 	return c.state == state
 }
 
+// seen returns how often the state changed, and whether it is connected.
+func (c *connState) seen() (changes uint64, connected bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.changes, c.state == StateConnected
+}
+
 // status fills in what the pump knows.
 func (p *pump) status(samples *sampleQueue, queues ...QueueStatus) Status {
 	s := Status{
 		Queues: queues, Ledger: samples.ledger(),
 		BacklogBatches: int(p.meters.backlogBatches.Load()), BacklogBytes: int(p.meters.backlogBytes.Load()),
 	}
+	s.Spool, _ = p.backlog.disk.status()
 	p.state.mu.Lock()
 	defer p.state.mu.Unlock()
 	s.State, s.Connected = p.state.state, p.state.state == StateConnected

@@ -72,8 +72,8 @@ func readAll(t *testing.T, s *Spool) (sequences, orders []uint64) {
 		}
 		want := testRecord(r.Sequence)
 		want.Order, want.Time = r.Order, r.Time
-		if diff := cmp.Diff(want, r); diff != "" {
-			t.Fatalf("record %d (-want +got):\n%s", r.Sequence, diff)
+		if !bytes.Equal(want.Payload, r.Payload) || want.Header != r.Header {
+			t.Fatalf("record %+v, want %+v", r.Header, want.Header)
 		}
 		if n := len(orders); n > 0 && orders[n-1] >= r.Order {
 			t.Fatalf("order %d after %d", r.Order, orders[n-1])

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reporter
+
+// backlog keeps the batches that are sealed and not settled, in the order in
+// which they were sealed, which is the order in which they are sent:
+//
+//	head  in memory, read back from disk
+//	disk  the rest of what is on disk, one batch at a time
+//	tail  in memory only
+//
+// While the server takes what it is sent, there is only a tail. What is on disk
+// came before it, be it from this run or an earlier one. Only the flusher calls it.
+type backlog struct {
+	head, tail batchList
+	maxBytes   int
+	disk       *disk // nil: none
+}
+
+func newBacklog(maxBytes int) *backlog {
+	return &backlog{maxBytes: maxBytes, tail: batchList{isTail: true}}
+}
+
+// push adds a batch at the end.
+func (l *backlog) push(b *batch) { l.tail.insert(b, l.tail.last) }
+
+// first and after step through the batches in order, and through those on disk as
+// they are needed and as far as the head has room. A batch may be removed or
+// replaced before after is asked for the one behind it; the pieces are then passed over.
+func (l *backlog) first() *batch {
+	if l.head.first != nil {
+		return l.head.first
+	}
+	return l.more()
+}
+
+func (l *backlog) after(b *batch) *batch {
+	if b.next != nil || b.inTail {
+		return b.next
+	}
+	return l.more()
+}
+
+// more reads the next batch from disk; after the last it is the first of the tail.
+// A head full of batches that wait for themselves does not hold up the tail.
+func (l *backlog) more() *batch {
+	if l.disk != nil && l.head.bytes < l.maxBytes/2 {
+		if b := l.disk.read(); b != nil {
+			l.head.insert(b, l.head.last)
+			return b
+		}
+	}
+	return l.tail.first
+}
+
+// remove takes out a batch that is settled.
+func (l *backlog) remove(b *batch) {
+	l.listOf(b).remove(b)
+	if b.order != 0 {
+		l.disk.settle(b)
+	}
+}
+
+// replace puts pieces in the place of a batch. Pieces of one on disk go there
+// before it leaves.
+func (l *backlog) replace(b *batch, pieces []*batch) {
+	list, at := l.listOf(b), b
+	for _, piece := range pieces {
+		if b.order != 0 {
+			l.disk.keep(piece)
+		}
+		list.insert(piece, at)
+		at = piece
+	}
+	// What follows b is still what followed it, so that a walk passes over the pieces.
+	next := at.next
+	l.remove(b)
+	b.next = next
+}
+
+func (l *backlog) listOf(b *batch) *batchList {
+	if b.inTail {
+		return &l.tail
+	}
+	return &l.head
+}
+
+// full reports that nothing more should be sealed for now.
+func (l *backlog) full() bool { return l.head.bytes+l.tail.bytes >= l.maxBytes }
+
+// crowded reports that the tail takes up so much that it belongs on disk.
+func (l *backlog) crowded() bool { return l.tail.bytes >= l.maxBytes/4 || l.full() }
+
+// usage returns the number of batches in memory and their bytes.
+func (l *backlog) usage() (batches, bytes int) {
+	return l.head.count + l.tail.count, l.head.bytes + l.tail.bytes
+}
+
+// empty reports that nothing waits, in memory or on disk.
+func (l *backlog) empty() bool {
+	batches, _ := l.usage()
+	return batches == 0 && (l.disk == nil || l.disk.empty())
+}
+
+// spools reports that the disk takes batches, as far as is known; with final, that it may be tried.
+func (l *backlog) spools(final bool) bool { return l.disk != nil && l.disk.usable(final) }
+
+// persist moves the tail to disk and reports whether that worked. A batch on which
+// the server failed waits in memory for its time, unless it is the last moment.
+func (l *backlog) persist(final bool) bool {
+	if !l.spools(final) {
+		return false
+	}
+	var moved []*batch
+	var fault error
+	for b := l.tail.first; b != nil; {
+		next := b.next
+		if b.faults == 0 || final {
+			put, err := l.disk.put(b)
+			if err != nil {
+				fault = err
+				break
+			}
+			if put {
+				l.tail.remove(b)
+				moved = append(moved, b)
+			}
+		}
+		b = next
+	}
+	if err := l.disk.sync(); err != nil {
+		fault = err
+		// What may not be on disk stays in memory.
+		for i := len(moved) - 1; i >= 0; i-- {
+			if l.disk.withdraw(moved[i]) {
+				l.tail.insert(moved[i], nil)
+			}
+		}
+	}
+	l.disk.note(fault)
+	return fault == nil
+}
+
+// shelve puts on disk what it can, for a later run, and returns the rest.
+func (l *backlog) shelve() (rest []*batch) {
+	if l.disk != nil {
+		for b := l.head.first; b != nil; {
+			next := b.next
+			if l.disk.giveBack(b) {
+				l.head.remove(b)
+			} else {
+				l.head.remove(b)
+				l.push(b)
+			}
+			b = next
+		}
+		l.persist(true)
+		l.disk.close()
+	}
+	for _, list := range []*batchList{&l.head, &l.tail} {
+		for b := list.first; b != nil; b = b.next {
+			rest = append(rest, b)
+		}
+		*list = batchList{isTail: list.isTail}
+	}
+	return rest
+}
+
+// batchList is a list of batches that are linked through themselves.
+type batchList struct {
+	first, last  *batch
+	count, bytes int
+	isTail       bool
+}
+
+// insert puts a batch behind another, or first.
+func (l *batchList) insert(b, behind *batch) {
+	b.inTail = l.isTail
+	b.prev = behind
+	if behind == nil {
+		b.next, l.first = l.first, b
+	} else {
+		b.next, behind.next = behind.next, b
+	}
+	if b.next == nil {
+		l.last = b
+	} else {
+		b.next.prev = b
+	}
+	b.held = b.bytes()
+	l.count++
+	l.bytes += b.held
+}
+
+// remove takes a batch out. It keeps its link to the next.
+func (l *batchList) remove(b *batch) {
+	if b.prev == nil {
+		l.first = b.next
+	} else {
+		b.prev.next = b.next
+	}
+	if b.next == nil {
+		l.last = b.prev
+	} else {
+		b.next.prev = b.prev
+	}
+	l.count--
+	l.bytes -= b.held
+}
