@@ -20,12 +20,14 @@ import (
 // disks breaks the disk below the spool and below the store.
 type disks struct {
 	threads int
+	only    string
 	*pipeline
 }
 
 func diskFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	d := &disks{}
 	fs.IntVar(&d.threads, "threads", 1, "busy threads of the subject; each gives up to 1,000 samples/s")
+	fs.StringVar(&d.only, "only", "", "do only the parts whose name holds this text")
 	return d.run
 }
 
@@ -112,6 +114,9 @@ func (d *disks) run(ctx context.Context, t *trial) error {
 		{"store on a disk that becomes read-only", d.storeReadOnly},
 		{"store on a read-only disk", d.storeStartsReadOnly},
 	} {
+		if !strings.Contains(part.name, d.only) {
+			continue
+		}
 		t.table.Note("%s", part.name)
 		sub := *t
 		sub.work = filepath.Join(t.work, strings.ReplaceAll(part.name, " ", "-"))
@@ -282,7 +287,7 @@ func (d *disks) storeFull(ctx context.Context) error {
 }
 
 func (d *disks) storeStuffed(ctx context.Context) error {
-	d.serverArgs = []string{"-min-free-bytes", "0"}
+	d.serverArgs = []string{"-min-free-bytes", "1"}
 	return d.with(ctx, "stuffed store", d.dataDir, 192*mib, nil, func(v *volume) error {
 		if err := v.fill(0); err != nil {
 			return err
@@ -298,7 +303,7 @@ func (d *disks) storeStuffed(ctx context.Context) error {
 }
 
 func (d *disks) storeReadOnly(ctx context.Context) error {
-	d.serverArgs = []string{"-min-free-bytes", "0"}
+	d.serverArgs = []string{"-min-free-bytes", "1"}
 	return d.with(ctx, "store becomes read-only", d.dataDir, 192*mib, nil, func(v *volume) error {
 		how, err := v.readOnly()
 		if err != nil {

@@ -37,7 +37,7 @@ func runAsChild() bool {
 	return true
 }
 
-// subject is a program that is busy and has thousands of different stacks.
+// subject is a program that is busy and has thousands of different stacks, which repeat.
 type subject struct {
 	path string
 	cmd  *exec.Cmd
@@ -93,11 +93,14 @@ func (s *subject) stop() {
 
 var sink [64]float64
 
-// burn never returns. The bits of a counter choose the functions on the stack.
+// stacks is how many different stacks a thread has: those of a real program repeat.
+const stacks = 1500
+
+// burn never returns. The bits of a scrambled number choose the functions on the stack.
 func burn(lane uint64) {
 	for n := lane; ; n += 7 {
-		depth := 1 + n*n%23
-		left(&sink[lane%64], n*0x9e3779b97f4a7c15>>32, depth)
+		k := n % stacks
+		left(&sink[lane%64], k*0x9e3779b97f4a7c15>>32, 1+k%23)
 	}
 }
 
