@@ -5,6 +5,7 @@ package reporter
 import (
 	"context"
 	"fmt"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -13,7 +14,12 @@ import (
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if addr := os.Getenv(victimVar); addr != "" {
+		reportUntilKilled(addr, os.Getenv(victimDirVar))
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // The documented API, pinned at compile time.
 var (

@@ -14,8 +14,8 @@ import (
 	"github.com/strobe-profiler/strobe/reporter/internal/spool"
 )
 
-// spoolRetry is how long a disk that failed is left alone.
-const spoolRetry = 30 * time.Second
+// spoolRetry is for how many flushes a disk that failed is left alone: 30 s.
+const spoolRetry = 6
 
 // States of a spool that is not broken.
 const (
@@ -32,7 +32,7 @@ type freezer interface {
 	// evicted takes note that a record, or the weight of many, was given up for lack of
 	// room; lost of weight that cannot be read.
 	evicted(r *spool.Record)
-	lost(weight uint64)
+	lost(stream spool.Stream, weight uint64)
 }
 
 // disk is the part of the backlog that is on disk. It opens the spool, and leaves it
@@ -57,7 +57,7 @@ type disk struct {
 
 func newDisk(s *settings, source freezer) *disk {
 	d := &disk{
-		settings: s, log: s.Logger, source: source, retry: spoolRetry,
+		settings: s, log: s.Logger, source: source, retry: spoolRetry * s.timers.report,
 		codes: map[string]uint8{}, streams: map[string]spool.Stream{}, errors: map[string]uint64{},
 	}
 	for code, k := range spoolKinds {
@@ -80,7 +80,7 @@ func (d *disk) usable(now bool) bool {
 	s, err := spool.Open(spool.Options{
 		Dir: d.settings.SpoolDir, MaxBytes: d.settings.SpoolMaxBytes, Logger: d.log,
 		Evicted: func(r spool.Record) { d.source.evicted(&r) },
-		Lost:    func(_ spool.Stream, weight uint64) { d.source.lost(weight) },
+		Lost:    d.source.lost,
 	})
 	if err != nil {
 		d.mu.Lock()
@@ -194,7 +194,7 @@ func (d *disk) read() *batch {
 		if b == nil {
 			d.log.Warn("a spooled batch is of a type that this version does not know", "type", r.Kind)
 			s.Settle(r.Order)
-			d.source.lost(r.Weight)
+			d.source.lost(r.Stream, r.Weight)
 			continue
 		}
 		b.cargo.fromDisk()

@@ -153,6 +153,13 @@ func newSettings(c *Config, o *Options) (settings, error) {
 	if s.SpoolMaxBytes != 0 && s.SpoolMaxBytes < minSpoolBytes {
 		errs = append(errs, fmt.Errorf("spool limit of %d bytes is below %d", s.SpoolMaxBytes, minSpoolBytes))
 	}
+	if s.TokenFile != "" {
+		for key := range s.Headers {
+			if strings.EqualFold(key, "authorization") {
+				errs = append(errs, errors.New("there is an authorization header and a token file"))
+			}
+		}
+	}
 	setDefault(&s.SpoolMaxBytes, defaultSpoolBytes)
 	setDefault(&s.MaxRPCMsgSize, defaultMaxRPCMsgSize)
 	setDefault(&s.CountsForTracesMaxQueue, defaultCountsQueue)

@@ -66,7 +66,7 @@ func startTest(t *testing.T, addr string, change func(*Config, *Options)) *GRPCR
 func checkLedger(t *testing.T, r interface{ Status() Status }) Ledger {
 	t.Helper()
 	l := r.Status().Ledger
-	sum := l.Stored + l.Queued
+	sum := l.Stored + l.Queued + l.Spooled
 	for _, n := range l.Dropped {
 		sum += n
 	}

@@ -54,6 +54,13 @@ type fakeServer struct {
 	infos   []*pb.GetServerInfoRequest
 	lastRow *pb.AddCountsForTracesRequest
 	procs   []*pb.Process
+
+	// What GetServerInfo tells; version 0 stands for 1.
+	version       uint32
+	now, age      int64
+	lead          int64
+	statusReports []*pb.ReportStatusRequest
+	runs          []string // run IDs of stored batches of samples, in order
 }
 
 type rowKey struct {
@@ -172,7 +179,23 @@ func (s *fakeServer) GetServerInfo(_ context.Context, req *pb.GetServerInfoReque
 			return nil, err
 		}
 	}
-	return &pb.GetServerInfoResponse{ProtocolVersion: 1, Epoch: s.epoch, MaxRequestBytes: s.maxBytes}, nil
+	return &pb.GetServerInfoResponse{
+		ProtocolVersion: max(s.version, 1), Epoch: s.epoch, MaxRequestBytes: s.maxBytes,
+		ServerTime: s.now, MaxSampleAge: s.age, MaxSampleLead: s.lead,
+	}, nil
+}
+
+func (s *fakeServer) ReportStatus(_ context.Context, req *pb.ReportStatusRequest) (*pb.ReportStatusResponse, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.calls = append(s.calls, "status")
+	if s.fault != nil {
+		if err := s.fault("status", req); err != nil {
+			return nil, err
+		}
+	}
+	s.statusReports = append(s.statusReports, req)
+	return &pb.ReportStatusResponse{Epoch: s.epoch}, nil
 }
 
 func (s *fakeServer) AddCountsForTraces(_ context.Context, req *pb.AddCountsForTracesRequest) (*pb.AddCountsForTracesResponse, error) {
@@ -183,6 +206,7 @@ func (s *fakeServer) AddCountsForTraces(_ context.Context, req *pb.AddCountsForT
 			return err
 		}
 		s.lastRow = req
+		s.runs = append(s.runs, string(req.GetBatch().GetRunId()))
 		s.procs = append(s.procs, req.GetProcesses()...)
 		now := req.GetBaseTime()
 		for i, delta := range req.GetTimeDeltas() {
