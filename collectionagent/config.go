@@ -26,6 +26,7 @@ type Config struct {
 	MinFreeBytes    Bytes
 	MaxRequestBytes Bytes
 	MaxConcurrent   int
+	Limits          Limits
 	ShutdownTimeout time.Duration
 	LogLevel        slog.Level
 	LogFormat       string
@@ -41,6 +42,7 @@ func Default() Config {
 		MinFreeBytes:    256 << 20,
 		MaxRequestBytes: 16 << 20,
 		MaxConcurrent:   64,
+		Limits:          defaultLimits(),
 		ShutdownTimeout: 30 * time.Second,
 		LogLevel:        slog.LevelInfo,
 		LogFormat:       "text",
@@ -93,6 +95,7 @@ func (c *Config) Validate() error {
 	if c.MaxConcurrent < 1 || c.MaxConcurrent > 10_000 {
 		bad("max-concurrent", "is %d, must be from 1 to 10000", c.MaxConcurrent)
 	}
+	errs = append(errs, c.Limits.validate(c)...)
 	if c.ShutdownTimeout <= 0 {
 		bad("shutdown-timeout", "is %s, must be positive", c.ShutdownTimeout)
 	}

@@ -153,7 +153,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.TLSCert = "c" }, "only one is given")
 	f(func(c *Config) { c.TLSClientCA = "ca" }, "-tls-client-ca: needs")
 	f(func(c *Config) { c.HTTPAddress, c.GRPCAddress = "7070", "127.0.0.1:http" }, "not of the form host:port", "port must be a number")
-	f(func(c *Config) { *c = Config{HTTPAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0"} },
+	f(func(c *Config) { *c = Config{HTTPAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0", Limits: defaultLimits()} },
 		"-data-dir: is empty", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
 		"-shutdown-timeout", "-log-format")
 }

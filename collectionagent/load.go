@@ -52,6 +52,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
 	fs.IntVar(&c.MaxConcurrent, "max-concurrent", c.MaxConcurrent, "`number` of requests of agents worked on at once")
+	c.Limits.register(fs)
 	fs.DurationVar(&c.ShutdownTimeout, "shutdown-timeout", c.ShutdownTimeout, "`time` for requests in flight to finish after SIGTERM")
 	fs.TextVar(&c.LogLevel, "log-level", c.LogLevel, "least `level` to log: debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", c.LogFormat, "`format` of the log on standard error: text or json")

@@ -66,6 +66,8 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	defer func() { err = errors.Join(err, db.Close()) }()
 	in, err := ingest.New(ingest.Config{
 		Store: db, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
+		MemoryBytes: int64(c.Limits.IngestMemory), RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
+		MaxConnections: c.Limits.MaxConnections, Limits: c.Limits.single(), Rates: c.Limits.rates(),
 		Logger: logger, Registerer: registry,
 	})
 	if err != nil {
@@ -78,7 +80,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	rpc, healthServer := in.NewGRPCServer(options...)
 	defer rpc.Stop()
 	go func() {
-		if err := rpc.Serve(grpcListener); err != nil {
+		if err := rpc.Serve(in.Limit(grpcListener)); err != nil {
 			failed <- fmt.Errorf("serve gRPC: %w", err)
 		}
 	}()

@@ -29,10 +29,10 @@ func (v *validator) counts(r *pb.AddCountsForTracesRequest, project string) (*st
 // countsReader converts one request.
 type countsReader struct {
 	*validator
-	r      *pb.AddCountsForTracesRequest
-	batch  *store.Batch
-	texts  stringTable
-	labels [][]libpf.Label
+	r     *pb.AddCountsForTracesRequest
+	batch *store.Batch
+	texts stringTable
+	sets  [][]libpf.Label
 	// processes are the series of the processes, without thread, type and labels of samples.
 	processes []store.Series
 	series    map[seriesKey]uint32
@@ -45,6 +45,9 @@ type seriesKey struct{ source, typ, labels uint32 }
 func (c *countsReader) lengths() error {
 	r := c.r
 	n := len(r.TimeDeltas)
+	if n > c.limits.MaxSamples {
+		return invalid("time_deltas", "has %d entries, at most %d are allowed", n, c.limits.MaxSamples)
+	}
 	for _, err := range []error{
 		hashes("trace_hashes", r.HiTraceHashes, r.LoTraceHashes),
 		sameLength("thread_comms", len(r.ThreadComms), "thread_tids", len(r.ThreadTids)),
@@ -68,10 +71,16 @@ func (c *countsReader) lengths() error {
 // tables checks the tables that samples refer to.
 func (c *countsReader) tables() (err error) {
 	r := c.r
-	if c.texts, err = newStringTable(r.StringTable); err != nil {
+	if c.texts, err = c.stringTable(r.StringTable); err != nil {
 		return err
 	}
 	if err := c.texts.column("thread_comms", r.ThreadComms); err != nil {
+		return err
+	}
+	if err := c.meter.charge("label_sets", len(r.LabelSets), 24); err != nil {
+		return err
+	}
+	if err := c.meter.charge("processes", len(r.Processes), seriesBytes); err != nil {
 		return err
 	}
 	c.processes = make([]store.Series, len(r.Processes))
@@ -80,9 +89,9 @@ func (c *countsReader) tables() (err error) {
 			return err
 		}
 	}
-	c.labels = make([][]libpf.Label, len(r.LabelSets))
+	c.sets = make([][]libpf.Label, len(r.LabelSets))
 	for i, set := range r.LabelSets {
-		if c.labels[i], err = c.texts.labels(at("label_sets", i), set); err != nil {
+		if c.sets[i], err = c.validator.labels(c.texts, at("label_sets", i), set); err != nil {
 			return err
 		}
 	}
@@ -133,13 +142,19 @@ func (c *countsReader) process(field string, p *pb.Process, s *store.Series) (er
 			return err
 		}
 	}
-	s.Labels, err = c.texts.labels(field+".labels", p.Labels)
+	s.Labels, err = c.validator.labels(c.texts, field+".labels", p.Labels)
 	return err
 }
 
 // samples checks and converts the rows.
 func (c *countsReader) samples() error {
 	r := c.r
+	if err := c.meter.charge("hi_trace_hashes", len(r.HiTraceHashes), 2*hashBytes); err != nil {
+		return err
+	}
+	if err := c.meter.charge("time_deltas", len(r.TimeDeltas), sampleBytes); err != nil {
+		return err
+	}
 	stacks := make([]libpf.TraceHash, len(r.HiTraceHashes))
 	for i := range stacks {
 		stacks[i] = libpf.NewTraceHash(r.HiTraceHashes[i], r.LoTraceHashes[i])
@@ -147,6 +162,8 @@ func (c *countsReader) samples() error {
 	c.batch.Samples = make([]store.Sample, len(r.TimeDeltas))
 	c.series = make(map[seriesKey]uint32)
 	t := libpf.UnixTimeNs(r.BaseTime)
+	late := rangeError{}
+	late.earliest, late.latest = c.limits.window(c.now)
 	for i := range c.batch.Samples {
 		s := &c.batch.Samples[i]
 		delta := libpf.UnixTimeNs(r.TimeDeltas[i])
@@ -154,9 +171,6 @@ func (c *countsReader) samples() error {
 			return invalid(at("time_deltas", i), "time overflows")
 		}
 		t += delta
-		if t < earliest || t > c.now+libpf.UnixTimeNs(maxAhead) {
-			return c.time(at("time_deltas", i), t)
-		}
 		s.Time = t
 		stack := r.Stacks[i]
 		if int64(stack) >= int64(len(stacks)) {
@@ -165,6 +179,11 @@ func (c *countsReader) samples() error {
 		s.Stack = stacks[stack]
 		if err := c.amount(i, s); err != nil {
 			return err
+		}
+		if t < late.earliest {
+			late.tooOld += uint64(s.Count) //nolint:gosec // positive
+		} else if t > late.latest {
+			late.inFuture += uint64(s.Count) //nolint:gosec // positive
 		}
 		var err error
 		if s.Series, err = c.seriesOf(i); err != nil {
@@ -178,6 +197,9 @@ func (c *countsReader) samples() error {
 			copy(s.TraceID[:], r.Spans[ref])
 			copy(s.SpanID[:], r.Spans[ref][16:])
 		}
+	}
+	if late.tooOld > 0 || late.inFuture > 0 {
+		return &late
 	}
 	return nil
 }
@@ -227,16 +249,23 @@ func (c *countsReader) seriesOf(i int) (uint32, error) {
 		}
 		return 0, invalid(field, "%d is not a type of sample", key.typ)
 	}
-	if int64(key.labels) > int64(len(c.labels)) {
-		return 0, invalid(at("labels", i), "label set %d out of range, label_sets has %d entries", key.labels, len(c.labels))
+	if int64(key.labels) > int64(len(c.sets)) {
+		return 0, invalid(at("labels", i), "label set %d out of range, label_sets has %d entries", key.labels, len(c.sets))
 	}
 	thread := r.SourceThreads[key.source]
 	series := c.processes[r.SourceProcesses[key.source]]
 	series.Type = libpf.SampleType(key.typ)
 	series.TID = libpf.TID(r.ThreadTids[thread])
 	series.Comm = c.texts[r.ThreadComms[thread]]
+	if err := c.meter.charge("sources", 1, seriesBytes); err != nil {
+		return 0, err
+	}
 	if key.labels > 0 {
-		series.Labels = mergeLabels(series.Labels, c.labels[key.labels-1])
+		set := c.sets[key.labels-1]
+		if err := c.meter.charge("labels", len(series.Labels)+len(set), labelBytes); err != nil {
+			return 0, err
+		}
+		series.Labels = mergeLabels(series.Labels, set)
 	}
 	n := uint32(len(c.batch.Series)) //nolint:gosec // there are fewer than rows
 	c.series[key] = n

@@ -124,3 +124,6 @@ func testMetrics(seq uint64) *pb.AddMetricsRequest {
 		Batch: testBatchID(seq), Timestamps: []uint32{now, now}, Ids: []uint32{1, 2}, Values: []int64{-5, 5},
 	}
 }
+
+// testLimits are the limits of test servers.
+var testLimits = Limits{}.withDefaults()

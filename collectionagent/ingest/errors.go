@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // fieldError says which field of a request is wrong, and how.
@@ -47,13 +49,35 @@ func invalid(field, format string, args ...any) error {
 	return &fieldError{field: field, description: fmt.Sprintf(format, args...)}
 }
 
+// rangeError says that samples lie outside of the window of time.
+type rangeError struct {
+	earliest, latest libpf.UnixTimeNs
+	// tooOld and inFuture are the weights of those samples.
+	tooOld, inFuture uint64
+}
+
+// Error implements error.
+func (e *rangeError) Error() string {
+	return fmt.Sprintf("%d observations are before %s and %d after %s; nothing of the batch was stored",
+		e.tooOld, e.earliest, e.inFuture, e.latest)
+}
+
+// status returns what the client gets.
+func (e *rangeError) status() error {
+	return withDetail(codes.OutOfRange, e.Error(), &errdetails.ErrorInfo{
+		Domain: "strobe", Reason: "SAMPLE_TIME_OUT_OF_RANGE", Metadata: map[string]string{
+			"earliest_ns": strconv.FormatInt(int64(e.earliest), 10), "latest_ns": strconv.FormatInt(int64(e.latest), 10),
+		},
+	})
+}
+
 // at names an element of a column.
 func at(field string, index int) string { return fmt.Sprintf("%s[%d]", field, index) }
 
 // How long clients are asked to wait before they try again.
 const (
 	retryReadOnly = 5 * time.Second
-	retryBusy     = time.Second
+	retryInFlight = time.Second
 )
 
 // withDetail returns a status error with a detail.
@@ -74,7 +98,17 @@ func retryLater(code codes.Code, message string, after time.Duration) error {
 // the metrics count.
 func (s *Server) toStatus(err error) (st error, result string) {
 	var field *fieldError
+	var late *rangeError
+	var limited limitError
 	switch {
+	case errors.As(err, &late):
+		return late.status(), "out_of_range"
+	case errors.As(err, &limited):
+		return retry(limited, jitter(limited.Wait)), "limited"
+	case errors.Is(err, errNoMemory), errors.Is(err, store.ErrBusy):
+		return retry(err, s.pressure.refuse()), "busy"
+	case errors.Is(err, errInFlight):
+		return retryLater(codes.Unavailable, err.Error(), jitter(retryInFlight)), "in_flight"
 	case errors.As(err, &field):
 		s.metrics.rejected.WithLabelValues(field.column()).Inc()
 		return withDetail(codes.InvalidArgument, field.Error(), &errdetails.BadRequest{
@@ -83,12 +117,12 @@ func (s *Server) toStatus(err error) (st error, result string) {
 	case errors.Is(err, store.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error()), "invalid"
 	case errors.Is(err, store.ErrReadOnly):
-		return retryLater(codes.Unavailable, err.Error(), retryReadOnly), "read_only"
+		return retryLater(codes.Unavailable, err.Error(), jitter(retryReadOnly)), "read_only"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return status.FromContextError(err).Err(), "canceled"
 	default:
 		// Not the client's fault, and not its business: the log has the cause.
 		s.cfg.Logger.Error("storing a batch", "err", err)
-		return retryLater(codes.Unavailable, "the batch could not be stored", retryReadOnly), "error"
+		return retryLater(codes.Unavailable, "the batch could not be stored", jitter(retryReadOnly)), "error"
 	}
 }

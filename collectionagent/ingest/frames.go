@@ -11,8 +11,11 @@ import (
 )
 
 // fileTable checks and converts the file table of a request.
-func fileTable(hi, lo []uint64) ([]libpf.FileID, error) {
+func (v *validator) fileTable(hi, lo []uint64) ([]libpf.FileID, error) {
 	if err := hashes("file_ids", hi, lo); err != nil {
+		return nil, err
+	}
+	if err := v.meter.charge("hi_file_ids", len(hi), 2*hashBytes); err != nil {
 		return nil, err
 	}
 	files := make([]libpf.FileID, len(hi))
@@ -29,7 +32,7 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 	if err != nil {
 		return nil, nil, err
 	}
-	table, err := frameTable(r)
+	table, err := v.frameTable(r)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -40,14 +43,20 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 	if err := sameLength("frame_counts", len(r.FrameCounts), "hi_trace_hashes", len(r.HiTraceHashes)); err != nil {
 		return nil, nil, err
 	}
+	if err := v.meter.charge("frames", len(r.Frames), frameBytes); err != nil {
+		return nil, nil, err
+	}
+	if err := v.meter.charge("frame_counts", len(r.FrameCounts), entryBytes); err != nil {
+		return nil, nil, err
+	}
 	rest, used := r.Frames, 0
 	d.Stacks = make([]store.Stack, len(r.FrameCounts))
 	for i, n := range r.FrameCounts {
 		switch {
 		case n == 0:
 			return nil, nil, invalid(at("frame_counts", i), "is 0, a stack has at least one frame")
-		case n > maxFrames:
-			return nil, nil, invalid(at("frame_counts", i), "is %d, at most %d are allowed", n, maxFrames)
+		case int64(n) > int64(v.limits.MaxFrames):
+			return nil, nil, invalid(at("frame_counts", i), "is %d, at most %d are allowed", n, v.limits.MaxFrames)
 		case int64(n) > int64(len(rest)):
 			return nil, nil, invalid("frames", "has %d entries, the stacks up to %d have more", len(r.Frames), i)
 		}
@@ -72,12 +81,12 @@ func (v *validator) frames(r *pb.SetFramesForTracesRequest, project string) (*st
 }
 
 // frameTable checks and converts the frame table of a request.
-func frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
-	texts, err := newStringTable(r.StringTable)
+func (v *validator) frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
+	texts, err := v.stringTable(r.StringTable)
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -94,6 +103,9 @@ func frameTable(r *pb.SetFramesForTracesRequest) ([]libpf.Frame, error) {
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := v.meter.charge("frame_types", n, 2*frameBytes); err != nil { // and what is looked up of them
+		return nil, err
 	}
 	table := make([]libpf.Frame, n)
 	for i := range table {
@@ -124,11 +136,11 @@ func (v *validator) frameMetadata(r *pb.AddFrameMetadataRequest, project string)
 	if err != nil {
 		return nil, err
 	}
-	texts, err := newStringTable(r.StringTable)
+	texts, err := v.stringTable(r.StringTable)
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -147,6 +159,12 @@ func (v *validator) frameMetadata(r *pb.AddFrameMetadataRequest, project string)
 		if err != nil {
 			return nil, err
 		}
+	}
+	if err := v.meter.charge("files", n, symbolBytes); err != nil {
+		return nil, err
+	}
+	if err := v.meter.charge("functions", lines, lineBytes); err != nil {
+		return nil, err
 	}
 	d := &store.Definitions{ID: id, Project: project, Symbols: make([]store.Symbol, n)}
 	next := 0
@@ -190,7 +208,7 @@ func (v *validator) fallbackSymbols(r *pb.AddFallbackSymbolsRequest, project str
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -201,8 +219,11 @@ func (v *validator) fallbackSymbols(r *pb.AddFallbackSymbolsRequest, project str
 		return nil, err
 	}
 	d := &store.Definitions{ID: id, Project: project}
+	if err := v.meter.charge("symbols", len(r.Symbols), 2*symbolBytes+lineBytes); err != nil {
+		return nil, err
+	}
 	for i, name := range r.Symbols {
-		if err := text(at("symbols", i), name); err != nil {
+		if err := v.text(at("symbols", i), name); err != nil {
 			return nil, err
 		}
 		if name == "" {

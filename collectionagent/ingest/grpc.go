@@ -26,20 +26,33 @@ import (
 // sets the health of the service, which starts as serving.
 func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *health.Server) {
 	server := grpc.NewServer(append([]grpc.ServerOption{
+		grpc.ForceServerCodecV2(newCodec()),
 		// grpc applies this limit to a message both as it comes and decompressed.
 		grpc.MaxRecvMsgSize(s.cfg.MaxRequestBytes),
-		grpc.MaxConcurrentStreams(uint32(s.cfg.MaxConcurrent)), //nolint:gosec // a small number
+		// An agent has one request of each type on the way.
+		grpc.MaxConcurrentStreams(8),
+		grpc.MaxHeaderListSize(16 << 10),
+		// Fixed windows: what has arrived of a request that nobody reads yet stays small.
+		grpc.StaticStreamWindowSize(64 << 10),
+		grpc.StaticConnWindowSize(256 << 10),
+		// Ten thousand idle connections must not cost a gigabyte of buffers.
+		grpc.ReadBufferSize(4 << 10),
+		grpc.WriteBufferSize(4 << 10),
+		grpc.SharedWriteBuffer(true),
 		grpc.UnaryInterceptor(s.guard),
+		grpc.StreamInterceptor(s.guardStream),
 		grpc.StatsHandler(byteCounter{
 			wire:    s.metrics.bytes.WithLabelValues("wire"),
 			decoded: s.metrics.bytes.WithLabelValues("decoded"),
 		}),
 		grpc.ConnectionTimeout(20 * time.Second),
-		grpc.KeepaliveParams(keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second}),
+		grpc.KeepaliveParams(keepalive.ServerParameters{
+			MaxConnectionIdle: s.cfg.IdleTimeout, Time: time.Minute, Timeout: 20 * time.Second,
+		}),
 		// Agents behind a NAT need to keep their connection warm.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, options...)...)
-	pb.RegisterCollectionAgentServer(server, s)
+	server.RegisterService(s.budgeted(pb.CollectionAgent_ServiceDesc), s)
 	healthServer := health.NewServer()
 	healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(server, healthServer)
@@ -50,25 +63,40 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 // guard bounds how many requests are worked on at once, over all connections,
 // and keeps a fault in one request from ending the process.
 func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
+	err = status.Error(codes.Internal, "internal error") // of a panic
+	defer s.recovered(info.FullMethod)
 	if _, ok := info.Server.(*Server); !ok {
-		return next(ctx, req) // health must answer when all slots are taken
+		answer, err = next(ctx, req) // health must answer when all slots are taken
+		return answer, err
 	}
 	select {
 	case s.slots <- struct{}{}:
 	default:
 		s.metrics.batches.WithLabelValues("any", "busy").Inc()
 		return nil, retryLater(codes.ResourceExhausted,
-			fmt.Sprintf("%d requests are being worked on", s.cfg.MaxConcurrent), retryBusy)
+			fmt.Sprintf("%d requests are being worked on (-max-concurrent)", s.cfg.MaxConcurrent), s.pressure.refuse())
 	}
 	s.metrics.active.Inc()
 	defer func() {
 		s.metrics.active.Dec()
 		<-s.slots
-		if r := recover(); r != nil {
-			s.metrics.batches.WithLabelValues("any", "panic").Inc()
-			s.cfg.Logger.Error("request ended in a panic", "method", info.FullMethod, "panic", r, "stack", string(debug.Stack()))
-			answer, err = nil, status.Error(codes.Internal, "internal error")
-		}
 	}()
-	return next(ctx, req)
+	answer, err = next(ctx, req)
+	return answer, err
+}
+
+// guardStream keeps a fault in a stream from ending the process.
+func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
+	err = status.Error(codes.Internal, "internal error") // of a panic
+	defer s.recovered(info.FullMethod)
+	err = next(srv, stream)
+	return err
+}
+
+// recovered ends a panic, and counts and logs it. It has to be deferred itself.
+func (s *Server) recovered(where string) {
+	if r := recover(); r != nil {
+		s.metrics.panics.Inc()
+		s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", r, "stack", string(debug.Stack()))
+	}
 }

@@ -275,7 +275,7 @@ func BenchmarkConvertCounts(b *testing.B) {
 		r.Stacks = append(r.Stacks, uint32(len(r.Stacks)%2))
 		r.Sources = append(r.Sources, uint32(len(r.Sources)%3))
 	}
-	v := &validator{now: libpf.UnixTimeNs(testNow.UnixNano())}
+	v := &validator{now: libpf.UnixTimeNs(testNow.UnixNano()), limits: testLimits}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := v.counts(r, DefaultProject); err != nil {

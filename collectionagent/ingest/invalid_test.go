@@ -6,7 +6,6 @@ import (
 	"math"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
@@ -122,7 +121,7 @@ func TestInvalidCounts(t *testing.T) {
 		"labels: has 3 entries, time_deltas has 4":                    func(r request) { r.Labels = r.Labels[:3] },
 		"span_refs: has 3 entries, time_deltas has 4":                 func(r request) { r.SpanRefs = r.SpanRefs[:3] },
 		"string_table[0]: is not empty":                               func(r request) { r.StringTable[0] = "a" },
-		"string_table[1]: has 65537 bytes, at most 65536":             func(r request) { r.StringTable[1] = strings.Repeat("a", maxText+1) },
+		"string_table[1]: has 65537 bytes, at most 65536":             func(r request) { r.StringTable[1] = strings.Repeat("a", testLimits.MaxTextBytes+1) },
 		"thread_comms[1]: index 10 out of range, string_table has 10": func(r request) { r.ThreadComms[1] = 10 },
 		"processes[1].name: index 99 out of range":                    func(r request) { r.Processes[1].Name = 99 },
 		"processes[1].executable: index 99 out of range":              func(r request) { r.Processes[1].Executable = 99 },
@@ -135,33 +134,28 @@ func TestInvalidCounts(t *testing.T) {
 		"processes[0].labels.values: has 0 entries, processes[0].labels.keys has 1": func(r request) {
 			r.Processes[0].Labels.Values = nil
 		},
-		"label_sets[0].keys[1]: index 99 out of range":                             func(r request) { r.LabelSets[0].Keys[1] = 99 },
-		"label_sets[0].values[1]: index 99 out of range":                           func(r request) { r.LabelSets[0].Values[1] = 99 },
-		"label_sets[0].keys[0]: is empty":                                          func(r request) { r.LabelSets[0].Keys[0] = 0 },
-		`label_sets[0].keys[1]: key "key" does not come`:                           func(r request) { r.LabelSets[0].Keys = []uint32{7, 6} },
-		"label_sets[0].keys: has 65 entries, at most 64":                           func(r request) { r.LabelSets[0].Keys, r.LabelSets[0].Values = make([]uint32, 65), make([]uint32, 65) },
-		"spans[0]: has 3 bytes instead of 24":                                      func(r request) { r.Spans[0] = []byte("abc") },
-		"source_processes[2]: index 2 out of range":                                func(r request) { r.SourceProcesses[2] = 2 },
-		"source_threads[2]: index 2 out of range":                                  func(r request) { r.SourceThreads[2] = 2 },
-		"stacks[2]: index 9 out of range, stack table has 2 entries":               func(r request) { r.Stacks[2] = 9 },
-		"sources[3]: index 3 out of range, source table has 3":                     func(r request) { r.Sources[3] = 3 },
-		"counts[1]: is 0, must be from 1":                                          func(r request) { r.Counts[1] = 0 },
-		"counts[1]: is 4294967295, must":                                           func(r request) { r.Counts[1] = math.MaxUint32 },
-		"values[1]: is -1, must be from 0":                                         func(r request) { r.Values[1] = -1 },
-		"values[1]: is 9223372036854775807":                                        func(r request) { r.Values[1] = math.MaxInt64 },
-		"default_value: is -1":                                                     func(r request) { r.Values, r.DefaultValue = nil, -1 },
-		"types[2]: 9 is not a type of sample":                                      func(r request) { r.Types[2] = 9 },
-		"types[2]: 257 is not a type of sample":                                    func(r request) { r.Types[2] = 257 },
-		"default_type: 0 is not a type of sample":                                  func(r request) { r.Types, r.DefaultType = nil, 0 },
-		"labels[2]: label set 2 out of range":                                      func(r request) { r.Labels[2] = 2 },
-		"span_refs[2]: span 2 out of range":                                        func(r request) { r.SpanRefs[2] = 2 },
-		"time_deltas[0]: time 1970-01-01T00:00:00Z is before 2000-01-01T00:00:00Z": func(r request) { r.BaseTime = 0 },
-		"time_deltas[0]: time 2023-11-15T22:13:21Z is more than 24h0m0s in the future": func(r request) {
-			r.BaseTime = testNow.Add(24*time.Hour + time.Second).UnixNano()
-		},
-		"time_deltas[1]: time overflows": func(r request) { r.TimeDeltas[1] = math.MaxInt64 },
-		"time_deltas[0]: time overflows": func(r request) { r.BaseTime, r.TimeDeltas[0] = math.MinInt64, -1 },
-		"time_deltas[3]: time 1":         func(r request) { r.TimeDeltas[3] = -testNow.UnixNano() },
+		"label_sets[0].keys[1]: index 99 out of range":               func(r request) { r.LabelSets[0].Keys[1] = 99 },
+		"label_sets[0].values[1]: index 99 out of range":             func(r request) { r.LabelSets[0].Values[1] = 99 },
+		"label_sets[0].keys[0]: is empty":                            func(r request) { r.LabelSets[0].Keys[0] = 0 },
+		`label_sets[0].keys[1]: key "key" does not come`:             func(r request) { r.LabelSets[0].Keys = []uint32{7, 6} },
+		"label_sets[0].keys: has 65 entries, at most 64":             func(r request) { r.LabelSets[0].Keys, r.LabelSets[0].Values = make([]uint32, 65), make([]uint32, 65) },
+		"spans[0]: has 3 bytes instead of 24":                        func(r request) { r.Spans[0] = []byte("abc") },
+		"source_processes[2]: index 2 out of range":                  func(r request) { r.SourceProcesses[2] = 2 },
+		"source_threads[2]: index 2 out of range":                    func(r request) { r.SourceThreads[2] = 2 },
+		"stacks[2]: index 9 out of range, stack table has 2 entries": func(r request) { r.Stacks[2] = 9 },
+		"sources[3]: index 3 out of range, source table has 3":       func(r request) { r.Sources[3] = 3 },
+		"counts[1]: is 0, must be from 1":                            func(r request) { r.Counts[1] = 0 },
+		"counts[1]: is 4294967295, must":                             func(r request) { r.Counts[1] = math.MaxUint32 },
+		"values[1]: is -1, must be from 0":                           func(r request) { r.Values[1] = -1 },
+		"values[1]: is 9223372036854775807":                          func(r request) { r.Values[1] = math.MaxInt64 },
+		"default_value: is -1":                                       func(r request) { r.Values, r.DefaultValue = nil, -1 },
+		"types[2]: 9 is not a type of sample":                        func(r request) { r.Types[2] = 9 },
+		"types[2]: 257 is not a type of sample":                      func(r request) { r.Types[2] = 257 },
+		"default_type: 0 is not a type of sample":                    func(r request) { r.Types, r.DefaultType = nil, 0 },
+		"labels[2]: label set 2 out of range":                        func(r request) { r.Labels[2] = 2 },
+		"span_refs[2]: span 2 out of range":                          func(r request) { r.SpanRefs[2] = 2 },
+		"time_deltas[1]: time overflows":                             func(r request) { r.TimeDeltas[1] = math.MaxInt64 },
+		"time_deltas[0]: time overflows":                             func(r request) { r.BaseTime, r.TimeDeltas[0] = math.MinInt64, -1 },
 	} {
 		r := testCounts(1)
 		change(r)
@@ -187,7 +181,7 @@ func TestInvalidDefinitions(t *testing.T) {
 		"frame_types[0]: 260 is not a type of frame":             func(r frames) { r.FrameTypes[0] = 260 },
 		"frame_files[0]: index 3 out of range, file table has 3": func(r frames) { r.FrameFiles[0] = 3 },
 		"frame_counts[1]: is 0, a stack has at least one frame":  func(r frames) { r.FrameCounts[1] = 0 },
-		"frame_counts[1]: is 16385, at most 16384":               func(r frames) { r.FrameCounts[1] = maxFrames + 1 },
+		"frame_counts[1]: is 16385, at most 16384":               func(r frames) { r.FrameCounts[1] = uint32(testLimits.MaxFrames) + 1 },
 		"frames: has 5 entries, the stacks up to 1 have more":    func(r frames) { r.FrameCounts[1] = 3 },
 		"frames: has 5 entries, the stacks have 4":               func(r frames) { r.FrameCounts = []uint32{3, 1}; r.HiTraceHashes[1], r.LoTraceHashes[1] = hashOfTail() },
 		"frames[4]: index 4 out of range, frame table has 4":     func(r frames) { r.Frames[4] = 4 },
@@ -236,7 +230,7 @@ func TestInvalidDefinitions(t *testing.T) {
 	host.Timestamp = math.MaxUint64
 	other("timestamp: time of 18446744073709551615 s is more than", host)
 	host = testHost(1)
-	host.Metadata["big"] = strings.Repeat("x", maxText+1)
+	host.Metadata["big"] = strings.Repeat("x", testLimits.MaxTextBytes+1)
 	other(`metadata: value of "big" has 65537 bytes`, host)
 	metrics := testMetrics(1)
 	metrics.Ids = metrics.Ids[:1]

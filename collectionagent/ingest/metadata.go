@@ -16,7 +16,7 @@ func (v *validator) executables(r *pb.AddExecutableMetadataRequest, project stri
 	if err != nil {
 		return nil, err
 	}
-	files, err := fileTable(r.HiFileIds, r.LoFileIds)
+	files, err := v.fileTable(r.HiFileIds, r.LoFileIds)
 	if err != nil {
 		return nil, err
 	}
@@ -29,17 +29,20 @@ func (v *validator) executables(r *pb.AddExecutableMetadataRequest, project stri
 	if err := optionalLength("runtimes", len(r.Runtimes), "hi_file_ids", len(files)); err != nil {
 		return nil, err
 	}
+	if err := v.meter.charge("hi_file_ids", len(files), 2*entryBytes); err != nil {
+		return nil, err
+	}
 	d := &store.Definitions{ID: id, Project: project, Executables: make([]libpf.Executable, len(files))}
 	for i := range files {
-		if err := text(at("file_names", i), r.FileNames[i]); err != nil {
+		if err := v.text(at("file_names", i), r.FileNames[i]); err != nil {
 			return nil, err
 		}
-		if err := text(at("build_ids", i), r.BuildIds[i]); err != nil {
+		if err := v.text(at("build_ids", i), r.BuildIds[i]); err != nil {
 			return nil, err
 		}
 		d.Executables[i] = libpf.Executable{FileID: files[i], FileName: r.FileNames[i], BuildID: r.BuildIds[i]}
 		if len(r.Runtimes) > 0 {
-			if err := text(at("runtimes", i), r.Runtimes[i]); err != nil {
+			if err := v.text(at("runtimes", i), r.Runtimes[i]); err != nil {
 				return nil, err
 			}
 			d.Executables[i].Runtime = r.Runtimes[i]
@@ -57,15 +60,15 @@ func (v *validator) host(r *pb.ReportHostMetadataRequest, project string) (*stor
 	if err := v.seconds("timestamp", r.Timestamp); err != nil {
 		return nil, err
 	}
-	if len(r.Metadata) > maxMetadata {
-		return nil, invalid("metadata", "has %d entries, at most %d are allowed", len(r.Metadata), maxMetadata)
+	if len(r.Metadata) > v.limits.MaxMetadata {
+		return nil, invalid("metadata", "has %d entries, at most %d are allowed", len(r.Metadata), v.limits.MaxMetadata)
 	}
 	for key, value := range r.Metadata {
-		if err := text("metadata", key); err != nil {
+		if err := v.text("metadata", key); err != nil {
 			return nil, err
 		}
-		if len(value) > maxText {
-			return nil, invalid("metadata", "value of %q has %d bytes, at most %d are allowed", key, len(value), maxText)
+		if len(value) > v.limits.MaxTextBytes {
+			return nil, invalid("metadata", "value of %q has %d bytes, at most %d are allowed", key, len(value), v.limits.MaxTextBytes)
 		}
 	}
 	return &store.Definitions{ID: id, Project: project, Hosts: []store.Host{{
@@ -84,6 +87,9 @@ func (v *validator) metrics(r *pb.AddMetricsRequest, project string) (*store.Def
 		return nil, err
 	}
 	if err := sameLength("values", len(r.Values), "timestamps", len(r.Timestamps)); err != nil {
+		return nil, err
+	}
+	if err := v.meter.charge("ids", len(r.Ids), entryBytes); err != nil {
 		return nil, err
 	}
 	d := &store.Definitions{ID: id, Project: project, Metrics: make([]store.MetricPoint, len(r.Ids))}

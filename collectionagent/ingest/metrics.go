@@ -20,6 +20,10 @@ type metrics struct {
 	bytes        *prometheus.CounterVec
 	seconds      *prometheus.HistogramVec
 	active       prometheus.Gauge
+	panics       prometheus.Counter
+	connections  prometheus.Gauge
+	cutOff       prometheus.Counter
+	limited      *prometheus.CounterVec
 }
 
 const metricsPrefix = "strobe_collectionagent_ingest_"
@@ -51,9 +55,21 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		active: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: metricsPrefix + "active_requests", Help: "Requests being worked on.",
 		}),
+		panics: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricsPrefix + "panics_total", Help: "Faults in the handling of requests that did not end the process.",
+		}),
+		connections: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: metricsPrefix + "connections", Help: "Connections of agents that are open.",
+		}),
+		cutOff: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: metricsPrefix + "connections_refused_total", Help: "Connections that were closed at once because there are too many.",
+		}),
+		limited: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "limited_total", Help: "Batches that were refused for now because a project or host sends too much, by limit and by whose it is.",
+		}, []string{"limit", "scope"}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active,
+		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited, m.connections, m.cutOff,
 	} {
 		if err := reg.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)

@@ -5,11 +5,14 @@ package ingest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/limit"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
@@ -32,8 +35,21 @@ type Config struct {
 	// MaxRequestBytes is the size of a request, uncompressed. Default 16 MiB.
 	MaxRequestBytes int
 	// MaxConcurrent is how many requests are worked on at once; more are told to
-	// come again. It bounds memory together with MaxRequestBytes. Default 64.
+	// come again. Default 64.
 	MaxConcurrent int
+	// MemoryBytes bounds the memory of all requests being read and worked on. More
+	// of them are told to come again. At least four times MaxRequestBytes. Default 256 MiB.
+	MemoryBytes int64
+	// RequestTimeout is how long the body of a request may take to arrive. Default 30 s.
+	RequestTimeout time.Duration
+	// IdleTimeout is after what time without requests a connection is closed. Default 5 minutes.
+	IdleTimeout time.Duration
+	// MaxConnections is how many connections [Server.Limit] leaves open. Default 10000.
+	MaxConnections int
+	// Limits bound single things of requests.
+	Limits Limits
+	// Rates bound how fast projects and hosts send. The zero value is without limits.
+	Rates limit.Config
 	// KnownStacks is how many stacks are remembered as known. Default 131072,
 	// about 25 MiB with the frames and files that go with them.
 	KnownStacks uint32
@@ -41,6 +57,9 @@ type Config struct {
 	Logger     *slog.Logger
 	Registerer prometheus.Registerer
 	Now        func() time.Time
+
+	// patience is how long a request waits for memory.
+	patience time.Duration
 }
 
 // Server implements the service. It is safe for concurrent use.
@@ -51,6 +70,16 @@ type Server struct {
 	known   *known
 	epoch   []byte
 	slots   chan struct{}
+	// budget is the memory of requests.
+	budget   *budget
+	pressure *pressure
+	ledger   *ledger
+	limiter  *limit.Limiter
+	recent   *recentSeries
+
+	// inFlight are the batches being worked on.
+	inFlightMu sync.Mutex
+	inFlight   map[store.BatchID]struct{}
 }
 
 var _ pb.CollectionAgentServer = (*Server)(nil)
@@ -61,6 +90,12 @@ func New(cfg Config) (*Server, error) {
 	cfg.MaxRequestBytes = cmp.Or(cfg.MaxRequestBytes, 16<<20)
 	cfg.MaxConcurrent = cmp.Or(cfg.MaxConcurrent, 64)
 	cfg.KnownStacks = cmp.Or(cfg.KnownStacks, 1<<17)
+	cfg.MemoryBytes = max(cmp.Or(cfg.MemoryBytes, 256<<20), 4*int64(cfg.MaxRequestBytes))
+	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, 30*time.Second)
+	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 5*time.Minute)
+	cfg.MaxConnections = cmp.Or(cfg.MaxConnections, 10_000)
+	cfg.Limits = cfg.Limits.withDefaults()
+	cfg.patience = cmp.Or(cfg.patience, time.Second)
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -79,7 +114,29 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	epoch := cfg.Store.Epoch()
-	return &Server{cfg: cfg, metrics: m, known: k, epoch: epoch[:], slots: make(chan struct{}, cfg.MaxConcurrent)}, nil
+	s := &Server{
+		cfg: cfg, metrics: m, known: k, epoch: epoch[:], slots: make(chan struct{}, cfg.MaxConcurrent),
+		budget:   &budget{size: cfg.MemoryBytes, maxWaiting: 4 * cfg.MaxConcurrent},
+		pressure: &pressure{now: cfg.Now, at: cfg.Now()},
+		ledger:   newLedger(),
+		inFlight: make(map[store.BatchID]struct{}),
+	}
+	if cfg.Rates.Host != (limit.Amount{}) || cfg.Rates.Project != (limit.Amount{}) || cfg.Rates.HostsPerProject != 0 {
+		rates := cfg.Rates
+		rates.Now = cfg.Now
+		s.limiter = limit.New(rates)
+		if s.recent, err = newRecentSeries(); err != nil {
+			return nil, err
+		}
+	}
+	for _, c := range []prometheus.Collector{s.ledger, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: metricsPrefix + "memory_bytes", Help: "Memory held by requests being read and worked on.",
+	}, func() float64 { return float64(s.budget.inUse()) })} {
+		if err := cfg.Registerer.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return s, nil
 }
 
 // GetServerInfo implements the service.
@@ -89,86 +146,33 @@ func (s *Server) GetServerInfo(context.Context, *pb.GetServerInfoRequest) (*pb.G
 		ServerVersion:   s.cfg.Version,
 		Epoch:           s.epoch,
 		MaxRequestBytes: uint64(s.cfg.MaxRequestBytes), //nolint:gosec // not negative
+
+		ServerTime:           s.cfg.Now().UnixNano(),
+		MaxSampleAge:         int64(s.cfg.Limits.MaxSampleAge),
+		MaxSampleLead:        int64(s.cfg.Limits.MaxSampleLead),
+		MaxSamplesPerRequest: uint32(s.cfg.Limits.MaxSamples),   //nolint:gosec // a small number
+		MaxFramesPerStack:    uint32(s.cfg.Limits.MaxFrames),    //nolint:gosec // a small number
+		MaxLabelsPerSet:      uint32(s.cfg.Limits.MaxLabels),    //nolint:gosec // a small number
+		MaxTextBytes:         uint32(s.cfg.Limits.MaxTextBytes), //nolint:gosec // a small number
 	}, nil
-}
-
-// validator returns a validator for a request that came now.
-func (s *Server) validator() *validator {
-	return &validator{now: libpf.UnixTimeNs(s.cfg.Now().UnixNano())}
-}
-
-// handle runs one request of a type: convert checks it, save stores what convert
-// returned, and the acknowledgement and the result of both are counted.
-func handle[T any](
-	s *Server, typ string, convert func(*validator) (T, error), save func(T) (duplicate bool, err error),
-) (*pb.Ack, T, error) {
-	started := time.Now()
-	defer func() { s.metrics.seconds.WithLabelValues(typ).Observe(time.Since(started).Seconds()) }()
-	converted, err := convert(s.validator())
-	duplicate := false
-	if err == nil {
-		duplicate, err = save(converted)
-	}
-	if err != nil {
-		st, result := s.toStatus(err)
-		s.metrics.batches.WithLabelValues(typ, result).Inc()
-		return nil, converted, st
-	}
-	result := "stored"
-	if duplicate {
-		result = "duplicate"
-	}
-	s.metrics.batches.WithLabelValues(typ, result).Inc()
-	return &pb.Ack{Epoch: s.epoch, Duplicate: duplicate}, converted, nil
-}
-
-// put returns a function that stores definitions and remembers them.
-func (s *Server) put(ctx context.Context) func(*store.Definitions) (bool, error) {
-	return func(d *store.Definitions) (bool, error) {
-		duplicate, err := s.cfg.Store.Put(ctx, d)
-		if err != nil {
-			return false, err
-		}
-		if !duplicate { // what a repeat holds was not looked at
-			s.known.learn(d)
-			for kind, n := range map[string]int{
-				"stacks": len(d.Stacks), "symbols": len(d.Symbols), "executables": len(d.Executables),
-				"hosts": len(d.Hosts), "metrics": len(d.Metrics),
-			} {
-				if n > 0 {
-					s.metrics.definitions.WithLabelValues(kind).Add(float64(n))
-				}
-			}
-		}
-		return duplicate, nil
-	}
 }
 
 // AddCountsForTraces implements the service.
 func (s *Server) AddCountsForTraces(ctx context.Context, r *pb.AddCountsForTracesRequest) (*pb.AddCountsForTracesResponse, error) {
-	ack, _, err := handle(s, "samples",
+	weight := weightOf(r)
+	ack, _, err := handle(ctx, s, "samples", r.Batch, store.BatchSamples,
 		func(v *validator) (*store.Batch, error) { return v.counts(r, s.project(ctx)) },
-		func(b *store.Batch) (bool, error) {
-			duplicate, err := s.cfg.Store.Append(ctx, b)
-			if err == nil && !duplicate {
-				s.metrics.samples.Add(float64(len(b.Samples)))
-				var n int64
-				for i := range b.Samples {
-					n += b.Samples[i].Count
-				}
-				s.metrics.observations.Add(float64(n))
-			}
-			return duplicate, err
-		})
+		func(b *store.Batch) (bool, error) { return s.appendBatch(ctx, b) })
+	s.account(weight, ack, err)
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
 	hashes := make([]libpf.TraceHash, len(r.HiTraceHashes))
 	for i := range hashes {
 		hashes[i] = libpf.NewTraceHash(r.HiTraceHashes[i], r.LoTraceHashes[i])
 	}
-	missing, err := s.known.unknownStacks(ctx, s.project(ctx), hashes)
-	s.unknownFailed(err)
+	missing, lookUpErr := s.known.unknownStacks(ctx, s.project(ctx), hashes)
+	s.unknownFailed(lookUpErr)
 	return &pb.AddCountsForTracesResponse{Ack: ack, UnknownStacks: missing}, nil
 }
 
@@ -183,71 +187,71 @@ func (s *Server) unknownFailed(err error) {
 // SetFramesForTraces implements the service.
 func (s *Server) SetFramesForTraces(ctx context.Context, r *pb.SetFramesForTracesRequest) (*pb.SetFramesForTracesResponse, error) {
 	var table []libpf.Frame
-	ack, _, err := handle(s, "stacks",
+	ack, _, err := handle(ctx, s, "stacks", r.Batch, store.BatchStacks,
 		func(v *validator) (d *store.Definitions, err error) {
 			d, table, err = v.frames(r, s.project(ctx))
 			return d, err
 		}, s.put(ctx))
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
-	unnamed, err := s.known.unnamedFrames(ctx, s.project(ctx), table)
-	s.unknownFailed(err)
+	unnamed, lookUpErr := s.known.unnamedFrames(ctx, s.project(ctx), table)
+	s.unknownFailed(lookUpErr)
 	files := make([]libpf.FileID, len(r.HiFileIds))
 	for i := range files {
 		files[i] = libpf.NewFileID(r.HiFileIds[i], r.LoFileIds[i])
 	}
-	unknownFiles, err := s.known.unknownFiles(ctx, s.project(ctx), files, table)
-	s.unknownFailed(err)
+	unknownFiles, lookUpErr := s.known.unknownFiles(ctx, s.project(ctx), files, table)
+	s.unknownFailed(lookUpErr)
 	return &pb.SetFramesForTracesResponse{Ack: ack, UnnamedFrames: unnamed, UnknownFiles: unknownFiles}, nil
 }
 
 // AddFrameMetadata implements the service.
 func (s *Server) AddFrameMetadata(ctx context.Context, r *pb.AddFrameMetadataRequest) (*pb.AddFrameMetadataResponse, error) {
-	ack, _, err := handle(s, "frame_metadata",
+	ack, _, err := handle(ctx, s, "frame_metadata", r.Batch, store.BatchFrameMetadata,
 		func(v *validator) (*store.Definitions, error) { return v.frameMetadata(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
 	return &pb.AddFrameMetadataResponse{Ack: ack}, nil
 }
 
 // AddFallbackSymbols implements the service.
 func (s *Server) AddFallbackSymbols(ctx context.Context, r *pb.AddFallbackSymbolsRequest) (*pb.AddFallbackSymbolsResponse, error) {
-	ack, _, err := handle(s, "fallback_symbols",
+	ack, _, err := handle(ctx, s, "fallback_symbols", r.Batch, store.BatchFallbackSymbols,
 		func(v *validator) (*store.Definitions, error) { return v.fallbackSymbols(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
 	return &pb.AddFallbackSymbolsResponse{Ack: ack}, nil
 }
 
 // AddExecutableMetadata implements the service.
 func (s *Server) AddExecutableMetadata(ctx context.Context, r *pb.AddExecutableMetadataRequest) (*pb.AddExecutableMetadataResponse, error) {
-	ack, _, err := handle(s, "executables",
+	ack, _, err := handle(ctx, s, "executables", r.Batch, store.BatchExecutables,
 		func(v *validator) (*store.Definitions, error) { return v.executables(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
 	return &pb.AddExecutableMetadataResponse{Ack: ack}, nil
 }
 
 // ReportHostMetadata implements the service.
 func (s *Server) ReportHostMetadata(ctx context.Context, r *pb.ReportHostMetadataRequest) (*pb.ReportHostMetadataResponse, error) {
-	ack, _, err := handle(s, "host",
+	ack, _, err := handle(ctx, s, "host", r.Batch, store.BatchHost,
 		func(v *validator) (*store.Definitions, error) { return v.host(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
 	return &pb.ReportHostMetadataResponse{Ack: ack}, nil
 }
 
 // AddMetrics implements the service.
 func (s *Server) AddMetrics(ctx context.Context, r *pb.AddMetricsRequest) (*pb.AddMetricsResponse, error) {
-	ack, _, err := handle(s, "metrics",
+	ack, _, err := handle(ctx, s, "metrics", r.Batch, store.BatchMetrics,
 		func(v *validator) (*store.Definitions, error) { return v.metrics(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
-		return nil, err
+		return nil, err.answer
 	}
 	return &pb.AddMetricsResponse{Ack: ack}, nil
 }

@@ -11,18 +11,26 @@ import (
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
 
-// Limits of single values. They are far above what an honest agent sends.
+// Limits of single values beside [Limits]. They are far above what an honest agent sends.
 const (
 	maxHostID   = 128
 	maxHostName = 255
-	maxText     = 64 << 10 // of any text; names of C++ templates get long
-	maxFrames   = 1 << 14  // of a stack
-	maxLines    = 1 << 12  // of a frame: inlined functions
-	maxLabels   = 64       // of a label set
-	maxMetadata = 1 << 10  // entries of a host's metadata
+	maxLines    = 1 << 12 // of a frame: inlined functions
 	// maxValue keeps sums of many values from overflowing: 104 days in nanoseconds.
 	maxValue = 1 << 53
 	maxCount = 1 << 31
+)
+
+// What the store's types take, for the meter.
+const (
+	labelBytes  = 32
+	seriesBytes = 600 // with its place in maps
+	sampleBytes = 80
+	frameBytes  = 104
+	symbolBytes = 64
+	lineBytes   = 72
+	entryBytes  = 64
+	hashBytes   = 16
 )
 
 // earliest is the first time that is believed. Clocks that were never set say 1970.
@@ -32,7 +40,11 @@ const earliest = libpf.UnixTimeNs(946_684_800 * int64(time.Second)) // 2000-01-0
 const maxAhead = 24 * time.Hour
 
 // validator checks parts of requests against each other.
-type validator struct{ now libpf.UnixTimeNs }
+type validator struct {
+	now    libpf.UnixTimeNs
+	limits Limits
+	meter  *meter
+}
 
 // batch checks and converts the identity of a request.
 func (v *validator) batch(b *pb.Batch, project string, t store.BatchType) (store.BatchID, error) {
@@ -114,9 +126,9 @@ func index(field string, i uint32, table string, entries int) error {
 }
 
 // text checks the length of a text.
-func text(field, s string) error {
-	if len(s) > maxText {
-		return invalid(field, "has %d bytes, at most %d are allowed", len(s), maxText)
+func (v *validator) text(field, s string) error {
+	if len(s) > v.limits.MaxTextBytes {
+		return invalid(field, "has %d bytes, at most %d are allowed", len(s), v.limits.MaxTextBytes)
 	}
 	return nil
 }
@@ -124,8 +136,8 @@ func text(field, s string) error {
 // stringTable is the checked string_table of a request.
 type stringTable []string
 
-// newStringTable checks a string table. A table that was left out has the empty text.
-func newStringTable(table []string) (stringTable, error) {
+// stringTable checks a string table. A table that was left out has the empty text.
+func (v *validator) stringTable(table []string) (stringTable, error) {
 	if len(table) == 0 {
 		return stringTable{""}, nil
 	}
@@ -133,8 +145,8 @@ func newStringTable(table []string) (stringTable, error) {
 		return nil, invalid("string_table[0]", "is not empty")
 	}
 	for i, s := range table {
-		if err := text("string_table", s); err != nil {
-			return nil, invalid(at("string_table", i), "has %d bytes, at most %d are allowed", len(s), maxText)
+		if len(s) > v.limits.MaxTextBytes {
+			return nil, v.text(at("string_table", i), s)
 		}
 	}
 	return table, nil
@@ -167,13 +179,16 @@ func (t stringTable) of(column []uint32, i int) string {
 }
 
 // labels checks and converts a label set.
-func (t stringTable) labels(field string, set *pb.LabelSet) ([]libpf.Label, error) {
+func (v *validator) labels(t stringTable, field string, set *pb.LabelSet) ([]libpf.Label, error) {
 	keys, values := set.GetKeys(), set.GetValues()
 	if err := sameLength(field+".values", len(values), field+".keys", len(keys)); err != nil {
 		return nil, err
 	}
-	if len(keys) > maxLabels {
-		return nil, invalid(field+".keys", "has %d entries, at most %d are allowed", len(keys), maxLabels)
+	if len(keys) > v.limits.MaxLabels {
+		return nil, invalid(field+".keys", "has %d entries, at most %d are allowed", len(keys), v.limits.MaxLabels)
+	}
+	if err := v.meter.charge(field, len(keys), labelBytes); err != nil {
+		return nil, err
 	}
 	if len(keys) == 0 {
 		return nil, nil

@@ -5,6 +5,7 @@ package store
 import (
 	"bytes"
 	"cmp"
+	"hash/maphash"
 	"slices"
 	"strings"
 	"time"
@@ -150,4 +151,25 @@ func (h *Host) Merge(o *Host) Host {
 		m.Metadata = older.Metadata
 	}
 	return m
+}
+
+// HashTo writes the series to a hash, so that different series hash differently.
+func (s *Series) HashTo(h *maphash.Hash) {
+	maphash.WriteComparable(h, seriesKey{
+		s.Project, s.Service, s.HostID, s.Host, s.Namespace, s.Pod, s.ContainerID, s.Container, s.Process, s.Executable, s.Comm,
+		s.Type, s.PID, s.ProcessStart, s.TID,
+	})
+	for _, l := range s.Labels {
+		maphash.WriteComparable(h, l)
+	}
+}
+
+// seriesKey is a series without labels.
+type seriesKey struct {
+	project, service, hostID, host, namespace, pod, containerID, container, process, executable, comm string
+
+	typ   libpf.SampleType
+	pid   libpf.PID
+	start uint64
+	tid   libpf.TID
 }

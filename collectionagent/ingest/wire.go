@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"errors"
+	"reflect"
+	"sync"
+
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// Decoding amplifies: an empty message of two bytes becomes an object of more
+// than a hundred, an empty string a header of sixteen. measure therefore walks
+// over the bytes of a message and charges what decoding would make, before
+// anything is decoded.
+
+// errWire is returned for bytes that are no message.
+var errWire = errors.New("not a protocol buffer")
+
+// maxDepth bounds how deep messages nest; those of the protocol have three levels.
+const maxDepth = 8
+
+// Sizes of what decoding makes. A repeated field grows by doubling, which leaves
+// as much garbage behind as it keeps.
+const (
+	stringBytes   = 2 * 16
+	bytesBytes    = 2 * 24
+	pointerBytes  = 2 * 8
+	mapEntryBytes = 160
+)
+
+// shape is what is known of the fields of a message type.
+type shape struct {
+	size   int64 // of the Go struct
+	fields map[protowire.Number]fieldShape
+}
+
+type fieldShape struct {
+	name    string
+	element int64 // of a repeated field, 0 otherwise
+	message *shape
+	isMap   bool
+}
+
+var shapes sync.Map // of protoreflect.FullName to *shape
+
+// shapeOf returns the shape of a message type.
+func shapeOf(m protoreflect.MessageType) *shape {
+	name := m.Descriptor().FullName()
+	if s, ok := shapes.Load(name); ok {
+		return s.(*shape) //nolint:forcetypeassert // the map holds nothing else
+	}
+	zero := m.New()
+	s := &shape{
+		size:   int64(reflect.TypeOf(zero.Interface()).Elem().Size()), //nolint:gosec // a small number
+		fields: make(map[protowire.Number]fieldShape),
+	}
+	fields := m.Descriptor().Fields()
+	for i := range fields.Len() {
+		fd := fields.Get(i)
+		f := fieldShape{name: string(fd.Name()), isMap: fd.IsMap()}
+		switch {
+		case f.isMap:
+			f.element = mapEntryBytes
+		case fd.Kind() == protoreflect.MessageKind && fd.IsList():
+			f.message = shapeOf(zero.NewField(fd).List().NewElement().Message().Type())
+			f.element = pointerBytes + f.message.size
+		case fd.Kind() == protoreflect.MessageKind:
+			f.message = shapeOf(zero.NewField(fd).Message().Type())
+		case fd.IsList():
+			f.element = elementBytes(fd.Kind())
+		}
+		s.fields[fd.Number()] = f
+	}
+	shapes.Store(name, s)
+	return s
+}
+
+// elementBytes returns what an element of a repeated scalar takes.
+func elementBytes(k protoreflect.Kind) int64 {
+	switch k {
+	case protoreflect.StringKind:
+		return stringBytes
+	case protoreflect.BytesKind:
+		return bytesBytes
+	case protoreflect.Uint32Kind, protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Fixed32Kind,
+		protoreflect.Sfixed32Kind, protoreflect.FloatKind, protoreflect.EnumKind, protoreflect.BoolKind:
+		return 4
+	default:
+		return 8
+	}
+}
+
+// measure charges the meter with what decoding b as a message like m would make.
+func measure(b []byte, m proto.Message, meter *meter) error {
+	s := shapeOf(m.ProtoReflect().Type())
+	if err := meter.charge("request", 1, s.size); err != nil {
+		return err
+	}
+	return s.measure(b, meter, 0)
+}
+
+func (s *shape) measure(b []byte, meter *meter, depth int) error {
+	if depth > maxDepth {
+		return errWire
+	}
+	for len(b) > 0 {
+		number, typ, n := protowire.ConsumeTag(b)
+		if n < 0 {
+			return errWire
+		}
+		b = b[n:]
+		f, known := s.fields[number]
+		if typ != protowire.BytesType {
+			if n = protowire.ConsumeFieldValue(number, typ, b); n < 0 {
+				return errWire
+			}
+			if known && f.element > 0 { // not packed: grows one by one
+				if err := meter.charge(f.name, 1, 2*f.element); err != nil {
+					return err
+				}
+			}
+			b = b[n:]
+			continue
+		}
+		v, n := protowire.ConsumeBytes(b)
+		if n < 0 {
+			return errWire
+		}
+		b = b[n:]
+		if !known {
+			continue // is not decoded
+		}
+		if err := f.measure(v, meter, depth); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// measure charges one length-delimited value of a field.
+func (f *fieldShape) measure(v []byte, meter *meter, depth int) error {
+	switch {
+	case f.isMap:
+		return meter.charge(f.name, 1, f.element+int64(len(v)))
+	case f.message != nil:
+		if err := meter.charge(f.name, 1, max(f.element, f.message.size)); err != nil {
+			return err
+		}
+		return f.message.measure(v, meter, depth+1)
+	case f.element == stringBytes || f.element == bytesBytes:
+		return meter.charge(f.name, 1, f.element+int64(len(v)))
+	case f.element > 0: // packed: at most one number for each byte
+		return meter.charge(f.name, packedLen(v, f.element), f.element)
+	default:
+		return meter.charge(f.name, 1, int64(len(v)))
+	}
+}
+
+// packedLen returns how many numbers a packed field holds at most.
+func packedLen(v []byte, size int64) (n int) {
+	for _, c := range v {
+		if c < 0x80 { // the last byte of a varint
+			n++
+		}
+	}
+	return max(n, len(v)/int(size))
+}
