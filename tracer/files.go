@@ -324,7 +324,10 @@ func (f *execFile) find() (*os.File, error) {
 		}
 	}
 	if strings.HasPrefix(f.path, "/") {
-		file, err := f.same(hostfile.Open(f.path))
+		file, err := f.same(hostfile.OpenInRoot(hostRoot, f.path))
+		if err != nil {
+			file, err = f.same(hostfile.Open(f.path))
+		}
 		if err == nil {
 			return file, nil
 		}
@@ -357,14 +360,18 @@ func (f *execFile) same(file *os.File, err error) (*os.File, error) {
 // rootOf returns the link to the root directory of a process.
 func rootOf(pid libpf.PID) string { return fmt.Sprintf("/proc/%d/root", pid) }
 
-// sharesRoot reports whether a process sees the same files as this one.
-func sharesRoot(pid libpf.PID) bool {
+// hostRoot is the root directory of the host, also for an agent that sees another
+// one, in a container or a sandbox of systemd.
+const hostRoot = "/proc/1/root"
+
+// isOnHost reports whether a process sees the files of the host.
+func isOnHost(pid libpf.PID) bool {
 	same := func(a, b string) bool {
 		x, err := os.Stat(a)
 		y, err2 := os.Stat(b)
 		return err == nil && err2 == nil && os.SameFile(x, y)
 	}
-	return same(rootOf(pid), "/") && same(fmt.Sprintf("/proc/%d/ns/mnt", pid), "/proc/self/ns/mnt")
+	return same(rootOf(pid), hostRoot) && same(fmt.Sprintf("/proc/%d/ns/mnt", pid), "/proc/1/ns/mnt")
 }
 
 // openBeside opens a file that the executable, or who mapped it, named: by its path
@@ -383,7 +390,7 @@ func (f *execFile) openBeside(name string) (*pfelf.File, error) {
 		errs = append(errs, err)
 	}
 	if onHost {
-		return pfelf.Open(name)
+		return pfelf.OpenInRoot(hostRoot, name)
 	}
 	return nil, errors.Join(append(errs, os.ErrNotExist)...)
 }
@@ -412,7 +419,7 @@ func (f *execFile) describe(open func() (*pfelf.File, error), name string) {
 	}
 	f.symbol = &symbol.Executable{FileID: f.info.FileID, Name: base, Path: name, Open: open}
 	if len(f.places) > 0 {
-		f.onHost = slices.ContainsFunc(f.places, func(p mappedAt) bool { return sharesRoot(p.pid) })
+		f.onHost = slices.ContainsFunc(f.places, func(p mappedAt) bool { return isOnHost(p.pid) })
 		f.symbol.OpenBeside = f.openBeside
 	}
 }

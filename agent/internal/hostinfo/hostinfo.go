@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 )
 
 // Options say where to look. The zero value is usable.
@@ -65,12 +66,31 @@ func (o Options) path(p string) string { return filepath.Join(o.Root, p) }
 
 // firstLine returns the first line of a file without white space, "" if there is none.
 func (o Options) firstLine(p string) string {
-	b, err := os.ReadFile(o.path(p))
+	b, err := o.read(p)
 	if err != nil {
 		return ""
 	}
 	line, _, _ := bytes.Cut(bytes.TrimSpace(b), []byte{'\n'})
 	return strings.ToValidUTF8(string(bytes.TrimSpace(line)), "?")
+}
+
+// maxText bounds the files of which one line is wanted.
+const maxText = 64 << 10
+
+// read reads a file. Those of the host, seen from a container, are looked for with
+// the host's root as "/", where links in them lead to the right place.
+func (o Options) read(p string) ([]byte, error) {
+	const hostRoot = "/proc/1/root"
+	rest, ofHost := strings.CutPrefix(p, hostRoot)
+	if !ofHost {
+		return os.ReadFile(o.path(p))
+	}
+	f, err := hostfile.OpenInRoot(o.path(hostRoot), rest)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // read only
+	return hostfile.ReadAll(f, maxText)
 }
 
 // hostName returns the name of the host. In a container with its own UTS
