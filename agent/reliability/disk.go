@@ -47,6 +47,10 @@ func mountVolume(dir string, bytes int64) (*volume, error) {
 	return &volume{dir: dir}, nil
 }
 
+// overflow is why samples are dropped while neither the disk nor the server takes
+// them: memory is bounded.
+const overflow = "overflow"
+
 const filler = "filler"
 
 // fill leaves about the given number of bytes.
@@ -61,6 +65,9 @@ func (v *volume) fill(leave int64) error {
 	}
 	free := int64(st.Bavail) * st.Bsize //nolint:gosec // a small disk
 	_, err = f.Write(make([]byte, max(free-leave, 0)))
+	if errors.Is(err, unix.ENOSPC) { // the program writes too
+		err = nil
+	}
 	return errors.Join(err, f.Close())
 }
 
@@ -142,7 +149,8 @@ func (d *disks) span() time.Duration { return max(d.duration/20, time.Second) }
 
 // with mounts a volume, starts everything, calls f while the ledger is watched, and
 // compares at the end.
-func (d *disks) with(ctx context.Context, name, dir string, bytes int64, before func(*volume) error, f func(*volume) error) error {
+// reason is why samples may be dropped, "" when none may.
+func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason string, before func(*volume) error, f func(*volume) error) error {
 	v, err := mountVolume(dir, bytes)
 	if err != nil {
 		return err
@@ -175,7 +183,7 @@ func (d *disks) with(ctx context.Context, name, dir string, bytes int64, before 
 	watch.stop()
 	d.table.Check(d.agent.Running() && d.server.Running(), "nothing crashed, "+name, "both run")
 	watch.report(d.table)
-	if err := d.compare(ctx, l); err != nil {
+	if err := d.compare(ctx, l, reason); err != nil {
 		return err
 	}
 	d.stopAll()
@@ -198,7 +206,7 @@ func (d *disks) spoolSays(ctx context.Context, well bool, what string) {
 }
 
 func (d *disks) spoolFull(ctx context.Context) error {
-	return d.with(ctx, "full spool", d.spoolDir, 16*mib, nil, func(v *volume) error {
+	return d.with(ctx, "full spool", d.spoolDir, 16*mib, overflow, nil, func(v *volume) error {
 		d.server.Kill() // now it is needed
 		if err := v.fill(0); err != nil {
 			return err
@@ -219,7 +227,7 @@ func (d *disks) spoolReadOnly(ctx context.Context) error {
 		_, err := v.readOnly()
 		return err
 	}
-	return d.with(ctx, "read-only spool", d.spoolDir, 16*mib, before, func(v *volume) error {
+	return d.with(ctx, "read-only spool", d.spoolDir, 16*mib, overflow, before, func(v *volume) error {
 		d.spoolSays(ctx, false, "the agent starts, and says that its spool is read-only")
 		d.server.Kill()
 		pause(ctx, d.span())
@@ -233,7 +241,7 @@ func (d *disks) spoolReadOnly(ctx context.Context) error {
 }
 
 func (d *disks) spoolBecomesReadOnly(ctx context.Context) error {
-	return d.with(ctx, "spool becomes read-only", d.spoolDir, 16*mib, nil, func(v *volume) error {
+	return d.with(ctx, "spool becomes read-only", d.spoolDir, 16*mib, overflow, nil, func(v *volume) error {
 		how, err := v.readOnly()
 		if err != nil {
 			return err
@@ -272,7 +280,7 @@ func (d *disks) storeSays(ctx context.Context, well bool, what string) {
 
 func (d *disks) storeFull(ctx context.Context) error {
 	d.serverArgs = []string{"-min-free-bytes", "16MiB"}
-	return d.with(ctx, "full store", d.dataDir, 192*mib, nil, func(v *volume) error {
+	return d.with(ctx, "full store", d.dataDir, 192*mib, "", nil, func(v *volume) error {
 		if err := v.fill(8 * mib); err != nil {
 			return err
 		}
@@ -288,7 +296,7 @@ func (d *disks) storeFull(ctx context.Context) error {
 
 func (d *disks) storeStuffed(ctx context.Context) error {
 	d.serverArgs = []string{"-min-free-bytes", "1"}
-	return d.with(ctx, "stuffed store", d.dataDir, 192*mib, nil, func(v *volume) error {
+	return d.with(ctx, "stuffed store", d.dataDir, 192*mib, "", nil, func(v *volume) error {
 		if err := v.fill(0); err != nil {
 			return err
 		}
@@ -304,7 +312,7 @@ func (d *disks) storeStuffed(ctx context.Context) error {
 
 func (d *disks) storeReadOnly(ctx context.Context) error {
 	d.serverArgs = []string{"-min-free-bytes", "1"}
-	return d.with(ctx, "store becomes read-only", d.dataDir, 192*mib, nil, func(v *volume) error {
+	return d.with(ctx, "store becomes read-only", d.dataDir, 192*mib, "", nil, func(v *volume) error {
 		how, err := v.readOnly()
 		if err != nil {
 			return err
@@ -323,7 +331,7 @@ func (d *disks) storeReadOnly(ctx context.Context) error {
 // storeStartsReadOnly starts the collection agent on a disk that it cannot write
 // to: it must say so, by ending or by waiting.
 func (d *disks) storeStartsReadOnly(ctx context.Context) error {
-	return d.with(ctx, "read-only store at a start", d.dataDir, 512*mib, nil, func(v *volume) error {
+	return d.with(ctx, "read-only store at a start", d.dataDir, 512*mib, "", nil, func(v *volume) error {
 		d.server.Kill()
 		how, err := v.readOnly()
 		if err != nil {

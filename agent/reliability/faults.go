@@ -82,7 +82,7 @@ func (f *faults) run(ctx context.Context, t *trial) error {
 	}
 	countFaults(t.table, line, calls)
 	watch.report(t.table)
-	if err := p.compare(ctx, ledger); err != nil {
+	if err := p.compare(ctx, ledger, ""); err != nil {
 		return err
 	}
 	checkReceipts(t.table, receipts, ledger)
