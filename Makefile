@@ -7,10 +7,10 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 UI      := collectionagent/web/ui
 # Packages whose tests load eBPF programs or start whole programs run one after
 # another: they sample the same two CPUs.
-ROOT_PKGS := ./tracer ./agent/e2e
-PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$')
+ROOT_PKGS := ./tracer ./agent/e2e ./agent/reliability
+PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
 
-.PHONY: help all build run test test-race test-root test-ui test-deps e2e lint fmt check-fmt generate proto ui drift bench clean
+.PHONY: help all build run test test-race test-root test-ui test-deps e2e reliability lint fmt check-fmt generate proto ui drift bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -29,7 +29,7 @@ test: test-deps drift check-fmt ## install what the tests need, then run all of 
 	$(MAKE) test-ui test-race test-root
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/...
+	$(GO) test -race -timeout 15m -skip 'Crash' ./libpf/... ./reporter/... ./collectionagent/... ./tracer/internal/... ./tracer/process/... ./agent/reliability/internal/...
 
 test-root: ## run the tests that sample this host (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
@@ -42,6 +42,14 @@ test-deps: ## install what the tests need (Debian, as root)
 
 e2e: ## run the end-to-end tests alone (as root)
 	$(GO) test -p 1 -v -timeout 40m ./agent/e2e
+
+reliability: ## try what docs/reliability.md promises, for more than half an hour (as root)
+	$(GO) run ./agent/reliability faults
+	$(GO) run ./agent/reliability kill
+	$(GO) run ./agent/reliability kill -full
+	$(GO) run ./agent/reliability outage
+	$(GO) run ./agent/reliability disk
+	$(GO) run ./agent/reliability fleet -overload 2
 
 lint: ## run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

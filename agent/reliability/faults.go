@@ -75,7 +75,7 @@ func (f *faults) run(ctx context.Context, t *trial) error {
 	if err := calls.Settle(30 * time.Second); err != nil {
 		return err
 	}
-	ledger, err := p.settle(ctx, time.Minute+time.Duration(f.authFlips)*7*time.Minute)
+	ledger, err := p.settle(ctx, 3*time.Minute+time.Duration(f.authFlips)*7*time.Minute)
 	watch.stop()
 	if err != nil {
 		t.table.Check(false, "everything is delivered when the faults end", "%v", err)

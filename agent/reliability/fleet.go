@@ -146,7 +146,7 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 	before, _ := c.fleet.Outcomes()
 	c.fleet.TakeLatencies()
 	began, acked := time.Now(), c.fleet.Acked()
-	length := max(c.duration/4, 10*time.Second)
+	length := max(c.duration/4, 5*time.Second)
 	c.table.Note("%.1f times %.0f samples/s for %s", c.overload, c.capacity, length)
 	c.fleet.SetPace(c.overload * c.capacity / base)
 	c.fleet.SetLoad(true)
@@ -159,7 +159,7 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 	c.fleet.SetPace(min(1, c.capacity/base/4))
 	after, last := c.fleet.Outcomes()
 	c.table.Figure("offered and taken under overload", "%.0f and %.0f samples/s; %d batches waited at its end", c.overload*c.capacity, taken, waiting)
-	c.table.Check(after[polite] > before[polite], "overload is refused with ResourceExhausted and RetryInfo", "%d times", after[polite]-before[polite])
+	c.table.Check(after[polite] > before[polite], "overload is refused with ResourceExhausted and RetryInfo", "%d times, %q", after[polite]-before[polite], c.fleet.Asked())
 	c.table.Check(onlyPolite(after), "and in no other way", "%s%s", list(after), lastError(last))
 	c.table.Figure("time from send to acknowledgement under overload", "%s", quantiles(c.fleet.TakeLatencies()))
 	c.reportMemory("overload", began, length)
@@ -173,7 +173,7 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 	return ctx.Err()
 }
 
-// findCapacity doubles the load until less than four fifths of it are taken.
+// findCapacity doubles the load until no more of it is taken.
 func (c *crowd) findCapacity(ctx context.Context, base float64) error {
 	step := max(c.interval+time.Second, 3*time.Second)
 	for pace := 2.0; pace <= 1<<12; pace *= 2 {
@@ -189,8 +189,9 @@ func (c *crowd) findCapacity(ctx context.Context, base float64) error {
 		seconds := time.Since(began).Seconds()
 		taken, offered := float64(c.fleet.Acked()-acked)/seconds, float64(c.fleet.Sent()-sent)/seconds
 		c.table.Note("offered %.0f samples/s, taken %.0f", offered, taken)
+		enough := taken < 0.8*offered && taken < 1.2*c.capacity
 		c.capacity = max(c.capacity, taken)
-		if taken < 0.8*offered {
+		if enough {
 			break
 		}
 	}

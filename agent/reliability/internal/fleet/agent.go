@@ -122,7 +122,7 @@ func (a *agent) run(ctx context.Context) {
 		}
 		failures++
 		// What an agent does: never earlier than it was told, and at random after that.
-		backoff := wait + time.Duration(a.random.Int64N(int64(time.Second)<<min(failures, 6)))
+		backoff := wait + time.Duration(a.random.Int64N(int64(min(time.Second, f.payload.span))<<min(failures-1, 6)))
 		if !sleepUntil(ctx, time.Now().Add(backoff)) {
 			return
 		}
@@ -201,6 +201,7 @@ func (a *agent) invoke(ctx context.Context, method string, request *pieces, answ
 	for _, detail := range st.Details() {
 		if info, ok := detail.(*errdetails.RetryInfo); ok {
 			a.fleet.count(st.Code().String() + "+RetryInfo")
+			a.fleet.noteAsked(st.Message())
 			return info.GetRetryDelay().AsDuration(), err
 		}
 	}

@@ -28,6 +28,7 @@ type Fleet struct {
 	outcomes  map[string]uint64
 	latencies []time.Duration
 	lastError error
+	asked     string // what the server said when it asked to come again
 }
 
 // Start starts agents that send to an address, each on its own connection.
@@ -117,10 +118,23 @@ func (f *Fleet) count(outcome string) {
 	f.outcomes[outcome]++
 }
 
+func (f *Fleet) noteAsked(text string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = text
+}
+
 func (f *Fleet) note(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.lastError = err
+}
+
+// Asked returns what the server said last when it asked to come again.
+func (f *Fleet) Asked() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.asked
 }
 
 // Outcomes returns how often calls ended in another way than well, by code; with
