@@ -119,6 +119,9 @@ func (d *disk) note(err error) {
 	d.retryAt = time.Now().Add(d.retry)
 }
 
+// works reports that the spool is open and that the last writing went well.
+func (d *disk) works() bool { return d.open.Load() != nil && d.retryAt.IsZero() }
+
 func (d *disk) empty() bool {
 	s := d.open.Load()
 	return s == nil || s.Stats().Batches == 0

@@ -34,7 +34,7 @@ type Options struct {
 	// All PEM. Ignored with Config.DisableTLS.
 	TLS                       *tls.Config
 	CAFile, CertFile, KeyFile string
-	// Headers travel as gRPC metadata with every RPC, such as an authorization.
+	// Headers travel as gRPC metadata with every RPC. For a token see TokenFile.
 	Headers map[string]string
 
 	// Logger receives changes of state, not events. Default: discard.

@@ -218,10 +218,14 @@ func TestOverloadSpreads(t *testing.T) {
 func TestLearntLimit(t *testing.T) {
 	t.Parallel()
 	s := newFakeServer(t)
-	r := startTest(t, s.serve(), nil)
+	r := startTest(t, s.serve(), func(c *Config, _ *Options) {
+		times := fastTimes()
+		times.report = 300 * time.Millisecond
+		c.Times = times
+	})
 	eventually(t, "connected", func() bool { return r.Status().Connected })
 	s.mu.Lock()
-	s.maxBytes = 100_000
+	s.maxBytes = 20_000
 	s.mu.Unlock()
 	flood := func(from int) {
 		for i := range 12_000 {
@@ -232,7 +236,7 @@ func TestLearntLimit(t *testing.T) {
 		eventually(t, "it is settled", func() bool { return r.Status().Ledger.Queued == 0 })
 	}
 	flood(0)
-	if limit := r.requestLimit(); limit < minLearntLimit || limit > 250_000 {
+	if limit := r.requestLimit(); limit < minLearntLimit || limit > 1<<20 {
 		t.Errorf("limit %d", limit)
 	}
 	if l := checkLedger(t, r); l.Stored != 12_000 {
