@@ -26,6 +26,7 @@ want mcs mono-mcs
 want npm npm
 want xz xz-utils
 want objcopy binutils
+want systemd-analyze systemd
 want curl curl
 want javac openjdk-17-jdk-headless
 want ruby ruby

@@ -40,7 +40,11 @@ func TestAfterTheDrop(t *testing.T) {
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}
-			query := url.Values{"query": {`{pid="` + strconv.Itoa(pid) + `"}`}, "from": {strconv.FormatInt(time.Now().UnixMilli(), 10)}, "group_by": {"comm"}}
+			// The first samples of a runtime are taken before its program is loaded, and
+			// on a busy host that takes its time.
+			selector := `{pid="` + strconv.Itoa(pid) + `"}`
+			eventually(t, "first samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 100 })
+			query := url.Values{"query": {selector}, "from": {strconv.FormatInt(time.Now().UnixMilli(), 10)}, "group_by": {"comm"}}
 			var folded string
 			eventually(t, "samples of "+name, func(ctx context.Context) bool {
 				folded = get(ctx, s.http+"/api/v1/folded?"+query.Encode())
