@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
@@ -132,6 +133,20 @@ func (p *pipeline) compare(ctx context.Context, l rig.Ledger, reason string) err
 		return err
 	}
 	p.table.Check(unknown == 0, "samples whose stack the collection agent does not know", "%d; %.1f %% of frames have names", unknown, 100*named)
+	page, err := p.server.LedgerPage(ctx)
+	var answer *rig.StatusError
+	if errors.As(err, &answer) && answer.Code == http.StatusNotFound { // a build without it
+		return p.compareServer(ctx)
+	}
+	if err != nil {
+		return fmt.Errorf("read the ledger: %w", err)
+	}
+	var held uint64
+	for _, n := range page.Stored {
+		held += n
+	}
+	verdict.Equal(p.table, "samples of the host in /api/v1/ledger", held, stored, "stored")
+	p.table.Check(page.Unaccounted == 0 && page.Inconsistent == 0, "/api/v1/ledger accounts for everything", "unaccounted %d, inconsistent %d", page.Unaccounted, page.Inconsistent)
 	return p.compareServer(ctx)
 }
 
@@ -142,7 +157,7 @@ func (p *pipeline) compareServer(ctx context.Context) error {
 		return err
 	}
 	if l, ok := m.ServerLedger(); ok {
-		p.table.Check(l.Balance() == nil, "the collection agent's ledger adds up since its start", "received %d = stored %d + duplicate %d + refused %d",
+		p.table.Check(l.Balance() == nil, "the collection agent's ledger of its own time adds up", "received %d = stored %d + duplicate %d + refused %d",
 			l.Received, l.Stored, l.Duplicate, l.Refused)
 	}
 	return nil

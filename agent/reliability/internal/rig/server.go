@@ -105,3 +105,33 @@ func (s *Server) StoreBytes(ctx context.Context) (map[string]int64, error) {
 	err := s.api(ctx, "status", nil, &answer)
 	return answer.Store.Bytes, err
 }
+
+// LedgerPage is what /api/v1/ledger says.
+type LedgerPage struct {
+	// Stored by host ID, as the store holds it.
+	Stored map[string]uint64
+	// Unaccounted is what agents hold for stored and the server does not have;
+	// Inconsistent counts agents whose own ledger does not add up.
+	Unaccounted  uint64
+	Inconsistent int
+}
+
+// LedgerPage asks for the ledger.
+func (s *Server) LedgerPage(ctx context.Context) (LedgerPage, error) {
+	var answer struct {
+		Unaccounted  uint64 `json:"unaccounted"`
+		Inconsistent int    `json:"inconsistent"`
+		Hosts        []struct {
+			HostID       string `json:"host_id"`
+			ServerStored uint64 `json:"server_stored"`
+		} `json:"hosts"`
+	}
+	if err := s.api(ctx, "ledger", nil, &answer); err != nil {
+		return LedgerPage{}, err
+	}
+	page := LedgerPage{map[string]uint64{}, answer.Unaccounted, answer.Inconsistent}
+	for _, h := range answer.Hosts {
+		page.Stored[h.HostID] += h.ServerStored
+	}
+	return page, nil
+}
