@@ -7,13 +7,13 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 UI      := collectionagent/web/ui
 # Packages whose tests load eBPF programs or start whole programs run one after
 # another: they sample the same two CPUs.
-ROOT_PKGS := ./tracer ./agent/e2e
-PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$')
+ROOT_PKGS := ./tracer ./agent/e2e ./agent/reliability
+PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
 # Packages that own goroutines or locks and whose tests need no kernel.
-RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./support/hostile \
+RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build run test test-race test-root test-ui test-deps e2e fuzz vuln lint fmt check-fmt generate proto ui drift bench clean
+.PHONY: help all build run test test-race test-root test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -51,6 +51,14 @@ fuzz: ## run every fuzz target for FUZZTIME (1m), JOBS (1) at a time; ONLY=REGEX
 
 vuln: ## look for known vulnerabilities in what is called; needs https://vuln.go.dev
 	@GO='$(GO)' support/vuln.sh
+
+reliability: ## try what docs/reliability.md promises, for more than half an hour (as root)
+	$(GO) run ./agent/reliability faults
+	$(GO) run ./agent/reliability kill
+	$(GO) run ./agent/reliability kill -full
+	$(GO) run ./agent/reliability outage
+	$(GO) run ./agent/reliability disk
+	$(GO) run ./agent/reliability fleet -overload 2
 
 lint: ## run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -195,7 +195,8 @@ func (q *sampleQueue) makeRoom() {
 		}
 	}
 	for len(q.rows) > 0 && !roomy() {
-		n := min(len(q.rows), max(1, (q.maxItems+7)/8))
+		// Of what is there, not of what may be: few rows can fill the bytes.
+		n := (len(q.rows) + 7) / 8
 		var lost uint64
 		for i := range q.rows[:n] {
 			lost += uint64(q.rows[i].Count)
