@@ -36,7 +36,7 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 		grpc.StaticStreamWindowSize(64 << 10),
 		grpc.StaticConnWindowSize(256 << 10),
 		// Ten thousand idle connections must not cost a gigabyte of buffers.
-		grpc.ReadBufferSize(4 << 10),
+		grpc.ReadBufferSize(1 << 10),
 		grpc.WriteBufferSize(4 << 10),
 		grpc.SharedWriteBuffer(true),
 		grpc.UnaryInterceptor(s.guard),

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"net"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -32,7 +33,13 @@ import (
 	"github.com/strobe-profiler/strobe/proto/zstdgrpc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(envConnections) != "" {
+		serveConnections()
+		return
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // counterValue returns the value of a counter.
 func counterValue(t *testing.T, c prometheus.Counter) float64 {

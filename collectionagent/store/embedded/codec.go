@@ -194,27 +194,36 @@ func appendBatch(b []byte, batch *store.Batch) []byte {
 
 // decodeBatch is the inverse of appendBatch.
 func decodeBatch(b []byte) (*store.Batch, error) {
+	batch := &store.Batch{}
+	if err := decodeBatchTo(batch, b); err != nil {
+		return nil, err
+	}
+	return batch, nil
+}
+
+// decodeBatchTo is decodeBatch into a batch whose memory is used again.
+func decodeBatchTo(batch *store.Batch, b []byte) error {
 	d := decoder{b: b}
 	if v := d.byte(); d.err == nil && v != batchVersion {
-		return nil, fmt.Errorf("%w: batch has version %d, this program reads %d", errCodec, v, batchVersion)
+		return fmt.Errorf("%w: batch has version %d, this program reads %d", errCodec, v, batchVersion)
 	}
-	batch := &store.Batch{ID: d.batchID()}
-	batch.Series = make([]store.Series, d.count(16))
+	batch.ID = d.batchID()
+	batch.Series = resize(batch.Series, d.count(16))
 	for i := range batch.Series {
 		batch.Series[i] = d.series()
 	}
-	batch.Samples = make([]store.Sample, d.count(20))
+	batch.Samples = resize(batch.Samples, d.count(20))
 	var ms int64
 	for i := range batch.Samples {
 		s := &batch.Samples[i]
 		ms += d.varint()
 		if ms > math.MaxInt64/int64(store.Resolution) || ms < math.MinInt64/int64(store.Resolution) {
-			return nil, fmt.Errorf("%w: time of sample %d overflows", errCodec, i)
+			return fmt.Errorf("%w: time of sample %d overflows", errCodec, i)
 		}
 		s.Time = libpf.UnixTimeNs(ms * int64(store.Resolution))
 		series := d.uvarint()
 		if series >= uint64(len(batch.Series)) {
-			return nil, fmt.Errorf("%w: sample %d refers to series %d of %d", errCodec, i, series, len(batch.Series))
+			return fmt.Errorf("%w: sample %d refers to series %d of %d", errCodec, i, series, len(batch.Series))
 		}
 		s.Series = uint32(series) //nolint:gosec // checked above
 		s.Count = d.varint()
@@ -230,12 +239,22 @@ func decodeBatch(b []byte) (*store.Batch, error) {
 		}
 	}
 	if d.err != nil {
-		return nil, d.err
+		return d.err
 	}
 	if len(d.b) != 0 {
-		return nil, fmt.Errorf("%w: %d bytes behind a batch", errCodec, len(d.b))
+		return fmt.Errorf("%w: %d bytes behind a batch", errCodec, len(d.b))
 	}
-	return batch, batch.Check()
+	return batch.Check()
+}
+
+// resize returns a slice of n zero values, in the memory of s if it has room.
+func resize[T any](s []T, n int) []T {
+	if cap(s) < n {
+		return make([]T, n)
+	}
+	s = s[:n]
+	clear(s)
+	return s
 }
 
 // appendFrames appends the frames of a stack.

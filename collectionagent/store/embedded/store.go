@@ -243,6 +243,25 @@ func (s *Store) caught(err *error) {
 	}
 }
 
+// cutReplayed starts a new head during the replay. The first full one is left to
+// the flusher, as it would have been without the restart, so that opening the
+// store need not wait for a block; another one, which only a store with less
+// memory than before has, is written at once.
+func (s *Store) cutReplayed(walFirst uint64) error {
+	job := flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: walFirst}
+	if s.old != nil {
+		first := <-s.flushJobs
+		if err := s.flush(first); err != nil {
+			return err
+		}
+	}
+	s.viewMu.Lock()
+	s.old, s.head, s.oldDone = s.head, newHead(), make(chan struct{})
+	s.viewMu.Unlock()
+	s.flushJobs <- job // has room
+	return nil
+}
+
 // replay reads the log from the given segment on into the head. A head that
 // becomes too large becomes a block at the next end of a segment.
 func (s *Store) replay(first uint64) error {
@@ -254,6 +273,7 @@ func (s *Store) replay(first uint64) error {
 		return err
 	}
 	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
+	defer r.start()()
 	rows := 0
 	for i, n := range numbers {
 		err := r.segment(n, i == len(numbers)-1, func(b *store.Batch) {
@@ -268,12 +288,9 @@ func (s *Store) replay(first uint64) error {
 			return err
 		}
 		if s.headFull() && i < len(numbers)-1 {
-			if err := s.flush(flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: n + 1}); err != nil {
+			if err := s.cutReplayed(n + 1); err != nil {
 				return err
 			}
-			s.viewMu.Lock()
-			s.head = newHead()
-			s.viewMu.Unlock()
 		}
 	}
 	last := max(first, 1) - 1
