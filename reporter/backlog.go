@@ -105,6 +105,9 @@ func (l *backlog) empty() bool {
 // spools reports that the disk takes batches, as far as is known; with final, that it may be tried.
 func (l *backlog) spools(final bool) bool { return l.disk != nil && l.disk.usable(final) }
 
+// works reports that the last writing to the disk went well.
+func (l *backlog) works() bool { return l.disk != nil && l.disk.works() }
+
 // persist moves the tail to disk and reports whether that worked. A batch on which
 // the server failed waits in memory for its time, unless it is the last moment.
 func (l *backlog) persist(final bool) bool {

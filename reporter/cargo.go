@@ -148,6 +148,7 @@ func (c *defCargo[K, V]) acknowledge(resp proto.Message) {
 	// When one from disk was stored, nobody knows.
 	if r.GetAck().GetDuplicate() && c.thawed {
 		c.store.pass(c.defs)
+		c.r.unname()
 		return
 	}
 	c.store.acknowledge(c.defs)

@@ -334,6 +334,15 @@ func (d *definitions[K, V]) evicted(defs []definition[K, V]) {
 	}
 }
 
+// forgetDisk makes everything on disk unknown.
+func (d *definitions[K, V]) forgetDisk() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.spooled != nil {
+		d.spooled.Purge()
+	}
+}
+
 // pass records that a batch is stored of which it is not known what the server's
 // memory kept: the definitions travel again when a sample needs them.
 func (d *definitions[K, V]) pass(defs []definition[K, V]) {

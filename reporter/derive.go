@@ -53,7 +53,7 @@ func (r *GRPCReporter) fill(final bool) bool {
 	d.stacks = r.stacks.lease(r.stacks.maxItems)
 	for i := range d.stacks {
 		if named := r.deriveNames(d.stacks[i].value, nil, &d); named {
-			r.stacks.amend(d.stacks[i].key, noteNamed)
+			r.stacks.amend(d.stacks[i].key, r.named.Load())
 		}
 	}
 	rows := r.samples.lease(maxRows)
@@ -152,18 +152,18 @@ func (r *GRPCReporter) derive(rows []libpf.Sample, d *derived) int {
 
 func (r *GRPCReporter) deriveTrace(t *libpf.Trace, p *libpf.Process, d *derived) {
 	note, known := r.stacks.state(t.Hash)
-	if known && note == noteNamed {
+	if known && note == r.named.Load() {
 		return
 	}
 	named := r.deriveNames(t, p, d)
 	def := stackDef{key: t.Hash, value: t, content: noteUnnamed}
 	if named {
-		def.content = noteNamed
+		def.content = r.named.Load()
 	}
 	if !known && r.stacks.claim(def) {
 		d.stacks = append(d.stacks, def)
 	} else if named {
-		r.stacks.amend(t.Hash, noteNamed)
+		r.stacks.amend(t.Hash, r.named.Load())
 	}
 }
 
@@ -198,6 +198,10 @@ func (r *GRPCReporter) deriveNames(t *libpf.Trace, p *libpf.Process, d *derived)
 	}
 	return all
 }
+
+// unname begins a new generation: some names or executables that were as good as sent
+// are unknown again, so the stacks that need them must be looked at again.
+func (r *GRPCReporter) unname() { r.named.Add(1) }
 
 func (r *GRPCReporter) resendStack(t *libpf.Trace) {
 	if len(t.Frames) == 0 {

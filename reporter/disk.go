@@ -32,7 +32,7 @@ type freezer interface {
 	// evicted takes note that a record, or the weight of many, was given up for lack of
 	// room; lost of weight that cannot be read.
 	evicted(r *spool.Record)
-	lost(weight uint64)
+	lost(stream spool.Stream, weight uint64)
 }
 
 // disk is the part of the backlog that is on disk. It opens the spool, and leaves it
@@ -80,7 +80,7 @@ func (d *disk) usable(now bool) bool {
 	s, err := spool.Open(spool.Options{
 		Dir: d.settings.SpoolDir, MaxBytes: d.settings.SpoolMaxBytes, Logger: d.log,
 		Evicted: func(r spool.Record) { d.source.evicted(&r) },
-		Lost:    func(_ spool.Stream, weight uint64) { d.source.lost(weight) },
+		Lost:    d.source.lost,
 	})
 	if err != nil {
 		d.mu.Lock()
@@ -118,6 +118,9 @@ func (d *disk) note(err error) {
 	d.broken = fmt.Sprintf("%v (batches stay in memory)", err)
 	d.retryAt = time.Now().Add(d.retry)
 }
+
+// works reports that the spool is open and that the last writing went well.
+func (d *disk) works() bool { return d.open.Load() != nil && d.retryAt.IsZero() }
 
 func (d *disk) empty() bool {
 	s := d.open.Load()
@@ -194,7 +197,7 @@ func (d *disk) read() *batch {
 		if b == nil {
 			d.log.Warn("a spooled batch is of a type that this version does not know", "type", r.Kind)
 			s.Settle(r.Order)
-			d.source.lost(r.Weight)
+			d.source.lost(r.Stream, r.Weight)
 			continue
 		}
 		b.cargo.fromDisk()

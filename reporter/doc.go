@@ -23,9 +23,39 @@
 // refer to until they are acknowledged for that purpose. A definition whose queue
 // overflowed is simply not known yet, and travels with the next sample that needs it.
 //
+// # When the server is away
+//
+// While the server takes what it is sent, batches live in memory. Once it does not,
+// for whatever reason, or once memory fills up, they go to the spool
+// (Options.SpoolDir) in their order, at every report interval, so an agent that is killed
+// during an outage loses only what was reported since the last flush. What a run leaves
+// there, by its end or by its death, the next run takes over: it is sent first, in the
+// order in which it was sealed, as the same bytes under its old identity and with its
+// original times. A file that lists what is settled may lag, and then a batch is sent
+// once more and recognized by the server. One batch is on its way at a time, also while
+// a long outage is made up for; what is reported meanwhile waits its turn behind it.
+//
+// All types of batches are spooled. Over Options.SpoolMaxBytes the oldest samples (and
+// metrics) are given up first; definitions go only when there are no samples left,
+// and are unknown again then. Without a spool, or while its disk is full, read-only, in
+// use by another reporter or broken otherwise, batches stay in memory, the queues sum and
+// then drop, and the spool is tried again every six intervals.
+//
+// # What the server says
+//
+// A batch that is too large is cut, and the limit is remembered until the next
+// handshake; one that is invalid is cut to find the item that is, which is set aside;
+// samples outside of the server's window of time are left out and the rest is sealed anew.
+// A batch on which the server fails waits for itself while others pass, and is set aside
+// when it fails for ever. A server that is busy is left alone for as long as it says and
+// a random time on top, in proportion, that grows with every attempt. A server that
+// refuses the agent, for its token, its permission or its version, is asked again slowly;
+// a new token in Options.TokenFile is tried at once. None of it ends the reporter.
+//
 // # What is lost
 //
 // Nothing without a counter and a reason: at all times captured = stored + queued +
-// dropped, see [GRPCReporter.Status]. Samples of the same key are summed, at ever
-// coarser time, before one is dropped.
+// spooled + dropped, by weight, see [GRPCReporter.Status]; the server is told the same
+// every ten seconds. Captured includes what earlier runs had left on disk. Samples of the same
+// key are summed, at ever coarser time, before one is dropped from the queue.
 package reporter

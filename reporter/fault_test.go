@@ -367,7 +367,8 @@ func TestOverflow(t *testing.T) {
 func TestDefinitionOverflow(t *testing.T) {
 	t.Parallel()
 	s := newFakeServer(t)
-	r := startTest(t, s.serve(), func(c *Config, _ *Options) {
+	r := startTest(t, s.serve(), func(c *Config, o *Options) {
+		o.StopTimeout = 15 * time.Second
 		c.FramesForTracesMaxQueue, c.FrameMetadataMaxQueue, c.FallbackSymbolsMaxQueue, c.ExecMetadataMaxQueue = 3, 3, 3, 3
 		c.MetricsMaxQueue, c.HostMetadataMaxQueue = 3, 2
 		times := fastTimes()

@@ -19,6 +19,7 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 	"github.com/strobe-profiler/strobe/proto/zstdgrpc"
+	"github.com/strobe-profiler/strobe/reporter/internal/spool"
 )
 
 var _ Reporter = (*GRPCReporter)(nil)
@@ -45,7 +46,8 @@ type GRPCReporter struct {
 
 	started time.Time
 	clock   serverClock
-	limit   atomic.Int64 // largest request, in bytes
+	named   atomic.Uint64 // generation of names, from 1
+	limit   atomic.Int64  // largest request, in bytes
 	mu      sync.Mutex
 	epoch   string        // the server's, "" before the first contact
 	host    *HostMetadata // newest description, to be sent again in a new epoch
@@ -77,6 +79,7 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 		return nil, fmt.Errorf("reporter settings: %w", err)
 	}
 	r := &GRPCReporter{settings: s, plain: newPlainProcesses(), seen: map[*libpf.Trace]struct{}{}, metricsSent: time.Now(), started: time.Now()}
+	r.named.Store(1)
 	r.limit.Store(int64(min(s.MaxRPCMsgSize, maxRequestBytes)))
 	r.lanes = map[string]*lane{}
 	for kind, method := range map[string]string{
@@ -193,6 +196,7 @@ func (r *GRPCReporter) noteEpoch(epoch []byte) {
 	r.names.forget()
 	r.symbols.forget()
 	r.executables.forget()
+	r.unname()
 	if host != nil && r.hosts.empty() {
 		r.hosts.push(*host)
 	}
@@ -209,7 +213,18 @@ func (r *GRPCReporter) close() { r.samples.close() }
 
 // recovered and lost implement freezer.
 func (r *GRPCReporter) recovered(weight uint64) { r.samples.recover(weight) }
-func (r *GRPCReporter) lost(weight uint64)      { r.samples.lose(weight, reasonCorrupt) }
+
+func (r *GRPCReporter) lost(stream spool.Stream, weight uint64) {
+	r.samples.lose(weight, reasonCorrupt)
+	if stream == spool.Definitions {
+		// Nobody knows which, so all that are on disk may travel twice.
+		r.stacks.forgetDisk()
+		r.names.forgetDisk()
+		r.symbols.forgetDisk()
+		r.executables.forgetDisk()
+		r.unname()
+	}
+}
 
 // abandon implements source.
 func (r *GRPCReporter) abandon() { r.samples.abandon(reasonShutdown) }

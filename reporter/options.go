@@ -34,7 +34,7 @@ type Options struct {
 	// All PEM. Ignored with Config.DisableTLS.
 	TLS                       *tls.Config
 	CAFile, CertFile, KeyFile string
-	// Headers travel as gRPC metadata with every RPC, such as an authorization.
+	// Headers travel as gRPC metadata with every RPC. For a token see TokenFile.
 	Headers map[string]string
 
 	// Logger receives changes of state, not events. Default: discard.
@@ -152,6 +152,13 @@ func newSettings(c *Config, o *Options) (settings, error) {
 	}
 	if s.SpoolMaxBytes != 0 && s.SpoolMaxBytes < minSpoolBytes {
 		errs = append(errs, fmt.Errorf("spool limit of %d bytes is below %d", s.SpoolMaxBytes, minSpoolBytes))
+	}
+	if s.TokenFile != "" {
+		for key := range s.Headers {
+			if strings.EqualFold(key, "authorization") {
+				errs = append(errs, errors.New("there is an authorization header and a token file"))
+			}
+		}
 	}
 	setDefault(&s.SpoolMaxBytes, defaultSpoolBytes)
 	setDefault(&s.MaxRPCMsgSize, defaultMaxRPCMsgSize)

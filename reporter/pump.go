@@ -223,7 +223,7 @@ func (p *pump) exchange(final bool) bool {
 		sealed := false
 		// Sealed batches are small but cannot be summed any more: while the server is away
 		// the queues do that, until they fill up, unless there is a disk to put batches on.
-		if p.failures == 0 || batches == 0 || final || p.src.pressing() || p.backlog.spools(false) {
+		if p.failures == 0 || batches == 0 || final || p.src.pressing() || p.backlog.works() {
 			sealed = p.src.fill(final)
 		}
 		p.noteBacklog()
@@ -256,11 +256,14 @@ func (p *pump) isStopping() bool {
 // where it is.
 func (p *pump) store(final bool) {
 	for range maxRounds {
-		if !p.backlog.spools(final) || (p.backlog.crowded() && !p.backlog.persist(final)) {
+		// A disk that failed is tried with what is sealed already: sealing more would end its summing.
+		if !p.backlog.spools(final) || !p.backlog.persist(final) {
 			break
 		}
-		sealed := p.src.fill(final)
-		if !p.backlog.persist(final) || !sealed {
+		if !p.src.fill(final) {
+			break
+		}
+		if !p.backlog.persist(final) {
 			break
 		}
 	}

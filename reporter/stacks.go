@@ -16,18 +16,21 @@ type (
 	execDef   = definition[libpf.FileID, *libpf.Executable]
 )
 
-// Notes that go with the hash of a stack.
-const (
-	noteUnnamed = 0 // some frames had no names yet when the stack was last looked at
-	noteNamed   = 1
-)
+// noteUnnamed is the note of a stack of which some frames had no names yet when it was
+// last looked at. One that is named has the number of the generation of names; see
+// [GRPCReporter.unname].
+const noteUnnamed = 0
 
 func contentOfLines(lines []libpf.SourceLine) uint64 {
 	var h xxh3.Hasher
 	var sep = []byte{0xff} // not part of any UTF-8 text
 	for i := range lines {
 		l := &lines[i]
-		for _, s := range [...]string{l.Function, l.SystemName, l.File} {
+		system := l.SystemName
+		if system == l.Function {
+			system = "" // as it is written
+		}
+		for _, s := range [...]string{l.Function, system, l.File} {
 			_, _ = h.WriteString(s) // cannot fail
 			_, _ = h.Write(sep)
 		}

@@ -93,7 +93,10 @@ func (r *GRPCReporter) evicted(rec *spool.Record) {
 	}
 }
 
-func (c *defCargo[K, V]) evicted() { c.store.evicted(c.defs) }
+func (c *defCargo[K, V]) evicted() {
+	c.store.evicted(c.defs)
+	c.r.unname()
+}
 
 // thawDefinitions makes the cargo of definitions again out of their request. One
 // that cannot be read is sent as it is.

@@ -11,8 +11,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/strobe-profiler/strobe/support/skip"
 )
 
 // faultDirectory is a real directory that fails as a test wants, and does not
@@ -237,63 +235,6 @@ func TestOpenFault(t *testing.T) {
 	defer s.Close()
 	if got, _ := readAll(t, s); cmp.Diff(upTo(1, 6), got) != "" {
 		t.Errorf("read %v", got)
-	}
-}
-
-// On a full file system the spool fails and recovers as on a fault.
-func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		skip.Because(t, "needs root: it mounts a small tmpfs")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=256k,mode=700"); err != nil {
-		skip.Because(t, "cannot mount a tmpfs: "+err.Error())
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	s, err := Open(Options{Dir: filepath.Join(dir, "spool"), MaxBytes: 64 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	i := uint64(1)
-	for ; ; i++ {
-		r := testRecord(i)
-		if _, err := s.Append(&r, false); err != nil {
-			if Reason(err) != "no_space" {
-				t.Fatal(err)
-			}
-			break
-		}
-		if i > 10_000 {
-			t.Fatal("never full")
-		}
-	}
-	if err := s.Sync(); err != nil {
-		t.Fatal(err)
-	}
-	got, orders := readAll(t, s)
-	if diff := cmp.Diff(upTo(1, i-1), got); diff != "" {
-		t.Fatal(diff)
-	}
-	for _, order := range orders {
-		s.Settle(order)
-	}
-	appendTest(t, s, 1, 50)
-	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err == nil {
-		t.Error("remounted with a file open for writing") // Close must let go of them
-	}
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Open(Options{Dir: filepath.Join(dir, "spool"), MaxBytes: 1 << 20}); Reason(err) != "read_only" {
-		t.Errorf("a read-only disk: %v", err)
 	}
 }
 

@@ -68,10 +68,10 @@ var errPayload = errors.New("payload does not match its header")
 
 // payload reads and checks what a header stands for.
 func (s *Spool) payload(f io.ReaderAt, h *header, at int64) ([]byte, error) {
-	if cap(s.buf) < h.stored {
-		s.buf = make([]byte, h.stored)
+	if cap(s.in) < h.stored {
+		s.in = make([]byte, h.stored)
 	}
-	stored := s.buf[:h.stored]
+	stored := s.in[:h.stored]
 	if n, err := f.ReadAt(stored, at); n < len(stored) {
 		if errors.Is(err, io.EOF) {
 			return nil, errPayload

@@ -73,7 +73,8 @@ type Spool struct {
 
 	enc *zstd.Encoder
 	dec *zstd.Decoder
-	buf []byte
+	// out holds the record that is written, in what is read: making room for one reads others.
+	out, in []byte
 
 	mu    sync.Mutex
 	stats Stats
@@ -177,10 +178,10 @@ func (s *Spool) Append(r *Record, hold bool) (order uint64, err error) {
 		return 0, ErrTooLarge
 	}
 	h := header{Header: r.Header, size: len(r.Payload)}
-	s.buf = append(s.buf[:0], make([]byte, headerBytes)...)
-	s.buf = s.enc.EncodeAll(r.Payload, s.buf)
-	h.stored = len(s.buf) - headerBytes
-	h.sum = checksum(s.buf[headerBytes:])
+	s.out = append(s.out[:0], make([]byte, headerBytes)...)
+	s.out = s.enc.EncodeAll(r.Payload, s.out)
+	h.stored = len(s.out) - headerBytes
+	h.sum = checksum(s.out[headerBytes:])
 	if h.bytes() > s.MaxBytes {
 		return 0, ErrTooLarge
 	}
@@ -194,8 +195,8 @@ func (s *Spool) Append(r *Record, hold bool) (order uint64, err error) {
 		return 0, err
 	}
 	h.Order, h.Time = s.order+1, s.Now()
-	h.append(s.buf[:0])
-	if _, err := seg.out.WriteAt(s.buf, seg.size); err != nil {
+	h.append(s.out[:0])
+	if _, err := seg.out.WriteAt(s.out, seg.size); err != nil {
 		s.count(err)
 		// What was written in part must not lie before what comes next.
 		if cut := seg.out.Truncate(seg.size); cut != nil || seg.left == 0 {

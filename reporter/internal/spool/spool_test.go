@@ -388,6 +388,10 @@ func TestCap(t *testing.T) {
 			t.Error("a record came back from the dead")
 		}
 	}
+	readAll(t, s) // checks the content
+	if st := s.Stats(); len(st.Corrupt) > 0 {
+		t.Errorf("stats %+v", st)
+	}
 	// A lower cap is respected when it is asked for.
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
