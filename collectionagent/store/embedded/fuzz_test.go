@@ -136,6 +136,7 @@ func FuzzSegment(f *testing.F) {
 		}
 		s := memoryStore(t, dir)
 		r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
+		defer r.start()()
 		// A head takes at least a chunk, and queries of it as much.
 		hostile.Bound(t, len(data)+unfolded+1<<10, 256, func() {
 			for n, content := range [][]byte{data, append([]byte(walMagic), appendRecord(data)...)} {
