@@ -262,25 +262,6 @@ func (s *Store) caught(err *error) {
 	}
 }
 
-// cutReplayed starts a new head during the replay. The first full one is left to
-// the flusher, as it would have been without the restart, so that opening the
-// store need not wait for a block; another one, which only a store with less
-// memory than before has, is written at once.
-func (s *Store) cutReplayed(walFirst uint64) error {
-	job := flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: walFirst}
-	if s.old != nil {
-		first := <-s.flushJobs
-		if err := s.flush(first); err != nil {
-			return err
-		}
-	}
-	s.viewMu.Lock()
-	s.old, s.head, s.oldDone = s.head, newHead(), make(chan struct{})
-	s.viewMu.Unlock()
-	s.flushJobs <- job // has room
-	return nil
-}
-
 // replay reads the log from the given segment on into the head. A head that
 // becomes too large becomes a block at the next end of a segment.
 func (s *Store) replay(first uint64) error {
