@@ -99,6 +99,9 @@ func (in *instance) code(header, want uint64) (*code, error) {
 	if err != nil {
 		return nil, err
 	}
+	if n >= maxFunctions { // before it is multiplied, which could overflow
+		return nil, fmt.Errorf("%d functions: %w", n, errLayout)
+	}
 	b, err := in.mem.Bytes(header+uint64(in.layout.functions)*8, (n+1)*8, maxFunctions*8)
 	if err != nil {
 		return nil, err
