@@ -147,7 +147,7 @@ var _ encoding.CodecV2 = raw{}
 // TestAmplification sends the worst requests there are: none makes more than a
 // fixed multiple of its size, whatever the answer.
 func TestAmplification(t *testing.T) {
-	const n = 1 << 20
+	const n = 1 << 19
 	s := newTestServer(t, Config{Store: discard{memstore.New()}})
 	conn := dial(t, s, grpc.WithDefaultCallOptions(grpc.ForceCodecV2(raw{})))
 	// The request itself is there twice, as it came and in one piece. Of what is
