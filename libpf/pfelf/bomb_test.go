@@ -49,7 +49,7 @@ func TestCompressedSectionBombs(t *testing.T) {
 		f := openImage(t, testImage(testBase, testSection{
 			name: ".debug_info", typ: elf.SHT_PROGBITS, flags: elf.SHF_COMPRESSED, data: compressed(test.typ, test.size, test.data),
 		}))
-		hostile.Bound(t, len(test.data)+int(min(test.size, 1<<10)), 64, func() {
+		hostile.Bound(t, len(test.data)+int(min(test.size, 1<<10)), 1<<10, func() {
 			b, err := f.SectionData(".debug_info")
 			if test.want != nil && !errors.Is(err, test.want) {
 				t.Errorf("%s: %v, want %v", name, err, test.want)
