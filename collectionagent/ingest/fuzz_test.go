@@ -45,25 +45,67 @@ func fuzzRPC(f *testing.F, method string, valid ...proto.Message) {
 		f.Add(b[:len(b)/2])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		m := memstore.New()
-		s := newTestServer(t, Config{Store: m, KnownStacks: 64, MaxRequestBytes: 1 << 20})
-		// What the meter of the server allows, and what it does not count.
-		hostile.Bound(t, len(data)+amplifyFree/amplifyFactor, 4*amplifyFactor, func() {
-			answer, err := callRaw(t, s, method, data)
-			switch {
-			case err == nil && answer == nil:
-				t.Fatal("neither an answer nor an error")
-			case err == nil:
-			case status.Code(err) == codes.OutOfRange && method == "AddCountsForTraces" && isEmpty(t, m):
-			case status.Code(err) != codes.InvalidArgument:
-				t.Fatalf("answer is neither yes nor InvalidArgument: %v", err)
-			case !namesField(err):
-				t.Fatalf("error names no field: %v", err)
-			case !isEmpty(t, m):
-				t.Fatalf("refused request left something behind: %v", err)
-			}
-		})
+		checkRPC(t, method, data)
+		if hashed := withHashes(method, data); hashed != nil {
+			checkRPC(t, method, hashed)
+		}
 	})
+}
+
+func checkRPC(t *testing.T, method string, data []byte) {
+	t.Helper()
+	m := memstore.New()
+	s := newTestServer(t, Config{Store: m, KnownStacks: 64, MaxRequestBytes: 1 << 20})
+	// What the meter of the server allows, and what it does not count.
+	hostile.Bound(t, len(data)+amplifyFree/amplifyFactor, 4*amplifyFactor, func() {
+		answer, err := callRaw(t, s, method, data)
+		switch {
+		case err == nil && answer == nil:
+			t.Fatal("neither an answer nor an error")
+		case err == nil:
+		case status.Code(err) == codes.OutOfRange && method == "AddCountsForTraces" && isEmpty(t, m):
+		case status.Code(err) != codes.InvalidArgument:
+			t.Fatalf("answer is neither yes nor InvalidArgument: %v", err)
+		case !namesField(err):
+			t.Fatalf("error names no field: %v", err)
+		case !isEmpty(t, m):
+			t.Fatalf("refused request left something behind: %v", err)
+		}
+	})
+	if held := s.budget.inUse(); held != 0 {
+		t.Fatalf("%d bytes of memory are not given back", held)
+	}
+}
+
+// withHashes returns a request with stacks whose hashes are right, which no fuzzer
+// finds by itself, or nil.
+func withHashes(method string, data []byte) []byte {
+	var r pb.SetFramesForTracesRequest
+	if method != "SetFramesForTraces" || proto.Unmarshal(data, &r) != nil {
+		return nil
+	}
+	table, err := (&validator{limits: Limits{}.withDefaults()}).frameTable(&r)
+	if err != nil {
+		return nil
+	}
+	rest := r.Frames
+	r.HiTraceHashes, r.LoTraceHashes = nil, nil
+	for _, n := range r.FrameCounts {
+		var frames []libpf.Frame
+		for range min(int(n), len(rest)) {
+			if int(rest[0]) < len(table) {
+				frames = append(frames, table[rest[0]])
+			}
+			rest = rest[1:]
+		}
+		h := libpf.HashTrace(frames)
+		r.HiTraceHashes, r.LoTraceHashes = append(r.HiTraceHashes, h.Hi()), append(r.LoTraceHashes, h.Lo())
+	}
+	data, err = proto.Marshal(&r)
+	if err != nil {
+		return nil
+	}
+	return data
 }
 
 // callRaw calls a method as gRPC does once it has a message.

@@ -24,7 +24,8 @@ const (
 // Bound calls f, which works on size foreign bytes. It ends the process, which
 // makes the input a finding, when f takes longer than [MaxTime], and fails the test
 // when f allocates more than factor bytes for each byte of the input and a slack
-// of 8 MiB. All allocations of the process count, also those that were freed.
+// of 8 MiB. All allocations of the process count, also those that were freed, so
+// the test must not be a parallel one.
 func Bound(t testing.TB, size, factor int, f func()) {
 	t.Helper()
 	timer := time.AfterFunc(MaxTime, func() {

@@ -34,7 +34,6 @@ func FuzzProcessIDs(f *testing.F) {
 // TestHugePerfMap has a perf map of 4 GiB, nearly all of which is a hole, behind
 // real lines: no more than the limit is read, and what was read counts.
 func TestHugePerfMap(t *testing.T) {
-	t.Parallel()
 	proc := t.TempDir()
 	dir := filepath.Join(proc, "7")
 	if err := os.MkdirAll(filepath.Join(dir, "root", "tmp"), 0o755); err != nil {
@@ -86,7 +85,6 @@ func (e *endless) Read(b []byte) (int, error) {
 // TestEndlessTexts reads texts that do not stop: lines without an end, and more
 // symbols than any kernel has.
 func TestEndlessTexts(t *testing.T) {
-	t.Parallel()
 	if _, err := parseKallsyms(&endless{line: strings.Repeat("f", 4096), left: 1 << 40}); err == nil {
 		t.Error("a line of 1 TiB was taken for a symbol")
 	}
