@@ -73,7 +73,7 @@ func TestOpenRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // a test
+	t.Cleanup(func() { _ = l.Close() }) // after the parallel tests, with which the socket's file goes
 	tests := map[string]struct {
 		path string
 		want Reason
