@@ -62,12 +62,12 @@ func (l *backlog) remove(b *batch) {
 }
 
 // replace puts pieces in the place of a batch. Pieces of one on disk go there
-// before it leaves.
+// before it leaves; if the process dies in between, it is either it or they.
 func (l *backlog) replace(b *batch, pieces []*batch) {
 	list, at := l.listOf(b), b
-	for _, piece := range pieces {
+	for i, piece := range pieces {
 		if b.order != 0 {
-			l.disk.keep(piece)
+			l.disk.keep(piece, b.order, i == len(pieces)-1)
 		}
 		list.insert(piece, at)
 		at = piece

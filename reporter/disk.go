@@ -151,12 +151,17 @@ func (d *disk) put(b *batch) (bool, error) {
 	return true, nil
 }
 
-// keep appends a batch that stays in memory as well. It is worth a try only.
-func (d *disk) keep(b *batch) {
-	if s := d.open.Load(); s != nil {
-		if order, err := s.Append(d.record(b), true); err == nil {
-			b.order = order
-		}
+// keep appends a batch that stays in memory as well, and takes the place of another
+// together with others, of which it may be the last. It is worth a try only.
+func (d *disk) keep(b *batch, original uint64, last bool) {
+	s := d.open.Load()
+	if s == nil {
+		return
+	}
+	r := d.record(b)
+	r.PartOf, r.Completes = original, last
+	if order, err := s.Append(r, true); err == nil {
+		b.order = order
 	}
 }
 

@@ -42,6 +42,11 @@ type Header struct {
 	Weight uint64
 	// Time of writing, given by Append.
 	Time time.Time
+	// PartOf is the order of a record that this one and others take the place of; 0: none.
+	// The last of them to be written has Completes. Until that is on disk the original
+	// counts, and from then on they do, whenever the process dies.
+	PartOf    uint64
+	Completes bool
 }
 
 // Record is a header and what it stands for.
@@ -58,8 +63,9 @@ type Record struct {
 //	12 stored bytes     48 time, ns
 //	16 payload bytes    56 run
 //	20 stream, kind, flags, 0
+//	                   72 part of
 const (
-	headerBytes = 72
+	headerBytes = 80
 	magicBytes  = 4
 	// maxPayload bounds what a header may make a reader allocate.
 	maxPayload = 64 << 20
@@ -67,10 +73,11 @@ const (
 	maxOrder = 1 << 62
 
 	flagAttempted = 1
+	flagCompletes = 2
 )
 
 // magic is no text, so that it is rare in what is stored uncompressed.
-var magic = [magicBytes]byte{0xd5, 'S', 'R', 0x01}
+var magic = [magicBytes]byte{0xd5, 'S', 'R', 0x02}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -95,7 +102,10 @@ func (h *header) append(b []byte) []byte {
 	b = le.AppendUint32(b, uint32(h.size))   //nolint:gosec // at most maxPayload
 	flags := byte(0)
 	if h.Attempted {
-		flags = flagAttempted
+		flags |= flagAttempted
+	}
+	if h.Completes {
+		flags |= flagCompletes
 	}
 	b = append(b, byte(h.Stream), h.Kind, flags, 0)
 	b = le.AppendUint64(b, h.Order)
@@ -103,6 +113,7 @@ func (h *header) append(b []byte) []byte {
 	b = le.AppendUint64(b, h.Sequence)
 	b = le.AppendUint64(b, uint64(h.Time.UnixNano())) //nolint:gosec // read back the same way
 	b = append(b, h.Run[:]...)
+	b = le.AppendUint64(b, h.PartOf)
 	le.PutUint32(b[start+4:], checksum(b[start+8:start+headerBytes]))
 	return b
 }
@@ -119,8 +130,9 @@ func decodeHeader(b []byte, stream Stream) (h header, ok bool) {
 	h.Order, h.Weight, h.Sequence = le.Uint64(b[24:]), le.Uint64(b[32:]), le.Uint64(b[40:])
 	h.Time = time.Unix(0, int64(le.Uint64(b[48:]))) //nolint:gosec // written from an int64
 	copy(h.Run[:], b[56:])
+	h.PartOf, h.Completes = le.Uint64(b[72:]), b[22]&flagCompletes != 0
 	if h.Stream != stream || size > maxPayload || stored > maxPayload+maxPayload/8 ||
-		h.Order == 0 || h.Order > maxOrder || h.Weight > maxOrder {
+		h.Order == 0 || h.Order > maxOrder || h.Weight > maxOrder || h.PartOf >= h.Order {
 		return header{}, false
 	}
 	h.stored, h.size = int(stored), int(size)

@@ -69,8 +69,9 @@ func parseName(name, suffix string) (stream Stream, first uint64, ok bool) {
 	return 0, 0, false
 }
 
-// load reads the headers of a segment of an earlier run, and returns the highest order number.
-func (s *segment) load(dir directory, skipped func(*segment, string, int64)) (last uint64, err error) {
+// load reads the headers of a segment of an earlier run, and returns the highest order
+// number. It hands those of parts that are not settled to part.
+func (s *segment) load(dir directory, skipped func(*segment, string, int64), part func(*header)) (last uint64, err error) {
 	s.loaded = true
 	if err := s.loadSettled(dir); err != nil {
 		return 0, err
@@ -90,6 +91,9 @@ func (s *segment) load(dir directory, skipped func(*segment, string, int64)) (la
 		}
 		if _, ok := s.settled[h.Order]; !ok {
 			s.note(&h)
+			if h.PartOf != 0 {
+				part(&h)
+			}
 		}
 	}
 }

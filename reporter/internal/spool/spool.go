@@ -133,13 +133,14 @@ func (s *Spool) load() error {
 	if err != nil {
 		return fmt.Errorf("list spool: %w", err)
 	}
+	var found parts
 	for name, size := range files {
 		stream, first, ok := parseName(name, segmentSuffix)
 		if !ok {
 			continue
 		}
 		seg := &segment{stream: stream, first: first, size: size}
-		last, err := seg.load(s.dir, s.damaged)
+		last, err := seg.load(s.dir, s.damaged, found.add)
 		s.order = max(s.order, first, last)
 		switch {
 		case err != nil:
@@ -160,6 +161,7 @@ func (s *Spool) load() error {
 			return 1
 		})
 	}
+	s.decide(found)
 	for name := range files {
 		stream, first, ok := parseName(name, settledSuffix)
 		if _, kept := files[segmentName(stream, first, segmentSuffix)]; ok && !kept {
