@@ -11,7 +11,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
 )
 
-// Limits are the settings that keep agents from asking too much.
+// Limits are the settings that keep agents, and people, from asking too much.
 type Limits struct {
 	IngestMemory   Bytes
 	MaxConnections int
@@ -27,6 +27,11 @@ type Limits struct {
 	HostSamples, ProjectSamples int
 	HostSeries, ProjectSeries   int
 	ProjectHosts                int
+
+	// Of queries. MaxQueries and ProjectQueries of 0 follow the number of CPUs.
+	MaxQueries, ProjectQueries int
+	QueryTimeout               time.Duration
+	QueryRows, QueryNodes      int
 }
 
 // defaultLimits are far above what honest agents send: a host with 64 busy CPUs
@@ -38,6 +43,7 @@ func defaultLimits() Limits {
 		MaxSamples: 1 << 18, MaxFrames: 1 << 14, MaxLabels: 64, MaxMetadata: 1 << 10, MaxText: 64 << 10,
 		HostBytes: 32 << 20, HostSamples: 500_000, HostSeries: 20_000,
 		ProjectBytes: 256 << 20, ProjectSamples: 5_000_000, ProjectSeries: 200_000, ProjectHosts: 10_000,
+		QueryTimeout: time.Minute, QueryRows: 4_000_000, QueryNodes: 1_000_000,
 	}
 }
 
@@ -61,6 +67,11 @@ func (l *Limits) register(fs *flag.FlagSet) {
 	fs.IntVar(&l.ProjectSamples, "project-samples-per-second", l.ProjectSamples, "`number` of samples a project may send, 0: no limit")
 	fs.IntVar(&l.ProjectSeries, "project-series-per-second", l.ProjectSeries, "`number` of new series a project may send, 0: no limit")
 	fs.IntVar(&l.ProjectHosts, "project-hosts", l.ProjectHosts, "`number` of hosts of a project that send within an hour, 0: no limit")
+	fs.IntVar(&l.MaxQueries, "max-concurrent-queries", l.MaxQueries, "`number` of queries worked on at once, 0: two for each CPU, at least 4")
+	fs.IntVar(&l.ProjectQueries, "project-concurrent-queries", l.ProjectQueries, "`number` of queries of a project worked on at once, 0: three quarters of -max-concurrent-queries")
+	fs.DurationVar(&l.QueryTimeout, "query-timeout", l.QueryTimeout, "`time` that a query may take")
+	fs.IntVar(&l.QueryRows, "max-query-rows", l.QueryRows, "`number` of sums, such as stacks, that an answer is made of")
+	fs.IntVar(&l.QueryNodes, "max-query-nodes", l.QueryNodes, "`number` of nodes of a flame graph that may be asked for")
 }
 
 // validate returns what is wrong with the limits.
@@ -88,6 +99,11 @@ func (l *Limits) validate(c *Config) (errs []error) {
 	between("max-labels-per-set", int64(l.MaxLabels), 1, 1<<12)
 	between("max-text-bytes", int64(l.MaxText), 256, 1<<20)
 	between("max-host-metadata", int64(l.MaxMetadata), 1, 1<<16)
+	between("max-concurrent-queries", int64(l.MaxQueries), 0, 10_000)
+	between("project-concurrent-queries", int64(l.ProjectQueries), 0, 10_000)
+	period("query-timeout", l.QueryTimeout, time.Second, time.Hour)
+	between("max-query-rows", int64(l.QueryRows), 1000, 1<<30)
+	between("max-query-nodes", int64(l.QueryNodes), 100, 10_000_000)
 	for name, v := range map[string]int64{
 		"host-bytes-per-second": int64(l.HostBytes), "project-bytes-per-second": int64(l.ProjectBytes),
 		"host-samples-per-second": int64(l.HostSamples), "project-samples-per-second": int64(l.ProjectSamples),

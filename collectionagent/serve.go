@@ -101,6 +101,8 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	}()
 	s.open(app(api.Config{
 		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
+		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
+		QueryTimeout: c.Limits.QueryTimeout, MaxRows: c.Limits.QueryRows, MaxNodes: c.Limits.QueryNodes,
 	}), db.ReadOnly)
 	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 		"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))

@@ -41,6 +41,11 @@ type Config struct {
 	// MaxConcurrent bounds how many questions are worked on at once. Default:
 	// twice the number of CPUs, at least 4.
 	MaxConcurrent int
+	// ProjectConcurrent is the same for the questions about one project. Default:
+	// three quarters of MaxConcurrent.
+	ProjectConcurrent int
+	// MaxNodes bounds the nodes of a flame graph that may be asked for. Default 1,000,000.
+	MaxNodes int
 	// QueueTimeout is how long a question may wait for its turn. Default 2 s.
 	QueueTimeout time.Duration
 	// QueryTimeout bounds the work on one question. Default 1 min.
@@ -76,6 +81,12 @@ func New(c Config) http.Handler {
 	if c.MaxConcurrent <= 0 {
 		c.MaxConcurrent = max(4, 2*runtime.GOMAXPROCS(0))
 	}
+	if c.ProjectConcurrent <= 0 {
+		c.ProjectConcurrent = max(1, c.MaxConcurrent*3/4)
+	}
+	if c.MaxNodes <= 0 {
+		c.MaxNodes = maxNodes
+	}
 	if c.QueueTimeout <= 0 {
 		c.QueueTimeout = 2 * time.Second
 	}
@@ -88,7 +99,7 @@ func New(c Config) http.Handler {
 	s := &server{
 		config: c,
 		engine: query.NewEngine(c.Store, query.Options{CacheBytes: c.CacheBytes, MaxRows: c.MaxRows, Now: c.Now}),
-		turns:  make(chan struct{}, c.MaxConcurrent), metrics: newMetrics(),
+		turns:  newTurns(c.MaxConcurrent, min(c.ProjectConcurrent, c.MaxConcurrent)), metrics: newMetrics(),
 	}
 	if c.Registerer != nil {
 		for _, m := range append(s.metrics.collectors(), s.engine.Collectors()...) {
@@ -139,7 +150,7 @@ type endpoint struct {
 type server struct {
 	config  Config
 	engine  *query.Engine
-	turns   chan struct{}
+	turns   *turns
 	metrics *metrics
 }
 
@@ -168,7 +179,8 @@ func (s *server) handler(e *endpoint) http.Handler {
 		p.who = who
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
 		defer cancel()
-		if err := s.takeTurn(ctx); err != nil {
+		giveBack, err := s.turns.take(ctx, s.project(ctx), s.config.QueueTimeout)
+		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
 		}
@@ -176,7 +188,7 @@ func (s *server) handler(e *endpoint) http.Handler {
 			s.metrics.running.Inc()
 			defer func() {
 				s.metrics.running.Dec()
-				<-s.turns
+				giveBack()
 			}()
 			return e.answer(s, ctx, p)
 		}()
@@ -197,24 +209,4 @@ func (s *server) project(ctx context.Context) string {
 		return "" // holds nothing; the handler lets no such question through
 	}
 	return who.Project
-}
-
-// takeTurn waits until there are few enough questions to work on another one.
-// The caller gives the turn back by reading from turns.
-func (s *server) takeTurn(ctx context.Context) error {
-	select {
-	case s.turns <- struct{}{}:
-		return nil
-	default:
-	}
-	timer := time.NewTimer(s.config.QueueTimeout)
-	defer timer.Stop()
-	select {
-	case s.turns <- struct{}{}:
-		return nil
-	case <-timer.C:
-		return errBusy
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

@@ -39,10 +39,6 @@ func badParameter(name string, err error) *requestError {
 	return e
 }
 
-var errBusy = &requestError{
-	status: http.StatusServiceUnavailable, reason: "busy", Message: "too many queries at once, try again",
-}
-
 var errPanic = &requestError{status: http.StatusInternalServerError, reason: "panic", Message: "internal error"}
 
 // errNobody is for requests that did not pass a guard.
