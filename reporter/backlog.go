@@ -109,7 +109,8 @@ func (l *backlog) spools(final bool) bool { return l.disk != nil && l.disk.usabl
 func (l *backlog) works() bool { return l.disk != nil && l.disk.works() }
 
 // persist moves the tail to disk and reports whether that worked. A batch on which
-// the server failed waits in memory for its time, unless it is the last moment.
+// the server failed waits in memory for its time, unless it is the last moment; one
+// that is being sent waits for its answer.
 func (l *backlog) persist(final bool) bool {
 	if !l.spools(final) {
 		return false
@@ -118,7 +119,7 @@ func (l *backlog) persist(final bool) bool {
 	var fault error
 	for b := l.tail.first; b != nil; {
 		next := b.next
-		if b.faults == 0 || final {
+		if !b.sending && (b.faults == 0 || final) {
 			put, err := l.disk.put(b)
 			if err != nil {
 				fault = err

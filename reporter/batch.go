@@ -31,6 +31,9 @@ type batch struct {
 	// cuts is how often the batch was halved to find an invalid item.
 	cuts int
 
+	// sending: an attempt is under way.
+	sending bool
+
 	order uint64 // its place on disk, 0: it is not there
 	// The list of the backlog that it is in, and what it counts for there.
 	prev, next *batch

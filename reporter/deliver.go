@@ -79,7 +79,8 @@ func (p *pump) deliver(final bool) (ok, more bool) {
 	return fault == nil, more
 }
 
-// send makes one attempt at a batch.
+// send makes one attempt at a batch. An answer may take as long as the deadline
+// allows; what is queued meanwhile goes to disk, if there is one, before the queue overflows.
 func (p *pump) send(b *batch) (proto.Message, error) {
 	if b.attempts > 0 {
 		p.meters.retried(b.kind)
@@ -88,8 +89,22 @@ func (p *pump) send(b *batch) (proto.Message, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.settings.timers.operation)
 	defer cancel()
 	resp := b.cargo.newResponse()
-	err := p.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{}))
-	return resp, err
+	answered := make(chan error, 1)
+	go func() { answered <- p.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{})) }()
+	late := time.NewTimer(p.settings.timers.report)
+	defer late.Stop()
+	b.sending = true
+	defer func() { b.sending = false }()
+	for {
+		select {
+		case err := <-answered:
+			return resp, err
+		case <-p.wakeup:
+		case <-late.C:
+			late.Reset(p.settings.timers.report)
+		}
+		p.store(false)
+	}
 }
 
 // cut deals with a batch that the server will never take as it is: in pieces it
