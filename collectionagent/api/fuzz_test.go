@@ -49,8 +49,9 @@ func ask(t *testing.T, h http.Handler, r *http.Request, size int) {
 		if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || e.Error.Message == "" {
 			t.Errorf("status %d: error does not say what is wrong: %v, %s", w.Code, err, w.Body)
 		}
-		if value := r.Form.Get(e.Error.Parameter); e.Error.Position < 0 || e.Error.Position > max(len(value), len(r.URL.Path)) {
-			t.Errorf("position %d of %q", e.Error.Position, value)
+		// The handler reads the parameters of a copy of the request.
+		if e.Error.Position < 0 || e.Error.Position > max(size, len(r.URL.Path), len(r.URL.RawQuery)) {
+			t.Errorf("position %d of parameter %s in %q", e.Error.Position, e.Error.Parameter, r.URL.RawQuery)
 		}
 	})
 }
