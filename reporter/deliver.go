@@ -80,7 +80,7 @@ func (p *pump) deliver(final bool) (ok, more bool) {
 }
 
 // send makes one attempt at a batch. An answer may take as long as the deadline
-// allows; what is queued meanwhile goes to disk, if there is one, before the queue overflows.
+// allows; a queue that fills up meanwhile goes to disk, if there is one.
 func (p *pump) send(b *batch) (proto.Message, error) {
 	if b.attempts > 0 {
 		p.meters.retried(b.kind)
@@ -91,8 +91,6 @@ func (p *pump) send(b *batch) (proto.Message, error) {
 	resp := b.cargo.newResponse()
 	answered := make(chan error, 1)
 	go func() { answered <- p.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{})) }()
-	late := time.NewTimer(p.settings.timers.report)
-	defer late.Stop()
 	b.sending = true
 	defer func() { b.sending = false }()
 	for {
@@ -100,10 +98,8 @@ func (p *pump) send(b *batch) (proto.Message, error) {
 		case err := <-answered:
 			return resp, err
 		case <-p.wakeup:
-		case <-late.C:
-			late.Reset(p.settings.timers.report)
+			p.store(false)
 		}
-		p.store(false)
 	}
 }
 
