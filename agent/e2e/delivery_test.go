@@ -155,11 +155,11 @@ func TestSubjectsThroughThePipeline(t *testing.T) {
 			t.Errorf("go tool pprof: %v\n%s", err, out)
 		}
 	})
-	t.Run("browser", func(t *testing.T) { browse(t, s.http) })
+	t.Run("browser", func(t *testing.T) { browse(t, "e2e.mjs", s.http, "STROBE_FUNCTION=red_leaf") })
 }
 
-// browse drives the page in a real browser.
-func browse(t *testing.T, address string) {
+// browse drives the page in a real browser with a script of the page's own tests.
+func browse(t *testing.T, script, address string, environment ...string) {
 	t.Helper()
 	ui := "../../collectionagent/web/ui"
 	if _, err := os.Stat(filepath.Join(ui, "node_modules")); err != nil {
@@ -174,10 +174,27 @@ func browse(t *testing.T, address string) {
 	if shots == "" {
 		shots = t.TempDir()
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "e2e/e2e.mjs")
+	cmd := exec.CommandContext(t.Context(), "node", "e2e/"+script)
 	cmd.Dir = ui
-	cmd.Env = append(os.Environ(), "STROBE_URL="+address+"/", "STROBE_FUNCTION=red_leaf", "STROBE_SHOTS="+shots)
+	cmd.Env = append(append(os.Environ(), "STROBE_URL="+address+"/", "STROBE_SHOTS="+shots), environment...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Errorf("the page: %v\n%s", err, out)
 	}
+}
+
+// TestLogin logs in to the page of a server that needs tokens.
+func TestLogin(t *testing.T) {
+	data, httpAddress := t.TempDir(), freeAddress(t)
+	create := exec.Command(filepath.Join(bin, "collectionagent"), "token", "create", "-project", "default", "-role", "query", "-data-dir", data)
+	token, err := create.Output() // the hints for people are on standard error
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, token, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := startServer(t, data, freeAddress(t), httpAddress)
+	browse(t, "login.mjs", s.http, "STROBE_TOKEN_FILE="+file)
+	s.stop()
 }
