@@ -293,16 +293,16 @@ type gate struct {
 	err     error
 }
 
-func (g *gate) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) error {
+func (g *gate) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	if g.err != nil {
-		return g.err
+		return store.Coverage{}, g.err
 	}
 	g.entered <- struct{}{}
 	select {
 	case <-g.leave:
 		return g.Store.Select(ctx, q, yield)
 	case <-ctx.Done():
-		return ctx.Err()
+		return store.Coverage{}, ctx.Err()
 	}
 }
 

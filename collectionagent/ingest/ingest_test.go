@@ -164,7 +164,7 @@ func checkStored(t *testing.T, m store.Store) {
 		Project: DefaultProject, From: math.MinInt64, To: math.MaxInt64, ByStack: true, Step: time.Millisecond,
 		GroupBy: []string{"service", "host", "host_id", "pid", "tid", "comm", "process", "container", "pod", "key", "kez"},
 	}
-	err := m.Select(t.Context(), q, func(r *store.Row) bool {
+	_, err := m.Select(t.Context(), q, func(r *store.Row) bool {
 		got = append(got, fmt.Sprintf("%s %d %s %d %d", strings.Join(r.Group, "|"), (r.Bucket-libpf.UnixTimeNs(testNow.UnixNano()))/1e6,
 			r.Stack.String()[:4], r.Count, r.Value))
 		return true

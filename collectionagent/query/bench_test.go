@@ -22,13 +22,13 @@ type summed struct {
 	rows []store.Row
 }
 
-func (s *summed) Select(ctx context.Context, _ *store.Query, yield func(*store.Row) bool) error {
+func (s *summed) Select(ctx context.Context, _ *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	for i := range s.rows {
 		if !yield(&s.rows[i]) {
 			break
 		}
 	}
-	return ctx.Err()
+	return store.Coverage{}, ctx.Err()
 }
 
 // benchStore returns a store of 1.6 million samples of 20,000 stacks of mean
@@ -111,7 +111,7 @@ func benchEngine(b *testing.B, groupBy []string) *Engine {
 	s := &summed{Store: backing}
 	q := everything().query(groupBy)
 	q.ByStack = true
-	err := backing.Select(b.Context(), q, func(r *store.Row) bool {
+	_, err := backing.Select(b.Context(), q, func(r *store.Row) bool {
 		s.rows = append(s.rows, store.Row{Group: append([]string(nil), r.Group...), Stack: r.Stack, Count: r.Count, Value: r.Value})
 		return true
 	})

@@ -100,7 +100,7 @@ func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sum
 	var hashes []libpf.TraceHash
 	var key []byte
 	tooLarge, samePeriod := false, true
-	err := e.store.Select(ctx, q, func(r *store.Row) bool {
+	_, err := e.store.Select(ctx, q, func(r *store.Row) bool {
 		if len(out.rows) == e.maxRows {
 			tooLarge = true
 			return false

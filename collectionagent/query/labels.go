@@ -44,12 +44,9 @@ func (e *Engine) Labels(ctx context.Context, s *Selection) ([]Label, error) {
 func (e *Engine) LabelValues(
 	ctx context.Context, name string, s *Selection, limit int,
 ) (values []store.LabelValue, hidden int, err error) {
-	values, err = e.store.LabelValues(ctx, name, s.query(nil))
+	found, err := e.store.LabelValues(ctx, s.query(nil), store.LabelSearch{Name: name, Limit: limit})
 	if err != nil {
 		return nil, 0, fmt.Errorf("list values of label %s: %w", name, err)
 	}
-	if len(values) > limit {
-		values, hidden = values[:limit], len(values)-limit
-	}
-	return values, hidden, nil
+	return found.Values, found.Hidden, nil
 }

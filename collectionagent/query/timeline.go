@@ -68,7 +68,7 @@ func (e *Engine) Timeline(ctx context.Context, s *Selection, by string, step tim
 	q.Step = step
 	series := map[string][]cell{}
 	rows := 0
-	err := e.store.Select(ctx, q, func(r *store.Row) bool {
+	_, err := e.store.Select(ctx, q, func(r *store.Row) bool {
 		rows++
 		if rows > e.maxRows {
 			return false

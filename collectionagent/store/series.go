@@ -122,6 +122,25 @@ func (q *Query) GroupOf(dst []string, s *Series) []string {
 	return dst
 }
 
+// HasSample reports whether a sample is within the times and traces that the
+// query asks for.
+func (q *Query) HasSample(s *Sample) bool {
+	return s.Time >= q.From && s.Time < q.To &&
+		(len(q.TraceIDs) == 0 || slices.Contains(q.TraceIDs, s.TraceID)) &&
+		(len(q.SpanIDs) == 0 || slices.Contains(q.SpanIDs, s.SpanID))
+}
+
+// Pick sorts the values of a label and returns those that the search asks for.
+func (l *LabelSearch) Pick(values []LabelValue) LabelValues {
+	values = slices.DeleteFunc(values, func(v LabelValue) bool { return !strings.HasPrefix(v.Value, l.Prefix) })
+	SortLabelValues(values)
+	out := LabelValues{Values: values}
+	if l.Limit > 0 && len(values) > l.Limit {
+		out.Values, out.Hidden = values[:l.Limit], len(values)-l.Limit
+	}
+	return out
+}
+
 // SortLabelValues puts the largest sum first and breaks ties by count and value.
 func SortLabelValues(values []LabelValue) {
 	slices.SortFunc(values, func(a, b LabelValue) int {

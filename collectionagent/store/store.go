@@ -13,6 +13,7 @@ package store
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/strobe-profiler/strobe/libpf"
@@ -188,12 +189,68 @@ type Query struct {
 	// From is inclusive, To exclusive.
 	From, To libpf.UnixTimeNs
 	Matchers []*Matcher
+	// TraceIDs and SpanIDs, where there are any, select only the samples that
+	// carry one of each.
+	TraceIDs [][16]byte
+	SpanIDs  [][8]byte
 	// GroupBy names the labels whose values make up the group of an answer.
 	GroupBy []string
 	// Step is the width of a time bucket aligned to the epoch; 0: no buckets.
 	Step time.Duration
 	// ByStack keeps stacks apart; without it Row.Stack is zero.
 	ByStack bool
+}
+
+// RollUpLabels are the labels that sums per minute and per hour are kept apart
+// by, beside project, type and stack.
+var RollUpLabels = []string{LabelService, LabelHost, LabelHostID}
+
+// Widths of roll-ups.
+const (
+	RollUpMinute = time.Minute
+	RollUpHour   = time.Hour
+)
+
+// RollUp returns the width of the coarsest roll-up that can answer the query, 0
+// when only samples can: a roll-up knows no other labels than [RollUpLabels], no
+// traces, and no times within its width.
+func (q *Query) RollUp() time.Duration {
+	if len(q.TraceIDs) > 0 || len(q.SpanIDs) > 0 {
+		return 0
+	}
+	for _, m := range q.Matchers {
+		if !slices.Contains(RollUpLabels, m.Name) {
+			return 0
+		}
+	}
+	for _, name := range q.GroupBy {
+		if !slices.Contains(RollUpLabels, name) {
+			return 0
+		}
+	}
+	switch {
+	case q.Step%RollUpHour == 0: // 0 is no step
+		return RollUpHour
+	case q.Step%RollUpMinute == 0:
+		return RollUpMinute
+	}
+	return 0
+}
+
+// Coverage says what an answer was made from. While a store has the samples of a
+// range its answers are exact whatever they are made from: a roll-up stands in
+// only for the buckets that lie in the range as a whole. Where samples have
+// expired, a bucket at the edge of the range counts if its start lies in it.
+type Coverage struct {
+	// Resolution is the coarsest that was used: [Resolution] for samples, else
+	// the width of a roll-up.
+	Resolution time.Duration
+	// From and To bound the times of what was found, zero when that is nothing.
+	// They lie within the range, To is exclusive; an engine may be generous.
+	From, To libpf.UnixTimeNs
+	// Horizon is the time before which the store no longer has what the query
+	// needs, 0 when it never removed any.
+	Horizon libpf.UnixTimeNs
 }
 
 // Row is one sum of an answer.
@@ -239,7 +296,11 @@ type Store interface {
 	// Select sums the samples that match by group, bucket and stack and hands
 	// each sum to yield once, in no order, until yield returns false. The row is
 	// only valid during the call.
-	Select(ctx context.Context, q *Query, yield func(*Row) bool) error
+	Select(ctx context.Context, q *Query, yield func(*Row) bool) (Coverage, error)
+	// Samples hands every sample that matches to yield, in no order, until yield
+	// returns false. GroupBy, Step and ByStack mean nothing; neither does
+	// Sample.Series. Both are only valid during the call.
+	Samples(ctx context.Context, q *Query, yield func(*Sample, *Series) bool) error
 	// Stacks, Symbols and Executables look definitions up. What is not known is
 	// missing from the answer.
 	Stacks(ctx context.Context, project string, hashes []libpf.TraceHash) (map[libpf.TraceHash][]libpf.Frame, error)
@@ -250,12 +311,34 @@ type Store interface {
 	LabelNames(ctx context.Context, q *Query) ([]string, error)
 	// LabelValues lists the values of a label with the sum of the values of the
 	// samples that match, largest first.
-	LabelValues(ctx context.Context, name string, q *Query) ([]LabelValue, error)
-	// Expire removes samples older than t. Definitions that nothing refers to may go too.
+	LabelValues(ctx context.Context, q *Query, search LabelSearch) (LabelValues, error)
+	// Types lists what a project has samples of in a time range, sorted by type.
+	Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]TypeSum, error)
+	// Expire removes everything older than t, roll-ups too. Definitions that
+	// nothing refers to may go too.
 	Expire(ctx context.Context, t libpf.UnixTimeNs) error
+	// Delete removes what is selected, for good: when it returns nil no answer
+	// and no file holds it any more. Roll-ups of what is selected by other labels
+	// than [RollUpLabels] are made again from the samples that are left; what they
+	// hold from before the oldest sample stays. removed counts rows.
+	Delete(ctx context.Context, d *Deletion) (removed int64, err error)
 	Stats(ctx context.Context) (Stats, error)
 	// Close flushes and releases everything. No method may be called after it.
 	Close() error
+}
+
+// LabelSearch says which values of a label are wanted.
+type LabelSearch struct {
+	Name   string
+	Prefix string // of the values
+	Limit  int    // most values to list, 0: all
+}
+
+// LabelValues are values of a label.
+type LabelValues struct {
+	Values []LabelValue
+	// Hidden is how many more there are.
+	Hidden int
 }
 
 // LabelValue is a value of a label and how much of the samples carry it.
@@ -263,4 +346,10 @@ type LabelValue struct {
 	Value string
 	Count int64 // samples
 	Sum   int64 // in the unit of the type
+}
+
+// TypeSum says how much there is of a type of samples.
+type TypeSum struct {
+	Type       libpf.SampleType
+	Count, Sum int64
 }

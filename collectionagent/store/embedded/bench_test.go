@@ -203,7 +203,7 @@ func BenchmarkSelect(b *testing.B) {
 				before := cpuTime()
 				b.ReportAllocs()
 				for b.Loop() {
-					if err := s.Select(b.Context(), &q, func(*store.Row) bool { return true }); err != nil {
+					if _, err := s.Select(b.Context(), &q, func(*store.Row) bool { return true }); err != nil {
 						b.Fatal(err)
 					}
 				}

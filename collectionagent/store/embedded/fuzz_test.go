@@ -75,14 +75,16 @@ func selectAll(t *testing.T, s *Store) error {
 		if q.Step > 0 { // as the API does, which bounds the number of steps
 			q.From, q.To = libpf.UnixTimeNs(1_699_999_000e9), libpf.UnixTimeNs(1_700_001_000e9)
 		}
-		errs = errors.Join(errs, s.Select(t.Context(), &q, func(*store.Row) bool { return true }))
+		_, err := s.Select(t.Context(), &q, func(*store.Row) bool { return true })
+		errs = errors.Join(errs, err)
 		// Part of the time of each series, so that times are read.
 		q.From, q.To = libpf.UnixTimeNs(1_700_000_000_003e6), libpf.UnixTimeNs(1_700_000_000_020e6)
-		errs = errors.Join(errs, s.Select(t.Context(), &q, func(*store.Row) bool { return true }))
+		_, err = s.Select(t.Context(), &q, func(*store.Row) bool { return true })
+		errs = errors.Join(errs, err)
 	}
 	q := &store.Query{Project: "default", From: math.MinInt64, To: math.MaxInt64}
 	_, err1 := s.LabelNames(t.Context(), q)
-	_, err2 := s.LabelValues(t.Context(), "service", q)
+	_, err2 := s.LabelValues(t.Context(), q, store.LabelSearch{Name: "service"})
 	return errors.Join(errs, err1, err2)
 }
 

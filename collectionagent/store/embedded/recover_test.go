@@ -40,7 +40,7 @@ func stored(t *testing.T, s *Store) map[uint64]int64 {
 	t.Helper()
 	got := make(map[uint64]int64)
 	q := &store.Query{Project: "default", From: math.MinInt64, To: math.MaxInt64, ByStack: true}
-	if err := s.Select(t.Context(), q, func(r *store.Row) bool { got[r.Stack.Hi()] += r.Count; return true }); err != nil {
+	if _, err := s.Select(t.Context(), q, func(r *store.Row) bool { got[r.Stack.Hi()] += r.Count; return true }); err != nil {
 		t.Fatal(err)
 	}
 	return got

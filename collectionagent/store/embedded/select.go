@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math"
@@ -15,6 +16,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // none marks a series that a query does not ask for, and an entry of a
@@ -26,6 +28,8 @@ type scanner struct {
 	q *store.Query
 	// from and to bound the rows in ms, to exclusive.
 	from, to int64
+	// expired is the time before which nothing is visible.
+	expired int64
 	// lowest and highest are the times that the heads and the list of blocks promise,
 	// both inclusive: what buckets were made for.
 	lowest, highest int64
@@ -37,15 +41,56 @@ type scanner struct {
 type task func(ctx context.Context, a *aggregator) error
 
 // Select implements [store.Store].
-func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) error {
+func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	started := time.Now()
 	defer func() { s.metrics.selectSeconds.Observe(time.Since(started).Seconds()) }()
 	a, sc, err := s.scan(ctx, q, q.GroupOf)
 	if err != nil {
-		return err
+		return store.Coverage{}, err
 	}
 	a.each(&sc.groups, yield)
-	return nil
+	return sc.coverage(), nil
+}
+
+// coverage says what was read.
+func (sc *scanner) coverage() store.Coverage {
+	c := store.Coverage{Resolution: store.Resolution}
+	if sc.expired != math.MinInt64 {
+		c.Horizon = nanoseconds(sc.expired)
+	}
+	if first, last := max(sc.lowest, sc.from), min(sc.highest, sc.to-1); first <= last {
+		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
+	}
+	return c
+}
+
+// Samples implements [store.Store].
+func (*Store) Samples(context.Context, *store.Query, func(*store.Sample, *store.Series) bool) error {
+	return errors.ErrUnsupported
+}
+
+// Delete implements [store.Store].
+func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
+	return 0, errors.ErrUnsupported
+}
+
+// Types implements [store.Store].
+func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]store.TypeSum, error) {
+	q := &store.Query{Project: project, From: from, To: to}
+	name := func(dst []string, series *store.Series) []string { return append(dst, series.Type.String()) }
+	a, sc, err := s.scan(ctx, q, name)
+	if err != nil {
+		return nil, err
+	}
+	var types []store.TypeSum
+	a.each(&sc.groups, func(row *store.Row) bool {
+		t, parseErr := libpf.ParseSampleType(row.Group[0])
+		err = errors.Join(err, parseErr)
+		types = append(types, store.TypeSum{Type: t, Count: row.Count, Sum: row.Value})
+		return true
+	})
+	slices.SortFunc(types, func(a, b store.TypeSum) int { return cmp.Compare(a.Type, b.Type) })
+	return types, err
 }
 
 // LabelNames implements [store.Store].
@@ -75,11 +120,11 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 }
 
 // LabelValues implements [store.Store].
-func (s *Store) LabelValues(ctx context.Context, name string, q *store.Query) ([]store.LabelValue, error) {
-	value := func(dst []string, series *store.Series) []string { return append(dst, series.Label(name)) }
+func (s *Store) LabelValues(ctx context.Context, q *store.Query, search store.LabelSearch) (store.LabelValues, error) {
+	value := func(dst []string, series *store.Series) []string { return append(dst, series.Label(search.Name)) }
 	a, sc, err := s.scan(ctx, withoutDetail(q), value)
 	if err != nil {
-		return nil, err
+		return store.LabelValues{}, err
 	}
 	var values []store.LabelValue
 	a.each(&sc.groups, func(row *store.Row) bool {
@@ -88,8 +133,7 @@ func (s *Store) LabelValues(ctx context.Context, name string, q *store.Query) ([
 		}
 		return true
 	})
-	store.SortLabelValues(values)
-	return values, nil
+	return search.Pick(values), nil
 }
 
 // withoutDetail returns the query without buckets and stacks.
@@ -111,7 +155,7 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf}
 	sc.groups.byKey = make(map[string]uint32)
 	heads, blocks, expired := s.readView()
-	sc.from = max(sc.from, expired)
+	sc.from, sc.expired = max(sc.from, expired), expired
 
 	var tasks []task
 	first, last := int64(math.MaxInt64), int64(math.MinInt64) // of what is read

@@ -3,6 +3,7 @@
 package memstore
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"maps"
@@ -200,7 +201,7 @@ func (s *Store) each(ctx context.Context, q *store.Query, f func(*row)) error {
 			return ctx.Err()
 		}
 		r := &s.rows[i]
-		if r.sample.Time < q.From || r.sample.Time >= q.To {
+		if !q.HasSample(&r.sample) {
 			continue
 		}
 		in, known := inScope[r.series]
@@ -216,12 +217,13 @@ func (s *Store) each(ctx context.Context, q *store.Query, f func(*row)) error {
 }
 
 // Select implements [store.Store].
-func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) error {
+func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	type key struct {
 		group  string
 		bucket libpf.UnixTimeNs
 		stack  libpf.TraceHash
 	}
+	covered := store.Coverage{Resolution: store.Resolution}
 	sums := make(map[key]*store.Row)
 	err := s.each(ctx, q, func(r *row) {
 		group := q.GroupOf(nil, r.series)
@@ -236,13 +238,41 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 		}
 		sum.Count += r.sample.Count
 		sum.Value += r.sample.Value
+		if covered.To == 0 || r.sample.Time < covered.From {
+			covered.From = r.sample.Time
+		}
+		covered.To = max(covered.To, r.sample.Time+libpf.UnixTimeNs(store.Resolution))
 	})
 	if err != nil {
-		return err
+		return store.Coverage{}, err
 	}
+	covered.From, covered.To = max(covered.From, q.From), min(covered.To, q.To)
+	covered.Horizon = s.horizon()
 	for _, sum := range sums {
 		if !yield(sum) {
-			return nil
+			break
+		}
+	}
+	return covered, nil
+}
+
+// horizon returns the time before which everything expired, 0 when nothing did.
+func (s *Store) horizon() libpf.UnixTimeNs {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return max(s.expired, 0)
+}
+
+// Samples implements [store.Store].
+func (s *Store) Samples(ctx context.Context, q *store.Query, yield func(*store.Sample, *store.Series) bool) error {
+	var found []*row
+	if err := s.each(ctx, q, func(r *row) { found = append(found, r) }); err != nil {
+		return err
+	}
+	for _, r := range found {
+		sample := r.sample
+		if !yield(&sample, r.series) {
+			break
 		}
 	}
 	return nil
@@ -258,19 +288,45 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 }
 
 // LabelValues implements [store.Store].
-func (s *Store) LabelValues(ctx context.Context, name string, q *store.Query) ([]store.LabelValue, error) {
+func (s *Store) LabelValues(ctx context.Context, q *store.Query, search store.LabelSearch) (store.LabelValues, error) {
 	sums := make(map[string]store.LabelValue)
 	err := s.each(ctx, q, func(r *row) {
-		v := r.series.Label(name)
+		v := r.series.Label(search.Name)
 		if v == "" {
 			return
 		}
 		sum := sums[v]
 		sums[v] = store.LabelValue{Value: v, Count: sum.Count + r.sample.Count, Sum: sum.Sum + r.sample.Value}
 	})
-	values := slices.Collect(maps.Values(sums))
-	store.SortLabelValues(values)
-	return values, err
+	return search.Pick(slices.Collect(maps.Values(sums))), err
+}
+
+// Types implements [store.Store].
+func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]store.TypeSum, error) {
+	sums := make(map[libpf.SampleType]store.TypeSum)
+	err := s.each(ctx, &store.Query{Project: project, From: from, To: to}, func(r *row) {
+		t := r.series.Type
+		sums[t] = store.TypeSum{Type: t, Count: sums[t].Count + r.sample.Count, Sum: sums[t].Sum + r.sample.Value}
+	})
+	return slices.SortedFunc(maps.Values(sums), func(a, b store.TypeSum) int { return cmp.Compare(a.Type, b.Type) }), err
+}
+
+// Delete implements [store.Store].
+func (s *Store) Delete(ctx context.Context, d *store.Deletion) (int64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := len(s.rows)
+	// A new slice: rows that are being handed over stay.
+	s.rows = slices.DeleteFunc(slices.Clone(s.rows), func(r row) bool { return d.HasTime(r.sample.Time) && d.HasSeries(r.series) })
+	if d.Whole() {
+		delete(s.projects, d.Project)
+		maps.DeleteFunc(s.batches, func(id store.BatchID, _ struct{}) bool { return id.Project == d.Project })
+		maps.DeleteFunc(s.ledgers, func(k runKey, _ store.RunLedger) bool { return k.project == d.Project })
+	}
+	return int64(before - len(s.rows)), nil
 }
 
 // Expire implements [store.Store].
@@ -278,7 +334,7 @@ func (s *Store) Expire(ctx context.Context, t libpf.UnixTimeNs) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.expired = max(s.expired, t)
-	s.rows = slices.DeleteFunc(s.rows, func(r row) bool { return r.sample.Time < t })
+	s.rows = slices.DeleteFunc(slices.Clone(s.rows), func(r row) bool { return r.sample.Time < t })
 	return ctx.Err()
 }
 

@@ -3,6 +3,7 @@
 package storetest
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"reflect"
@@ -17,11 +18,38 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
+// located is a sample with its series.
+type located struct {
+	Sample store.Sample
+	Series store.Series
+}
+
+// samples returns the samples of a query in a fixed order.
+func samples(t *testing.T, s store.Store, q *store.Query) []located {
+	t.Helper()
+	var all []located
+	err := s.Samples(t.Context(), q, func(sample *store.Sample, series *store.Series) bool {
+		l := located{*sample, series.Clone()}
+		l.Sample.Series = 0
+		all = append(all, l)
+		return true
+	})
+	if err != nil {
+		t.Fatalf("samples: %v", err)
+	}
+	slices.SortFunc(all, func(a, b located) int {
+		return cmp.Or(cmp.Compare(a.Sample.Time, b.Sample.Time), a.Series.Compare(&b.Series), a.Sample.Stack.Compare(b.Sample.Stack.Hash128),
+			cmp.Compare(a.Sample.Count, b.Sample.Count), cmp.Compare(a.Sample.Value, b.Sample.Value),
+			bytes.Compare(a.Sample.TraceID[:], b.Sample.TraceID[:]), bytes.Compare(a.Sample.SpanID[:], b.Sample.SpanID[:]))
+	})
+	return all
+}
+
 // rows returns the answer to a query in a fixed order.
-func rows(t *testing.T, s store.Store, q *store.Query) []store.Row {
+func rows(t *testing.T, s store.Store, q *store.Query) ([]store.Row, store.Coverage) {
 	t.Helper()
 	var all []store.Row
-	err := s.Select(t.Context(), q, func(r *store.Row) bool {
+	covered, err := s.Select(t.Context(), q, func(r *store.Row) bool {
 		c := *r
 		c.Group = slices.Clone(r.Group)
 		all = append(all, c)
@@ -33,7 +61,7 @@ func rows(t *testing.T, s store.Store, q *store.Query) []store.Row {
 	slices.SortFunc(all, func(a, b store.Row) int {
 		return cmp.Or(slices.Compare(a.Group, b.Group), cmp.Compare(a.Bucket, b.Bucket), a.Stack.Compare(b.Stack.Hash128))
 	})
-	return all
+	return all, covered
 }
 
 // describe prints a query for the message of a failure.
@@ -42,8 +70,8 @@ func describe(q *store.Query) string {
 	for _, m := range q.Matchers {
 		matchers = append(matchers, m.String())
 	}
-	return fmt.Sprintf("project %q type %v [%v, %v) {%s} by %v step %v stacks %v",
-		q.Project, q.Type, q.From, q.To, strings.Join(matchers, ","), q.GroupBy, q.Step, q.ByStack)
+	return fmt.Sprintf("project %q type %v [%v, %v) {%s} traces %x spans %x by %v step %v stacks %v",
+		q.Project, q.Type, q.From, q.To, strings.Join(matchers, ","), q.TraceIDs, q.SpanIDs, q.GroupBy, q.Step, q.ByStack)
 }
 
 // options make a nil and an empty slice equal: stores need not tell them apart.
@@ -63,7 +91,18 @@ func diff(t *testing.T, what string, got, want any) {
 // compareQuery compares all answers that a query has.
 func compareQuery(t *testing.T, got, want store.Store, q *store.Query) {
 	t.Helper()
-	diff(t, "select "+describe(q), rows(t, got, q), rows(t, want, q))
+	wantRows, exact := rows(t, want, q)
+	gotRows, covered := rows(t, got, q)
+	diff(t, "select "+describe(q), gotRows, wantRows)
+	switch {
+	case exact.To == 0:
+	case covered.From > exact.From || covered.To < exact.To || covered.From < q.From || covered.To > q.To:
+		t.Fatalf("%s: covers [%v, %v), there are samples in [%v, %v)", describe(q), covered.From, covered.To, exact.From, exact.To)
+	case covered.Resolution != store.Resolution && covered.Resolution != store.RollUpMinute && covered.Resolution != store.RollUpHour,
+		covered.Resolution > max(q.RollUp(), store.Resolution):
+		t.Fatalf("%s: resolution %v", describe(q), covered.Resolution)
+	}
+	diff(t, "samples "+describe(q), samples(t, got, q), samples(t, want, q))
 	gotNames, err := got.LabelNames(t.Context(), q)
 	if err != nil {
 		t.Fatalf("label names: %v", err)
@@ -71,13 +110,26 @@ func compareQuery(t *testing.T, got, want store.Store, q *store.Query) {
 	wantNames, _ := want.LabelNames(t.Context(), q)
 	diff(t, "label names of "+describe(q), gotNames, wantNames)
 	for _, name := range []string{store.LabelService, store.LabelTID, "region"} {
-		gotValues, err := got.LabelValues(t.Context(), name, q)
+		gotValues, err := got.LabelValues(t.Context(), q, store.LabelSearch{Name: name})
 		if err != nil {
 			t.Fatalf("label values: %v", err)
 		}
-		wantValues, _ := want.LabelValues(t.Context(), name, q)
+		wantValues, _ := want.LabelValues(t.Context(), q, store.LabelSearch{Name: name})
 		diff(t, "values of "+name+" of "+describe(q), gotValues, wantValues)
+		search := store.LabelSearch{Name: name, Prefix: "1", Limit: 2}
+		gotValues, err = got.LabelValues(t.Context(), q, search)
+		if err != nil {
+			t.Fatalf("label values: %v", err)
+		}
+		wantValues, _ = want.LabelValues(t.Context(), q, search)
+		diff(t, fmt.Sprintf("values %+v of %s", search, describe(q)), gotValues, wantValues)
 	}
+	gotTypes, err := got.Types(t.Context(), q.Project, q.From, q.To)
+	if err != nil {
+		t.Fatalf("types: %v", err)
+	}
+	wantTypes, _ := want.Types(t.Context(), q.Project, q.From, q.To)
+	diff(t, "types of "+describe(q), gotTypes, wantTypes)
 }
 
 // compareLedgers compares the ledgers of all runs, but for the times of arrival.

@@ -156,6 +156,23 @@ func (g *generator) definitions() *store.Definitions {
 	return d
 }
 
+// deletion returns a deletion of a little.
+func (g *generator) deletion() *store.Deletion {
+	d := &store.Deletion{Project: pick(g, "other", "", "default")}
+	if d.Project != "default" && g.rnd.IntN(3) == 0 {
+		return d // all of it
+	}
+	q := g.query()
+	d.Matchers = q.Matchers
+	if g.rnd.IntN(2) == 0 {
+		d.Types = []libpf.SampleType{libpf.SampleOffCPU}
+	}
+	if a := g.time(); g.rnd.IntN(2) == 0 || d.Whole() {
+		d.From, d.To = a, a+libpf.UnixTimeNs(g.rnd.Int64N(int64(10*time.Minute)))
+	}
+	return d
+}
+
 // query returns a query for samples.
 func (g *generator) query() *store.Query {
 	q := &store.Query{
@@ -169,6 +186,17 @@ func (g *generator) query() *store.Query {
 	}
 	if g.rnd.IntN(3) == 0 {
 		q.Step = pick(g, time.Second, time.Minute, 7*time.Minute)
+	}
+	switch g.rnd.IntN(8) {
+	case 0:
+		q.TraceIDs = [][16]byte{{byte(g.rnd.IntN(9))}, {byte(g.rnd.IntN(9))}}
+	case 1:
+		q.SpanIDs = [][8]byte{{byte(g.rnd.IntN(9))}}
+	}
+	if g.rnd.IntN(4) == 0 { // one for roll-ups
+		q.Step = pick(g, 0, 0, time.Minute, time.Hour)
+		q.GroupBy = pick(g, nil, []string{store.LabelService}, []string{store.LabelHost, store.LabelService})
+		return q
 	}
 	all := append(slices.Clone(store.BuiltinLabels), "region", "tier", "absent")
 	for range g.rnd.IntN(3) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -92,7 +93,7 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 	}
 	var late []*store.Batch // sent out of order
 	for range 100 {
-		switch n := g.rnd.IntN(100); {
+		switch n := g.rnd.IntN(101); {
 		case n < 45:
 			b := g.batch(200)
 			batches = append(batches, b)
@@ -115,20 +116,34 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 			if d := pick(g, definitions...); d.ID != (store.BatchID{}) {
 				put(d)
 			}
-		case n < 96:
+		case n < 94:
 			compareQuery(t, s, model, g.query())
+		case n < 96:
+			maintain(t, s)
 		case n < 97:
+			d := g.deletion()
+			got, err := s.Delete(t.Context(), d)
+			if err != nil {
+				t.Fatalf("delete: %v", err)
+			}
+			want, _ := model.Delete(t.Context(), d)
+			diff(t, fmt.Sprintf("rows deleted by %+v", d), got, want)
+			if d.Whole() { // its batches are unknown now
+				batches = slices.DeleteFunc(batches, func(b *store.Batch) bool { return b.ID.Project == d.Project })
+				definitions = slices.DeleteFunc(definitions, func(p *store.Definitions) bool { return p.Project == d.Project })
+			}
+		case n < 98:
 			at := Base + libpf.UnixTimeNs(g.rnd.Int64N(int64(10*time.Minute)))
 			if err := errors.Join(s.Expire(t.Context(), at), model.Expire(t.Context(), at)); err != nil {
 				t.Fatalf("expire: %v", err)
 			}
-		case n < 98:
+		case n < 99:
 			if err := s.Close(); err != nil {
 				t.Fatalf("close: %v", err)
 			}
 			s = open(t, dir)
 			applied()
-		case n < 99:
+		case n == 99:
 			applied()
 		default:
 			compareDefinitions(t, s, model, g)
@@ -153,6 +168,24 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 	compareDefinitions(t, s, model, g)
 	if err := s.Close(); err != nil {
 		t.Fatalf("close: %v", err)
+	}
+}
+
+// Maintainer is an engine that tidies up in the background: compacts, makes
+// roll-ups, collects garbage. No answer may change by it.
+type Maintainer interface {
+	// Maintain does now whatever it would do with what is stored in time.
+	// Definitions that came within the last hour stay.
+	Maintain(ctx context.Context) error
+}
+
+// maintain makes the engine tidy up, where it can.
+func maintain(t *testing.T, s store.Store) {
+	t.Helper()
+	if m, ok := s.(Maintainer); ok {
+		if err := m.Maintain(t.Context()); err != nil {
+			t.Fatalf("maintain: %v", err)
+		}
 	}
 }
 
@@ -250,7 +283,7 @@ func testResolution(t *testing.T, s store.Store) {
 func testStopEarly(t *testing.T, s store.Store) {
 	mustAppend(t, s, simple(1, 100))
 	calls := 0
-	err := s.Select(t.Context(), everything(), func(*store.Row) bool { calls++; return calls < 3 })
+	_, err := s.Select(t.Context(), everything(), func(*store.Row) bool { calls++; return calls < 3 })
 	if err != nil || calls != 3 {
 		t.Errorf("select went on: %d calls, error %v", calls, err)
 	}
@@ -261,11 +294,17 @@ func testCancel(t *testing.T, s store.Store) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	for name, f := range map[string]func() error{
-		"append":       func() error { _, err := s.Append(ctx, simple(2, 1)); return err },
-		"put":          func() error { _, err := s.Put(ctx, &store.Definitions{}); return err },
-		"select":       func() error { return s.Select(ctx, everything(), func(*store.Row) bool { return true }) },
-		"label names":  func() error { _, err := s.LabelNames(ctx, everything()); return err },
-		"label values": func() error { _, err := s.LabelValues(ctx, store.LabelService, everything()); return err },
+		"append": func() error { _, err := s.Append(ctx, simple(2, 1)); return err },
+		"put":    func() error { _, err := s.Put(ctx, &store.Definitions{}); return err },
+		"select": func() error {
+			_, err := s.Select(ctx, everything(), func(*store.Row) bool { return true })
+			return err
+		},
+		"label names": func() error { _, err := s.LabelNames(ctx, everything()); return err },
+		"label values": func() error {
+			_, err := s.LabelValues(ctx, everything(), store.LabelSearch{Name: store.LabelService})
+			return err
+		},
 		"stacks": func() error {
 			_, err := s.Stacks(ctx, "default", []libpf.TraceHash{{}})
 			return err
@@ -292,7 +331,7 @@ func testConcurrent(t *testing.T, s store.Store) {
 			default:
 			}
 			sums := make(map[uint64]int64)
-			err := s.Select(t.Context(), everything(), func(r *store.Row) bool {
+			_, err := s.Select(t.Context(), everything(), func(r *store.Row) bool {
 				sums[r.Stack.Hi()] += r.Count
 				return true
 			})
@@ -341,7 +380,8 @@ func testConcurrent(t *testing.T, s store.Store) {
 		}
 	}
 	var total int64
-	for _, r := range rows(t, s, everything()) {
+	all, _ := rows(t, s, everything())
+	for _, r := range all {
 		total += r.Count
 	}
 	if want := int64(writers / 2 * each * samples); total != want {
