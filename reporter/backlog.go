@@ -77,7 +77,10 @@ func (l *backlog) replace(b *batch, pieces []*batch) {
 	}
 	// What follows b is still what followed it, so that a walk passes over the pieces.
 	next := at.next
-	l.remove(b)
+	list.remove(b)
+	if b.order != 0 {
+		l.disk.settleReplaced(b)
+	}
 	b.next = next
 }
 

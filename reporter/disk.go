@@ -227,6 +227,13 @@ func (d *disk) settle(b *batch) {
 	}
 }
 
+// settleReplaced forgets a batch that was read and that kept ones take the place of.
+func (d *disk) settleReplaced(b *batch) {
+	if s := d.open.Load(); s != nil {
+		s.SettleReplaced(b.order)
+	}
+}
+
 // giveBack lets go of a batch that was read or kept, to be read again, unless it was evicted meanwhile.
 func (d *disk) giveBack(b *batch) bool {
 	s := d.open.Load()

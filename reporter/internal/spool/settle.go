@@ -2,9 +2,7 @@
 
 package spool
 
-import (
-	"slices"
-)
+import "slices"
 
 func (s *Spool) hold(seg *segment, h *header) {
 	seg.unread--
@@ -25,6 +23,22 @@ func (s *Spool) Settle(order uint64) (ok bool) {
 		s.settle(held.seg, order)
 	}
 	return true
+}
+
+// SettleReplaced settles a record that is held and that others were appended to
+// take the place of. What lags elsewhere is durable here before it returns: an
+// original that came back after a power failure would be cut again, under new
+// identities, and the server could not tell those from new batches.
+func (s *Spool) SettleReplaced(order uint64) (ok bool) {
+	// The parts first. An error is counted, and the next one who syncs gets it, too.
+	s.unsynced = s.Sync()
+	seg := s.held[order].seg
+	if ok = s.Settle(order); ok && seg != nil {
+		if err := seg.syncList(s.dir); err != nil {
+			s.count(err)
+		}
+	}
+	return ok
 }
 
 func (s *Spool) settle(seg *segment, order uint64) {
