@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
@@ -108,10 +109,11 @@ func (f *commandFlags) parse(args, environ []string, wanted int, what string) (o
 	}
 	given := map[string]bool{}
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
-	settings := flags(&f.config, &actions{}, io.Discard)
+	a := &actions{}
+	settings := flags(&f.config, a, io.Discard)
 	err := setFromEnv(settings, environ, given)
-	if f.file != "" {
-		err = errors.Join(err, setFromFile(settings, f.file, given))
+	if file := cmp.Or(f.file, a.configFile); file != "" {
+		err = errors.Join(err, setFromFile(settings, file, given))
 	}
 	if err != nil {
 		return nil, f.fail(err), false
