@@ -348,6 +348,13 @@ func TestCommandLine(t *testing.T) {
 	f(0, "data-dir: ./x", "-print-config", "--data-dir=./x")
 	f(1, "-tls-client-ca: needs TLS", "-tls-client-ca", "ca.pem")
 	f(1, "-tls-cert: /no/cert: no such file", "-check-config", "-tls-cert", "/no/cert", "-tls-key", "/no/key")
+	tokens := filepath.Join(t.TempDir(), "auth.json")
+	f(0, "configuration is right", "-check-config", "-auth-file", tokens) // no tokens yet
+	if err := os.WriteFile(tokens, []byte(`{"version":1,"tokens":[{}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(1, tokens+": tokens[0].id: expected", "-check-config", "-auth-file", tokens)
+	f(0, "configuration is right", "-check-config", "-auth-file", tokens, "-auth", "off")
 	f(1, "no such file", "-config", "/does/not/exist")
 	f(1, "read certificate", "-tls-cert", "/no/cert", "-tls-key", "/no/key", "-http-address", "127.0.0.1:0", "-grpc-address", "127.0.0.1:0")
 	f(2, "flag provided but not defined", "-nope")
