@@ -332,6 +332,28 @@ func TestSecondProcess(t *testing.T) {
 	}
 }
 
+// TestSlowRequest sends a form that nobody needs a token for, and not all of it.
+func TestSlowRequest(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), "-request-timeout", "1s")
+	conn, err := net.DialTimeout("tcp", p.http, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const part = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken="
+	if _, err := io.WriteString(conn, part); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("%v, %.200q", err, answer)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	f := func(exit int, want string, args ...string) {
