@@ -39,7 +39,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.SetOutput(output)
 	fs.StringVar(&a.configFile, "config", "", "YAML `file` with settings, one \"name: value\" for each flag without its dash")
 	fs.BoolVar(&a.version, "version", false, "print the version and exit")
-	fs.BoolVar(&a.checkConfig, "check-config", false, "check the settings and exit: 0 if they are right, 1 if not")
+	fs.BoolVar(&a.checkConfig, "check-config", false, "check the settings and the files they name, and exit: 0 if they are right, 1 if not")
 	fs.BoolVar(&a.printConfig, "print-config", false, "print the settings in force as a configuration file and exit")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` for everything that is stored; created when missing")
 	fs.StringVar(&c.HTTPAddress, "http-address", c.HTTPAddress, "`host:port` of the web page, the API and /metrics")

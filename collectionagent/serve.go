@@ -59,7 +59,9 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s := &site{guard: guard}
 	pages := &http.Server{
 		Handler:   s.handler(registry, isLoopback(httpListener.Addr().String()) || c.Auth != auth.ModeOff),
-		TLSConfig: security.http, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		TLSConfig: security.http, IdleTimeout: 2 * time.Minute,
+		// Anybody may send the form of the login, and never end it.
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: c.Limits.RequestTimeout,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
