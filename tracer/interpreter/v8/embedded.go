@@ -45,7 +45,7 @@ const (
 	builtinsAlign    = 4096
 	builtinAlign     = 32
 	builtinsSample   = 256     // ends of builtins that are looked at
-	maxBuiltinsReads = 1 << 21 // in all; what is not code takes some six per page
+	maxBuiltinsReads = 1 << 19 // in all; Deno takes some 40,000
 	codePadding      = 0xcc
 	maxBytecodeTable = 256
 )
