@@ -135,5 +135,6 @@ func (l ServerLedger) Balance() error {
 // when there is none.
 func (m Metrics) ServerLedger() (l ServerLedger, ok bool) {
 	by := m.By("strobe_collectionagent_ledger_samples_total", "outcome")
-	return ServerLedger{by["received"], by["stored"], by["duplicate"], by["refused"]}, len(by) > 0
+	_, ok = by["received"]
+	return ServerLedger{by["received"], by["stored"], by["duplicate"], by["refused"]}, ok
 }

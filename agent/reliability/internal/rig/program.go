@@ -181,18 +181,6 @@ func (p *Program) CPU() time.Duration {
 	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 everywhere
 }
 
-// StatusError is an answer other than 200.
-type StatusError struct {
-	Path string
-	Code int
-	Body string
-}
-
-// Error implements error.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s: status %d: %.300s", e.Path, e.Code, e.Body)
-}
-
 var client = &http.Client{Timeout: 30 * time.Second}
 
 // Get returns the body of a page. A status other than 200 is an error with the body in it.
@@ -211,7 +199,7 @@ func Get(ctx context.Context, url string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", req.URL.Path, err)
 	}
 	if r.StatusCode != http.StatusOK {
-		return nil, &StatusError{req.URL.Path, r.StatusCode, string(bytes.TrimSpace(b))}
+		return nil, fmt.Errorf("%s: status %d: %.300s", req.URL.Path, r.StatusCode, bytes.TrimSpace(b))
 	}
 	return b, nil
 }
