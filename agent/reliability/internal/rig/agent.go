@@ -115,7 +115,7 @@ func (a *Agent) Drained(ctx context.Context, timeout time.Duration) (Ledger, err
 		switch {
 		case err != nil:
 			if !a.Running() {
-				return last, fmt.Errorf("the agent ended: %w\n%s", a.err, a.Log())
+				return last, fmt.Errorf("the agent ended: %w\n%s", a.exit(), a.Log())
 			}
 		case l.Captured == last.Captured && l.Waiting() == 0 && l.Captured > 0:
 			same++
