@@ -219,8 +219,8 @@ func (c *crowd) account(ctx context.Context) error {
 		return err
 	}
 	different := 0
-	for _, l := range ledgers {
-		if byRun[l.RunID] != l.Stored {
+	for run, stored := range ledgers {
+		if byRun[run] != stored {
 			different++
 		}
 	}

@@ -85,13 +85,6 @@ func (p *Proxy) count(f Fault) {
 	p.counts[f]++
 }
 
-// Connections returns how many connections there are.
-func (p *Proxy) Connections() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.pairs)
-}
-
 func (p *Proxy) accept() {
 	for {
 		c, err := p.listener.Accept()
