@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/rig"
 )
 
@@ -169,7 +170,7 @@ func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason 
 	}
 	watch := watchLedger(ctx, d.agent)
 	defer watch.stop()
-	if !pause(ctx, d.span()) {
+	if !pause.For(ctx, d.span()) {
 		return ctx.Err()
 	}
 	if err := f(v); err != nil {
@@ -212,7 +213,7 @@ func (d *disks) spoolFull(ctx context.Context) error {
 			return err
 		}
 		d.spoolSays(ctx, false, "the agent says that the disk of its spool is full")
-		pause(ctx, d.span())
+		pause.For(ctx, d.span())
 		if err := v.free(); err != nil {
 			return err
 		}
@@ -230,7 +231,7 @@ func (d *disks) spoolReadOnly(ctx context.Context) error {
 	return d.with(ctx, "read-only spool", d.spoolDir, 16*mib, overflow, before, func(v *volume) error {
 		d.spoolSays(ctx, false, "the agent starts, and says that its spool is read-only")
 		d.server.Kill()
-		pause(ctx, d.span())
+		pause.For(ctx, d.span())
 		if err := v.writable(); err != nil {
 			return err
 		}
@@ -247,7 +248,7 @@ func (d *disks) spoolBecomesReadOnly(ctx context.Context) error {
 			return err
 		}
 		d.server.Kill()
-		pause(ctx, 3*d.span())
+		pause.For(ctx, 3*d.span())
 		s, err := d.agent.Status(ctx)
 		d.table.Check(err == nil && s.Ledger.Balance() == nil, "the agent runs on when its spool becomes read-only ("+how+")", "spool: %q; %s", s.Spool, s.Ledger)
 		if err := v.writable(); err != nil {
@@ -285,7 +286,7 @@ func (d *disks) storeFull(ctx context.Context) error {
 			return err
 		}
 		d.storeSays(ctx, false, "the collection agent refuses below -min-free-bytes, and says why")
-		pause(ctx, d.span())
+		pause.For(ctx, d.span())
 		if err := v.free(); err != nil {
 			return err
 		}
@@ -301,7 +302,7 @@ func (d *disks) storeStuffed(ctx context.Context) error {
 			return err
 		}
 		d.storeSays(ctx, false, "the collection agent survives that a write fails, and says so")
-		pause(ctx, d.span())
+		pause.For(ctx, d.span())
 		if err := v.free(); err != nil {
 			return err
 		}
@@ -317,7 +318,7 @@ func (d *disks) storeReadOnly(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pause(ctx, 3*d.span())
+		pause.For(ctx, 3*d.span())
 		s, err := d.agent.Status(ctx)
 		d.table.Check(err == nil && d.server.Running(), "the collection agent runs on when its disk becomes read-only ("+how+")", "delivery: %s, %s", s.Delivery, s.LastError)
 		if err := v.writable(); err != nil {

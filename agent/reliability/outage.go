@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/rig"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/synth"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
@@ -187,10 +188,8 @@ func room(ctx context.Context, r *reporter.GRPCReporter) error {
 		if q.Items < q.MaxItems*5/8 && q.Bytes < q.MaxBytes*5/8 {
 			return nil
 		}
-		select {
-		case <-ctx.Done():
+		if !pause.For(ctx, time.Millisecond) {
 			return ctx.Err()
-		case <-time.After(time.Millisecond):
 		}
 	}
 }
