@@ -50,7 +50,7 @@ func defaultLimits() Limits {
 // register adds the flags of the limits.
 func (l *Limits) register(fs *flag.FlagSet) {
 	fs.TextVar(&l.IngestMemory, "ingest-memory", l.IngestMemory, "memory for requests of agents being read and worked on; a `size`")
-	fs.IntVar(&l.MaxConnections, "max-connections", l.MaxConnections, "`number` of connections of agents open at once")
+	fs.IntVar(&l.MaxConnections, "max-connections", l.MaxConnections, "`number` of connections of agents open at once, and of browsers")
 	fs.DurationVar(&l.RequestTimeout, "request-timeout", l.RequestTimeout, "`time` in which a request, of an agent or a browser, has to arrive")
 	fs.DurationVar(&l.IdleTimeout, "idle-timeout", l.IdleTimeout, "`time` without requests after which a connection of an agent is closed")
 	fs.DurationVar(&l.MaxSampleAge, "max-sample-age", l.MaxSampleAge, "`time` before now from which samples are taken")

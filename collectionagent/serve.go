@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
@@ -65,7 +66,8 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
-	go serveHTTP(pages, httpListener, failed)
+	// More than that wait in the kernel, which bounds them as well.
+	go serveHTTP(pages, netutil.LimitListener(httpListener, c.Limits.MaxConnections), failed)
 	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
