@@ -64,12 +64,15 @@ func (g *guard) set(kind, reason string) {
 	g.text.Store(&text)
 }
 
-// has reports whether a kind of cause stands against writing.
-func (g *guard) has(kind string) bool {
+// cause returns what stands against writing of a kind, "" when nothing does.
+func (g *guard) cause(kind string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.causes[kind] != ""
+	return g.causes[kind]
 }
+
+// has reports whether a kind of cause stands against writing.
+func (g *guard) has(kind string) bool { return g.cause(kind) != "" }
 
 // reason returns why writes are refused, "" when they are not.
 func (g *guard) reason() string {
@@ -82,10 +85,15 @@ func (g *guard) reason() string {
 // check returns an error while writes are refused.
 func (g *guard) check() error {
 	if r := g.reason(); r != "" {
-		return fmt.Errorf("%w: %s", store.ErrReadOnly, r)
+		return readOnly(r)
 	}
 	return nil
 }
+
+// readOnly returns the error of a write that is refused for a reason. A write
+// that failed for it gets this and not check, which says nothing any more when
+// the cause went away meanwhile: the write failed all the same.
+func readOnly(reason string) error { return fmt.Errorf("%w: %s", store.ErrReadOnly, reason) }
 
 // checkSpace compares the free space of the disk with the minimum. Writes are
 // taken again when there is a quarter more than that, so as not to flap.
