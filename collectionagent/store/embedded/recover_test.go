@@ -275,6 +275,11 @@ func TestLock(t *testing.T) {
 	if _, err := Open(Config{Dir: dir}); !errors.Is(err, ErrLocked) {
 		t.Errorf("second open: %v, want ErrLocked", err)
 	}
+	inherited, err := syscall.Dup(int(s.lock.Fd())) // as a child has it that is just being started
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(inherited) }()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
