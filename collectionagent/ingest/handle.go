@@ -115,21 +115,6 @@ func (s *Server) refuse(typ string, err error) *refusal {
 	return &refusal{cause: err, reason: result, answer: answer}
 }
 
-// account counts what became of the samples of a request of a project.
-func (s *Server) account(project string, weight uint64, ack *pb.Ack, r *refusal) {
-	var late *rangeError
-	switch {
-	case ack != nil:
-		s.ledger.store(project, weight, ack.Duplicate)
-	case errors.As(r.cause, &late):
-		// The rest comes again, in another batch.
-		s.ledger.refuse(project, "too_old", late.tooOld)
-		s.ledger.refuse(project, "in_future", late.inFuture)
-	default:
-		s.ledger.refuse(project, r.reason, weight)
-	}
-}
-
 // appendBatch stores samples and counts them. It waits for the outcome even when
 // the client has left, so that the batch keeps its memory in the budget and its
 // fate is known before a repeat is looked at.
