@@ -37,20 +37,20 @@ type refusal struct {
 func handle[T any](
 	ctx context.Context, s *Server, typ string, batch *pb.Batch, batchType store.BatchType,
 	convert func(*validator) (T, error), save func(T) (duplicate bool, err error),
-) (*pb.Ack, T, *refusal) {
+) (*pb.Ack, *refusal) {
 	started := time.Now()
 	defer func() { s.metrics.seconds.WithLabelValues(typ).Observe(time.Since(started).Seconds()) }()
 	v := s.validator()
 	v.meter = meterOf(ctx)
-	var converted T
 	id, err := v.batch(batch, s.project(ctx), batchType)
 	duplicate := false
 	if err == nil {
 		// While a batch is being stored nobody can say whether a repeat of it is one.
 		if !s.enter(id) {
-			return nil, converted, s.refuse(typ, errInFlight)
+			return nil, s.refuse(typ, errInFlight)
 		}
 		defer s.leave(id)
+		var converted T
 		if converted, err = convert(v); err == nil {
 			err = s.allow(id, v.meter, converted)
 		}
@@ -62,7 +62,7 @@ func handle[T any](
 		}
 	}
 	if err != nil {
-		return nil, converted, s.refuse(typ, err)
+		return nil, s.refuse(typ, err)
 	}
 	s.pressure.serve()
 	result := "stored"
@@ -70,7 +70,7 @@ func handle[T any](
 		result = "duplicate"
 	}
 	s.metrics.batches.WithLabelValues(typ, result).Inc()
-	return &pb.Ack{Epoch: s.epoch, Duplicate: duplicate, ServerTime: s.cfg.Now().UnixNano()}, converted, nil
+	return &pb.Ack{Epoch: s.epoch, Duplicate: duplicate, ServerTime: s.cfg.Now().UnixNano()}, nil
 }
 
 // errInFlight is returned for a batch whose first coming is not done yet.
