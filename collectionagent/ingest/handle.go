@@ -155,7 +155,10 @@ type limitError struct{ *limit.Exceeded }
 // Error implements error. It says which flag sets the limit.
 func (e limitError) Error() string {
 	flag := e.Scope + "-" + e.Limit + "-per-second"
-	if e.Limit == "hosts" {
+	switch {
+	case e.Scope == "server":
+		return e.Exceeded.Error() // has no flag
+	case e.Limit == "hosts":
 		flag = "project-hosts"
 	}
 	return fmt.Sprintf("%s (-%s of the collection agent)", e.Exceeded.Error(), flag)
