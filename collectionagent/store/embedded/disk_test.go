@@ -243,7 +243,7 @@ func TestRealFullDiskClose(t *testing.T) {
 	// Whatever finds the disk full first keeps the others from writing. Here that
 	// has to be the definitions: free space is not looked at, and no samples are
 	// being written when the disk becomes full.
-	cfg.freeBytes = func(string) (uint64, error) { return 1 << 40, nil }
+	cfg.MinFreeBytes = -1
 	s := openTest(t, cfg)
 	var w diskWriters
 	w.start(s)

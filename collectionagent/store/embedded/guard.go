@@ -103,7 +103,7 @@ func (s *Store) checkSpace() {
 		s.logger.Warn("free disk space is unknown", "err", err)
 		return
 	}
-	limit := uint64(s.cfg.MinFreeBytes) //nolint:gosec // not negative
+	limit := uint64(max(s.cfg.MinFreeBytes, 0)) //nolint:gosec // not negative
 	low := s.guard.has(causeSpace)
 	switch {
 	case free < limit:

@@ -269,6 +269,19 @@ func TestFlushFails(t *testing.T) {
 	}
 }
 
+// TestMinFreeBytes opens stores on a disk without a free byte.
+func TestMinFreeBytes(t *testing.T) {
+	for least, want := range map[int64]string{
+		0:  "0 MiB free on the disk, 256 MiB are needed",
+		-1: "",
+	} {
+		s := openTest(t, Config{Dir: t.TempDir(), MinFreeBytes: least, freeBytes: func(string) (uint64, error) { return 0, nil }})
+		if got := s.ReadOnly(); got != want {
+			t.Errorf("minimum %d: %q, want %q", least, got, want)
+		}
+	}
+}
+
 func TestLock(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, Config{Dir: dir})
