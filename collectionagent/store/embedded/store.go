@@ -83,7 +83,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a directory, and replays what the last process had
-// acknowledged but not yet put in blocks.
+// acknowledged but not yet put in blocks. It fails while the disk takes no
+// writes, since Pebble writes when it opens.
 func Open(cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
