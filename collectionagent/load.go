@@ -54,7 +54,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
 	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
-	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
+	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`, 0: until the disk is full")
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
 	fs.IntVar(&c.MaxConcurrent, "max-concurrent", c.MaxConcurrent, "`number` of requests of agents worked on at once")
 	c.Limits.register(fs)

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -73,7 +74,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	started := time.Now()
 	db, err := embedded.Open(embedded.Config{
 		Dir: c.DataDir, Logger: logger, Registerer: registry,
-		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: int64(c.MinFreeBytes),
+		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 	})
 	if err != nil {
 		return err
