@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -118,6 +119,19 @@ func (c *Config) Validate() error {
 		bad("log-format", "is %q, must be text or json", c.LogFormat)
 	}
 	return errors.Join(errs...)
+}
+
+// checkFiles reads the files that the configuration names, and changes none. What
+// the server makes itself may be missing.
+func (c *Config) checkFiles() error {
+	_, err := c.openTLSFiles(c.TLSCert, c.TLSKey, nil)
+	if c.Auth == auth.ModeOff {
+		return err
+	}
+	if _, e := auth.Read(c.authFile()); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
 }
 
 // reachable reports whether other machines can reach one of the addresses.

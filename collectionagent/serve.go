@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
@@ -59,17 +61,20 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s := &site{guard: guard}
 	pages := &http.Server{
 		Handler:   s.handler(registry, isLoopback(httpListener.Addr().String()) || c.Auth != auth.ModeOff),
-		TLSConfig: security.http, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		TLSConfig: security.http, IdleTimeout: 2 * time.Minute,
+		// Anybody may send the form of the login, and never end it.
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: c.Limits.RequestTimeout,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
-	go serveHTTP(pages, httpListener, failed)
+	// More than that wait in the kernel, which bounds them as well.
+	go serveHTTP(pages, netutil.LimitListener(httpListener, c.Limits.MaxConnections), failed)
 	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
 	db, err := embedded.Open(embedded.Config{
 		Dir: c.DataDir, Logger: logger, Registerer: registry,
-		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: int64(c.MinFreeBytes),
+		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 	})
 	if err != nil {
 		return err
