@@ -47,6 +47,9 @@ type Config struct {
 	// maxStall is how long writers wait for a block to be written when memory is full.
 	maxStall time.Duration
 	metaFS   vfs.FS
+	files    fileOps
+	// beforeCommit comes before each change of the list of blocks but a flush.
+	beforeCommit func() error
 }
 
 // withDefaults returns the configuration with defaults filled in.
@@ -74,6 +77,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
+	}
+	if c.files.create == nil {
+		c.files = localFiles()
 	}
 	if c.metaFS == nil {
 		c.metaFS = vfs.Default

@@ -66,8 +66,8 @@ func (s *Store) flush(job flushJob) (err error) {
 	s.listMu.Lock()
 	defer s.listMu.Unlock()
 	_, _, expired := s.readView()
-	number := s.nextBlock + 1
-	info, table, err := writeBlock(s.blocksDir(), number, job.head.snapshot(), expired)
+	number := s.nextBlock.Add(1)
+	info, table, err := writeBlock(&s.cfg.files, s.blocksDir(), number, job.head.snapshot(), expired)
 	if err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (s *Store) flush(job flushJob) (err error) {
 		entry, encodeErr := info.encode()
 		err = errors.Join(err, encodeErr,
 			b.Set(blockKey(keyBlock, number), entry, nil),
-			b.Set(blockKey(keySeries, number), encodeSeriesTable(table, s.zstdEnc), nil))
+			b.Set(tableKey(number, ""), table.encode(s.zstdEnc), nil))
 	}
 	if err == nil {
 		_, err = s.await(context.Background(), s.closed.Load, func() (bool, error) {
@@ -90,7 +90,6 @@ func (s *Store) flush(job flushJob) (err error) {
 	if err != nil {
 		return fmt.Errorf("list block: %w", err)
 	}
-	s.nextBlock = number
 	s.viewMu.Lock()
 	if info != nil {
 		s.blocks = append(s.blocks, s.newBlock(info))
@@ -153,6 +152,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.quit()
 	s.users.Lock() // wait for those who are inside
 	close(s.requests)
 	s.users.Unlock()
@@ -163,6 +163,7 @@ func (s *Store) Close() error {
 
 // release gives back what open took.
 func (s *Store) release() (err error) {
+	s.quit()
 	for _, b := range s.blocks {
 		b.kill()
 	}
@@ -240,7 +241,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	for _, b := range blocks {
 		st.Samples += b.info.Rows
-		st.Bytes["blocks"] += b.info.Bytes
+		st.Bytes["blocks"] += b.info.bytes()
 		bound(b.info.MinTime, b.info.MaxTime)
 	}
 	for _, part := range []string{"wal", "meta"} {

@@ -164,7 +164,12 @@ func smallBlock(t testing.TB, dir string) (*blockInfo, []blockSeries, []byte) {
 	}
 	h := newHead()
 	h.add(richBatch())
-	info, table, err := writeBlock(filepath.Join(dir, "blocks"), 1, h.snapshot(), math.MinInt64)
+	ops := localFiles()
+	info, encoded, err := writeBlock(&ops, filepath.Join(dir, "blocks"), 1, h.snapshot(), math.MinInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := decodeTable(encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,6 +178,18 @@ func smallBlock(t testing.TB, dir string) (*blockInfo, []blockSeries, []byte) {
 		t.Fatal(err)
 	}
 	return info, table, data
+}
+
+// decodeTable returns the table that was written.
+func decodeTable(w *tableWriter) ([]blockSeries, error) {
+	r := tableReader{d: decoder{b: w.b}, left: int(w.n)}
+	table := make([]blockSeries, w.n)
+	for i := range table {
+		if _, err := r.next(&table[i]); err != nil {
+			return nil, err
+		}
+	}
+	return table, nil
 }
 
 // queryBlock queries a block with other bytes than were written.

@@ -17,6 +17,7 @@ type metrics struct {
 	flushSeconds                   prometheus.Histogram
 	flushedRows                    prometheus.Counter
 	orphans, blockErrors           prometheus.Counter
+	leftovers                      prometheus.Counter
 	blockPanics                    prometheus.Counter
 	expiredBlocks                  prometheus.Counter
 	selectSeconds                  prometheus.Histogram
@@ -61,6 +62,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		flushSeconds:  histogram("flush_seconds", "Time to write a head as a block.", seconds),
 		flushedRows:   counter("flushed_rows_total", "Samples written to blocks."),
 		orphans:       counter("orphan_files_total", "Files without an entry in the list of blocks, removed at the start."),
+		leftovers:     counter("leftover_files_total", "Files of old blocks that could not be removed; the next start removes them."),
 		blockErrors:   counter("block_errors_total", "Blocks that could not be opened for a query."),
 		blockPanics:   counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
 		expiredBlocks: counter("expired_blocks_total", "Blocks that were removed by age."),
@@ -90,7 +92,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		_, blocks, _ := s.readView()
 		var n int64
 		for _, b := range blocks {
-			n += b.info.Bytes
+			n += b.info.bytes()
 		}
 		return float64(n)
 	})

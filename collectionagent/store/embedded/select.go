@@ -152,6 +152,19 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 		return nil, nil, err
 	}
 	defer s.users.RUnlock()
+	for {
+		a, sc, err := s.scanOnce(ctx, q, groupOf)
+		if !errors.Is(err, errBlockGone) { // else a block was replaced since the list was read
+			return a, sc, err
+		}
+	}
+}
+
+// scanOnce is scan of the blocks that are listed now.
+func (s *Store) scanOnce(ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string) (*aggregator, *scanner, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
 	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf}
 	sc.groups.byKey = make(map[string]uint32)
 	heads, blocks, expired := s.readView()
@@ -167,12 +180,14 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 	}
 	clock := s.clock.Add(1)
 	for _, b := range blocks {
-		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to {
+		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to || b.info.File == "" {
 			continue
 		}
 		c, err := b.acquire(clock)
 		if err != nil {
-			s.metrics.blockErrors.Inc()
+			if !errors.Is(err, errBlockGone) {
+				s.metrics.blockErrors.Inc()
+			}
 			return nil, nil, err
 		}
 		defer b.release()
