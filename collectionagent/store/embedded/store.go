@@ -46,8 +46,11 @@ type Store struct {
 	users  sync.RWMutex
 	// requests are the batches that wait for the committer.
 	requests chan *request
-	stop     chan struct{} // ends the watcher
-	done     sync.WaitGroup
+	// cuts asks the committer to hand the head to the flusher; it answers with what
+	// is closed when all that was in a head is in blocks.
+	cuts chan chan (<-chan struct{})
+	stop chan struct{} // ends the watcher
+	done sync.WaitGroup
 
 	// Owned by the committer.
 	wal       *wal
@@ -103,6 +106,7 @@ func Open(cfg Config) (*Store, error) {
 		gaveUp:    make(chan struct{}),
 		head:      newHead(),
 		upkeep:    make(chan struct{}, 1),
+		cuts:      make(chan chan (<-chan struct{})),
 	}
 	s.working, s.quit = context.WithCancel(context.Background())
 	s.guard.logger = cfg.Logger
@@ -118,6 +122,7 @@ func Open(cfg Config) (*Store, error) {
 	s.done.Go(s.commitLoop)
 	s.done.Go(s.flushLoop)
 	s.done.Go(s.watchLoop)
+	s.done.Go(s.compactLoop)
 	return s, nil
 }
 
