@@ -67,6 +67,8 @@ func selectAll(t *testing.T, s *Store) error {
 	var errs error
 	for _, q := range []store.Query{
 		{ByStack: true},
+		{TraceIDs: [][16]byte{{1}}, SpanIDs: [][8]byte{{1}}},
+		{TraceIDs: [][16]byte{{}}, ByStack: true},
 		{GroupBy: []string{"service", "comm"}},
 		{Step: time.Minute},
 		{Step: 1500 * time.Millisecond, ByStack: true, GroupBy: []string{"a"}},
@@ -80,6 +82,8 @@ func selectAll(t *testing.T, s *Store) error {
 		// Part of the time of each series, so that times are read.
 		q.From, q.To = libpf.UnixTimeNs(1_700_000_000_003e6), libpf.UnixTimeNs(1_700_000_000_020e6)
 		_, err = s.Select(t.Context(), &q, func(*store.Row) bool { return true })
+		errs = errors.Join(errs, err)
+		err = s.Samples(t.Context(), &q, func(*store.Sample, *store.Series) bool { return true })
 		errs = errors.Join(errs, err)
 	}
 	q := &store.Query{Project: "default", From: math.MinInt64, To: math.MaxInt64}

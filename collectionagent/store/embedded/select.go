@@ -70,11 +70,6 @@ func (sc *scanner) coverage() store.Coverage {
 	return c
 }
 
-// Samples implements [store.Store].
-func (*Store) Samples(context.Context, *store.Query, func(*store.Sample, *store.Series) bool) error {
-	return errors.ErrUnsupported
-}
-
 // Delete implements [store.Store].
 func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
 	return 0, errors.ErrUnsupported
@@ -283,7 +278,8 @@ func (sc *scanner) headTasks(v headView) []task {
 			matched = true
 		}
 	}
-	if !matched {
+	wanted, some := v.wantedSpans(sc.q)
+	if !matched || !some {
 		return nil
 	}
 	per := (len(v.chunks) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
@@ -300,7 +296,7 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				sc.headChunk(v, i, group, stacks, a)
+				sc.headChunk(v, i, group, stacks, wanted, a)
 			}
 			return nil
 		})
@@ -308,13 +304,13 @@ func (sc *scanner) headTasks(v headView) []task {
 	return tasks
 }
 
-// headChunk adds the rows of one chunk.
-func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, a *aggregator) {
+// headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
+func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
 		t := c.times[at]
 		g := group[c.series[at]]
-		if t < sc.from || t >= sc.to || g == none {
+		if t < sc.from || t >= sc.to || g == none || (wanted != nil && !wanted[c.spans[at]]) {
 			continue
 		}
 		local := c.stacks[at]
@@ -347,7 +343,7 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 		}
 		group := sc.groups.id(&s.series, sc.groupOf)
 		whole := s.minTime >= sc.from && s.maxTime < sc.to
-		if whole && !sc.q.ByStack && sc.oneBucket(s) {
+		if whole && !sc.q.ByStack && !bySpan(sc.q) && sc.oneBucket(s) {
 			fromTable = append(fromTable, func(a *aggregator) { a.add(group, s.minTime, 0, s.count, s.value) })
 			continue
 		}
@@ -394,6 +390,12 @@ func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.Ro
 		needTimes = needTimes || !runs[i].whole
 	}
 	chunks := rg.ColumnChunks()
+	if bySpan(sc.q) {
+		found := false
+		if g.filter, found, err = newSpanFilter(c, chunks, sc.q); err != nil || !found {
+			return err
+		}
+	}
 	if sc.q.ByStack {
 		if g.stacks, err = newColumnReader(chunks[c.columns.stack]); err != nil {
 			return err
