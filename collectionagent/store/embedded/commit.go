@@ -105,6 +105,12 @@ func (s *Store) commitLoop() {
 				return
 			}
 			s.commit(s.collect(r))
+		case answer := <-s.cuts:
+			s.cutHead(true)
+			s.viewMu.RLock()
+			done := s.oldDone
+			s.viewMu.RUnlock()
+			answer <- done
 		case <-age.C:
 			s.winMu.Lock()
 			s.winSamples.expire(s.now())

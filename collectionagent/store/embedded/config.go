@@ -46,8 +46,12 @@ type Config struct {
 	freeBytes     func(dir string) (uint64, error)
 	checkEvery    time.Duration
 	// maxStall is how long writers wait for a block to be written when memory is full.
-	maxStall time.Duration
-	metaFS   vfs.FS
+	maxStall   time.Duration
+	metaFS     vfs.FS
+	files      fileOps
+	compaction compactionConfig
+	// beforeCommit comes before each change of the list of blocks but a flush.
+	beforeCommit func() error
 }
 
 // withDefaults returns the configuration with defaults filled in.
@@ -75,6 +79,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
+	}
+	c.compaction = c.compaction.withDefaults()
+	if c.files.create == nil {
+		c.files = localFiles()
 	}
 	if c.metaFS == nil {
 		c.metaFS = vfs.Default

@@ -64,8 +64,8 @@ func (s *Store) flush(job flushJob) (err error) {
 	s.listMu.Lock()
 	defer s.listMu.Unlock()
 	_, _, expired := s.readView()
-	number := s.nextBlock + 1
-	info, table, err := writeBlock(s.blocksDir(), number, job.head.snapshot(), expired)
+	number := s.nextBlock.Add(1)
+	info, table, err := writeBlock(&s.cfg.files, s.blocksDir(), number, job.head.snapshot(), expired)
 	if err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *Store) flush(job flushJob) (err error) {
 		entry, encodeErr := info.encode()
 		err = errors.Join(err, encodeErr,
 			b.Set(blockKey(keyBlock, number), entry, nil),
-			b.Set(blockKey(keySeries, number), encodeSeriesTable(table, s.zstdEnc), nil))
+			b.Set(tableKey(number, ""), table.encode(s.zstdEnc), nil))
 	}
 	if err == nil {
 		err = s.commitList(context.Background(), s.closed.Load, b)
@@ -86,7 +86,6 @@ func (s *Store) flush(job flushJob) (err error) {
 	if err != nil {
 		return fmt.Errorf("list block: %w", err)
 	}
-	s.nextBlock = number
 	s.viewMu.Lock()
 	if info != nil {
 		s.blocks = append(s.blocks, s.newBlock(info))
@@ -149,6 +148,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.quit()
 	s.users.Lock() // wait for those who are inside
 	close(s.requests)
 	s.users.Unlock()
@@ -161,6 +161,7 @@ func (s *Store) Close() error {
 // happens once the wait is over; everything that was acknowledged is on the disk
 // already.
 func (s *Store) release() error {
+	s.quit()
 	done := make(chan outcome, 1)
 	go func() { done <- outcome{err: s.releaseAll()} }()
 	if _, err := s.awaitDone(context.Background(), always, done); err != nil {
@@ -221,7 +222,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	for _, b := range blocks {
 		st.Samples += b.info.Rows
-		st.Bytes["blocks"] += b.info.Bytes
+		st.Bytes["blocks"] += b.info.bytes()
 		bound(b.info.MinTime, b.info.MaxTime)
 	}
 	for _, part := range []string{"wal", "meta"} {

@@ -66,6 +66,8 @@ func selectAll(t *testing.T, s *Store) error {
 	var errs error
 	for _, q := range []store.Query{
 		{ByStack: true},
+		{TraceIDs: [][16]byte{{1}}, SpanIDs: [][8]byte{{1}}},
+		{TraceIDs: [][16]byte{{}}, ByStack: true},
 		{GroupBy: []string{"service", "comm"}},
 		{Step: time.Minute},
 		{Step: 1500 * time.Millisecond, ByStack: true, GroupBy: []string{"a"}},
@@ -79,6 +81,8 @@ func selectAll(t *testing.T, s *Store) error {
 		// Part of the time of each series, so that times are read.
 		q.From, q.To = libpf.UnixTimeNs(1_700_000_000_003e6), libpf.UnixTimeNs(1_700_000_000_020e6)
 		_, err = s.Select(t.Context(), &q, func(*store.Row) bool { return true })
+		errs = errors.Join(errs, err)
+		err = s.Samples(t.Context(), &q, func(*store.Sample, *store.Series) bool { return true })
 		errs = errors.Join(errs, err)
 	}
 	q := &store.Query{Project: "default", From: math.MinInt64, To: math.MaxInt64}
@@ -163,7 +167,12 @@ func smallBlock(t testing.TB, dir string) (*blockInfo, []blockSeries, []byte) {
 	}
 	h := newHead()
 	h.add(richBatch())
-	info, table, err := writeBlock(filepath.Join(dir, "blocks"), 1, h.snapshot(), math.MinInt64)
+	ops := localFiles()
+	info, encoded, err := writeBlock(&ops, filepath.Join(dir, "blocks"), 1, h.snapshot(), math.MinInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := decodeTable(encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,6 +181,18 @@ func smallBlock(t testing.TB, dir string) (*blockInfo, []blockSeries, []byte) {
 		t.Fatal(err)
 	}
 	return info, table, data
+}
+
+// decodeTable returns the table that was written.
+func decodeTable(w *tableWriter) ([]blockSeries, error) {
+	r := tableReader{d: decoder{b: w.b}, left: int(w.n)}
+	table := make([]blockSeries, w.n)
+	for i := range table {
+		if _, err := r.next(&table[i]); err != nil {
+			return nil, err
+		}
+	}
+	return table, nil
 }
 
 // queryBlock queries a block with other bytes than were written.

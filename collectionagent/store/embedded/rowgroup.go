@@ -13,8 +13,9 @@ import (
 
 // groupScan reads one row group of a block.
 type groupScan struct {
-	*scanner
+	*partScan
 	a              *aggregator
+	filter         *spanFilter   // nil: every row
 	stacks, times  *columnReader // nil when not needed
 	counts, values valueReader
 	// remap gives the aggregator's number of an entry of the dictionary of stacks.
@@ -24,6 +25,7 @@ type groupScan struct {
 }
 
 func (g *groupScan) close() {
+	g.filter.close()
 	g.stacks.close()
 	g.times.close()
 	g.counts.column.close()
@@ -107,6 +109,9 @@ func (g *groupScan) run(ctx context.Context, r *rowRun) error {
 		if n, err = g.values.span(row, n); err != nil {
 			return err
 		}
+		if n, err = g.filter.span(row, n); err != nil {
+			return err
+		}
 		if err := g.add(r, row, n); err != nil {
 			return err
 		}
@@ -128,6 +133,9 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 	values, err := g.values.read(row, n)
 	if err != nil {
 		return err
+	}
+	if g.filter != nil {
+		return g.addMarked(r, row, stacks, counts, values)
 	}
 	if r.whole && g.q.Step == 0 {
 		if d := g.a.dense(r.group); d != nil {
@@ -154,6 +162,37 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 			}
 			g.a.add(r.group, t, stacks[i], counts[i], values[i])
 		}
+	}
+	return nil
+}
+
+// addMarked is add for a query that asks for some spans only.
+func (g *groupScan) addMarked(r *rowRun, row int64, stacks []uint32, counts, values []int64) error {
+	n := int64(len(stacks))
+	marks, err := g.filter.rows(row, n)
+	if err != nil {
+		return err
+	}
+	var times []int64 // nil: no matter
+	if !r.whole || g.q.Step > 0 {
+		if times, err = g.times.int64s(row, n); err != nil {
+			return err
+		}
+	}
+	for i, marked := range marks {
+		if !marked {
+			continue
+		}
+		var t int64
+		if times != nil {
+			if t = times[i]; t < g.from || t >= g.to {
+				continue
+			}
+			if t < g.lowest || t > g.highest {
+				return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
+			}
+		}
+		g.a.add(r.group, t, stacks[i], counts[i], values[i])
 	}
 	return nil
 }

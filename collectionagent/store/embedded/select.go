@@ -35,6 +35,12 @@ type scanner struct {
 	lowest, highest int64
 	groupOf         func([]string, *store.Series) []string
 	groups          groups
+	// rollUp is the width of the coarsest roll-up that may answer.
+	rollUp time.Duration
+	// coarsest is the width of the coarsest that did, horizon the time in ms before
+	// which samples have been dropped that roll-ups cannot stand in for.
+	coarsest time.Duration
+	horizon  int64
 }
 
 // task is a piece of work for one goroutine.
@@ -44,7 +50,7 @@ type task func(ctx context.Context, a *aggregator) error
 func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	started := time.Now()
 	defer func() { s.metrics.selectSeconds.Observe(time.Since(started).Seconds()) }()
-	a, sc, err := s.scan(ctx, q, q.GroupOf)
+	a, sc, err := s.scan(ctx, q, q.GroupOf, q.RollUp())
 	if err != nil {
 		return store.Coverage{}, err
 	}
@@ -54,19 +60,14 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 
 // coverage says what was read.
 func (sc *scanner) coverage() store.Coverage {
-	c := store.Coverage{Resolution: store.Resolution}
-	if sc.expired != math.MinInt64 {
-		c.Horizon = nanoseconds(sc.expired)
+	c := store.Coverage{Resolution: max(store.Resolution, sc.coarsest)}
+	if horizon := max(sc.expired, sc.horizon); horizon != math.MinInt64 {
+		c.Horizon = nanoseconds(horizon)
 	}
 	if first, last := max(sc.lowest, sc.from), min(sc.highest, sc.to-1); first <= last {
 		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
 	}
 	return c
-}
-
-// Samples implements [store.Store].
-func (*Store) Samples(context.Context, *store.Query, func(*store.Sample, *store.Series) bool) error {
-	return errors.ErrUnsupported
 }
 
 // Delete implements [store.Store].
@@ -78,7 +79,7 @@ func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
 func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]store.TypeSum, error) {
 	q := &store.Query{Project: project, From: from, To: to}
 	name := func(dst []string, series *store.Series) []string { return append(dst, series.Type.String()) }
-	a, sc, err := s.scan(ctx, q, name)
+	a, sc, err := s.scan(ctx, q, name, q.RollUp())
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +101,7 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 		series.EachLabelName(func(name string) { dst = append(dst, name) })
 		return dst
 	}
-	a, sc, err := s.scan(ctx, withoutDetail(q), names)
+	a, sc, err := s.scan(ctx, withoutDetail(q), names, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +123,9 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 // LabelValues implements [store.Store].
 func (s *Store) LabelValues(ctx context.Context, q *store.Query, search store.LabelSearch) (store.LabelValues, error) {
 	value := func(dst []string, series *store.Series) []string { return append(dst, series.Label(search.Name)) }
-	a, sc, err := s.scan(ctx, withoutDetail(q), value)
+	byLabel := *withoutDetail(q)
+	byLabel.GroupBy = []string{search.Name}
+	a, sc, err := s.scan(ctx, &byLabel, value, byLabel.RollUp())
 	if err != nil {
 		return store.LabelValues{}, err
 	}
@@ -143,8 +146,11 @@ func withoutDetail(q *store.Query) *store.Query {
 	return &c
 }
 
-// scan sums up everything that matches.
-func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string) (*aggregator, *scanner, error) {
+// scan sums up everything that matches. rollUp is the width of the coarsest
+// roll-up that knows what q and groupOf ask for.
+func (s *Store) scan(
+	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
+) (*aggregator, *scanner, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -152,7 +158,22 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 		return nil, nil, err
 	}
 	defer s.users.RUnlock()
-	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf}
+	for {
+		a, sc, err := s.scanOnce(ctx, q, groupOf, rollUp)
+		if !errors.Is(err, errBlockGone) { // else a block was replaced since the list was read
+			return a, sc, err
+		}
+	}
+}
+
+// scanOnce is scan of the blocks that are listed now.
+func (s *Store) scanOnce(
+	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
+) (*aggregator, *scanner, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf, rollUp: rollUp, horizon: math.MinInt64}
 	sc.groups.byKey = make(map[string]uint32)
 	heads, blocks, expired := s.readView()
 	sc.from, sc.expired = max(sc.from, expired), expired
@@ -167,16 +188,24 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 	}
 	clock := s.clock.Add(1)
 	for _, b := range blocks {
-		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to {
+		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to || !b.mayHave(q) {
 			continue
 		}
-		c, err := b.acquire(clock)
+		part := sc.source(b)
+		if part == nil {
+			sc.horizon = max(sc.horizon, b.info.MaxTime+1)
+			continue
+		}
+		c, err := part.acquire(clock)
 		if err != nil {
-			s.metrics.blockErrors.Inc()
+			if !errors.Is(err, errBlockGone) {
+				s.metrics.blockErrors.Inc()
+			}
 			return nil, nil, err
 		}
-		defer b.release()
-		tasks = append(tasks, sc.blockTasks(c)...)
+		defer part.release()
+		s.metrics.read(part)
+		tasks = append(tasks, sc.partTasks(part, c)...)
 		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
 	}
 	s.evictBlocks()
@@ -249,7 +278,8 @@ func (sc *scanner) headTasks(v headView) []task {
 			matched = true
 		}
 	}
-	if !matched {
+	wanted, some := v.wantedSpans(sc.q)
+	if !matched || !some {
 		return nil
 	}
 	per := (len(v.chunks) + runtime.GOMAXPROCS(0) - 1) / runtime.GOMAXPROCS(0)
@@ -266,7 +296,7 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				sc.headChunk(v, i, group, stacks, a)
+				sc.headChunk(v, i, group, stacks, wanted, a)
 			}
 			return nil
 		})
@@ -274,13 +304,13 @@ func (sc *scanner) headTasks(v headView) []task {
 	return tasks
 }
 
-// headChunk adds the rows of one chunk.
-func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, a *aggregator) {
+// headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
+func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
 		t := c.times[at]
 		g := group[c.series[at]]
-		if t < sc.from || t >= sc.to || g == none {
+		if t < sc.from || t >= sc.to || g == none || (wanted != nil && !wanted[c.spans[at]]) {
 			continue
 		}
 		local := c.stacks[at]
@@ -299,9 +329,9 @@ type rowRun struct {
 	whole bool
 }
 
-// blockTasks returns the work on a block: the series table alone where that is
+// blockTasks returns the work on a file of a block: the series table alone where that is
 // enough, else one piece for each row group with rows that match.
-func (sc *scanner) blockTasks(c *blockContent) []task {
+func (sc *partScan) blockTasks(c *blockContent) []task {
 	rowGroups := c.parquet.RowGroups()
 	runs := make([][]rowRun, len(rowGroups))
 	var fromTable []func(a *aggregator)
@@ -313,8 +343,8 @@ func (sc *scanner) blockTasks(c *blockContent) []task {
 		}
 		group := sc.groups.id(&s.series, sc.groupOf)
 		whole := s.minTime >= sc.from && s.maxTime < sc.to
-		if whole && !sc.q.ByStack && sc.q.Step == 0 {
-			fromTable = append(fromTable, func(a *aggregator) { a.add(group, 0, 0, s.count, s.value) })
+		if whole && !sc.q.ByStack && !bySpan(sc.q) && sc.oneBucket(s) {
+			fromTable = append(fromTable, func(a *aggregator) { a.add(group, s.minTime, 0, s.count, s.value) })
 			continue
 		}
 		for first, end := s.firstRow, s.firstRow+s.rows; first < end; {
@@ -352,14 +382,20 @@ func (sc *scanner) blockTasks(c *blockContent) []task {
 }
 
 // rowGroup adds the runs of one row group.
-func (sc *scanner) rowGroup(ctx context.Context, c *blockContent, rg parquet.RowGroup, runs []rowRun, a *aggregator) (err error) {
-	g := groupScan{scanner: sc, a: a}
+func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.RowGroup, runs []rowRun, a *aggregator) (err error) {
+	g := groupScan{partScan: sc, a: a}
 	defer g.close()
 	needTimes := sc.q.Step > 0
 	for i := range runs {
 		needTimes = needTimes || !runs[i].whole
 	}
 	chunks := rg.ColumnChunks()
+	if bySpan(sc.q) {
+		found := false
+		if g.filter, found, err = newSpanFilter(c, chunks, sc.q); err != nil || !found {
+			return err
+		}
+	}
 	if sc.q.ByStack {
 		if g.stacks, err = newColumnReader(chunks[c.columns.stack]); err != nil {
 			return err
