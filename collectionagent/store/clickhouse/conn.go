@@ -69,23 +69,29 @@ func (n *native) Exec(ctx context.Context, query string, settings Settings) erro
 
 // Query implements [Conn].
 func (n *native) Query(ctx context.Context, query string, settings Settings) (Rows, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	rows, err := n.conn.Query(with(ctx, settings), query)
+	// At a deadline the driver would only close the connection, and the server go
+	// on until it notices; when a context is cancelled it tells the server.
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	rows, err := n.conn.Query(with(own, settings), query)
 	if err != nil {
+		stop()
 		cancel()
 		return nil, err
 	}
-	return &nativeRows{rows, cancel}, nil
+	return &nativeRows{rows, stop, cancel}, nil
 }
 
 // nativeRows stop the query on the server when they are closed early.
 type nativeRows struct {
 	chdriver.Rows
+	stop   func() bool
 	cancel context.CancelFunc
 }
 
 // Close implements [Rows].
 func (r *nativeRows) Close() error {
+	r.stop()
 	r.cancel()
 	return r.Rows.Close()
 }
