@@ -20,6 +20,7 @@ type metrics struct {
 	leftovers                      prometheus.Counter
 	blockPanics                    prometheus.Counter
 	expiredBlocks                  prometheus.Counter
+	deletedRows                    prometheus.Counter
 	compactions                    *prometheus.CounterVec
 	compactionErrors               *prometheus.CounterVec
 	compactionSeconds              prometheus.Histogram
@@ -81,6 +82,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		blockErrors:       counter("block_errors_total", "Blocks that could not be opened for a query."),
 		blockPanics:       counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
 		expiredBlocks:     counter("expired_blocks_total", "Blocks that were removed by age."),
+		deletedRows:       counter("deleted_rows_total", "Samples that were deleted on request, and sums whose samples were gone."),
 		compactions:       counters("compactions_total", "Merges of blocks.", "level"),
 		compactionErrors:  counters("compaction_errors_total", "Merges of blocks that failed or could not start.", "reason"),
 		compactionSeconds: histogram("compaction_seconds", "Time of a merge of blocks.", seconds),

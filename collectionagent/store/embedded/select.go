@@ -70,11 +70,6 @@ func (sc *scanner) coverage() store.Coverage {
 	return c
 }
 
-// Delete implements [store.Store].
-func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
-	return 0, errors.ErrUnsupported
-}
-
 // Types implements [store.Store].
 func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]store.TypeSum, error) {
 	q := &store.Query{Project: project, From: from, To: to}

@@ -87,6 +87,11 @@ type Store struct {
 	counts atomic.Pointer[defCounts]
 
 	clock atomic.Int64 // counts queries, to find the blocks that rest
+
+	// barred are the projects that are being deleted as a whole.
+	barred barred
+	// forgotten counts how often definitions were removed.
+	forgotten atomic.Uint64
 }
 
 var _ store.Store = (*Store)(nil)
