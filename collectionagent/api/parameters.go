@@ -121,15 +121,20 @@ func (p *parameters) time(name, def string) libpf.UnixTimeNs {
 	return t
 }
 
-// integer returns a number within bounds.
-func (p *parameters) integer(name string, def, low, high int) int {
+// integer returns a number within bounds. setBy is the flag of the upper bound, if
+// it has one.
+func (p *parameters) integer(name string, def, low, high int, setBy ...string) int {
 	s := p.values.Get(name)
 	if s == "" {
 		return def
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
-		p.fail(name, fmt.Errorf("expected a whole number from %d to %d", low, high))
+		bound := fmt.Sprint(high)
+		for _, flag := range setBy {
+			bound += ", which is the limit (" + flag + ")"
+		}
+		p.fail(name, fmt.Errorf("expected a whole number from %d to %s", low, bound))
 	}
 	return n
 }

@@ -134,7 +134,7 @@ func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sum
 	case err != nil:
 		return nil, fmt.Errorf("select samples: %w", err)
 	case tooLarge:
-		return nil, fmt.Errorf("%w: more than %d stacks; shorten the time range or narrow the query", ErrTooLarge, e.maxRows)
+		return nil, fmt.Errorf("%w: more than %d stacks, which is the limit (-max-query-rows); shorten the time range or narrow the query", ErrTooLarge, e.maxRows)
 	}
 	if !samePeriod || s.Type != libpf.SampleOnCPU {
 		out.period = 0

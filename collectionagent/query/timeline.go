@@ -88,7 +88,7 @@ func (e *Engine) Timeline(ctx context.Context, s *Selection, by string, step tim
 	case err != nil:
 		return nil, fmt.Errorf("select samples: %w", err)
 	case rows > e.maxRows:
-		return nil, fmt.Errorf("%w: more than %d sums; lengthen the step or narrow the query", ErrTooLarge, e.maxRows)
+		return nil, fmt.Errorf("%w: more than %d sums, which is the limit (-max-query-rows); lengthen the step or narrow the query", ErrTooLarge, e.maxRows)
 	}
 	t.build(series, by, limit, buckets)
 	return t, nil

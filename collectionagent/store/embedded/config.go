@@ -33,6 +33,7 @@ type Config struct {
 	GroupWindow time.Duration
 	// MinFreeBytes is the free disk space below which writes are refused, so that
 	// there is room to write the head and for Pebble to work. Default 256 MiB.
+	// Negative: writes are only refused when they fail.
 	MinFreeBytes int64
 	// WindowTTL is how long the batches of an agent's run are remembered after
 	// the last one. Default 30 days.

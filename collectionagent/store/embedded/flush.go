@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -83,9 +81,7 @@ func (s *Store) flush(job flushJob) (err error) {
 			b.Set(tableKey(number, ""), table.encode(s.zstdEnc), nil))
 	}
 	if err == nil {
-		_, err = s.await(context.Background(), s.closed.Load, func() (bool, error) {
-			return true, errors.Join(b.Commit(pebble.Sync), b.Close())
-		})
+		err = s.commitList(context.Background(), s.closed.Load, b)
 	}
 	if err != nil {
 		return fmt.Errorf("list block: %w", err)
@@ -161,56 +157,41 @@ func (s *Store) Close() error {
 	return s.release()
 }
 
-// release gives back what open took.
-func (s *Store) release() (err error) {
+// release gives back what open took. While Pebble waits for the disk that
+// happens once the wait is over; everything that was acknowledged is on the disk
+// already.
+func (s *Store) release() error {
 	s.quit()
+	done := make(chan outcome, 1)
+	go func() { done <- outcome{err: s.releaseAll()} }()
+	if _, err := s.awaitDone(context.Background(), always, done); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// releaseAll gives everything back, however long that takes.
+func (s *Store) releaseAll() (err error) {
+	s.writes.Wait()
 	for _, b := range s.blocks {
 		b.kill()
 	}
 	if s.wal != nil && s.wal.file != nil {
 		_, err = s.wal.rotate()
 	}
-	err = errors.Join(err, s.closeMeta())
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
 	if s.zstdEnc != nil {
 		err = errors.Join(err, s.zstdEnc.Close())
 	}
 	if s.zstdDec != nil {
 		s.zstdDec.Close()
 	}
-	if err != nil {
-		return fmt.Errorf("close store: %w", err)
+	if s.lock != nil {
+		err = errors.Join(err, unlockDir(s.lock))
 	}
-	return nil
-}
-
-// closeMeta closes Pebble and gives the directory back. While Pebble waits for
-// the disk that happens once the wait is over; everything that was acknowledged
-// is on the disk already.
-func (s *Store) closeMeta() error {
-	closeAll := func() (err error) {
-		s.writes.Wait()
-		if s.db != nil {
-			err = s.db.Close()
-		}
-		if s.lock != nil {
-			err = errors.Join(err, s.lock.Close())
-		}
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- closeAll() }()
-	tick := time.NewTicker(s.cfg.checkEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-tick.C:
-			if s.guard.has(causeMeta) {
-				return s.guard.check()
-			}
-		}
-	}
+	return err
 }
 
 // Stats implements [store.Store].

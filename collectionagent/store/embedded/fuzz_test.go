@@ -46,15 +46,14 @@ func FuzzDecodeBatch(f *testing.F) {
 	f.Add(appendBatch(nil, richBatch()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		hostile.Bound(t, len(data), 64, func() {
-			b, err := decodeBatch(data)
-			if err != nil {
+			var b, again store.Batch
+			if err := decodeBatch(&b, data); err != nil {
 				return
 			}
-			again, err := decodeBatch(appendBatch(nil, b))
-			if err != nil {
+			if err := decodeBatch(&again, appendBatch(nil, &b)); err != nil {
 				t.Fatalf("batch does not survive: %v", err)
 			}
-			if !bytes.Equal(appendBatch(nil, b), appendBatch(nil, again)) {
+			if !bytes.Equal(appendBatch(nil, &b), appendBatch(nil, &again)) {
 				t.Fatal("batch changes")
 			}
 		})

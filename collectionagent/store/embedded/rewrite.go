@@ -183,10 +183,7 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 	}
 	// The outcome of a commit that is not waited for is unknown, so it is waited for,
 	// unless the store is closed and the disk is stuck.
-	_, err = s.await(context.Background(), s.closed.Load, func() (bool, error) {
-		return true, errors.Join(batch.Commit(pebble.Sync), batch.Close())
-	})
-	if err != nil {
+	if err := s.commitList(context.Background(), s.closed.Load, batch); err != nil {
 		return fmt.Errorf("change list of blocks: %w: %w", errUncertain, err)
 	}
 	s.viewMu.Lock()

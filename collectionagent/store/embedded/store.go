@@ -92,7 +92,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a directory, and replays what the last process had
-// acknowledged but not yet put in blocks.
+// acknowledged but not yet put in blocks. It fails while the disk takes no
+// writes, since Pebble writes when it opens.
 func Open(cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -114,8 +115,12 @@ func Open(cfg Config) (*Store, error) {
 		FS: cfg.metaFS, every: cfg.checkEvery,
 		report: func(reason string) { s.guard.set(causeMeta, reason) },
 	}
-	if err := s.open(); err != nil {
-		s.release()
+	// Not open yet, the store can serve nobody while it waits for the disk.
+	if _, err := s.await(context.Background(), always, func() (bool, error) { return true, s.open() }); err != nil {
+		_ = s.release()
+		if diskTrouble(err) || errors.Is(err, store.ErrReadOnly) {
+			err = fmt.Errorf("%w: free space on its disk, or make it writable, and start again", err)
+		}
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
 	}
 	s.checkSpace()
