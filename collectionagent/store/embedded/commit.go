@@ -35,7 +35,7 @@ const (
 )
 
 // now is when a batch window was used.
-func (s *Store) now() time.Time { return time.Now() }
+func (s *Store) now() time.Time { return s.cfg.now() }
 
 // Append implements [store.Store]. When the context ends while the batch is on
 // its way to the disk the batch may be stored all the same; a repeat is then a duplicate.

@@ -137,6 +137,7 @@ func projectPrefixes(project string) [][]byte {
 	for _, kind := range []byte{keyStack, keySymbol, keyExecutable, keyHost, keyMetric} {
 		all = append(all, projectKey(kind, project))
 	}
+	all = append(all, projectKey(keyHorizon, project))
 	for _, kind := range []byte{windowSamples, windowDefinitions} {
 		all = append(all, appendString([]byte{keyWindow, kind}, project))
 	}
