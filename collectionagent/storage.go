@@ -85,6 +85,9 @@ type engine interface {
 	ReadOnly() string
 }
 
+// reserveBytes is twice what the definitions write when they are opened.
+const reserveBytes = 32 << 20
+
 // openStore opens the engine that is configured. It says what it waits for, and
 // returns no engine and no error when the context ends first.
 func openStore(ctx context.Context, c *Config, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
@@ -92,7 +95,7 @@ func openStore(ctx context.Context, c *Config, logger *slog.Logger, registry pro
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
-			Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
+			ReserveBytes: reserveBytes, Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
 		})
 		if err != nil {
 			return nil, err
