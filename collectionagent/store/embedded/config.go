@@ -56,6 +56,8 @@ type Config struct {
 
 	// now is the clock. Default [time.Now].
 	now func() time.Time
+	// garbageGrace is how long definitions stay that nothing refers to. Default 24 hours.
+	garbageGrace time.Duration
 	// retainEvery is how often retention looks for work.
 	retainEvery time.Duration
 	// Faults for tests.
@@ -90,6 +92,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.garbageGrace = cmp.Or(c.garbageGrace, 24*time.Hour)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
 	if c.now == nil {
 		c.now = time.Now

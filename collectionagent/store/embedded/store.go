@@ -90,6 +90,7 @@ type Store struct {
 
 	clock atomic.Int64 // counts queries, to find the blocks that rest
 
+	garbage garbage
 	// barred are the projects that are being deleted as a whole.
 	barred barred
 	// byteLimit is the last bound of the bytes on disk.
