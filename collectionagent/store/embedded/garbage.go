@@ -158,11 +158,19 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 	for kind, n := range w.removed {
 		s.metrics.garbage.WithLabelValues(map[byte]string{keyStack: "stacks", keySymbol: "symbols", keyExecutable: "executables", keyMetric: "metrics"}[kind]).Add(float64(n))
 	}
+	if bad := isBadBlock(err); bad != nil {
+		s.metrics.blockErrors.Inc()
+		s.logger.Error("unused definitions stay: it is not known which of them a block needs that cannot be read; restore it from a backup or delete its time range",
+			"files", bad.info.files(), "err", err)
+	}
 	if err != nil { // what it remembers is not all
 		g.mu.Lock()
 		g.touched = nil
 		g.mu.Unlock()
 		g.last, g.unused = now, nil
+		if isBadBlock(err) != nil {
+			return nil
+		}
 		return fmt.Errorf("collect unused definitions: %w", err)
 	}
 	g.last, g.unused = now, w.unused
@@ -217,8 +225,10 @@ func (w *sweep) markStacks(ctx context.Context) error {
 				part = p
 			}
 		}
-		if err := w.markPart(part); err != nil {
+		if err := w.markPart(part); errors.Is(err, errBlockGone) {
 			return err
+		} else if err != nil {
+			return &badBlockError{b, err}
 		}
 	}
 	w.s.evictBlocks()
