@@ -53,7 +53,7 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
-	makeSpoolDir(&cfg.Config, log)
+	makeSpoolDir(cfg.Spool())
 	if err := confine.Early(); err != nil {
 		log.Warn("some protections of the agent are off", "err", err)
 	}

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -67,12 +69,13 @@ type commandFlags struct {
 	*flag.FlagSet
 	config Config
 	file   string
+	format string // of lists
 	usage  string // the arguments in short
 	stderr io.Writer
 }
 
 func newCommandFlags(name, usage string, stderr io.Writer) *commandFlags {
-	f := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), config: Default(), usage: usage, stderr: stderr}
+	f := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), config: Default(), format: "table", usage: usage, stderr: stderr}
 	f.SetOutput(stderr)
 	f.StringVar(&f.file, "config", "", "YAML `file` with settings of the server")
 	f.StringVar(&f.config.DataDir, "data-dir", f.config.DataDir, "`directory` of the server's data")
@@ -106,12 +109,16 @@ func (f *commandFlags) parse(args, environ []string, wanted int, what string) (o
 		}
 		return nil, f.misuse("%s", problem), false
 	}
+	if f.format != "table" && f.format != "json" {
+		return nil, f.misuse("-o: %q is not a format: expected table or json", f.format), false
+	}
 	given := map[string]bool{}
 	f.Visit(func(fl *flag.Flag) { given[fl.Name] = true })
-	settings := flags(&f.config, &actions{}, io.Discard)
+	a := &actions{}
+	settings := flags(&f.config, a, io.Discard)
 	err := setFromEnv(settings, environ, given)
-	if f.file != "" {
-		err = errors.Join(err, setFromFile(settings, f.file, given))
+	if file := cmp.Or(f.file, a.configFile); file != "" {
+		err = errors.Join(err, setFromFile(settings, file, given))
 	}
 	if err != nil {
 		return nil, f.fail(err), false
@@ -163,16 +170,28 @@ func (f *commandFlags) read() (*auth.File, error) {
 	return file, err
 }
 
-// table writes rows in columns.
-func table(w io.Writer, rows [][]string) error {
+// listFlag adds the flag of commands that list something.
+func (f *commandFlags) listFlag() {
+	f.StringVar(&f.format, "o", f.format, "`format`: table or json")
+}
+
+// writeList writes a list in the format of -o: as JSON, or as a table with a head,
+// of whose rows cells returns the text.
+func writeList[T any](w io.Writer, format string, rows []T, head []string, cells func(*T) []string) error {
+	if format == "json" {
+		e := json.NewEncoder(w)
+		e.SetIndent("", "  ")
+		return e.Encode(rows)
+	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		_, _ = fmt.Fprintln(t, strings.Join(row, "\t"))
+	_, _ = fmt.Fprintln(t, strings.Join(head, "\t"))
+	for i := range rows {
+		_, _ = fmt.Fprintln(t, strings.Join(cells(&rows[i]), "\t"))
 	}
 	return t.Flush()
 }
 
-// day returns a time for a table.
+// day returns a time for people, "never" for none.
 func day(t time.Time) string {
 	if t.IsZero() {
 		return "never"

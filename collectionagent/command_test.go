@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -136,5 +137,38 @@ func TestCommands(t *testing.T) {
 				t.Errorf("%s differs, see -update (-want +got):\n%s", path, d)
 			}
 		})
+	}
+}
+
+// TestCommandsFindTheFile checks that commands change the file that a server with
+// the same flags, environment and file of settings reads.
+func TestCommandsFindTheFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	config := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(config, []byte("auth-file: "+filepath.Join(dir, "from-config.json")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		want          string
+		args, environ []string
+	}{
+		{"from-flag.json", []string{"-auth-file", filepath.Join(dir, "from-flag.json")}, []string{envPrefix + "AUTH_FILE=/none/auth.json"}},
+		{"data/auth.json", nil, []string{envPrefix + "DATA_DIR=" + filepath.Join(dir, "data")}},
+		{"from-config.json", []string{"-config", config}, nil},
+		{"from-config.json", nil, []string{envPrefix + "CONFIG=" + config}},
+	} {
+		path := filepath.Join(dir, tt.want)
+		if err := os.RemoveAll(path); err != nil {
+			t.Fatal(err)
+		}
+		var stderr bytes.Buffer
+		args := append([]string{"project", "create", "shop"}, tt.args...)
+		if status := run(args, tt.environ, io.Discard, &stderr); status != exitOK {
+			t.Errorf("%v %v: exit status %d: %s", tt.args, tt.environ, status, &stderr)
+		}
+		if _, err := os.Stat(path); err != nil {
+			t.Errorf("%v %v: %v", tt.args, tt.environ, err)
+		}
 	}
 }

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -29,6 +30,8 @@ type Config struct {
 	Insecure        bool
 	Auth            auth.Mode
 	AuthFile        string // "": auth.json in DataDir
+	Store           storeKind
+	ClickHouse      ClickHouse
 	AllowedHosts    string // separated by commas
 	HeadMaxBytes    Bytes
 	MinFreeBytes    Bytes
@@ -47,6 +50,7 @@ func Default() Config {
 		HTTPAddress:     "127.0.0.1:7070",
 		GRPCAddress:     "127.0.0.1:11000",
 		Auth:            auth.ModeAuto,
+		Store:           storeEmbedded,
 		TLSClientAuth:   clientAuthAll,
 		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
@@ -97,6 +101,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.validateTLS(bad)
+	c.validateStore(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {
 			bad(name, "is %s, must be from %s to %s", v, lowest, highest)
@@ -118,6 +123,19 @@ func (c *Config) Validate() error {
 		bad("log-format", "is %q, must be text or json", c.LogFormat)
 	}
 	return errors.Join(errs...)
+}
+
+// checkFiles reads the files that the configuration names, and changes none. What
+// the server makes itself may be missing.
+func (c *Config) checkFiles() error {
+	_, err := c.openTLSFiles(c.TLSCert, c.TLSKey, nil)
+	if c.Auth == auth.ModeOff {
+		return err
+	}
+	if _, e := auth.Read(c.authFile()); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
 }
 
 // reachable reports whether other machines can reach one of the addresses.

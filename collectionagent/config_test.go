@@ -159,6 +159,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.Auth = "maybe" }, `-auth: is "maybe"`)
 	f(func(c *Config) { c.GRPCAddress, c.TLSCert, c.TLSKey, c.Auth = ":11000", "c", "k", "off" }, "-auth: is off, and everybody")
 	f(func(c *Config) { c.GRPCAddress, c.Insecure, c.Auth = ":11000", true, "off" })
+	f(func(c *Config) { c.Limits.IngestMemory = 1 << 41 }, "-ingest-memory: is 2TiB, must be from 64MiB, four times -max-request-bytes, to 1TiB")
 	f(func(c *Config) { c.AllowedHosts = "a.example, b.example" })
 	f(func(c *Config) { c.AllowedHosts = "https://a.example" }, "-allowed-hosts: \"https://a.example\"")
 	f(func(c *Config) { c.TLSCert = "c" }, "only one is given")

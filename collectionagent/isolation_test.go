@@ -86,6 +86,12 @@ func (r *rig) paint(project string, now time.Time) []any {
 	keep(c.AddMetrics(ctx, &pb.AddMetricsRequest{
 		Batch: batch(), Timestamps: []uint32{uint32(now.Unix())}, Ids: []uint32{1}, Values: []int64{1}, //nolint:gosec // until 2106
 	}))
+	keep(c.ReportStatus(ctx, &pb.ReportStatusRequest{
+		HostId: "h1", RunId: []byte("0123456789abcdef"), HostName: "host-" + project, Time: now.UnixNano(), StartTime: now.Add(-time.Hour).UnixNano(),
+		AgentVersion: project + "-version", State: "connected", LastError: project + " error",
+		Ledger:      &pb.Ledger{Captured: 5, Stored: 2, Dropped: map[string]uint64{project + "_reason": 3}},
+		Limitations: []*pb.Limitation{{Name: project + "-limitation"}},
+	}))
 	return answers
 }
 
@@ -130,19 +136,34 @@ func (r *rig) ask(project string, now time.Time) map[string]string {
 }
 
 // TestIsolation compares what one project sees with and without another one
-// that has the same hosts, hashes and IDs.
+// that has the same hosts, hashes and IDs, in memory and in blocks.
 func TestIsolation(t *testing.T) {
 	t.Parallel()
+	t.Run("head", func(t *testing.T) {
+		t.Parallel()
+		testIsolation(t, func(*rig) {})
+	})
+	t.Run("blocks", func(t *testing.T) {
+		t.Parallel()
+		testIsolation(t, (*rig).seal)
+	})
+}
+
+func testIsolation(t *testing.T, settle func(*rig)) {
 	r := newRig(t)
 	now := time.Now()
 	toBlue := r.paint("blue", now)
+	settle(r)
 	before := r.ask("blue", now)
 	toRed := r.paint("red", now)
+	settle(r)
+	after := r.ask("blue", now)
 
 	// Red hears of nothing as known, whatever blue defined. It lacks no stack of
 	// its own the second time, while blue still does.
 	clear := protocmp.IgnoreFields(&pb.Ack{}, "server_time")
 	noTime := protocmp.IgnoreFields(&pb.GetServerInfoResponse{}, "server_time")
+	noReportTime := protocmp.IgnoreFields(&pb.ReportStatusResponse{}, "server_time")
 	if d := cmp.Diff([]uint32{0, 1}, toBlue[1].(*pb.AddCountsForTracesResponse).UnknownStacks); d != "" {
 		t.Errorf("blue's unknown stacks (-want +got):\n%s", d)
 	}
@@ -150,7 +171,7 @@ func TestIsolation(t *testing.T) {
 		t.Errorf("blue's unknown stacks the second time (-want +got):\n%s", d)
 	}
 	toBlue[6], toRed[6] = nil, nil
-	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), clear, noTime); d != "" {
+	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), clear, noTime, noReportTime); d != "" {
 		t.Errorf("answers to RPCs differ (-blue +red):\n%s", d)
 	}
 	again := r.paint("blue", now)
@@ -163,7 +184,6 @@ func TestIsolation(t *testing.T) {
 			t.Errorf("red sees blue at %s: %s", q, answer)
 		}
 	}
-	after := r.ask("blue", now)
 	for q, answer := range after {
 		// The time of last use is that of the project's own tokens.
 		if q == "/api/v1/tokens" {
@@ -176,7 +196,7 @@ func TestIsolation(t *testing.T) {
 			t.Errorf("red changes what blue sees at %s (-before +after):\n%s", q, d)
 		}
 	}
-	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue"} {
+	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue", "blue-version", "blue error", "blue_reason", "blue-limitation"} {
 		found := false
 		for _, answer := range after {
 			found = found || strings.Contains(answer, want)
@@ -199,6 +219,10 @@ func TestIsolation(t *testing.T) {
 	}
 	if _, body := r.do(http.MethodGet, r.url+"/api/v1/folded?project=red&type=on_cpu", r.tokens["* query"]); !strings.Contains(body, "red_leaf") {
 		t.Errorf("a token of all projects does not see red: %s", body)
+	}
+	// Nothing of a request gets lost with the choice.
+	if resp, body := r.do(http.MethodGet, r.url+"/api/v1/folded?project=red&query=%zz", r.tokens["* query"]); resp.StatusCode != http.StatusBadRequest {
+		t.Errorf("a query that is not URL-encoded: %d %s", resp.StatusCode, body)
 	}
 	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status?project=red", r.tokens["* query"]); !strings.Contains(body, `"store"`) {
 		t.Errorf("a token of all projects does not see the store: %s", body)

@@ -50,8 +50,8 @@ func defaultLimits() Limits {
 // register adds the flags of the limits.
 func (l *Limits) register(fs *flag.FlagSet) {
 	fs.TextVar(&l.IngestMemory, "ingest-memory", l.IngestMemory, "memory for requests of agents being read and worked on; a `size`")
-	fs.IntVar(&l.MaxConnections, "max-connections", l.MaxConnections, "`number` of connections of agents open at once")
-	fs.DurationVar(&l.RequestTimeout, "request-timeout", l.RequestTimeout, "`time` in which a request of an agent has to arrive")
+	fs.IntVar(&l.MaxConnections, "max-connections", l.MaxConnections, "`number` of connections of agents open at once, and of browsers")
+	fs.DurationVar(&l.RequestTimeout, "request-timeout", l.RequestTimeout, "`time` in which a request, of an agent or a browser, has to arrive")
 	fs.DurationVar(&l.IdleTimeout, "idle-timeout", l.IdleTimeout, "`time` without requests after which a connection of an agent is closed")
 	fs.DurationVar(&l.MaxSampleAge, "max-sample-age", l.MaxSampleAge, "`time` before now from which samples are taken")
 	fs.DurationVar(&l.MaxSampleLead, "max-sample-lead", l.MaxSampleLead, "`time` ahead of now up to which samples are taken")
@@ -86,8 +86,9 @@ func (l *Limits) validate(c *Config) (errs []error) {
 			errs = append(errs, fmt.Errorf("-%s: is %s, must be from %s to %s", name, v, lowest, highest))
 		}
 	}
-	if least := 4 * c.MaxRequestBytes; l.IngestMemory < least || l.IngestMemory > 1<<40 {
-		errs = append(errs, fmt.Errorf("-ingest-memory: is %s, must be at least %s, four times -max-request-bytes", l.IngestMemory, least))
+	const mostMemory Bytes = 1 << 40
+	if least := 4 * c.MaxRequestBytes; l.IngestMemory < least || l.IngestMemory > mostMemory {
+		errs = append(errs, fmt.Errorf("-ingest-memory: is %s, must be from %s, four times -max-request-bytes, to %s", l.IngestMemory, least, mostMemory))
 	}
 	between("max-connections", int64(l.MaxConnections), 1, 1_000_000)
 	period("request-timeout", l.RequestTimeout, time.Second, time.Hour)
@@ -104,14 +105,17 @@ func (l *Limits) validate(c *Config) (errs []error) {
 	period("query-timeout", l.QueryTimeout, time.Second, time.Hour)
 	between("max-query-rows", int64(l.QueryRows), 1000, 1<<30)
 	between("max-query-nodes", int64(l.QueryNodes), 100, 10_000_000)
-	for name, v := range map[string]int64{
-		"host-bytes-per-second": int64(l.HostBytes), "project-bytes-per-second": int64(l.ProjectBytes),
-		"host-samples-per-second": int64(l.HostSamples), "project-samples-per-second": int64(l.ProjectSamples),
-		"host-series-per-second": int64(l.HostSeries), "project-series-per-second": int64(l.ProjectSeries),
-		"project-hosts": int64(l.ProjectHosts),
+	for _, rate := range []struct {
+		name string
+		v    int64
+	}{
+		{"host-bytes-per-second", int64(l.HostBytes)}, {"project-bytes-per-second", int64(l.ProjectBytes)},
+		{"host-samples-per-second", int64(l.HostSamples)}, {"project-samples-per-second", int64(l.ProjectSamples)},
+		{"host-series-per-second", int64(l.HostSeries)}, {"project-series-per-second", int64(l.ProjectSeries)},
+		{"project-hosts", int64(l.ProjectHosts)},
 	} {
-		if v < 0 {
-			errs = append(errs, fmt.Errorf("-%s: is negative", name))
+		if rate.v < 0 {
+			errs = append(errs, fmt.Errorf("-%s: is negative", rate.name))
 		}
 	}
 	return errs

@@ -10,6 +10,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/testing/protocmp"
+
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
+	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
 
 // TestLimitsAreDocumented compares the flags and defaults with docs/limits.md.
@@ -43,7 +48,24 @@ func TestLimitsAgree(t *testing.T) {
 	if err := c.Validate(); err != nil {
 		t.Error(err)
 	}
-	if l.rates().Host.Samples == 0 || l.single().MaxSampleAge == 0 {
+	told := func(config ingest.Config) *pb.GetServerInfoResponse {
+		t.Helper()
+		config.Store = memstore.New()
+		s, err := ingest.New(config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := s.GetServerInfo(t.Context(), &pb.GetServerInfoRequest{ProtocolVersion: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		info.ServerTime, info.Epoch = 0, nil
+		return info
+	}
+	if d := cmp.Diff(told(ingest.Config{}), told(ingest.Config{Limits: l.single()}), protocmp.Transform()); d != "" {
+		t.Errorf("what agents are told differs (-package +here):\n%s", d)
+	}
+	if l.rates().Host.Samples == 0 {
 		t.Error("a default is missing")
 	}
 	c.Limits = Limits{}

@@ -39,7 +39,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.SetOutput(output)
 	fs.StringVar(&a.configFile, "config", "", "YAML `file` with settings, one \"name: value\" for each flag without its dash")
 	fs.BoolVar(&a.version, "version", false, "print the version and exit")
-	fs.BoolVar(&a.checkConfig, "check-config", false, "check the settings and exit: 0 if they are right, 1 if not")
+	fs.BoolVar(&a.checkConfig, "check-config", false, "check the settings and the files they name, and exit: 0 if they are right, 1 if not")
 	fs.BoolVar(&a.printConfig, "print-config", false, "print the settings in force as a configuration file and exit")
 	fs.StringVar(&c.DataDir, "data-dir", c.DataDir, "`directory` for everything that is stored; created when missing")
 	fs.StringVar(&c.HTTPAddress, "http-address", c.HTTPAddress, "`host:port` of the web page, the API and /metrics")
@@ -53,8 +53,10 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar((*string)(&c.Auth), "auth", string(c.Auth), "`mode` of tokens: auto (needed when other machines can reach an address, and from the first token on), required, or off")
 	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
 	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
+	fs.StringVar((*string)(&c.Store), "store", string(c.Store), "`engine` that keeps the data: embedded (in -data-dir) or clickhouse")
+	c.ClickHouse.register(fs)
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
-	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
+	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`, 0: until the disk is full")
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
 	fs.IntVar(&c.MaxConcurrent, "max-concurrent", c.MaxConcurrent, "`number` of requests of agents worked on at once")
 	c.Limits.register(fs)
@@ -72,8 +74,8 @@ func usage(fs *flag.FlagSet) {
        collectionagent token create|list|rotate|revoke
        collectionagent project create|list|remove
 
-The server of Strobe: takes profiles in over gRPC, stores them on local disk,
-and serves them over HTTP. Without flags it stores under ./strobe-data and
+The server of Strobe: takes profiles in over gRPC, stores them on local disk or
+in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and
 listens on loopback only.
 
 A setting comes from, first found first: the flag (one or two dashes), the

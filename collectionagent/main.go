@@ -52,7 +52,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	if a.checkConfig {
-		if _, err := c.openTLSFiles(c.TLSCert, c.TLSKey, nil); err != nil {
+		if err := c.checkFiles(); err != nil {
 			_, _ = fmt.Fprintln(stderr, err)
 			return exitFailure
 		}

@@ -332,6 +332,28 @@ func TestSecondProcess(t *testing.T) {
 	}
 }
 
+// TestSlowRequest sends a form that nobody needs a token for, and not all of it.
+func TestSlowRequest(t *testing.T) {
+	t.Parallel()
+	p := start(t, t.TempDir(), "-request-timeout", "1s")
+	conn, err := net.DialTimeout("tcp", p.http, 10*time.Second)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	const part = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\ntoken="
+	if _, err := io.WriteString(conn, part); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 400 ") {
+		t.Errorf("%v, %.200q", err, answer)
+	}
+}
+
 func TestCommandLine(t *testing.T) {
 	t.Parallel()
 	f := func(exit int, want string, args ...string) {
@@ -348,6 +370,13 @@ func TestCommandLine(t *testing.T) {
 	f(0, "data-dir: ./x", "-print-config", "--data-dir=./x")
 	f(1, "-tls-client-ca: needs TLS", "-tls-client-ca", "ca.pem")
 	f(1, "-tls-cert: /no/cert: no such file", "-check-config", "-tls-cert", "/no/cert", "-tls-key", "/no/key")
+	tokens := filepath.Join(t.TempDir(), "auth.json")
+	f(0, "configuration is right", "-check-config", "-auth-file", tokens) // no tokens yet
+	if err := os.WriteFile(tokens, []byte(`{"version":1,"tokens":[{}]}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f(1, tokens+": tokens[0].id: expected", "-check-config", "-auth-file", tokens)
+	f(0, "configuration is right", "-check-config", "-auth-file", tokens, "-auth", "off")
 	f(1, "no such file", "-config", "/does/not/exist")
 	f(1, "read certificate", "-tls-cert", "/no/cert", "-tls-key", "/no/key", "-http-address", "127.0.0.1:0", "-grpc-address", "127.0.0.1:0")
 	f(2, "flag provided but not defined", "-nope")

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -46,14 +45,19 @@ type projectRow struct {
 	Tokens  int        `json:"tokens"`
 }
 
+func (r *projectRow) cells() []string {
+	created := "always there"
+	if r.Created != nil {
+		created = day(*r.Created)
+	}
+	return []string{r.Name, created, strconv.Itoa(r.Tokens)}
+}
+
 func projectList(args, environ []string, stdout, stderr io.Writer) int {
 	f := newCommandFlags("project list", "[-o table|json] [flags]", stderr)
-	format := f.String("o", "table", "`format`: table or json")
+	f.listFlag()
 	if _, status, ok := f.parse(args, environ, 0, ""); !ok {
 		return status
-	}
-	if *format != "table" && *format != "json" {
-		return f.misuse("-o: %q is not a format: expected table or json", *format)
 	}
 	file, err := f.read()
 	if err != nil {
@@ -71,22 +75,7 @@ func projectList(args, environ []string, stdout, stderr io.Writer) int {
 		p := &file.Projects[i]
 		rows = append(rows, projectRow{p.Name, &p.Created, tokens[p.Name]})
 	}
-	if *format == "json" {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		err = e.Encode(rows)
-	} else {
-		cells := [][]string{{"NAME", "CREATED", "TOKENS"}}
-		for _, r := range rows {
-			created := "always there"
-			if r.Created != nil {
-				created = day(*r.Created)
-			}
-			cells = append(cells, []string{r.Name, created, strconv.Itoa(r.Tokens)})
-		}
-		err = table(stdout, cells)
-	}
-	if err != nil {
+	if err := writeList(stdout, f.format, rows, []string{"NAME", "CREATED", "TOKENS"}, (*projectRow).cells); err != nil {
 		return f.fail(fmt.Errorf("print projects: %w", err))
 	}
 	return exitOK

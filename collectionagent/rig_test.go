@@ -19,6 +19,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 )
@@ -34,6 +35,29 @@ type rig struct {
 	conn   *grpc.ClientConn
 	// tokens by project and role, as "blue ingest".
 	tokens map[string]string
+	store  *reopened
+}
+
+// reopened is a store that can be closed and opened again.
+type reopened struct {
+	*embedded.Store
+	config embedded.Config
+}
+
+// seal writes all samples from memory into blocks.
+func (r *rig) seal() {
+	r.t.Helper()
+	err := r.store.Close()
+	if err == nil {
+		r.store.Store, err = embedded.Open(r.store.config)
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	st, err := r.store.Stats(r.t.Context())
+	if err != nil || st.Bytes["blocks"] == 0 {
+		r.t.Fatalf("there is no block: %v, %v", st.Bytes, err)
+	}
 }
 
 // newRig starts a server with the projects blue and red and tokens for each
@@ -71,12 +95,16 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 	if r.guard, err = auth.New(auth.Config{Path: r.path, Registerer: registry}); err != nil {
 		t.Fatal(err)
 	}
-	db, err := embedded.Open(embedded.Config{Dir: t.TempDir()})
+	r.store = &reopened{config: embedded.Config{Dir: t.TempDir()}}
+	if r.store.Store, err = embedded.Open(r.store.config); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.store.Close() })
+	agents, err := fleet.New(fleet.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = db.Close() })
-	in, err := ingest.New(ingest.Config{Store: db})
+	in, err := ingest.New(ingest.Config{Store: r.store, Fleet: agents})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +125,7 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 
 	s := &site{guard: r.guard}
 	now := time.Now()
-	s.open(app(api.Config{Store: db, Now: func() time.Time { return now }}), func() string { return "" })
+	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}), func() string { return "" })
 	r.routes = s.routes(registry, true)
 	r.url = r.serve(r.routes)
 	return r

@@ -16,6 +16,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
 
@@ -23,7 +24,6 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
-	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
@@ -59,19 +59,19 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s := &site{guard: guard}
 	pages := &http.Server{
 		Handler:   s.handler(registry, isLoopback(httpListener.Addr().String()) || c.Auth != auth.ModeOff),
-		TLSConfig: security.http, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		TLSConfig: security.http, IdleTimeout: 2 * time.Minute,
+		// Anybody may send the form of the login, and never end it.
+		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: c.Limits.RequestTimeout,
 		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
 	}
 	failed := make(chan error, 2)
-	go serveHTTP(pages, httpListener, failed)
+	// More than that wait in the kernel, which bounds them as well.
+	go serveHTTP(pages, netutil.LimitListener(httpListener, c.Limits.MaxConnections), failed)
 	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
-	db, err := embedded.Open(embedded.Config{
-		Dir: c.DataDir, Logger: logger, Registerer: registry,
-		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: int64(c.MinFreeBytes),
-	})
-	if err != nil {
+	db, err := openStore(ctx, c, logger, registry, s.setStarting)
+	if err != nil || db == nil { // none when the process ends before
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()

@@ -4,7 +4,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -94,15 +93,20 @@ type tokenRow struct {
 	Name    string     `json:"name"`
 }
 
+func (r *tokenRow) cells() []string {
+	expires := time.Time{}
+	if r.Expires != nil {
+		expires = *r.Expires
+	}
+	return []string{r.ID, r.Project, strings.Join(r.Roles, ","), r.State, day(r.Created), day(expires), cmp.Or(r.Name, "-")}
+}
+
 func tokenList(args, environ []string, stdout, stderr io.Writer) int {
 	f := newCommandFlags("token list", "[-project P] [-o table|json] [flags]", stderr)
 	project := f.String("project", "", "only the tokens of this `project` (default all)")
-	format := f.String("o", "table", "`format`: table or json")
+	f.listFlag()
 	if _, status, ok := f.parse(args, environ, 0, ""); !ok {
 		return status
-	}
-	if *format != "table" && *format != "json" {
-		return f.misuse("-o: %q is not a format: expected table or json", *format)
 	}
 	file, err := f.read()
 	if err != nil {
@@ -121,22 +125,8 @@ func tokenList(args, environ []string, stdout, stderr io.Writer) int {
 		}
 		rows = append(rows, row)
 	}
-	if *format == "json" {
-		e := json.NewEncoder(stdout)
-		e.SetIndent("", "  ")
-		err = e.Encode(rows)
-	} else {
-		cells := [][]string{{"ID", "PROJECT", "ROLES", "STATE", "CREATED", "EXPIRES", "NAME"}}
-		for _, r := range rows {
-			expires := time.Time{}
-			if r.Expires != nil {
-				expires = *r.Expires
-			}
-			cells = append(cells, []string{r.ID, r.Project, strings.Join(r.Roles, ","), r.State, day(r.Created), day(expires), cmp.Or(r.Name, "-")})
-		}
-		err = table(stdout, cells)
-	}
-	if err != nil {
+	head := []string{"ID", "PROJECT", "ROLES", "STATE", "CREATED", "EXPIRES", "NAME"}
+	if err := writeList(stdout, f.format, rows, head, (*tokenRow).cells); err != nil {
 		return f.fail(fmt.Errorf("print tokens: %w", err))
 	}
 	if len(rows) == 0 {

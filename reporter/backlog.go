@@ -10,7 +10,9 @@ package reporter
 //	tail  in memory only
 //
 // While the server takes what it is sent, there is only a tail. What is on disk
-// came before it, be it from this run or an earlier one. Only the flusher calls it.
+// came before it, be it from this run or an earlier one, but for batches of the tail
+// that wait for themselves: those have a copy on disk, in their place among the others.
+// Only the flusher calls it.
 type backlog struct {
 	head, tail batchList
 	maxBytes   int
@@ -67,14 +69,18 @@ func (l *backlog) replace(b *batch, pieces []*batch) {
 	list, at := l.listOf(b), b
 	for i, piece := range pieces {
 		if b.order != 0 {
-			l.disk.keep(piece, b.order, i == len(pieces)-1)
+			// Worth a try only: the pieces are in memory.
+			_ = l.disk.keep(piece, b.order, i == len(pieces)-1)
 		}
 		list.insert(piece, at)
 		at = piece
 	}
 	// What follows b is still what followed it, so that a walk passes over the pieces.
 	next := at.next
-	l.remove(b)
+	list.remove(b)
+	if b.order != 0 {
+		l.disk.settleReplaced(b)
+	}
 	b.next = next
 }
 
@@ -110,7 +116,8 @@ func (l *backlog) works() bool { return l.disk != nil && l.disk.works() }
 
 // persist moves the tail to disk and reports whether that worked. A batch on which
 // the server failed waits in memory for its time, unless it is the last moment; one
-// that is being sent waits for its answer.
+// that is being sent waits for its answer. Both leave a copy on disk, so that what
+// comes behind them and refers to them is not there without them.
 func (l *backlog) persist(final bool) bool {
 	if !l.spools(final) {
 		return false
@@ -119,16 +126,19 @@ func (l *backlog) persist(final bool) bool {
 	var fault error
 	for b := l.tail.first; b != nil; {
 		next := b.next
-		if !b.sending && (b.faults == 0 || final) {
-			put, err := l.disk.put(b)
-			if err != nil {
-				fault = err
-				break
+		if b.sending || (b.faults > 0 && !final) {
+			if b.order == 0 {
+				fault = l.disk.keep(b, 0, false)
 			}
-			if put {
+		} else {
+			var put bool
+			if put, fault = l.disk.put(b); put {
 				l.tail.remove(b)
 				moved = append(moved, b)
 			}
+		}
+		if fault != nil {
+			break
 		}
 		b = next
 	}

@@ -99,6 +99,8 @@ func (p *pump) send(b *batch) (proto.Message, error) {
 			return resp, err
 		case <-p.wakeup:
 			p.store(false)
+			// What went to disk behind the walk, or found no place there, comes after it.
+			p.again = true
 		}
 	}
 }

@@ -130,15 +130,19 @@ func (d *disk) empty() bool {
 func (d *disk) record(b *batch) *spool.Record {
 	return &spool.Record{
 		Header: spool.Header{
-			Stream: d.streams[b.kind], Kind: d.codes[b.kind], Attempted: b.unclear,
+			Stream: d.streams[b.kind], Kind: d.codes[b.kind], Attempted: b.unclear || b.sending,
 			Run: d.settings.RunID, Sequence: b.sequence, Weight: b.cargo.weight(),
 		},
 		Payload: b.payload,
 	}
 }
 
-// put appends a batch. One that is larger than the whole spool is not put and no error.
+// put appends a batch, or leaves it there if it has a copy. One that is larger than the
+// whole spool is not put and no error.
 func (d *disk) put(b *batch) (bool, error) {
+	if d.giveBack(b) {
+		return true, nil
+	}
 	order, err := d.open.Load().Append(d.record(b), false)
 	if errors.Is(err, spool.ErrTooLarge) {
 		return false, nil
@@ -151,18 +155,24 @@ func (d *disk) put(b *batch) (bool, error) {
 	return true, nil
 }
 
-// keep appends a batch that stays in memory as well, and takes the place of another
-// together with others, of which it may be the last. It is worth a try only.
-func (d *disk) keep(b *batch, original uint64, last bool) {
+// keep appends a batch that stays in memory as well. It may take the place of an
+// original together with others, of which it may be the last. One that is larger
+// than the whole spool is not kept and no error.
+func (d *disk) keep(b *batch, original uint64, last bool) error {
 	s := d.open.Load()
 	if s == nil {
-		return
+		return nil
 	}
 	r := d.record(b)
 	r.PartOf, r.Completes = original, last
-	if order, err := s.Append(r, true); err == nil {
+	order, err := s.Append(r, true)
+	if errors.Is(err, spool.ErrTooLarge) {
+		return nil
+	}
+	if err == nil {
 		b.order = order
 	}
+	return err
 }
 
 // withdraw takes back a batch that was put, unless it was evicted meanwhile.
@@ -217,7 +227,14 @@ func (d *disk) settle(b *batch) {
 	}
 }
 
-// giveBack leaves a batch that was read to a later run, unless it was evicted meanwhile.
+// settleReplaced forgets a batch that was read and that kept ones take the place of.
+func (d *disk) settleReplaced(b *batch) {
+	if s := d.open.Load(); s != nil {
+		s.SettleReplaced(b.order)
+	}
+}
+
+// giveBack lets go of a batch that was read or kept, to be read again, unless it was evicted meanwhile.
 func (d *disk) giveBack(b *batch) bool {
 	s := d.open.Load()
 	if s == nil || b.order == 0 || !s.Return(b.order) {

@@ -105,13 +105,9 @@ func TestHostMetadataBlocking(t *testing.T) {
 	}
 }
 
-func TestPrometheus(t *testing.T) {
-	t.Parallel()
-	s := newFakeServer(t)
-	reg := prometheus.NewPedanticRegistry()
-	r := startTest(t, s.serve(), func(_ *Config, o *Options) { o.Registerer = reg })
-	r.ReportSample(sampleOf(nativeTrace(1, 3), 0))
-	eventually(t, "it is stored", func() bool { return r.Status().Ledger.Stored == 1 })
+// gather returns the sums of counters and gauges by name.
+func gather(t *testing.T, reg prometheus.Gatherer) map[string]float64 {
+	t.Helper()
 	families, err := reg.Gather()
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +118,17 @@ func TestPrometheus(t *testing.T) {
 			got[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
 		}
 	}
+	return got
+}
+
+func TestPrometheus(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t)
+	reg := prometheus.NewPedanticRegistry()
+	r := startTest(t, s.serve(), func(_ *Config, o *Options) { o.Registerer = reg })
+	r.ReportSample(sampleOf(nativeTrace(1, 3), 0))
+	eventually(t, "it is stored", func() bool { return r.Status().Ledger.Stored == 1 })
+	got := gather(t, reg)
 	for name, want := range map[string]float64{"captured_samples_total": 1, "stored_samples_total": 1, "queued_samples": 0, "connected": 1} {
 		if got[metricPrefix+name] != want {
 			t.Errorf("%s is %v, want %v", name, got[metricPrefix+name], want)
@@ -131,7 +138,7 @@ func TestPrometheus(t *testing.T) {
 		t.Errorf("metrics %v", got)
 	}
 	r.Stop()
-	if families, err = reg.Gather(); err != nil || len(families) != 0 {
-		t.Errorf("after Stop: %d families, %v", len(families), err)
+	if left := gather(t, reg); len(left) != 0 {
+		t.Errorf("after Stop: %v", left)
 	}
 }

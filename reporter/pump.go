@@ -75,7 +75,7 @@ type pump struct {
 	failures  int                  // in a row, of the server as a whole
 	retryAt   time.Time            // no attempt before
 	succeeded uint64               // batches settled by an answer
-	again     bool                 // pieces of a batch wait to be sent
+	again     bool                 // something waits that the walk through the backlog passed over
 	quiet     map[string]time.Time // what was warned of lately, see warn
 	report    statusReport
 }

@@ -45,6 +45,15 @@ func report(r *GRPCReporter, from, to int) {
 	}
 }
 
+// spoolRows reports the rows 0..99 while the server is away, and has them on disk in ten batches.
+func spoolRows(t *testing.T, r *GRPCReporter) {
+	t.Helper()
+	for i := range 10 {
+		report(r, i*10, i*10+10)
+		eventually(t, "it is on disk", func() bool { return r.Status().Ledger.Spooled == uint64(i*10+10) })
+	}
+}
+
 // checkRows requires that the rows from..to-1 are stored, each once, and nothing else.
 func checkRows(t *testing.T, s *fakeServer, from, to int) {
 	t.Helper()
@@ -165,10 +174,7 @@ func TestSpoolLostAcknowledgements(t *testing.T) {
 	s.fault = away
 	addr, dir := s.serve(), t.TempDir()
 	r := startSpool(t, addr, dir, nil)
-	for i := range 10 {
-		report(r, i*10, i*10+10)
-		eventually(t, "it is on disk", func() bool { return r.Status().Ledger.Spooled == uint64(i*10+10) })
-	}
+	spoolRows(t, r)
 	s.mu.Lock()
 	s.fault = nil
 	n := 0
@@ -353,10 +359,7 @@ func TestSpoolDamaged(t *testing.T) {
 	s.fault = away
 	addr, dir := s.serve(), t.TempDir()
 	r := startSpool(t, addr, dir, nil)
-	for i := range 10 {
-		report(r, i*10, i*10+10)
-		eventually(t, "it is on disk", func() bool { return r.Status().Ledger.Spooled == uint64(i*10+10) })
-	}
+	spoolRows(t, r)
 	r.Stop()
 	files, err := filepath.Glob(filepath.Join(dir, "counts-*.seg"))
 	if err != nil || len(files) != 1 {
@@ -503,16 +506,7 @@ func TestSpoolMetrics(t *testing.T) {
 	r := startSpool(t, s.serve(), t.TempDir(), func(_ *Config, o *Options) { o.Registerer = reg })
 	report(r, 0, 10)
 	eventually(t, "it is on disk", func() bool { return r.Status().Ledger.Spooled == 10 })
-	families, err := reg.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			got[f.GetName()] += m.GetCounter().GetValue() + m.GetGauge().GetValue()
-		}
-	}
+	got := gather(t, reg)
 	if got["strobe_agent_reporter_spooled_samples"] != 10 || got["strobe_agent_spool_batches"] < 2 || got["strobe_agent_spool_bytes"] == 0 ||
 		got["strobe_agent_spool_max_bytes"] != 16<<20 || got["strobe_agent_spool_segments"] != 2 {
 		t.Errorf("metrics %v", got)

@@ -56,7 +56,7 @@ func (r *GRPCReporter) traceOf(hash libpf.TraceHash) *libpf.Trace {
 	return &libpf.Trace{Hash: hash}
 }
 
-// thaw implements source.
+// thaw implements freezer.
 func (r *GRPCReporter) thaw(rec *spool.Record) *batch {
 	if int(rec.Kind) >= len(spoolKinds) || spoolKinds[rec.Kind].kind == "" {
 		return nil
@@ -80,7 +80,7 @@ func (r *GRPCReporter) thaw(rec *spool.Record) *batch {
 	return b
 }
 
-// evicted implements source.
+// evicted implements freezer.
 func (r *GRPCReporter) evicted(rec *spool.Record) {
 	if rec.Stream == spool.Counts {
 		r.samples.lose(rec.Weight, reasonEvicted)

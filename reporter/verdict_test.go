@@ -4,6 +4,7 @@ package reporter
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -171,5 +172,16 @@ func TestSpoolCuts(t *testing.T) {
 				t.Errorf("stored %d, ledger %+v", w, l)
 			}
 		})
+	}
+}
+
+// A lead so long that the sum overflows is no bound, and no reason to drop everything.
+func TestWindowOfCenturies(t *testing.T) {
+	t.Parallel()
+	var c serverClock
+	c.announce(&pb.GetServerInfoResponse{ServerTime: time.Now().UnixNano(), MaxSampleAge: math.MaxInt64, MaxSampleLead: math.MaxInt64})
+	now := libpf.UnixTimeNs(time.Now().UnixNano())
+	if w := c.window(); w.earliest > now || w.latest < now {
+		t.Errorf("window %+v does not hold %d", w, now)
 	}
 }

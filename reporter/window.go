@@ -110,16 +110,19 @@ func (c *serverClock) window() window {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	w := anyTime
-	if c.time == 0 {
+	if c.time <= 0 {
 		return w
 	}
 	now := time.Now()
 	running, shown := now.Sub(c.read), now.Round(0).Sub(c.read.Round(0))
 	if c.age > 0 {
-		w.earliest = libpf.UnixTimeNs(c.time + int64(min(running, shown)) - c.age - int64(windowTolerance))
+		w.earliest = libpf.UnixTimeNs(c.time + int64(min(running, shown)-windowTolerance) - c.age)
 	}
 	if c.lead > 0 {
-		w.latest = libpf.UnixTimeNs(c.time + int64(max(running, shown)) + c.lead + int64(windowTolerance))
+		// A lead of centuries ends where time does, and not before it begins.
+		if latest := c.time + int64(max(running, shown)+windowTolerance); c.lead < math.MaxInt64-latest {
+			w.latest = libpf.UnixTimeNs(latest + c.lead)
+		}
 	}
 	return w
 }

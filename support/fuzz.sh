@@ -70,17 +70,30 @@ done
 seconds() { # of a duration such as 90s, 10m or 1h; a number of runs such as 1000x counts as an hour
 	case $1 in *h) echo $((${1%h} * 3600)) ;; *m) echo $((${1%m} * 60)) ;; *s) echo "${1%s}" ;; *) echo 3600 ;; esac
 }
-limit=$(($(seconds "$fuzztime") + 120)) # start, seeds, and a hang that no target noticed
+start=600                               # until a target fuzzes: some prepare a lot, and hosts are busy
+limit=$(($(seconds "$fuzztime") + 120)) # from there on: seeds, and a hang that no target noticed
 
 one() { # package name
 	local id=${1//\//_}.$2 code=0 result=ok
 	local log=$work/out/$id execs new
-	(cd "$root/$1" && timeout -k 10 "$limit" "$work/bin/${1//\//_}" -test.run '^$' -test.fuzz "^$2\$" \
-		-test.fuzztime "$fuzztime" -test.fuzzminimizetime 200x -test.parallel 1 -test.fuzzcachedir "$cache/$1") >"$log" 2>&1 || code=$?
+	(cd "$root/$1" && exec timeout -k 10 $((start + limit)) "$work/bin/${1//\//_}" -test.run '^$' -test.fuzz "^$2\$" \
+		-test.fuzztime "$fuzztime" -test.fuzzminimizetime 200x -test.parallel 1 -test.fuzzcachedir "$cache/$1") >"$log" 2>&1 &
+	local pid=$! end=''
+	while kill -0 "$pid" 2>/dev/null; do
+		if [ -z "$end" ]; then
+			! grep -q '^fuzz: elapsed' "$log" || end=$((SECONDS + limit))
+		elif [ "$SECONDS" -ge "$end" ]; then
+			result=HANG
+			kill "$pid" 2>/dev/null || true # timeout hands it on, and kills 10 s later
+			break
+		fi
+		sleep 1
+	done
+	wait "$pid" || code=$?
 	case $code in
-	0) ;;
+	0) result=ok ;;
 	124 | 137) result=HANG ;;
-	*) result=FAIL ;;
+	*) [ $result = HANG ] || result=FAIL ;;
 	esac
 	# When the time is up in the middle of an input, go test at times takes that for
 	# a failure (go.dev/issue/75804); no input of its own belongs to it.
@@ -89,6 +102,10 @@ one() { # package name
 	fi
 	execs=$(sed -n 's/^fuzz: elapsed: .* execs: \([0-9]*\) .*/\1/p' "$log" | tail -1)
 	new=$(sed -n 's/^fuzz: elapsed: .* new interesting: \([0-9]*\) .*/\1/p' "$log" | tail -1)
+	if [ $result = ok ] && [ -z "$execs" ]; then
+		result=NONE # the time was up before the seeds were through
+		touch "$work/broken"
+	fi
 	printf '%-62s %12s %8s  %s\n' "$1.$2" "${execs:--}" "${new:--}" "$result"
 	if [ -n "$collect" ]; then
 		"$work/fuzzcorpus" -binary "$work/bin/${1//\//_}.cover" -dir "$1" -target "$2" -from "$cache/$1/$2" </dev/null ||
@@ -100,7 +117,7 @@ one() { # package name
 	fi
 }
 export -f one
-export root work cache limit fuzztime collect
+export root work cache start limit fuzztime collect
 
 printf '%-62s %12s %8s  %s\n' target execs new result
 xargs -P "$jobs" -L 1 bash -c 'one "$@"' one <"$work/targets" || true

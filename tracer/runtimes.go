@@ -3,6 +3,7 @@
 package tracer
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"runtime/debug"
@@ -37,7 +38,11 @@ func (m *runtimeManager) guard(r interpreter.Runtime, f func() error) (err error
 	defer func() {
 		if p := recover(); p != nil {
 			m.metrics.runtimeError(r.Name(), "panic")
-			m.log.Error("bug: please report it", "runtime", r.Name(), "panic", p, "stack", string(debug.Stack()))
+			level := slog.LevelError
+			if _, told := m.panicked.LoadOrStore(r.Name(), true); told { // it may be one for every sample
+				level = slog.LevelDebug
+			}
+			m.log.Log(context.Background(), level, "bug: please report it", "runtime", r.Name(), "panic", p, "stack", string(debug.Stack()))
 			err = errPanic
 		}
 	}()
@@ -86,6 +91,7 @@ type runtimeManager struct {
 	log      *slog.Logger
 	runtimes []interpreter.Runtime
 
+	panicked  sync.Map // names of runtimes of which a panic was told
 	detecting sync.Mutex
 	working   atomic.Bool
 	jobs      chan runtimeJob

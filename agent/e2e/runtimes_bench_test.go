@@ -25,6 +25,9 @@ var busy = []string{
 	"c-o2", "go-plain", "py", "java17", "node", "ruby", "php", "php-opcache", "perl", "luajit", "beam", "clr9",
 }
 
+// deep are subjects of which most frames are those of a recursion of 900 or more.
+var deep = []string{"py-climb900", "ruby-dive900", "php-calls", "perl-reef", "luajit-lagoon", "beam-deep", "clr9-deep"}
+
 // benchLength is how long each of these benchmarks samples; use -benchtime 1x.
 const benchLength = 8 * time.Second
 
@@ -36,14 +39,20 @@ func (discard) ReportExecutable(*libpf.Executable) {}
 // BenchmarkRuntimes measures what the samples of a busy process of each runtime
 // cost at 400 Hz: in eBPF, per sample and per user frame, and in user space up to
 // the resolved sample.
-func BenchmarkRuntimes(b *testing.B) {
+func BenchmarkRuntimes(b *testing.B) { measureRuntimes(b, busy) }
+
+// BenchmarkDeepRuntimes is the same for stacks in which frames are all that counts.
+func BenchmarkDeepRuntimes(b *testing.B) { measureRuntimes(b, deep) }
+
+func measureRuntimes(b *testing.B, names []string) {
+	b.Helper()
 	skip.UnlessRoot(b)
 	stats, err := ebpf.EnableStats(0) // BPF_STATS_RUN_TIME
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer stats.Close() //nolint:errcheck // end of the program
-	for _, name := range busy {
+	for _, name := range names {
 		b.Run(name, func(b *testing.B) {
 			pid := tracertest.Start(b, name, 120)
 			<-time.After(3 * time.Second) // what is compiled at run time has been

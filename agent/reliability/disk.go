@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/rig"
 )
 
@@ -148,8 +149,7 @@ func (d *disks) run(ctx context.Context, t *trial) error {
 func (d *disks) span() time.Duration { return max(d.duration/20, time.Second) }
 
 // with mounts a volume, starts everything, calls f while the ledger is watched, and
-// compares at the end.
-// reason is why samples may be dropped, "" when none may.
+// compares at the end. reason is why samples may be dropped, "" when none may.
 func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason string, before func(*volume) error, f func(*volume) error) error {
 	v, err := mountVolume(dir, bytes)
 	if err != nil {
@@ -169,7 +169,7 @@ func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason 
 	}
 	watch := watchLedger(ctx, d.agent)
 	defer watch.stop()
-	if !pause(ctx, d.span()) {
+	if !pause.For(ctx, d.span()) {
 		return ctx.Err()
 	}
 	if err := f(v); err != nil {
@@ -190,19 +190,25 @@ func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason 
 	return nil
 }
 
-// spoolSays waits until the agent's spool is well, or is not.
-func (d *disks) spoolSays(ctx context.Context, well bool, what string) {
-	var s rig.AgentStatus
+// await waits until the agent's status is as wanted, and returns the last one that
+// there was, whether it came to that, and when.
+func (d *disks) await(ctx context.Context, wanted func(*rig.AgentStatus) bool) (s rig.AgentStatus, came bool, seconds float64) {
 	began := time.Now()
 	for time.Since(began) < 45*time.Second && ctx.Err() == nil {
 		if now, err := d.agent.Status(ctx); err == nil {
-			if s = now; (s.Spool == "on") == well {
-				break
+			if s = now; wanted(&s) {
+				return s, true, time.Since(began).Seconds()
 			}
 		}
-		time.Sleep(50 * time.Millisecond)
+		pause.For(ctx, 50*time.Millisecond)
 	}
-	d.table.Check((s.Spool == "on") == well && d.agent.Running(), what, "spool: %q, delivery: %s, after %.1f s; %s", s.Spool, s.Delivery, time.Since(began).Seconds(), s.Ledger)
+	return s, false, time.Since(began).Seconds()
+}
+
+// spoolSays waits until the agent's spool is well, or is not.
+func (d *disks) spoolSays(ctx context.Context, well bool, what string) {
+	s, came, seconds := d.await(ctx, func(s *rig.AgentStatus) bool { return (s.Spool == "on") == well })
+	d.table.Check(came && d.agent.Running(), what, "spool: %q, delivery: %s, after %.1f s; %s", s.Spool, s.Delivery, seconds, s.Ledger)
 }
 
 func (d *disks) spoolFull(ctx context.Context) error {
@@ -212,7 +218,7 @@ func (d *disks) spoolFull(ctx context.Context) error {
 			return err
 		}
 		d.spoolSays(ctx, false, "the agent says that the disk of its spool is full")
-		pause(ctx, d.span())
+		pause.For(ctx, d.span())
 		if err := v.free(); err != nil {
 			return err
 		}
@@ -230,7 +236,7 @@ func (d *disks) spoolReadOnly(ctx context.Context) error {
 	return d.with(ctx, "read-only spool", d.spoolDir, 16*mib, overflow, before, func(v *volume) error {
 		d.spoolSays(ctx, false, "the agent starts, and says that its spool is read-only")
 		d.server.Kill()
-		pause(ctx, d.span())
+		pause.For(ctx, d.span())
 		if err := v.writable(); err != nil {
 			return err
 		}
@@ -247,7 +253,7 @@ func (d *disks) spoolBecomesReadOnly(ctx context.Context) error {
 			return err
 		}
 		d.server.Kill()
-		pause(ctx, 3*d.span())
+		pause.For(ctx, 3*d.span())
 		s, err := d.agent.Status(ctx)
 		d.table.Check(err == nil && s.Ledger.Balance() == nil, "the agent runs on when its spool becomes read-only ("+how+")", "spool: %q; %s", s.Spool, s.Ledger)
 		if err := v.writable(); err != nil {
@@ -261,51 +267,35 @@ func (d *disks) spoolBecomesReadOnly(ctx context.Context) error {
 
 // storeSays waits until the agent is, or is not, told to keep its samples.
 func (d *disks) storeSays(ctx context.Context, well bool, what string) {
-	var s rig.AgentStatus
-	began := time.Now()
-	for time.Since(began) < 45*time.Second && ctx.Err() == nil {
-		if now, err := d.agent.Status(ctx); err == nil {
-			if s = now; (s.Delivery == "connected") == well {
-				break
-			}
-		}
-		time.Sleep(50 * time.Millisecond)
-	}
+	s, came, seconds := d.await(ctx, func(s *rig.AgentStatus) bool { return (s.Delivery == "connected") == well })
 	text := s.LastError
 	if well {
 		text = s.Ledger.String()
 	}
-	d.table.Check((s.Delivery == "connected") == well && d.server.Running(), what, "%s after %.1f s: %s", s.Delivery, time.Since(began).Seconds(), text)
+	d.table.Check(came && d.server.Running(), what, "%s after %.1f s: %s", s.Delivery, seconds, text)
 }
 
 func (d *disks) storeFull(ctx context.Context) error {
-	d.serverArgs = []string{"-min-free-bytes", "16MiB"}
-	return d.with(ctx, "full store", d.dataDir, 192*mib, "", nil, func(v *volume) error {
-		if err := v.fill(8 * mib); err != nil {
+	return d.storeWithout(ctx, "full store", "16MiB", 8*mib, "the collection agent refuses below -min-free-bytes, and says why")
+}
+
+func (d *disks) storeStuffed(ctx context.Context) error {
+	return d.storeWithout(ctx, "stuffed store", "1", 0, "the collection agent survives that a write fails, and says so")
+}
+
+// storeWithout leaves a store so many bytes for a while.
+func (d *disks) storeWithout(ctx context.Context, name, minFree string, leave int64, says string) error {
+	d.serverArgs = []string{"-min-free-bytes", minFree}
+	return d.with(ctx, name, d.dataDir, 192*mib, "", nil, func(v *volume) error {
+		if err := v.fill(leave); err != nil {
 			return err
 		}
-		d.storeSays(ctx, false, "the collection agent refuses below -min-free-bytes, and says why")
-		pause(ctx, d.span())
+		d.storeSays(ctx, false, says)
+		pause.For(ctx, d.span())
 		if err := v.free(); err != nil {
 			return err
 		}
 		d.storeSays(ctx, true, "and takes samples again when there is room")
-		return nil
-	})
-}
-
-func (d *disks) storeStuffed(ctx context.Context) error {
-	d.serverArgs = []string{"-min-free-bytes", "1"}
-	return d.with(ctx, "stuffed store", d.dataDir, 192*mib, "", nil, func(v *volume) error {
-		if err := v.fill(0); err != nil {
-			return err
-		}
-		d.storeSays(ctx, false, "the collection agent survives that a write fails, and says so")
-		pause(ctx, d.span())
-		if err := v.free(); err != nil {
-			return err
-		}
-		d.storeSays(ctx, true, "and takes samples again when writes succeed")
 		return nil
 	})
 }
@@ -317,7 +307,7 @@ func (d *disks) storeReadOnly(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		pause(ctx, 3*d.span())
+		pause.For(ctx, 3*d.span())
 		s, err := d.agent.Status(ctx)
 		d.table.Check(err == nil && d.server.Running(), "the collection agent runs on when its disk becomes read-only ("+how+")", "delivery: %s, %s", s.Delivery, s.LastError)
 		if err := v.writable(); err != nil {

@@ -61,6 +61,7 @@ func (f *faults) run(ctx context.Context, t *trial) error {
 		return err
 	}
 	watch := watchLedger(ctx, p.agent)
+	defer watch.stop()
 	f.storm(ctx, t, line, calls)
 	t.table.Note("the faults have ended")
 	if err := ctx.Err(); err != nil {

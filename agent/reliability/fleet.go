@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/fleet"
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/rig"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
 )
@@ -69,7 +70,7 @@ func (c *crowd) run(ctx context.Context, t *trial) error {
 	}
 	defer func() { c.fleet.Stop() }()
 	t.table.Note("%d agents send %d samples/s", c.agents, c.agents*c.rate)
-	if !pause(ctx, t.duration) {
+	if !pause.For(ctx, t.duration) {
 		return ctx.Err()
 	}
 	t.table.Figure("acknowledged", "%d samples of %d agents in %s, %.0f samples/s; CPU of the collection agent %.0f %% of a core", c.fleet.Acked(), c.agents,
@@ -87,19 +88,9 @@ func (c *crowd) run(ctx context.Context, t *trial) error {
 		c.fleet.Waiting(), time.Since(drained).Seconds())
 	if c.overload == 0 {
 		outcomes, last := c.fleet.Outcomes()
-		t.table.Check(len(outcomes) == 0 || onlyPolite(outcomes), "calls that did not end well", "%s%s", list(outcomes), lastError(last))
+		t.table.Check(onlyPolite(outcomes), "calls that did not end well", "%s%s", list(outcomes), lastError(last))
 	}
 	return c.account(ctx)
-}
-
-// pause returns false when the run is over.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 const polite = "ResourceExhausted+RetryInfo"
@@ -150,7 +141,7 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 	c.table.Note("%.1f times %.0f samples/s for %s", c.overload, c.capacity, length)
 	c.fleet.SetPace(c.overload * c.capacity / base)
 	c.fleet.SetLoad(true)
-	if !pause(ctx, length) {
+	if !pause.For(ctx, length) {
 		return ctx.Err()
 	}
 	waiting := c.fleet.Waiting()
@@ -165,7 +156,7 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 	c.reportMemory("overload", began, length)
 	recovering := time.Now()
 	for c.fleet.Waiting() > int64(2*c.agents) {
-		if time.Since(recovering) > 10*time.Minute || !pause(ctx, 100*time.Millisecond) {
+		if time.Since(recovering) > 10*time.Minute || !pause.For(ctx, 100*time.Millisecond) {
 			break
 		}
 	}
@@ -179,11 +170,11 @@ func (c *crowd) findCapacity(ctx context.Context, base float64) error {
 	for pace := 2.0; pace <= 1<<12; pace *= 2 {
 		c.fleet.SetPace(pace)
 		// The first interval still has the pace before.
-		if !pause(ctx, step) {
+		if !pause.For(ctx, step) {
 			return ctx.Err()
 		}
 		began, acked, sent := time.Now(), c.fleet.Acked(), c.fleet.Sent()
-		if !pause(ctx, step) {
+		if !pause.For(ctx, step) {
 			return ctx.Err()
 		}
 		seconds := time.Since(began).Seconds()
@@ -208,12 +199,8 @@ func (c *crowd) account(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m, err := c.server.Metrics(ctx)
-	if err != nil {
+	if err := checkServer(ctx, c.table, c.server); err != nil {
 		return err
-	}
-	if l, ok := m.ServerLedger(); ok {
-		c.table.Check(l.Balance() == nil, "the collection agent's ledger adds up", "received %d = stored %d + duplicate %d + refused %d", l.Received, l.Stored, l.Duplicate, l.Refused)
 	}
 	byRun, acked, sent := c.fleet.ByRun(), c.fleet.Acked(), c.fleet.Sent()
 	err = c.server.Stop(time.Minute)
@@ -223,8 +210,8 @@ func (c *crowd) account(ctx context.Context) error {
 		return err
 	}
 	different := 0
-	for _, l := range ledgers {
-		if byRun[l.RunID] != l.Stored {
+	for run, stored := range ledgers {
+		if byRun[run] != stored {
 			different++
 		}
 	}

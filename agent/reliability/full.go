@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/fleet"
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/synth"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
 )
@@ -144,7 +145,7 @@ func (k *killer) makeFullLog(ctx context.Context) (acked, sent uint64, err error
 			k.table.Note("the head has %d MiB", head/mib)
 			break
 		}
-		if !pause(ctx, 20*time.Millisecond) {
+		if !pause.For(ctx, 20*time.Millisecond) {
 			return 0, 0, ctx.Err()
 		}
 	}
@@ -179,7 +180,7 @@ func (k *killer) startOnFullSpool(ctx context.Context, before uint64) error {
 		return err
 	}
 	began := time.Now()
-	if !pause(ctx, 2*time.Second) {
+	if !pause.For(ctx, 2*time.Second) {
 		return ctx.Err()
 	}
 	l, err := k.settle(ctx, 15*time.Minute)

@@ -3,9 +3,6 @@
 package main
 
 import (
-	"context"
-	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -13,34 +10,21 @@ import (
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
-var bin string // where the programs are
-
 func TestMain(m *testing.M) {
 	if runAsChild() { // the test is the subject, too
 		return
 	}
-	os.Exit(buildAndRun(m))
-}
-
-func buildAndRun(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "strobe-reliability-bin")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer os.RemoveAll(dir) //nolint:errcheck // a test
-	if err := rig.Build(context.Background(), dir); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	bin = dir
-	return m.Run()
+	m.Run()
 }
 
 // TestScenarios runs a short form of each. Times are not judged here: a test host
 // does other things as well.
 func TestScenarios(t *testing.T) {
 	skip.UnlessRoot(t)
+	bin := t.TempDir()
+	if err := rig.Build(t.Context(), bin); err != nil {
+		t.Fatal(err)
+	}
 	for _, args := range []string{
 		"faults -duration 10s -auth-flips 0",
 		"kill -n 4 -duration 6s -limit 1m",

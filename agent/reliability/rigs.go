@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"path/filepath"
 	"slices"
 	"time"
@@ -134,10 +133,6 @@ func (p *pipeline) compare(ctx context.Context, l rig.Ledger, reason string) err
 	}
 	p.table.Check(unknown == 0, "samples whose stack the collection agent does not know", "%d; %.1f %% of frames have names", unknown, 100*named)
 	page, err := p.server.LedgerPage(ctx)
-	var answer *rig.StatusError
-	if errors.As(err, &answer) && answer.Code == http.StatusNotFound { // a build without it
-		return p.compareServer(ctx)
-	}
 	if err != nil {
 		return fmt.Errorf("read the ledger: %w", err)
 	}
@@ -147,19 +142,18 @@ func (p *pipeline) compare(ctx context.Context, l rig.Ledger, reason string) err
 	}
 	verdict.Equal(p.table, "samples of the host in /api/v1/ledger", held, stored, "stored")
 	p.table.Check(page.Unaccounted == 0 && page.Inconsistent == 0, "/api/v1/ledger accounts for everything", "unaccounted %d, inconsistent %d", page.Unaccounted, page.Inconsistent)
-	return p.compareServer(ctx)
+	return checkServer(ctx, p.table, p.server)
 }
 
-// compareServer checks the collection agent's own ledger, if it has one.
-func (p *pipeline) compareServer(ctx context.Context) error {
-	m, err := p.server.Metrics(ctx)
+// checkServer checks the collection agent's own ledger.
+func checkServer(ctx context.Context, table *verdict.Table, s *rig.Server) error {
+	m, err := s.Metrics(ctx)
 	if err != nil {
 		return err
 	}
-	if l, ok := m.ServerLedger(); ok {
-		p.table.Check(l.Balance() == nil, "the collection agent's ledger of its own time adds up", "received %d = stored %d + duplicate %d + refused %d",
-			l.Received, l.Stored, l.Duplicate, l.Refused)
-	}
+	l, ok := m.ServerLedger()
+	table.Check(ok && l.Balance() == nil, "the collection agent's ledger of its own time adds up", "received %d = stored %d + duplicate %d + refused %d",
+		l.Received, l.Stored, l.Duplicate, l.Refused)
 	return nil
 }
 

@@ -51,18 +51,13 @@ func (w *watcher) poll(ctx context.Context, a *rig.Agent) {
 			w.take(l, &w.metrics)
 		}
 		if s, err := a.Status(ctx); err == nil {
-			if w.hasDropped(s.Ledger) {
-				w.take(s.Ledger, &w.status)
-			}
+			w.take(s.Ledger, &w.status)
 			w.mu.Lock()
 			w.states[s.Delivery]++
 			w.mu.Unlock()
 		}
 	}
 }
-
-// hasDropped reports whether the status says all that the equation needs.
-func (w *watcher) hasDropped(l rig.Ledger) bool { return l.Captured > 0 && l.Dropped != nil }
 
 func (w *watcher) take(l rig.Ledger, readings *int) {
 	w.mu.Lock()
@@ -104,7 +99,7 @@ func (w *watcher) report(table *verdict.Table) {
 	if w.violation != nil {
 		found = w.violation.Error()
 	}
-	table.Check(w.violation == nil && w.metrics > 0, "captured = stored + queued + spooled + dropped, and none of them goes back",
+	table.Check(w.violation == nil && w.metrics > 0 && w.status > 0, "captured = stored + queued + spooled + dropped, and none of them goes back",
 		"%s, %d readings of /metrics and %d of /status", found, w.metrics, w.status)
 	table.Figure("most samples waiting, of them on disk", "%d, %d", w.maxWaiting, w.maxSpooled)
 	table.Figure("readings by state of delivery", "%s", list(w.states))

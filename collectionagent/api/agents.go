@@ -70,8 +70,7 @@ func (h *hostView) attention(now time.Time) int {
 }
 
 // hostViews returns all hosts of the project, those that need attention first.
-func (s *server) hostViews(ctx context.Context, now time.Time) ([]*hostView, error) {
-	project := s.project(ctx)
+func (s *server) hostViews(ctx context.Context, project string, now time.Time) ([]*hostView, error) {
 	views := map[string]*hostView{}
 	view := func(id string) *hostView {
 		h := views[id]
@@ -193,7 +192,7 @@ func (s *server) hosts(ctx context.Context, p *parameters) (*answer, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	views, err := s.hostViews(ctx, p.now)
+	views, err := s.hostViews(ctx, p.who.Project, p.now)
 	if err != nil {
 		return nil, err
 	}

@@ -186,13 +186,14 @@ func (s *server) handler(e *endpoint) http.Handler {
 			return
 		}
 		p.who = who
-		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
-		defer cancel()
-		giveBack, err := s.turns.take(ctx, s.project(ctx), s.config.QueueTimeout)
+		giveBack, err := s.turns.take(r.Context(), who.Project, s.config.QueueTimeout)
 		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
 		}
+		// Waiting is none of the work: who waited is told so, not to ask for less.
+		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
+		defer cancel()
 		a, err := func() (*answer, error) {
 			s.metrics.running.Inc()
 			defer func() {
@@ -209,13 +210,4 @@ func (s *server) handler(e *endpoint) http.Handler {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left
 		}
 	})
-}
-
-// project returns the project that a question is about.
-func (s *server) project(ctx context.Context) string {
-	who, ok := auth.From(ctx)
-	if !ok {
-		return "" // holds nothing; the handler lets no such question through
-	}
-	return who.Project
 }

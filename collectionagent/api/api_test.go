@@ -381,7 +381,7 @@ func TestQueryEndsWithItsClientAndItsTime(t *testing.T) {
 	t.Parallel()
 	g := &gate{Store: testStore(t), entered: make(chan struct{}, 1), leave: make(chan struct{})}
 	h := letIn(New(Config{Store: g, QueryTimeout: time.Millisecond}))
-	if w := get(t, h, "/api/v1/folded"); w.Code != http.StatusGatewayTimeout {
+	if w := get(t, h, "/api/v1/folded"); w.Code != http.StatusGatewayTimeout || !strings.Contains(w.Body.String(), "longer than 1ms, which is the limit (-query-timeout)") {
 		t.Errorf("slow query: %d %s", w.Code, w.Body)
 	}
 	<-g.entered
@@ -405,7 +405,7 @@ func TestStoreErrorIsNotShown(t *testing.T) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 	w = get(t, letIn(New(Config{Store: testStore(t), MaxRows: 1, Now: func() time.Time { return testNow }})), "/api/v1/top")
-	if w.Code != http.StatusUnprocessableEntity {
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "more than 1 stacks, which is the limit (-max-query-rows)") {
 		t.Errorf("too many rows: %d %s", w.Code, w.Body)
 	}
 }

@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 
 	"github.com/strobe-profiler/strobe/collectionagent/query"
@@ -48,7 +49,7 @@ var errNobody = &requestError{status: http.StatusForbidden, reason: "nobody", Me
 const statusClientClosed = 499
 
 // toRequestError finds what to tell the client about an error.
-func toRequestError(r *http.Request, err error) *requestError {
+func (s *server) toRequestError(r *http.Request, err error) *requestError {
 	var e *requestError
 	switch {
 	case errors.As(err, &e):
@@ -58,7 +59,8 @@ func toRequestError(r *http.Request, err error) *requestError {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &requestError{
 			status: http.StatusGatewayTimeout, reason: "timeout",
-			Message: "the query took too long; shorten the time range or narrow the query",
+			Message: fmt.Sprintf("the query took longer than %s, which is the limit (-query-timeout); "+
+				"shorten the time range or narrow the query", s.config.QueryTimeout),
 		}
 	case errors.Is(err, query.ErrTooLarge):
 		return &requestError{status: http.StatusUnprocessableEntity, reason: "too_large", Message: err.Error()}
@@ -70,7 +72,7 @@ func toRequestError(r *http.Request, err error) *requestError {
 // an error only when it is plain, so it gets plain text; it is known by sending
 // no Accept header, which browsers and programs that read JSON do.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, endpoint string, err error) {
-	e := toRequestError(r, err)
+	e := s.toRequestError(r, err)
 	s.metrics.errors.WithLabelValues(e.reason).Inc()
 	if e.status == http.StatusInternalServerError && e != errPanic {
 		s.config.Logger.Error("answer query", "endpoint", endpoint, "error", err)

@@ -84,7 +84,7 @@ func (s *server) ledger(ctx context.Context, p *parameters) (*answer, error) {
 	if p.err != nil {
 		return nil, p.err
 	}
-	views, err := s.hostViews(ctx, p.now)
+	views, err := s.hostViews(ctx, p.who.Project, p.now)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func (s *server) ledger(ctx context.Context, p *parameters) (*answer, error) {
 		Lost: lostSamples{FromMs: milliseconds(from), ToMs: milliseconds(to)},
 	}
 	if s.config.Receipts != nil {
-		a.Server = serverReceipts(s.config.Receipts.Receipts(s.project(ctx)))
+		a.Server = serverReceipts(s.config.Receipts.Receipts(p.who.Project))
 	}
 	var sum fleet.Ledger
 	for _, v := range views {

@@ -19,7 +19,7 @@ func newMetrics() *metrics {
 		}, []string{"endpoint"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "strobe_collectionagent_query_errors_total",
-			Help: "Requests that were not answered, by reason: bad_request, not_found, method, too_large, busy, nobody, timeout, canceled, write, internal.",
+			Help: "Requests that were not answered, by reason: bad_request, not_found, method, too_large, busy, project_busy, nobody, timeout, canceled, write, panic, internal.",
 		}, []string{"reason"}),
 		running: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "strobe_collectionagent_queries_running",

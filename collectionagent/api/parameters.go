@@ -113,7 +113,7 @@ func (p *parameters) boolean(name string) bool {
 
 // nodes reads how many nodes of a tree are wanted.
 func (p *parameters) nodes(s *server) int {
-	return p.integer("max_nodes", min(defaultNodes, s.config.MaxNodes), 1, s.config.MaxNodes)
+	return p.integer("max_nodes", min(defaultNodes, s.config.MaxNodes), 1, s.config.MaxNodes, "-max-query-nodes")
 }
 
 // fold reads what is to be left out of stacks.
@@ -197,15 +197,20 @@ func (p *parameters) time(name, def string) libpf.UnixTimeNs {
 	return t
 }
 
-// integer returns a number within bounds.
-func (p *parameters) integer(name string, def, low, high int) int {
+// integer returns a number within bounds. setBy is the flag of the upper bound, if
+// it has one.
+func (p *parameters) integer(name string, def, low, high int, setBy ...string) int {
 	s := p.values.Get(name)
 	if s == "" {
 		return def
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
-		p.fail(name, fmt.Errorf("expected a whole number from %d to %d", low, high))
+		bound := fmt.Sprint(high)
+		for _, flag := range setBy {
+			bound += ", which is the limit (" + flag + ")"
+		}
+		p.fail(name, fmt.Errorf("expected a whole number from %d to %s", low, bound))
 	}
 	return n
 }

@@ -44,12 +44,12 @@ type typeStatus struct {
 }
 
 func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
-	hosts, err := s.config.Store.Hosts(ctx, s.project(ctx))
+	hosts, err := s.config.Store.Hosts(ctx, p.who.Project)
 	if err != nil {
 		return nil, fmt.Errorf("list hosts: %w", err)
 	}
 	a := statusAnswer{
-		Version: s.config.Version, NowMs: p.now.UnixMilli(), Project: s.project(ctx), Hosts: make([]hostStatus, len(hosts)),
+		Version: s.config.Version, NowMs: p.now.UnixMilli(), Project: p.who.Project, Hosts: make([]hostStatus, len(hosts)),
 	}
 	if p.who.ServerWide() {
 		if a.Store, err = s.storeStatus(ctx); err != nil {

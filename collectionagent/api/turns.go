@@ -48,7 +48,8 @@ func (t *turns) take(ctx context.Context, project string, patience time.Duration
 		case slots <- struct{}{}:
 			continue
 		case <-timer.C:
-			err = busy("too many queries at once, try again", "busy")
+			err = busy(fmt.Sprintf("the server has %d queries running, which is its limit "+
+				"(-max-concurrent-queries); try again", cap(t.all)), "busy")
 			if i == 0 && t.perProject < cap(t.all) {
 				err = busy(fmt.Sprintf("the project has %d queries running, which is its limit "+
 					"(-project-concurrent-queries); try again", t.perProject), "project_busy")

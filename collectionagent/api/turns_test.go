@@ -29,7 +29,7 @@ func TestTurns(t *testing.T) {
 			t.Errorf("a third query of one project: %v", err)
 		}
 		b := must("b")
-		if _, err := take("c"); err == nil || strings.Contains(err.Error(), "project") {
+		if _, err := take("c"); err == nil || !strings.Contains(err.Error(), "-max-concurrent-queries") {
 			t.Errorf("a fourth query: %v", err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())

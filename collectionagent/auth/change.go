@@ -15,6 +15,9 @@ var ErrNotFound = errors.New("does not exist")
 // ErrInUse is returned (wrapped) when a project cannot be removed because of its tokens.
 var ErrInUse = errors.New("still has tokens")
 
+// ErrExpired is returned (wrapped) when a token is of no use any more.
+var ErrExpired = errors.New("expired")
+
 // ErrExists is returned (wrapped) when a project is there already.
 var ErrExists = errors.New("exists already")
 
@@ -48,11 +51,15 @@ func (f *File) CreateToken(n NewToken, now time.Time) (text string, id string, e
 }
 
 // RotateToken gives a token a new secret and returns its new text. The secret
-// before stays good for the grace period; one of an earlier rotation does not.
+// before stays good for the grace period; one of an earlier rotation does not. The
+// time at which the token expires stays.
 func (f *File) RotateToken(id string, grace time.Duration, now time.Time) (text string, err error) {
 	t := f.token(id)
 	if t == nil {
 		return "", fmt.Errorf("token %s %w", id, ErrNotFound)
+	}
+	if t.expired(now) { // a new secret would be as worthless
+		return "", fmt.Errorf("token %s %w on %s: create another one", id, ErrExpired, t.Expires.UTC().Format(time.DateTime))
 	}
 	old := t.Secret
 	secret, digest := newSecret()

@@ -101,7 +101,12 @@ func Edit(path string, change func(*File) error) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = lock.Close() }() // and unlocks
+	defer func() {
+		// Closing alone does not unlock while a child that is just being started
+		// still holds the copy of the file that it inherited.
+		_ = unix.Flock(int(lock.Fd()), unix.LOCK_UN) //nolint:gosec // a descriptor
+		_ = lock.Close()
+	}()
 	f, err := Read(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		f, err = &File{Version: fileVersion}, nil

@@ -4,6 +4,7 @@ package auth
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -54,6 +55,10 @@ func TestTokenLife(t *testing.T) {
 	w.clock.advance(48 * time.Hour)
 	f(third, reasonExpired)
 	f(other, "")
+	err := Edit(w.path, func(f *File) (err error) { _, err = f.RotateToken(id, 0, w.clock.now()); return err })
+	if !errors.Is(err, ErrExpired) {
+		t.Errorf("rotate a token that has expired: %v", err)
+	}
 
 	w.edit(func(f *File) error { return f.RevokeToken(id) })
 	w.clock.advance(recheckAfter)

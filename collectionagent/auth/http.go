@@ -107,9 +107,9 @@ func (g *Guard) checkSite(c *credentials, r *http.Request) error {
 
 // withoutProject removes the parameter that the guard has dealt with.
 func withoutProject(r *http.Request) *http.Request {
-	query := r.URL.Query()
-	if !query.Has(projectParameter) {
-		return r
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil || !query.Has(projectParameter) {
+		return r // what is wrong with it is not to get lost here
 	}
 	query.Del(projectParameter)
 	u := *r.URL

@@ -34,6 +34,9 @@ func (c *Counter) Store(project string, weight uint64, duplicate bool) {
 
 // Refuse counts samples that were not stored. Reasons must be few.
 func (c *Counter) Refuse(project, reason string, weight uint64) {
+	if weight == 0 {
+		return
+	}
 	c.count(project, weight, func(r *Receipts) { r.Refused[reason] += weight })
 }
 
@@ -63,4 +66,20 @@ func (c *Counter) Receipts(project string) Receipts {
 	out := *r
 	out.Refused = maps.Clone(r.Refused)
 	return out
+}
+
+// Sum returns those of all projects together.
+func (c *Counter) Sum() Receipts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	sum := Receipts{Refused: map[string]uint64{}}
+	for _, r := range c.projects {
+		sum.Received += r.Received
+		sum.Stored += r.Stored
+		sum.Duplicate += r.Duplicate
+		for reason, n := range r.Refused {
+			sum.Refused[reason] += n
+		}
+	}
+	return sum
 }

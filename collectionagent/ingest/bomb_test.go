@@ -153,6 +153,11 @@ func TestCompressedBombs(t *testing.T) {
 			t.Fatalf("after %s: status %s %s", test.name, code, text)
 		}
 	}
+	for result, want := range map[string]float64{"too_large": 4, "unreadable": 2} {
+		if got := counterValue(t, s.metrics.batches.WithLabelValues("any", result)); got != want {
+			t.Errorf("%v requests are counted as %s, want %v", got, result, want)
+		}
+	}
 	if code, text := c.call(t, "AddMetrics", "", []byte("\xff\xff\xff")); code != "3" {
 		t.Errorf("what does not decode: status %s %s, want 3", code, text)
 	}

@@ -37,20 +37,20 @@ type refusal struct {
 func handle[T any](
 	ctx context.Context, s *Server, typ string, batch *pb.Batch, batchType store.BatchType,
 	convert func(*validator) (T, error), save func(T) (duplicate bool, err error),
-) (*pb.Ack, T, *refusal) {
+) (*pb.Ack, *refusal) {
 	started := time.Now()
 	defer func() { s.metrics.seconds.WithLabelValues(typ).Observe(time.Since(started).Seconds()) }()
 	v := s.validator()
 	v.meter = meterOf(ctx)
-	var converted T
 	id, err := v.batch(batch, s.project(ctx), batchType)
 	duplicate := false
 	if err == nil {
 		// While a batch is being stored nobody can say whether a repeat of it is one.
 		if !s.enter(id) {
-			return nil, converted, s.refuse(typ, errInFlight)
+			return nil, s.refuse(typ, errInFlight)
 		}
 		defer s.leave(id)
+		var converted T
 		if converted, err = convert(v); err == nil {
 			err = s.allow(id, v.meter, converted)
 		}
@@ -62,7 +62,7 @@ func handle[T any](
 		}
 	}
 	if err != nil {
-		return nil, converted, s.refuse(typ, err)
+		return nil, s.refuse(typ, err)
 	}
 	s.pressure.serve()
 	result := "stored"
@@ -70,7 +70,7 @@ func handle[T any](
 		result = "duplicate"
 	}
 	s.metrics.batches.WithLabelValues(typ, result).Inc()
-	return &pb.Ack{Epoch: s.epoch, Duplicate: duplicate, ServerTime: s.cfg.Now().UnixNano()}, converted, nil
+	return &pb.Ack{Epoch: s.epoch, Duplicate: duplicate, ServerTime: s.cfg.Now().UnixNano()}, nil
 }
 
 // errInFlight is returned for a batch whose first coming is not done yet.
@@ -115,21 +115,6 @@ func (s *Server) refuse(typ string, err error) *refusal {
 	return &refusal{cause: err, reason: result, answer: answer}
 }
 
-// account counts what became of the samples of a request of a project.
-func (s *Server) account(project string, weight uint64, ack *pb.Ack, r *refusal) {
-	var late *rangeError
-	switch {
-	case ack != nil:
-		s.ledger.store(project, weight, ack.Duplicate)
-	case errors.As(r.cause, &late):
-		// The rest comes again, in another batch.
-		s.ledger.refuse(project, "too_old", late.tooOld)
-		s.ledger.refuse(project, "in_future", late.inFuture)
-	default:
-		s.ledger.refuse(project, r.reason, weight)
-	}
-}
-
 // appendBatch stores samples and counts them. It waits for the outcome even when
 // the client has left, so that the batch keeps its memory in the budget and its
 // fate is known before a repeat is looked at.
@@ -170,7 +155,10 @@ type limitError struct{ *limit.Exceeded }
 // Error implements error. It says which flag sets the limit.
 func (e limitError) Error() string {
 	flag := e.Scope + "-" + e.Limit + "-per-second"
-	if e.Limit == "hosts" {
+	switch {
+	case e.Scope == "server":
+		return e.Exceeded.Error() // has no flag
+	case e.Limit == "hosts":
 		flag = "project-hosts"
 	}
 	return fmt.Sprintf("%s (-%s of the collection agent)", e.Exceeded.Error(), flag)

@@ -3,8 +3,7 @@
 package ingest
 
 import (
-	"maps"
-	"sync"
+	"errors"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -18,12 +17,8 @@ import (
 // concurrent use.
 type ledger struct {
 	desc *prometheus.Desc
-	// projects holds the same sums by project; metrics do not tell those apart.
+	// projects are not told apart by the metrics.
 	projects fleet.Counter
-
-	mu                          sync.Mutex
-	received, stored, duplicate uint64
-	refused                     map[string]uint64
 }
 
 var _ prometheus.Collector = (*ledger)(nil)
@@ -33,33 +28,7 @@ func newLedger() *ledger {
 		desc: prometheus.NewDesc("strobe_collectionagent_ledger_samples_total",
 			"Samples that were received, by weight, and what became of them: received = stored + duplicate + refused.",
 			[]string{"outcome", "reason"}, nil),
-		refused: make(map[string]uint64),
 	}
-}
-
-// store counts samples that were stored, or had been before.
-func (l *ledger) store(project string, weight uint64, duplicate bool) {
-	l.projects.Store(project, weight, duplicate)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.received += weight
-	if duplicate {
-		l.duplicate += weight
-	} else {
-		l.stored += weight
-	}
-}
-
-// refuse counts samples that were refused.
-func (l *ledger) refuse(project, reason string, weight uint64) {
-	if weight == 0 {
-		return
-	}
-	l.projects.Refuse(project, reason, weight)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.received += weight
-	l.refused[reason] += weight
 }
 
 // Describe implements [prometheus.Collector].
@@ -67,17 +36,35 @@ func (l *ledger) Describe(ch chan<- *prometheus.Desc) { ch <- l.desc }
 
 // Collect implements [prometheus.Collector].
 func (l *ledger) Collect(ch chan<- prometheus.Metric) {
-	l.mu.Lock()
-	received, stored, duplicate, refused := l.received, l.stored, l.duplicate, maps.Clone(l.refused)
-	l.mu.Unlock()
+	all := l.projects.Sum()
 	emit := func(outcome, reason string, n uint64) {
 		ch <- prometheus.MustNewConstMetric(l.desc, prometheus.CounterValue, float64(n), outcome, reason)
 	}
-	emit("received", "", received)
-	emit("stored", "", stored)
-	emit("duplicate", "", duplicate)
-	for reason, n := range refused {
+	emit("received", "", all.Received)
+	emit("stored", "", all.Stored)
+	emit("duplicate", "", all.Duplicate)
+	for reason, n := range all.Refused {
 		emit("refused", reason, n)
+	}
+}
+
+// Receipts returns what became of the samples that a project sent since the
+// server started. Each time that a batch came counts.
+func (s *Server) Receipts(project string) fleet.Receipts { return s.ledger.projects.Receipts(project) }
+
+// account counts what became of the samples of a request of a project.
+func (s *Server) account(project string, weight uint64, ack *pb.Ack, r *refusal) {
+	projects := &s.ledger.projects
+	var late *rangeError
+	switch {
+	case ack != nil:
+		projects.Store(project, weight, ack.Duplicate)
+	case errors.As(r.cause, &late):
+		// The rest comes again, in another batch.
+		projects.Refuse(project, "too_old", late.tooOld)
+		projects.Refuse(project, "in_future", late.inFuture)
+	default:
+		projects.Refuse(project, r.reason, weight)
 	}
 }
 

@@ -131,6 +131,9 @@ func (s *Server) read(read func(any) error, m *meter) (*body, error) {
 	defer timer.Stop()
 	select {
 	case o := <-done:
+		if o.err != nil {
+			s.metrics.batches.WithLabelValues("any", unread(o.err)).Inc()
+		}
 		return o.b, o.err
 	case <-timer.C:
 	}
@@ -147,6 +150,18 @@ func (s *Server) read(read func(any) error, m *meter) (*body, error) {
 		fmt.Sprintf("the request did not arrive within %s", s.cfg.RequestTimeout), s.pressure.refuse())
 }
 
+// unread returns the result that the metrics count for a request that gRPC could not read.
+func unread(err error) string {
+	switch status.Code(err) {
+	case codes.ResourceExhausted:
+		return "too_large"
+	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
+		return "canceled"
+	default:
+		return "unreadable"
+	}
+}
+
 // compressed reports whether the request of a context says that it is compressed.
 func compressed(ctx context.Context) bool {
 	t, ok := grpc.ServerTransportStreamFromContext(ctx).(interface{ RecvCompress() string })
@@ -160,6 +175,7 @@ func compressed(ctx context.Context) bool {
 // noMemory returns the answer to a request that there is no memory for.
 func (s *Server) noMemory(err error) error {
 	if !errors.Is(err, errNoMemory) {
+		s.metrics.batches.WithLabelValues("any", "canceled").Inc()
 		return status.FromContextError(err).Err()
 	}
 	s.metrics.batches.WithLabelValues("any", "busy").Inc()

@@ -168,7 +168,7 @@ func (s *Server) GetServerInfo(context.Context, *pb.GetServerInfoRequest) (*pb.G
 // AddCountsForTraces implements the service.
 func (s *Server) AddCountsForTraces(ctx context.Context, r *pb.AddCountsForTracesRequest) (*pb.AddCountsForTracesResponse, error) {
 	weight := weightOf(r)
-	ack, _, err := handle(ctx, s, "samples", r.Batch, store.BatchSamples,
+	ack, err := handle(ctx, s, "samples", r.Batch, store.BatchSamples,
 		func(v *validator) (*store.Batch, error) { return v.counts(r, s.project(ctx)) },
 		func(b *store.Batch) (bool, error) { return s.appendBatch(ctx, b) })
 	s.account(s.project(ctx), weight, ack, err)
@@ -195,7 +195,7 @@ func (s *Server) unknownFailed(err error) {
 // SetFramesForTraces implements the service.
 func (s *Server) SetFramesForTraces(ctx context.Context, r *pb.SetFramesForTracesRequest) (*pb.SetFramesForTracesResponse, error) {
 	var table []libpf.Frame
-	ack, _, err := handle(ctx, s, "stacks", r.Batch, store.BatchStacks,
+	ack, err := handle(ctx, s, "stacks", r.Batch, store.BatchStacks,
 		func(v *validator) (d *store.Definitions, err error) {
 			d, table, err = v.frames(r, s.project(ctx))
 			return d, err
@@ -216,7 +216,7 @@ func (s *Server) SetFramesForTraces(ctx context.Context, r *pb.SetFramesForTrace
 
 // AddFrameMetadata implements the service.
 func (s *Server) AddFrameMetadata(ctx context.Context, r *pb.AddFrameMetadataRequest) (*pb.AddFrameMetadataResponse, error) {
-	ack, _, err := handle(ctx, s, "frame_metadata", r.Batch, store.BatchFrameMetadata,
+	ack, err := handle(ctx, s, "frame_metadata", r.Batch, store.BatchFrameMetadata,
 		func(v *validator) (*store.Definitions, error) { return v.frameMetadata(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err.answer
@@ -226,7 +226,7 @@ func (s *Server) AddFrameMetadata(ctx context.Context, r *pb.AddFrameMetadataReq
 
 // AddFallbackSymbols implements the service.
 func (s *Server) AddFallbackSymbols(ctx context.Context, r *pb.AddFallbackSymbolsRequest) (*pb.AddFallbackSymbolsResponse, error) {
-	ack, _, err := handle(ctx, s, "fallback_symbols", r.Batch, store.BatchFallbackSymbols,
+	ack, err := handle(ctx, s, "fallback_symbols", r.Batch, store.BatchFallbackSymbols,
 		func(v *validator) (*store.Definitions, error) { return v.fallbackSymbols(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err.answer
@@ -236,7 +236,7 @@ func (s *Server) AddFallbackSymbols(ctx context.Context, r *pb.AddFallbackSymbol
 
 // AddExecutableMetadata implements the service.
 func (s *Server) AddExecutableMetadata(ctx context.Context, r *pb.AddExecutableMetadataRequest) (*pb.AddExecutableMetadataResponse, error) {
-	ack, _, err := handle(ctx, s, "executables", r.Batch, store.BatchExecutables,
+	ack, err := handle(ctx, s, "executables", r.Batch, store.BatchExecutables,
 		func(v *validator) (*store.Definitions, error) { return v.executables(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err.answer
@@ -246,7 +246,7 @@ func (s *Server) AddExecutableMetadata(ctx context.Context, r *pb.AddExecutableM
 
 // ReportHostMetadata implements the service.
 func (s *Server) ReportHostMetadata(ctx context.Context, r *pb.ReportHostMetadataRequest) (*pb.ReportHostMetadataResponse, error) {
-	ack, _, err := handle(ctx, s, "host", r.Batch, store.BatchHost,
+	ack, err := handle(ctx, s, "host", r.Batch, store.BatchHost,
 		func(v *validator) (*store.Definitions, error) { return v.host(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err.answer
@@ -256,7 +256,7 @@ func (s *Server) ReportHostMetadata(ctx context.Context, r *pb.ReportHostMetadat
 
 // AddMetrics implements the service.
 func (s *Server) AddMetrics(ctx context.Context, r *pb.AddMetricsRequest) (*pb.AddMetricsResponse, error) {
-	ack, _, err := handle(ctx, s, "metrics", r.Batch, store.BatchMetrics,
+	ack, err := handle(ctx, s, "metrics", r.Batch, store.BatchMetrics,
 		func(v *validator) (*store.Definitions, error) { return v.metrics(r, s.project(ctx)) }, s.put(ctx))
 	if err != nil {
 		return nil, err.answer

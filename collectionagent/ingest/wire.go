@@ -43,7 +43,18 @@ type fieldShape struct {
 	element int64 // of a repeated field, 0 otherwise
 	message *shape
 	isMap   bool
+	scalar  scalar
 }
+
+// scalar says how many numbers a packed field has.
+type scalar uint8
+
+// A field is of something else than numbers, or of numbers as varints or of fixed size.
+const (
+	noScalar scalar = iota
+	varint
+	fixed
+)
 
 var shapes sync.Map // of protoreflect.FullName to *shape
 
@@ -71,7 +82,7 @@ func shapeOf(m protoreflect.MessageType) *shape {
 		case fd.Kind() == protoreflect.MessageKind:
 			f.message = shapeOf(zero.NewField(fd).Message().Type())
 		case fd.IsList():
-			f.element = elementBytes(fd.Kind())
+			f.element, f.scalar = element(fd.Kind())
 		}
 		s.fields[fd.Number()] = f
 	}
@@ -79,18 +90,21 @@ func shapeOf(m protoreflect.MessageType) *shape {
 	return s
 }
 
-// elementBytes returns what an element of a repeated scalar takes.
-func elementBytes(k protoreflect.Kind) int64 {
+// element returns what an element of a repeated field takes, and how it is packed.
+func element(k protoreflect.Kind) (int64, scalar) {
 	switch k {
 	case protoreflect.StringKind:
-		return stringBytes
+		return stringBytes, noScalar
 	case protoreflect.BytesKind:
-		return bytesBytes
-	case protoreflect.Uint32Kind, protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.Fixed32Kind,
-		protoreflect.Sfixed32Kind, protoreflect.FloatKind, protoreflect.EnumKind, protoreflect.BoolKind:
-		return 4
+		return bytesBytes, noScalar
+	case protoreflect.Fixed32Kind, protoreflect.Sfixed32Kind, protoreflect.FloatKind:
+		return 4, fixed
+	case protoreflect.Fixed64Kind, protoreflect.Sfixed64Kind, protoreflect.DoubleKind:
+		return 8, fixed
+	case protoreflect.Uint32Kind, protoreflect.Int32Kind, protoreflect.Sint32Kind, protoreflect.EnumKind, protoreflect.BoolKind:
+		return 4, varint
 	default:
-		return 8
+		return 8, varint
 	}
 }
 
@@ -151,21 +165,17 @@ func (f *fieldShape) measure(v []byte, meter *meter, depth int) error {
 			return err
 		}
 		return f.message.measure(v, meter, depth+1)
-	case f.element == stringBytes || f.element == bytesBytes:
-		return meter.charge(f.name, 1, f.element+int64(len(v)))
-	case f.element > 0: // packed: at most one number for each byte
-		return meter.charge(f.name, packedLen(v, f.element), f.element)
-	default:
+	case f.scalar == fixed:
 		return meter.charge(f.name, 1, int64(len(v)))
-	}
-}
-
-// packedLen returns how many numbers a packed field holds at most.
-func packedLen(v []byte, size int64) (n int) {
-	for _, c := range v {
-		if c < 0x80 { // the last byte of a varint
-			n++
+	case f.scalar == varint:
+		n := 0
+		for _, c := range v {
+			if c < 0x80 { // the last byte of one
+				n++
+			}
 		}
+		return meter.charge(f.name, n, f.element)
+	default: // a text, alone or as an element
+		return meter.charge(f.name, 1, f.element+int64(len(v)))
 	}
-	return max(n, len(v)/int(size))
 }

@@ -48,7 +48,7 @@ type Config struct {
 type Exceeded struct {
 	// Limit names the limit: bytes, samples, series or hosts.
 	Limit string
-	// Scope is host or project, Name which one.
+	// Scope is host or project, Name which one; or server, for all projects together.
 	Scope, Name string
 	// Value of the limit: per second, except for hosts.
 	Value int64
@@ -58,7 +58,10 @@ type Exceeded struct {
 
 // Error implements error.
 func (e *Exceeded) Error() string {
-	if e.Limit == "hosts" {
+	switch {
+	case e.Scope == "server":
+		return fmt.Sprintf("all projects together have the limit of %d hosts that send", e.Value)
+	case e.Limit == "hosts":
 		return fmt.Sprintf("project %q has its limit of %d hosts that send", e.Name, e.Value)
 	}
 	return fmt.Sprintf("%s %q sends more than its limit of %d %s per second", e.Scope, e.Name, e.Value, e.Limit)
@@ -134,13 +137,14 @@ func (l *Limiter) find(projectName, hostName string, now time.Time) (*project, *
 	if p != nil && p.hosts[hostName] != nil {
 		return p, p.hosts[hostName], nil
 	}
-	full := l.cfg.HostsPerProject > 0 && p != nil && len(p.hosts) >= l.cfg.HostsPerProject
-	if full || l.hosts >= l.cfg.MaxHosts {
-		value := l.cfg.MaxHosts
-		if full {
-			value = l.cfg.HostsPerProject
-		}
-		return nil, nil, &Exceeded{Limit: "hosts", Scope: "project", Name: projectName, Value: int64(value), Wait: l.cfg.Idle / 60}
+	e := Exceeded{Limit: "hosts", Wait: l.cfg.Idle / 60}
+	if l.cfg.HostsPerProject > 0 && p != nil && len(p.hosts) >= l.cfg.HostsPerProject {
+		e.Scope, e.Name, e.Value = "project", projectName, int64(l.cfg.HostsPerProject)
+		return nil, nil, &e
+	}
+	if l.hosts >= l.cfg.MaxHosts {
+		e.Scope, e.Value = "server", int64(l.cfg.MaxHosts)
+		return nil, nil, &e
 	}
 	if p == nil {
 		p = &project{buckets: filled(&l.cfg.Project, l.cfg.Burst, now), hosts: make(map[string]*buckets)}

@@ -98,6 +98,9 @@ func TestManyHosts(t *testing.T) {
 		if (e != nil) != (i >= 100) {
 			t.Fatalf("host %d: %v", i, e)
 		}
+		if e != nil && (e.Scope != "server" || e.Error() != "all projects together have the limit of 100 hosts that send") {
+			t.Fatalf("host %d: %s: %v", i, e.Scope, e)
+		}
 	}
 	if n := l.Hosts(); n != 100 {
 		t.Errorf("%d hosts are remembered", n)

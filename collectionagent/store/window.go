@@ -86,19 +86,8 @@ func (w *Window) AppendBinary(b []byte) []byte {
 	return b
 }
 
-// DecodeWindow reads a window from the bytes that AppendBinary wrote.
-func DecodeWindow(b []byte) (Window, error) {
-	w, rest, err := CutWindow(b)
-	if err == nil && len(rest) != 0 {
-		err = errWindowFormat
-	}
-	if err != nil {
-		return Window{}, err
-	}
-	return w, nil
-}
-
-// CutWindow reads a window from the start of b and returns what follows it.
+// CutWindow reads a window that AppendBinary wrote from the start of b, and
+// returns what follows it.
 func CutWindow(b []byte) (w Window, rest []byte, err error) {
 	next := func() uint64 {
 		v, n := binary.Uvarint(b)

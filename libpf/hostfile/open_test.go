@@ -126,7 +126,7 @@ func TestOpenDevice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "device")
 	// Nothing answers to this number, so that opening it would be ENXIO.
 	if err := unix.Mknod(path, unix.S_IFCHR|0o600, int(unix.Mkdev(250, 250))); err != nil {
-		t.Skip("mknod is not allowed here: ", err)
+		skip.Because(t, "mknod is not allowed here: "+err.Error())
 	}
 	if _, err := Open(path); !errors.Is(err, ErrNotRegular) {
 		t.Errorf("error %v, want that of what was not opened", err)
@@ -332,7 +332,7 @@ func TestReadAll(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "sparse")
 	if err := errors.Join(os.WriteFile(path, []byte("start"), 0o600), os.Truncate(path, 1<<40)); err != nil {
-		t.Skip("no file of 1 TiB here: ", err)
+		skip.Because(t, "no file of 1 TiB here: "+err.Error())
 	}
 	f, err := Open(path)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/support/skip"
@@ -175,5 +176,33 @@ func TestUnit(t *testing.T) {
 	}
 	if found != 2 {
 		t.Errorf("%d lists of capabilities", found)
+	}
+}
+
+// TestCompose does the same for the container.
+func TestCompose(t *testing.T) {
+	t.Parallel()
+	b, err := os.ReadFile("../../../docker-compose.yml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var compose struct {
+		Services map[string]struct {
+			CapDrop []string `yaml:"cap_drop"`
+			CapAdd  []string `yaml:"cap_add"`
+		}
+	}
+	if err := yaml.Unmarshal(b, &compose); err != nil {
+		t.Fatal(err)
+	}
+	agent := compose.Services["agent"]
+	got, want := agent.CapAdd, Needed.Names()
+	for i := range got {
+		got[i] = "CAP_" + got[i]
+	}
+	slices.Sort(got)
+	slices.Sort(want)
+	if diff := cmp.Diff(want, got); diff != "" || !slices.Equal(agent.CapDrop, []string{"ALL"}) {
+		t.Errorf("drops %v and adds (-want +got):\n%s", agent.CapDrop, diff)
 	}
 }

@@ -117,11 +117,19 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start reporter: %w", err), tracer.Close())
 	}
-	defer reporter.Stop()
+	defer stopReporter(reporter, log)
 	page.set(tracer, reporter)
 
 	d := &daemon{deps: deps, log: log, host: host, state: s, page: page, limits: limits, reporter: reporter}
 	return d.profile(ctx, tracer)
+}
+
+// stopReporter sends what is left and tells what became of all samples: nobody can
+// ask any more.
+func stopReporter(r Reporter, log *slog.Logger) {
+	r.Stop()
+	d := r.Delivery()
+	log.Info("stopped", "captured", d.CapturedTotal, "stored", d.StoredTotal, "spooled", d.SpooledSamples, "dropped", d.Dropped())
 }
 
 // daemon is what is needed while the tracer runs.

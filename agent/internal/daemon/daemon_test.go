@@ -388,3 +388,14 @@ func TestWatchdog(t *testing.T) {
 	cancel()
 	<-done
 }
+
+// TestStopReporter: what became of the samples is told when all of them are settled.
+func TestStopReporter(t *testing.T) {
+	t.Parallel()
+	var log strings.Builder
+	f := &fakeReporter{}
+	stopReporter(f, slog.New(slog.NewTextHandler(&log, nil)))
+	if f.index("stop") < 0 || !strings.Contains(log.String(), "captured=3 stored=0 spooled=0 dropped=0") {
+		t.Errorf("logged %s", log.String())
+	}
+}

@@ -5,6 +5,7 @@ package daemon
 import (
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 )
@@ -15,10 +16,7 @@ type limits struct {
 	probe func() []sampling.Capability
 	log   *slog.Logger
 	once  sync.Once
-
-	mu    sync.Mutex
-	found []sampling.Capability
-	asked bool
+	found atomic.Pointer[[]sampling.Capability]
 }
 
 func newLimits(probe func() []sampling.Capability, log *slog.Logger) *limits {
@@ -38,18 +36,17 @@ func (l *limits) ask() []sampling.Capability {
 				explain(l.log, c)
 			}
 		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.found, l.asked = found, true
+		l.found.Store(&found)
 	})
 	return l.known()
 }
 
 // known returns what is missing or limited, nothing if nobody asked so far.
 func (l *limits) known() []sampling.Capability {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.found
+	if found := l.found.Load(); found != nil {
+		return *found
+	}
+	return nil
 }
 
 // explain logs what is missing or limited.

@@ -34,8 +34,8 @@ type Report struct {
 	SamplesPerSecond int             `json:"samples_per_second"`
 	Sampling         *sampling.Stats `json:"sampling,omitempty"`
 	Delivery         *Delivery       `json:"delivery,omitempty"`
-	// Privileges are the capabilities that the agent has; nil: it gave up none.
-	Privileges []string `json:"privileges,omitempty"`
+	// Privileges are the capabilities that the agent has left; nil: it gave up none.
+	Privileges []string `json:"privileges,omitzero"`
 	// Limits are what is off on this host.
 	Limits []sampling.Capability `json:"limits"`
 }

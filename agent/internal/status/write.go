@@ -39,9 +39,12 @@ func (r *Report) WriteText(w io.Writer, now time.Time) error {
 	} else {
 		t.row("delivery", "not started")
 	}
-	if r.Privileges == nil {
+	switch {
+	case r.Privileges == nil:
 		t.row("privileges", "all that it was started with")
-	} else {
+	case len(r.Privileges) == 0:
+		t.row("privileges", "none")
+	default:
 		t.row("privileges", "%s", strings.Join(r.Privileges, " "))
 	}
 	for i, c := range r.Limits {

@@ -17,13 +17,22 @@ import (
 
 // block is a block that queries read. Its file and its table of series are
 // loaded when a query first needs them, and given back when too many are open.
+// A companion is a block of its own, with one file and one table.
 type block struct {
 	info *blockInfo
 	dir  string
-	// loadTable reads the series table.
+	// loadTable reads the series table, rawTable its bytes as they are stored.
 	loadTable func(number uint64) ([]blockSeries, error)
+	rawTable  func(number uint64) ([]byte, error)
 	// caught turns a panic into an error; it is deferred.
 	caught func(*error)
+	// sums are the companions.
+	sums []*block
+	// kind and width (ms) are those of a companion; kind is "" and width 0 for samples.
+	kind  sumsKind
+	width int64
+	// aside says that the block could not be read when it was to be compacted.
+	aside atomic.Bool
 
 	mu      sync.Mutex
 	refs    int
@@ -31,6 +40,41 @@ type block struct {
 	// dead blocks are closed with their last reference.
 	dead bool
 	used atomic.Int64 // when it was last used, for eviction
+}
+
+// errBlockGone is returned when a block was taken off the list since the list was read.
+var errBlockGone = errors.New("block is no longer listed")
+
+// finest returns what knows most of the rows of the block: its samples, or the
+// finest companion once they have been dropped.
+func (b *block) finest() *block {
+	best := b
+	for _, c := range b.sums {
+		switch {
+		case b.info.File != "":
+		case best == b, c.width > 0 && (best.width == 0 || c.width < best.width):
+			best = c
+		}
+	}
+	return best
+}
+
+// companion returns the companion of a kind, nil when there is none.
+func (b *block) companion(kind sumsKind) *block {
+	for _, c := range b.sums {
+		if c.kind == kind {
+			return c
+		}
+	}
+	return nil
+}
+
+// parts lists what has a file.
+func (b *block) parts() []*block {
+	if b.info.File == "" {
+		return b.sums
+	}
+	return append([]*block{b}, b.sums...)
 }
 
 // blockContent is an open block.
@@ -41,13 +85,18 @@ type blockContent struct {
 	columns blockColumns
 }
 
-// blockColumns are the indices of the columns that queries read.
-type blockColumns struct{ stack, time, count, value int }
+// blockColumns are the indices of the columns that queries read; those of traces
+// are -1 where there are none.
+type blockColumns struct{ stack, time, count, value, trace, span int }
 
-// acquire opens the block for reading; release must follow.
+// acquire opens the block for reading; release must follow. It returns
+// errBlockGone when the block was taken off the list.
 func (b *block) acquire(clock int64) (*blockContent, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.dead {
+		return nil, errBlockGone
+	}
 	if b.content == nil {
 		c, err := b.open()
 		if err != nil {
@@ -70,8 +119,11 @@ func (b *block) release() {
 	}
 }
 
-// kill closes the block as soon as nobody reads it.
+// kill closes the block, and its companions, as soon as nobody reads them.
 func (b *block) kill() {
+	for _, c := range b.sums {
+		c.kill()
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.dead = true
@@ -112,31 +164,9 @@ func (b *block) openUnguarded() (*blockContent, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(filepath.Join(b.dir, b.info.File))
+	f, p, columns, err := b.openFile()
 	if err != nil {
-		return nil, fmt.Errorf("open block: %w", err)
-	}
-	p, err := openParquet(f, b.info.Bytes)
-	if err != nil {
-		_ = f.Close()
-		return nil, fmt.Errorf("open block %s: %w", b.info.File, err)
-	}
-	c := &blockContent{file: f, parquet: p, series: table}
-	for name, index := range map[string]*int{
-		"stack": &c.columns.stack, "time": &c.columns.time, "count": &c.columns.count, "value": &c.columns.value,
-	} {
-		leaf, ok := p.Schema().Lookup(name)
-		if !ok {
-			_ = f.Close()
-			return nil, fmt.Errorf("open block %s: %w: no column %s", b.info.File, errCodec, name)
-		}
-		*index = leaf.ColumnIndex
-	}
-	for _, g := range p.RowGroups() {
-		if g.NumRows() < 0 || len(g.ColumnChunks()) != len(p.Schema().Columns()) {
-			_ = f.Close()
-			return nil, fmt.Errorf("open block %s: %w: row group does not fit the schema", b.info.File, errCodec)
-		}
+		return nil, err
 	}
 	var rows int64
 	for i := range table {
@@ -146,7 +176,51 @@ func (b *block) openUnguarded() (*blockContent, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("open block %s: %w: %d rows, its series table has %d", b.info.File, errCodec, p.NumRows(), rows)
 	}
-	return c, nil
+	return &blockContent{file: f, parquet: p, series: table, columns: columns}, nil
+}
+
+// openFile opens the file and checks that it has the columns and row groups that
+// a reader relies on.
+func (b *block) openFile() (_ *os.File, _ *parquet.File, columns blockColumns, err error) {
+	f, err := os.Open(filepath.Join(b.dir, b.info.File))
+	if err != nil {
+		return nil, nil, columns, fmt.Errorf("open block: %w", err)
+	}
+	ok := false
+	defer func() {
+		if !ok { // after a panic too
+			_ = f.Close()
+		}
+	}()
+	p, err := openParquet(f, b.info.Bytes)
+	if err != nil {
+		return nil, nil, columns, fmt.Errorf("open block %s: %w", b.info.File, err)
+	}
+	for _, column := range []struct {
+		name     string
+		index    *int
+		optional bool
+	}{
+		{"stack", &columns.stack, false}, {"time", &columns.time, false}, {"count", &columns.count, false}, {"value", &columns.value, false},
+		{"trace_id", &columns.trace, true}, {"span_id", &columns.span, true},
+	} {
+		leaf, found := p.Schema().Lookup(column.name)
+		switch {
+		case found:
+			*column.index = leaf.ColumnIndex
+		case column.optional:
+			*column.index = -1
+		default:
+			return nil, nil, columns, fmt.Errorf("open block %s: %w: no column %s", b.info.File, errCodec, column.name)
+		}
+	}
+	for _, g := range p.RowGroups() {
+		if g.NumRows() < 0 || len(g.ColumnChunks()) != len(p.Schema().Columns()) {
+			return nil, nil, columns, fmt.Errorf("open block %s: %w: row group does not fit the schema", b.info.File, errCodec)
+		}
+	}
+	ok = true
+	return f, p, columns, nil
 }
 
 // openParquet opens a file. Its footer is read as a whole, so the size that it

@@ -3,18 +3,16 @@
 package embedded
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/json"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // blockRow is a row of a block, as any reader of Parquet sees it.
@@ -72,7 +70,7 @@ type sortedHead struct {
 	// seriesOrder lists the indices of series in the order of the block.
 	seriesOrder []uint32
 	// rows are row numbers, grouped by series in that order, each group sorted by
-	// stack and time; ends[i] is where the group of seriesOrder[i] ends.
+	// hash of the stack and time; ends[i] is where the group of seriesOrder[i] ends.
 	rows []uint32
 	ends []int
 }
@@ -84,6 +82,7 @@ func sortHead(v headView, from int64) *sortedHead {
 		s.seriesOrder[i] = uint32(i) //nolint:gosec // it is the index of a uint32
 	}
 	slices.SortFunc(s.seriesOrder, func(a, b uint32) int { return v.series[a].Compare(&v.series[b]) })
+	stackRank := rankStacks(v.stacks)
 	rank := make([]uint32, len(v.series))
 	for r, i := range s.seriesOrder {
 		rank[i] = uint32(r) //nolint:gosec // as above
@@ -114,8 +113,8 @@ func sortHead(v headView, from int64) *sortedHead {
 				continue
 			}
 			r := rank[c.series[i]]
-			key := uint64(c.stacks[i])<<32 | uint64(min(t-v.minTime, 1<<32-1)) //nolint:gosec // not negative
-			entries[next[r]] = entry{key: key, time: t, row: uint32(base + i)} //nolint:gosec // a head has fewer rows
+			key := uint64(stackRank[c.stacks[i]])<<32 | uint64(min(t-v.minTime, 1<<32-1)) //nolint:gosec // not negative
+			entries[next[r]] = entry{key: key, time: t, row: uint32(base + i)}            //nolint:gosec // a head has fewer rows
 			next[r]++
 		}
 	})
@@ -135,6 +134,22 @@ func sortHead(v headView, from int64) *sortedHead {
 	return s
 }
 
+// rankStacks returns the place of each stack in the order of hashes, which is the
+// order of rows of a series: it is the same in every block, so that blocks can
+// be merged as they are read.
+func rankStacks(stacks []libpf.TraceHash) []uint32 {
+	order := make([]uint32, len(stacks))
+	for i := range order {
+		order[i] = uint32(i) //nolint:gosec // it is the index of a uint32
+	}
+	slices.SortFunc(order, func(a, b uint32) int { return stacks[a].Compare(stacks[b].Hash128) })
+	rank := make([]uint32, len(stacks))
+	for r, i := range order {
+		rank[i] = uint32(r) //nolint:gosec // as above
+	}
+	return rank
+}
+
 // eachChunk calls f with every chunk, the number of its first row and how many it has.
 func eachChunk(v headView, f func(c *chunk, base, n int)) {
 	for i, c := range v.chunks {
@@ -145,143 +160,64 @@ func eachChunk(v headView, f func(c *chunk, base, n int)) {
 
 // writeBlock writes the rows of a head from a time on as the block with the
 // given number. info is nil when there are none. When it returns, the file is durable.
-func writeBlock(dir string, number uint64, v headView, from int64) (info *blockInfo, table []blockSeries, err error) {
+func writeBlock(ops *fileOps, dir string, number uint64, v headView, from int64) (info *blockInfo, table *tableWriter, err error) {
 	sorted := sortHead(v, from)
 	if len(sorted.rows) == 0 {
 		return nil, nil, nil
 	}
-	temporary := filepath.Join(dir, fmt.Sprintf("%d.tmp", number))
-	f, err := os.Create(temporary)
+	w, err := newSampleFile(ops, filepath.Join(dir, fmt.Sprintf("%d.tmp", number)))
 	if err != nil {
-		return nil, nil, fmt.Errorf("create block: %w", err)
-	}
-	defer func() {
-		if err != nil {
-			_ = f.Close()
-			_ = os.Remove(temporary)
-		}
-	}()
-	buffered := bufio.NewWriterSize(f, 256<<10)
-	options := append(boundless(),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
-		parquet.PageBufferSize(pageBytes),
-		parquet.CreatedBy("strobe", "1", ""),
-		parquet.KeyValueMetadata("strobe.block", "1"),
-	)
-	w := parquet.NewGenericWriter[blockRow](buffered, options...)
-	if table, err = writeRows(w, sorted); err != nil {
 		return nil, nil, err
 	}
-	if err = w.Close(); err == nil {
-		err = buffered.Flush()
+	defer w.abandon() // unless it has a name
+	if err := writeRows(w, sorted); err != nil {
+		return nil, nil, err
 	}
-	if err == nil {
-		err = f.Sync()
+	if err := w.finish(); err != nil {
+		return nil, nil, err
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("write block: %w", err)
-	}
-	st, err := f.Stat()
-	if err != nil {
-		return nil, nil, fmt.Errorf("size of block: %w", err)
-	}
-	if err = f.Close(); err != nil {
-		return nil, nil, fmt.Errorf("close block: %w", err)
-	}
-	info = &blockInfo{Number: number, Rows: int64(len(sorted.rows)), Bytes: st.Size()}
-	info.MinTime, info.MaxTime = table[0].minTime, table[0].maxTime
-	for i := range table {
-		info.MinTime, info.MaxTime = min(info.MinTime, table[i].minTime), max(info.MaxTime, table[i].maxTime)
+	info = &blockInfo{
+		Number: number, Rows: w.rows, Bytes: w.written, TableBytes: int64(len(w.table.b)), MinTime: w.minTime, MaxTime: w.maxTime, Sorted: true,
 	}
 	info.File = fmt.Sprintf("%d-%d-%010d.parquet", info.MinTime, info.MaxTime, number)
-	if err = os.Rename(temporary, filepath.Join(dir, info.File)); err != nil {
-		return nil, nil, fmt.Errorf("name block: %w", err)
-	}
-	if err = syncDir(dir); err != nil {
+	if err := w.name(filepath.Join(dir, info.File)); err != nil {
 		return nil, nil, err
 	}
-	return info, table, nil
+	if err := ops.syncDir(dir); err != nil {
+		return nil, nil, err
+	}
+	return info, &w.table, nil
 }
 
-// writeRows writes the rows in their order and returns the series table.
-func writeRows(w *parquet.GenericWriter[blockRow], s *sortedHead) ([]blockSeries, error) {
+// writeRows writes the rows of a head in their order.
+func writeRows(w *rowFile[blockRow], s *sortedHead) error {
 	v := s.view
 	stacks := make([][16]byte, len(v.stacks))
 	for i, h := range v.stacks {
 		stacks[i] = h.Bytes()
 	}
-	var table []blockSeries
-	// Rows stay in buf from write to write, and with them what they have in common:
-	// owner says which series' columns a row holds.
-	buf, filled := make([]blockRow, 1024), 0
-	owner := make([]int, len(buf))
-	inGroup, start := 0, 0
-	flush := func(endGroup bool) error {
-		if _, err := w.Write(buf[:filled]); err != nil {
-			return fmt.Errorf("write rows of block: %w", err)
-		}
-		filled = 0
-		if endGroup {
-			if err := w.Flush(); err != nil {
-				return fmt.Errorf("end row group of block: %w", err)
-			}
-			inGroup = 0
-		}
-		return nil
-	}
-	var service string
+	start := 0
 	for r, seriesID := range s.seriesOrder {
 		rows := s.rows[start:s.ends[r]]
 		start = s.ends[r]
 		if len(rows) == 0 {
 			continue
 		}
-		series := &v.series[seriesID]
-		if inGroup >= minGroupRows && series.Service != service {
-			if err := flush(true); err != nil {
-				return nil, err
-			}
+		if err := w.begin(&v.series[seriesID]); err != nil {
+			return err
 		}
-		service = series.Service
-		entry := blockSeries{series: *series, rows: int64(len(rows))}
-		fixed, err := seriesRow(series)
-		if err != nil {
-			return nil, err
-		}
-		for i, n := range rows {
+		for _, n := range rows {
 			c, at := v.chunks[n/chunkRows], n%chunkRows
-			if inGroup == maxGroupRows {
-				if err := flush(true); err != nil {
-					return nil, err
-				}
-			}
-			row := &buf[filled]
-			if owner[filled] != r+1 {
-				owner[filled] = r + 1
-				*row = fixed
-			}
-			row.Stack = stacks[c.stacks[at]]
-			row.Time, row.Count, row.Value = c.times[at], c.counts[at], c.values[at]
-			row.TraceID, row.SpanID = [16]byte{}, [8]byte{}
+			out := row{stack: stacks[c.stacks[at]], time: c.times[at], count: c.counts[at], value: c.values[at]}
 			if sp := c.spans[at]; sp != 0 {
-				row.TraceID, row.SpanID = v.spans[sp-1].trace, v.spans[sp-1].id
+				out.trace, out.span = v.spans[sp-1].trace, v.spans[sp-1].id
 			}
-			inGroup++
-			if i == 0 {
-				entry.minTime, entry.maxTime = row.Time, row.Time
-			}
-			entry.minTime, entry.maxTime = min(entry.minTime, row.Time), max(entry.maxTime, row.Time)
-			entry.count += row.Count
-			entry.value += row.Value
-			if filled++; filled == len(buf) {
-				if err := flush(false); err != nil {
-					return nil, err
-				}
+			if err := w.add(&out); err != nil {
+				return err
 			}
 		}
-		table = append(table, entry)
 	}
-	return table, flush(false)
+	return nil
 }
 
 // seriesRow returns the columns that all rows of a series share.

@@ -192,17 +192,8 @@ func appendBatch(b []byte, batch *store.Batch) []byte {
 	return b
 }
 
-// decodeBatch is the inverse of appendBatch.
-func decodeBatch(b []byte) (*store.Batch, error) {
-	batch := &store.Batch{}
-	if err := decodeBatchTo(batch, b); err != nil {
-		return nil, err
-	}
-	return batch, nil
-}
-
-// decodeBatchTo is decodeBatch into a batch whose memory is used again.
-func decodeBatchTo(batch *store.Batch, b []byte) error {
+// decodeBatch is the inverse of appendBatch. The memory of the batch is used again.
+func decodeBatch(batch *store.Batch, b []byte) error {
 	d := decoder{b: b}
 	if v := d.byte(); d.err == nil && v != batchVersion {
 		return fmt.Errorf("%w: batch has version %d, this program reads %d", errCodec, v, batchVersion)

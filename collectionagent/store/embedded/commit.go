@@ -105,6 +105,12 @@ func (s *Store) commitLoop() {
 				return
 			}
 			s.commit(s.collect(r))
+		case answer := <-s.cuts:
+			s.cutHead(true)
+			s.viewMu.RLock()
+			done := s.oldDone
+			s.viewMu.RUnlock()
+			answer <- done
 		case <-age.C:
 			s.winMu.Lock()
 			s.winSamples.expire(s.now())
@@ -190,7 +196,7 @@ func (s *Store) commit(group []*request) {
 			s.guard.set(causeLog, err.Error())
 			// A repeat of a batch in this same group shares its fate, others do not;
 			// telling all of them to try again is right for both.
-			answer(group, result{err: s.guard.check()})
+			answer(group, result{err: readOnly(err.Error())})
 			return
 		}
 		s.metrics.walSyncs.Inc()

@@ -33,6 +33,7 @@ type Config struct {
 	GroupWindow time.Duration
 	// MinFreeBytes is the free disk space below which writes are refused, so that
 	// there is room to write the head and for Pebble to work. Default 256 MiB.
+	// Negative: writes are only refused when they fail.
 	MinFreeBytes int64
 	// WindowTTL is how long the batches of an agent's run are remembered after
 	// the last one. Default 30 days.
@@ -45,8 +46,12 @@ type Config struct {
 	freeBytes     func(dir string) (uint64, error)
 	checkEvery    time.Duration
 	// maxStall is how long writers wait for a block to be written when memory is full.
-	maxStall time.Duration
-	metaFS   vfs.FS
+	maxStall   time.Duration
+	metaFS     vfs.FS
+	files      fileOps
+	compaction compactionConfig
+	// beforeCommit comes before each change of the list of blocks but a flush.
+	beforeCommit func() error
 }
 
 // withDefaults returns the configuration with defaults filled in.
@@ -74,6 +79,10 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
+	}
+	c.compaction = c.compaction.withDefaults()
+	if c.files.create == nil {
+		c.files = localFiles()
 	}
 	if c.metaFS == nil {
 		c.metaFS = vfs.Default

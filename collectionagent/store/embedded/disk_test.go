@@ -87,20 +87,26 @@ type diskWriters struct {
 	errs    []error
 }
 
-func (w *diskWriters) start(s *Store) {
+// start starts writers of samples and definitions.
+func (w *diskWriters) start(s *Store) { w.startKinds(s, true) }
+
+// startKinds starts writers of definitions, and of samples too if asked for.
+func (w *diskWriters) startKinds(s *Store, samples bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel = cancel
 	for range 4 {
 		w.wg.Go(func() {
 			for ctx.Err() == nil {
 				seq := w.next.Add(1)
-				_, err := s.Append(context.Background(), testBatch(seq, 200)) // not cut off, so that the outcome is known
-				w.note(ctx, err, &w.batches, seq)
+				if samples {
+					_, err := s.Append(context.Background(), testBatch(seq, 200)) // not cut off, so that the outcome is known
+					w.note(ctx, err, &w.batches, seq)
+				}
 				d := &store.Definitions{ID: store.BatchID{Project: "default", HostID: "h", Type: store.BatchStacks, Sequence: seq}, Project: "default"}
 				for i := range uint64(20) {
 					d.Stacks = append(d.Stacks, diskStack(seq*20+i))
 				}
-				_, err = s.Put(context.Background(), d)
+				_, err := s.Put(context.Background(), d)
 				w.note(ctx, err, &w.stacks, seq)
 			}
 		})
@@ -109,17 +115,46 @@ func (w *diskWriters) start(s *Store) {
 
 // note remembers the outcome of a write.
 func (w *diskWriters) note(ctx context.Context, err error, list *[]uint64, seq uint64) {
+	refused := errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrBusy)
+	if refused {
+		time.Sleep(time.Millisecond) // leave the processor to the others
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
 	case err == nil:
 		*list = append(*list, seq)
-	case errors.Is(err, store.ErrReadOnly), errors.Is(err, store.ErrBusy):
+	case refused:
 		w.refused++
-		time.Sleep(time.Millisecond)
 	case ctx.Err() == nil:
 		w.errs = append(w.errs, err)
 	}
+}
+
+// waitMore waits until so many more batches and definitions were acknowledged, and refused.
+func (w *diskWriters) waitMore(t *testing.T, batches, stacks, refused int) {
+	t.Helper()
+	counts := func() [3]int {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return [...]int{len(w.batches), len(w.stacks), w.refused}
+	}
+	before := counts()
+	eventually(t, fmt.Sprintf("%d more batches, %d definitions, %d refusals", batches, stacks, refused), func() bool {
+		now := counts()
+		return now[0] >= before[0]+batches && now[1] >= before[1]+stacks && now[2] >= before[2]+refused
+	})
+}
+
+// waitFlushed waits until no block is being written.
+func waitFlushed(t *testing.T, s *Store) {
+	t.Helper()
+	eventually(t, "block is written", func() bool {
+		s.listMu.Lock() // held until the log of the block is removed too
+		defer s.listMu.Unlock()
+		heads, _, _ := s.readView()
+		return len(heads) == 1
+	})
 }
 
 func (w *diskWriters) stop(t *testing.T) {
@@ -169,7 +204,7 @@ func (w *diskWriters) check(t *testing.T, s *Store, when string) {
 // diskConfig makes every part of the store write often, and lets it run into
 // the full disk instead of stopping before.
 func diskConfig(dir string) Config {
-	return Config{Dir: dir, HeadMaxBytes: 2 << 20, SegmentBytes: 256 << 10, MinFreeBytes: 1, checkEvery: 10 * time.Millisecond}
+	return Config{Dir: dir, HeadMaxBytes: 512 << 10, SegmentBytes: 64 << 10, MinFreeBytes: 1, checkEvery: 10 * time.Millisecond}
 }
 
 // TestRealFullDisk fills a real file system under load, again and again.
@@ -180,20 +215,21 @@ func TestRealFullDisk(t *testing.T) {
 	var w diskWriters
 	for round := range 5 {
 		w.start(s)
-		time.Sleep(150 * time.Millisecond)
+		w.waitMore(t, 40, 40, 0)
 		ballast := fillDisk(t, mount, round*10_000)
-		eventually(t, "store becomes read-only", func() bool { return s.ReadOnly() != "" })
-		time.Sleep(100 * time.Millisecond)
-		t.Logf("round %d: %s", round, s.ReadOnly())
-		if !strings.Contains(s.ReadOnly(), "no space left") && !strings.Contains(s.ReadOnly(), "free on the disk") {
-			t.Errorf("reason: %s", s.ReadOnly())
+		var reason string // the last few bytes come and go
+		eventually(t, "store becomes read-only", func() bool { reason = s.ReadOnly(); return reason != "" })
+		w.waitMore(t, 0, 0, 20)
+		t.Logf("round %d: %s", round, reason)
+		if !strings.Contains(reason, "no space left") && !strings.Contains(reason, "free on the disk") {
+			t.Errorf("reason: %s", reason)
 		}
 		_ = stored(t, s) // queries work
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)
 		}
+		w.waitMore(t, 1, 1, 0)
 		eventually(t, "store takes writes again", func() bool { return s.ReadOnly() == "" })
-		mustAppend(t, s, testBatch(w.next.Add(1), 200))
 		w.stop(t)
 		w.check(t, s, "with space again")
 		if round%2 == 1 {
@@ -215,10 +251,18 @@ func TestRealFullDisk(t *testing.T) {
 func TestRealFullDiskClose(t *testing.T) {
 	mount := mountTmpfs(t, 64<<20)
 	cfg := diskConfig(filepath.Join(mount, "data"))
+	// Whatever finds the disk full first keeps the others from writing. Here that
+	// has to be the definitions: free space is not looked at, and no samples are
+	// being written when the disk becomes full.
+	cfg.MinFreeBytes = -1
 	s := openTest(t, cfg)
 	var w diskWriters
 	w.start(s)
-	time.Sleep(100 * time.Millisecond)
+	w.waitMore(t, 40, 40, 0)
+	w.stop(t)
+	waitFlushed(t, s)
+	w.startKinds(s, false)
+	w.waitMore(t, 0, 20, 0)
 	ballast := fillDisk(t, mount, 0)
 	eventually(t, "definitions wait for the disk", func() bool { return s.guard.has(causeMeta) })
 	w.stop(t)
@@ -236,6 +280,72 @@ func TestRealFullDiskClose(t *testing.T) {
 	w.check(t, s, "after a restart")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestRealFullDiskOpen opens stores, one with data and a new one, on a disk
+// without a free byte: that fails at once and says what to do. When there is room
+// again all is as before.
+func TestRealFullDiskOpen(t *testing.T) {
+	mount := mountTmpfs(t, 64<<20)
+	cfg, fresh := diskConfig(filepath.Join(mount, "data")), diskConfig(filepath.Join(mount, "new"))
+	s := openTest(t, cfg)
+	var w diskWriters
+	w.start(s)
+	w.waitMore(t, 40, 40, 0)
+	w.stop(t)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	ballast := fillDisk(t, mount, 0)
+	for _, c := range []Config{cfg, fresh} {
+		_, err := Open(c)
+		if !errors.Is(err, store.ErrReadOnly) && !errors.Is(err, unix.ENOSPC) {
+			t.Fatalf("open: %v", err)
+		}
+		for _, part := range []string{c.Dir, "no space left on device", "free space on its disk"} {
+			if !strings.Contains(err.Error(), part) {
+				t.Errorf("error does not say %q: %v", part, err)
+			}
+		}
+	}
+	if err := os.Remove(ballast); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []Config{fresh, cfg} {
+		eventually(t, "directory is free again", func() bool {
+			var err error
+			s, err = Open(c)
+			return err == nil
+		})
+		mustAppend(t, s, testBatch(w.next.Add(1), 200))
+		if c.Dir == cfg.Dir {
+			w.check(t, s, "after a restart with space")
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestDeadDiskClose closes the store while its disk fails every write, and while
+// somebody expires data and somebody writes: all of them come to an end.
+func TestDeadDiskClose(t *testing.T) {
+	fs := &faultyFS{FS: vfs.Default}
+	cfg := diskConfig(t.TempDir())
+	cfg.metaFS = fs
+	s := openTest(t, cfg)
+	fault := error(unix.EIO)
+	fs.fail.Store(&fault)
+	defer fs.fail.Store(nil) // what waits in the background ends
+	expired := make(chan error, 1)
+	go func() { expired <- s.Expire(context.Background(), 1_000_000_000) }()
+	eventually(t, "expiry waits for the disk", func() bool { return s.guard.has(causeMeta) })
+	if err := s.Close(); !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("close: %v", err)
+	}
+	if err := <-expired; !errors.Is(err, store.ErrReadOnly) {
+		t.Errorf("expire: %v", err)
 	}
 }
 
@@ -267,7 +377,7 @@ func TestRealReadOnlyDisk(t *testing.T) {
 	s := openTest(t, diskConfig(filepath.Join(mount, "data")))
 	var w diskWriters
 	w.start(s)
-	time.Sleep(200 * time.Millisecond)
+	w.waitMore(t, 40, 40, 0)
 	if err := os.WriteFile(filepath.Join("/sys/fs/ext4", device, "trigger_fs_error"), []byte("test"), 0); err != nil {
 		w.stop(t)
 		skip.Because(t, "cannot make the file system read-only: "+err.Error())
@@ -278,7 +388,7 @@ func TestRealReadOnlyDisk(t *testing.T) {
 	if reason := s.ReadOnly(); !strings.Contains(reason, "read-only file system") && !strings.Contains(reason, "input/output error") {
 		t.Errorf("reason: %s", reason)
 	}
-	time.Sleep(100 * time.Millisecond)
+	w.waitMore(t, 0, 0, 20)
 	w.stop(t)
 	w.check(t, s, "while the disk is read-only")
 	t.Logf("%d batches and %d definitions acknowledged, %d refused", len(w.batches), len(w.stacks), w.refused)
@@ -353,17 +463,18 @@ func TestFaultyDefinitionsDisk(t *testing.T) {
 	var w diskWriters
 	for _, fault := range []error{unix.EROFS, unix.EIO, unix.ENOSPC, unix.EDQUOT, unix.EIO} {
 		w.start(s)
-		time.Sleep(50 * time.Millisecond)
+		w.waitMore(t, 20, 20, 0)
 		fs.fail.Store(&fault)
 		eventually(t, "store becomes read-only", func() bool { return s.guard.has(causeMeta) })
 		if !strings.Contains(s.ReadOnly(), fault.Error()) {
 			t.Errorf("reason: %s", s.ReadOnly())
 		}
-		time.Sleep(30 * time.Millisecond)
+		w.waitMore(t, 0, 0, 20)
 		fs.fail.Store(nil)
 		eventually(t, "store takes writes again", func() bool { return s.ReadOnly() == "" })
-		time.Sleep(20 * time.Millisecond)
+		w.waitMore(t, 20, 20, 0)
 		w.stop(t)
+		waitFlushed(t, s) // or the copy has the list from behind the copied blocks
 		after := openTest(t, diskConfig(crash(t, cfg.Dir)))
 		w.check(t, after, "after a crash")
 	}

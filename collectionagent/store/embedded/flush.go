@@ -11,8 +11,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -66,8 +64,8 @@ func (s *Store) flush(job flushJob) (err error) {
 	s.listMu.Lock()
 	defer s.listMu.Unlock()
 	_, _, expired := s.readView()
-	number := s.nextBlock + 1
-	info, table, err := writeBlock(s.blocksDir(), number, job.head.snapshot(), expired)
+	number := s.nextBlock.Add(1)
+	info, table, err := writeBlock(&s.cfg.files, s.blocksDir(), number, job.head.snapshot(), expired)
 	if err != nil {
 		return err
 	}
@@ -80,17 +78,14 @@ func (s *Store) flush(job flushJob) (err error) {
 		entry, encodeErr := info.encode()
 		err = errors.Join(err, encodeErr,
 			b.Set(blockKey(keyBlock, number), entry, nil),
-			b.Set(blockKey(keySeries, number), encodeSeriesTable(table, s.zstdEnc), nil))
+			b.Set(tableKey(number, ""), table.encode(s.zstdEnc), nil))
 	}
 	if err == nil {
-		_, err = s.await(context.Background(), s.closed.Load, func() (bool, error) {
-			return true, errors.Join(b.Commit(pebble.Sync), b.Close())
-		})
+		err = s.commitList(context.Background(), s.closed.Load, b)
 	}
 	if err != nil {
 		return fmt.Errorf("list block: %w", err)
 	}
-	s.nextBlock = number
 	s.viewMu.Lock()
 	if info != nil {
 		s.blocks = append(s.blocks, s.newBlock(info))
@@ -153,6 +148,7 @@ func (s *Store) Close() error {
 	if s.closed.Swap(true) {
 		return nil
 	}
+	s.quit()
 	s.users.Lock() // wait for those who are inside
 	close(s.requests)
 	s.users.Unlock()
@@ -161,55 +157,41 @@ func (s *Store) Close() error {
 	return s.release()
 }
 
-// release gives back what open took.
-func (s *Store) release() (err error) {
+// release gives back what open took. While Pebble waits for the disk that
+// happens once the wait is over; everything that was acknowledged is on the disk
+// already.
+func (s *Store) release() error {
+	s.quit()
+	done := make(chan outcome, 1)
+	go func() { done <- outcome{err: s.releaseAll()} }()
+	if _, err := s.awaitDone(context.Background(), always, done); err != nil {
+		return fmt.Errorf("close store: %w", err)
+	}
+	return nil
+}
+
+// releaseAll gives everything back, however long that takes.
+func (s *Store) releaseAll() (err error) {
+	s.writes.Wait()
 	for _, b := range s.blocks {
 		b.kill()
 	}
 	if s.wal != nil && s.wal.file != nil {
 		_, err = s.wal.rotate()
 	}
-	err = errors.Join(err, s.closeMeta())
+	if s.db != nil {
+		err = errors.Join(err, s.db.Close())
+	}
 	if s.zstdEnc != nil {
 		err = errors.Join(err, s.zstdEnc.Close())
 	}
 	if s.zstdDec != nil {
 		s.zstdDec.Close()
 	}
-	if err != nil {
-		return fmt.Errorf("close store: %w", err)
+	if s.lock != nil {
+		err = errors.Join(err, unlockDir(s.lock))
 	}
-	return nil
-}
-
-// closeMeta closes Pebble and gives the directory back. While Pebble waits for
-// the disk that happens once the wait is over; everything that was acknowledged
-// is on the disk already.
-func (s *Store) closeMeta() error {
-	closeAll := func() (err error) {
-		s.writes.Wait()
-		if s.db != nil {
-			err = s.db.Close()
-		}
-		if s.lock != nil {
-			err = errors.Join(err, s.lock.Close())
-		}
-		return err
-	}
-	done := make(chan error, 1)
-	go func() { done <- closeAll() }()
-	tick := time.NewTicker(s.cfg.checkEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-done:
-			return err
-		case <-tick.C:
-			if s.guard.has(causeMeta) {
-				return s.guard.check()
-			}
-		}
-	}
+	return err
 }
 
 // Stats implements [store.Store].
@@ -240,7 +222,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	for _, b := range blocks {
 		st.Samples += b.info.Rows
-		st.Bytes["blocks"] += b.info.Bytes
+		st.Bytes["blocks"] += b.info.bytes()
 		bound(b.info.MinTime, b.info.MaxTime)
 	}
 	for _, part := range []string{"wal", "meta"} {

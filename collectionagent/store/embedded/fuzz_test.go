@@ -46,15 +46,14 @@ func FuzzDecodeBatch(f *testing.F) {
 	f.Add(appendBatch(nil, richBatch()))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		hostile.Bound(t, len(data), 64, func() {
-			b, err := decodeBatch(data)
-			if err != nil {
+			var b, again store.Batch
+			if err := decodeBatch(&b, data); err != nil {
 				return
 			}
-			again, err := decodeBatch(appendBatch(nil, b))
-			if err != nil {
+			if err := decodeBatch(&again, appendBatch(nil, &b)); err != nil {
 				t.Fatalf("batch does not survive: %v", err)
 			}
-			if !bytes.Equal(appendBatch(nil, b), appendBatch(nil, again)) {
+			if !bytes.Equal(appendBatch(nil, &b), appendBatch(nil, &again)) {
 				t.Fatal("batch changes")
 			}
 		})
@@ -168,7 +167,12 @@ func smallBlock(t testing.TB, dir string) (*blockInfo, []blockSeries, []byte) {
 	}
 	h := newHead()
 	h.add(richBatch())
-	info, table, err := writeBlock(filepath.Join(dir, "blocks"), 1, h.snapshot(), math.MinInt64)
+	ops := localFiles()
+	info, encoded, err := writeBlock(&ops, filepath.Join(dir, "blocks"), 1, h.snapshot(), math.MinInt64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := decodeTable(encoded)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -177,6 +181,18 @@ func smallBlock(t testing.TB, dir string) (*blockInfo, []blockSeries, []byte) {
 		t.Fatal(err)
 	}
 	return info, table, data
+}
+
+// decodeTable returns the table that was written.
+func decodeTable(w *tableWriter) ([]blockSeries, error) {
+	r := tableReader{d: decoder{b: w.b}, left: int(w.n)}
+	table := make([]blockSeries, w.n)
+	for i := range table {
+		if _, err := r.next(&table[i]); err != nil {
+			return nil, err
+		}
+	}
+	return table, nil
 }
 
 // queryBlock queries a block with other bytes than were written.

@@ -64,12 +64,15 @@ func (g *guard) set(kind, reason string) {
 	g.text.Store(&text)
 }
 
-// has reports whether a kind of cause stands against writing.
-func (g *guard) has(kind string) bool {
+// cause returns what stands against writing of a kind, "" when nothing does.
+func (g *guard) cause(kind string) string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.causes[kind] != ""
+	return g.causes[kind]
 }
+
+// has reports whether a kind of cause stands against writing.
+func (g *guard) has(kind string) bool { return g.cause(kind) != "" }
 
 // reason returns why writes are refused, "" when they are not.
 func (g *guard) reason() string {
@@ -82,10 +85,15 @@ func (g *guard) reason() string {
 // check returns an error while writes are refused.
 func (g *guard) check() error {
 	if r := g.reason(); r != "" {
-		return fmt.Errorf("%w: %s", store.ErrReadOnly, r)
+		return readOnly(r)
 	}
 	return nil
 }
+
+// readOnly returns the error of a write that is refused for a reason. A write
+// that failed for it gets this and not check, which says nothing any more when
+// the cause went away meanwhile: the write failed all the same.
+func readOnly(reason string) error { return fmt.Errorf("%w: %s", store.ErrReadOnly, reason) }
 
 // checkSpace compares the free space of the disk with the minimum. Writes are
 // taken again when there is a quarter more than that, so as not to flap.
@@ -95,7 +103,7 @@ func (s *Store) checkSpace() {
 		s.logger.Warn("free disk space is unknown", "err", err)
 		return
 	}
-	limit := uint64(s.cfg.MinFreeBytes) //nolint:gosec // not negative
+	limit := uint64(max(s.cfg.MinFreeBytes, 0)) //nolint:gosec // not negative
 	low := s.guard.has(causeSpace)
 	switch {
 	case free < limit:

@@ -19,14 +19,18 @@ const (
 	keyExpired    = "t" // varint: time in ms before which nothing is visible
 	keyCounts     = "c" // numbers of definitions
 	keyBlock      = 'k' // + number: blockInfo
-	keySeries     = 'i' // + number: series table of the block
+	keySeries     = 'i' // + number: series table of the block; + kind: of a companion
 	keyWindow     = 'w' // + kind, project, host, run, type: window
 	keyStack      = 's' // + project, hash: frames
 	keySymbol     = 'f' // + project, frame: symbol
 	keyExecutable = 'x' // + project, file: executable
 	keyHost       = 'h' // + project, host: host
 	keyMetric     = 'm' // + project, host, metric, time: value
-	formatVersion = "1" // of the directory
+
+	// formatVersion is that of the directory. Format 1 has no levels, no companions,
+	// and sorts stacks otherwise; it is read, and becomes format 2 when it is opened.
+	formatVersion    = "2"
+	formatWithoutSum = "1"
 )
 
 func projectKey(kind byte, project string) []byte {
@@ -35,6 +39,11 @@ func projectKey(kind byte, project string) []byte {
 
 func blockKey(kind byte, number uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{kind}, number)
+}
+
+// tableKey is the key of the series table of a block, or of a companion of it.
+func tableKey(number uint64, kind sumsKind) []byte {
+	return append(blockKey(keySeries, number), kind...)
 }
 
 func stackKey(project string, h libpf.TraceHash) []byte {

@@ -30,3 +30,13 @@ func lockDir(dir string) (*os.File, error) {
 	}
 	return f, nil
 }
+
+// unlockDir gives the lock back. Closing the file alone does not while a child
+// that this process is just starting still holds the copy that it inherited.
+func unlockDir(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_UN) //nolint:gosec // a descriptor
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("unlock data directory: %w", err)
+	}
+	return nil
+}

@@ -134,7 +134,13 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 	if format == nil {
 		return m, m.create(db)
 	}
-	if string(format) != formatVersion {
+	switch string(format) {
+	case formatVersion:
+	case formatWithoutSum: // an older program must not open what this one is going to write
+		if err := db.Set([]byte(keyFormat), []byte(formatVersion), pebble.Sync); err != nil {
+			return nil, fmt.Errorf("raise format of data directory: %w", err)
+		}
+	default:
 		return nil, fmt.Errorf("data directory has format %q, this program reads %q", format, formatVersion)
 	}
 	epoch, err := get(db, []byte(keyEpoch))

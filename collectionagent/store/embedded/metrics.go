@@ -17,9 +17,25 @@ type metrics struct {
 	flushSeconds                   prometheus.Histogram
 	flushedRows                    prometheus.Counter
 	orphans, blockErrors           prometheus.Counter
+	leftovers                      prometheus.Counter
 	blockPanics                    prometheus.Counter
 	expiredBlocks                  prometheus.Counter
+	compactions                    *prometheus.CounterVec
+	compactionErrors               *prometheus.CounterVec
+	compactionSeconds              prometheus.Histogram
+	compactionBytes                *prometheus.CounterVec
+	compactedRows                  prometheus.Counter
 	selectSeconds                  prometheus.Histogram
+	filesRead                      *prometheus.CounterVec
+}
+
+// read counts that a query reads a file.
+func (m *metrics) read(part *block) {
+	kind := "samples"
+	if part.kind != "" {
+		kind = string(part.kind)
+	}
+	m.filesRead.WithLabelValues(kind).Inc()
 }
 
 const metricsPrefix = "strobe_collectionagent_store_"
@@ -47,24 +63,31 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 	}
 	seconds := prometheus.ExponentialBuckets(0.001, 4, 8)
 	m := &metrics{
-		walRecords:    counter("wal_records_total", "Batches written to the log."),
-		walBytes:      counter("wal_bytes_total", "Bytes written to the log."),
-		walSyncs:      counter("wal_syncs_total", "Commits of groups of batches: one fsync each."),
-		walErrors:     counter("wal_errors_total", "Writes to the log that failed; the batches were not acknowledged."),
-		walTorn:       counter("wal_torn_total", "Incomplete ends of the log that were cut off at the start."),
-		walCorrupt:    counter("wal_corrupt_total", "Damaged parts of the log that were moved to the quarantine at the start."),
-		groupSize:     histogram("wal_group_batches", "Batches per commit.", prometheus.ExponentialBuckets(1, 2, 9)),
-		duplicates:    counters("duplicates_total", "Batches that had been stored before.", "kind"),
-		forgotten:     counter("window_forgotten_total", "Sequences that were given up to keep batch windows small."),
-		rejected:      counters("rejected_total", "Writes that were refused.", "reason"),
-		flushes:       counters("flushes_total", "Heads written as blocks.", "result"),
-		flushSeconds:  histogram("flush_seconds", "Time to write a head as a block.", seconds),
-		flushedRows:   counter("flushed_rows_total", "Samples written to blocks."),
-		orphans:       counter("orphan_files_total", "Files without an entry in the list of blocks, removed at the start."),
-		blockErrors:   counter("block_errors_total", "Blocks that could not be opened for a query."),
-		blockPanics:   counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
-		expiredBlocks: counter("expired_blocks_total", "Blocks that were removed by age."),
-		selectSeconds: histogram("select_seconds", "Time of a query in the store.", seconds),
+		walRecords:        counter("wal_records_total", "Batches written to the log."),
+		walBytes:          counter("wal_bytes_total", "Bytes written to the log."),
+		walSyncs:          counter("wal_syncs_total", "Commits of groups of batches: one fsync each."),
+		walErrors:         counter("wal_errors_total", "Writes to the log that failed; the batches were not acknowledged."),
+		walTorn:           counter("wal_torn_total", "Incomplete ends of the log that were cut off at the start."),
+		walCorrupt:        counter("wal_corrupt_total", "Damaged parts of the log that were moved to the quarantine at the start."),
+		groupSize:         histogram("wal_group_batches", "Batches per commit.", prometheus.ExponentialBuckets(1, 2, 9)),
+		duplicates:        counters("duplicates_total", "Batches that had been stored before.", "kind"),
+		forgotten:         counter("window_forgotten_total", "Sequences that were given up to keep batch windows small."),
+		rejected:          counters("rejected_total", "Writes that were refused.", "reason"),
+		flushes:           counters("flushes_total", "Heads written as blocks.", "result"),
+		flushSeconds:      histogram("flush_seconds", "Time to write a head as a block.", seconds),
+		flushedRows:       counter("flushed_rows_total", "Samples written to blocks."),
+		orphans:           counter("orphan_files_total", "Files without an entry in the list of blocks, removed at the start."),
+		leftovers:         counter("leftover_files_total", "Files of old blocks that could not be removed; the next start removes them."),
+		blockErrors:       counter("block_errors_total", "Blocks that could not be opened for a query."),
+		blockPanics:       counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
+		expiredBlocks:     counter("expired_blocks_total", "Blocks that were removed by age."),
+		compactions:       counters("compactions_total", "Merges of blocks.", "level"),
+		compactionErrors:  counters("compaction_errors_total", "Merges of blocks that failed or could not start.", "reason"),
+		compactionSeconds: histogram("compaction_seconds", "Time of a merge of blocks.", seconds),
+		compactionBytes:   counters("compaction_bytes_total", "Bytes of files that merges of blocks read and wrote.", "direction"),
+		compactedRows:     counter("compacted_rows_total", "Samples that merges of blocks read."),
+		filesRead:         counters("files_read_total", "Files of blocks that queries read.", "kind"),
+		selectSeconds:     histogram("select_seconds", "Time of a query in the store.", seconds),
 	}
 	gauge("head_rows", "Samples that are not in a block yet.", func() float64 {
 		rows := 0
@@ -86,11 +109,21 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		_, blocks, _ := s.readView()
 		return float64(len(blocks))
 	})
+	gauge("blocks_set_aside", "Blocks that could not be read when they were to be merged.", func() float64 {
+		_, blocks, _ := s.readView()
+		n := 0
+		for _, b := range blocks {
+			if b.aside.Load() {
+				n++
+			}
+		}
+		return float64(n)
+	})
 	gauge("blocks_bytes", "Size of the blocks of samples.", func() float64 {
 		_, blocks, _ := s.readView()
 		var n int64
 		for _, b := range blocks {
-			n += b.info.Bytes
+			n += b.info.bytes()
 		}
 		return float64(n)
 	})

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"golang.org/x/sys/unix"
 )
@@ -255,15 +256,22 @@ func (e *lostError) Error() string { return e.err.Error() }
 // write goes on in the last two cases; Pebble is not closed before it ends. The
 // caller keeps the store open.
 func (s *Store) await(ctx context.Context, stop func() bool, write func() (bool, error)) (bool, error) {
-	type outcome struct {
-		ok  bool
-		err error
-	}
 	done := make(chan outcome, 1)
 	s.writes.Go(func() {
 		ok, err := write()
 		done <- outcome{ok, err}
 	})
+	return s.awaitDone(ctx, stop, done)
+}
+
+// outcome is what a write to Pebble returned.
+type outcome struct {
+	ok  bool
+	err error
+}
+
+// awaitDone waits for an outcome as await does.
+func (s *Store) awaitDone(ctx context.Context, stop func() bool, done <-chan outcome) (bool, error) {
 	tick := time.NewTicker(s.cfg.checkEvery)
 	defer tick.Stop()
 	for {
@@ -273,11 +281,19 @@ func (s *Store) await(ctx context.Context, stop func() bool, write func() (bool,
 		case <-ctx.Done():
 			return false, ctx.Err()
 		case <-tick.C:
-			if s.guard.has(causeMeta) && stop() {
-				return false, s.guard.check()
+			if reason := s.guard.cause(causeMeta); reason != "" && stop() {
+				return false, readOnly(reason)
 			}
 		}
 	}
+}
+
+// commitList makes a change of the list of blocks durable. When it stops waiting
+// the change may be made all the same: files are then in the list or not, and
+// the next start finds out.
+func (s *Store) commitList(ctx context.Context, stop func() bool, b *pebble.Batch) error {
+	_, err := s.await(ctx, stop, func() (bool, error) { return true, errors.Join(b.Commit(pebble.Sync), b.Close()) })
+	return err
 }
 
 // always is a reason to stop waiting for the disk.

@@ -170,7 +170,7 @@ func (f failingFile) Write(b []byte) (int, error) {
 // eventually waits for a condition that another goroutine brings about.
 func eventually(t *testing.T, what string, f func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !f(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !f(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain: %s", what)
 		}
@@ -269,12 +269,30 @@ func TestFlushFails(t *testing.T) {
 	}
 }
 
+// TestMinFreeBytes opens stores on a disk without a free byte.
+func TestMinFreeBytes(t *testing.T) {
+	for least, want := range map[int64]string{
+		0:  "0 MiB free on the disk, 256 MiB are needed",
+		-1: "",
+	} {
+		s := openTest(t, Config{Dir: t.TempDir(), MinFreeBytes: least, freeBytes: func(string) (uint64, error) { return 0, nil }})
+		if got := s.ReadOnly(); got != want {
+			t.Errorf("minimum %d: %q, want %q", least, got, want)
+		}
+	}
+}
+
 func TestLock(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, Config{Dir: dir})
 	if _, err := Open(Config{Dir: dir}); !errors.Is(err, ErrLocked) {
 		t.Errorf("second open: %v, want ErrLocked", err)
 	}
+	inherited, err := syscall.Dup(int(s.lock.Fd())) // as a child has it that is just being started
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = syscall.Close(inherited) }()
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

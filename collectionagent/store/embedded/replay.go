@@ -161,7 +161,7 @@ func (r *replayer) decode(raw *[]byte, payload []byte) (*store.Batch, error) {
 	if !ok {
 		batch = &store.Batch{}
 	}
-	return batch, decodeBatchTo(batch, b)
+	return batch, decodeBatch(batch, b)
 }
 
 // nextRecord returns the offset of the first intact record at or after pos, or

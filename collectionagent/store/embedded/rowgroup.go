@@ -13,7 +13,7 @@ import (
 
 // groupScan reads one row group of a block.
 type groupScan struct {
-	*scanner
+	*partScan
 	a              *aggregator
 	filter         *spanFilter   // nil: every row
 	stacks, times  *columnReader // nil when not needed

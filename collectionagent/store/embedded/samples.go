@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 
@@ -23,8 +24,13 @@ func (s *Store) Samples(ctx context.Context, q *store.Query, yield func(*store.S
 		return err
 	}
 	defer s.users.RUnlock()
-	heads, blocks, expired := s.readView()
-	ss := &sampleScan{q: q, from: max(store.CeilMs(q.From), expired), to: store.CeilMs(q.To), yield: yield}
+	ss := &sampleScan{q: q, yield: yield}
+	heads, open, err := ss.openAll(s)
+	if err != nil {
+		return err
+	}
+	defer s.evictBlocks()
+	defer releaseAll(open)
 	for _, h := range heads {
 		if v := h.snapshot(); v.rows > 0 && v.maxTime >= ss.from && v.minTime < ss.to {
 			if err := ss.head(ctx, v); err != nil || ss.stopped {
@@ -32,25 +38,58 @@ func (s *Store) Samples(ctx context.Context, q *store.Query, yield func(*store.S
 			}
 		}
 	}
+	for _, c := range open {
+		if err := ss.block(ctx, s, c.content); err != nil || ss.stopped {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// openBlock is a block that is being read.
+type openBlock struct {
+	block   *block
+	content *blockContent
+}
+
+// releaseAll ends the use of blocks.
+func releaseAll(open []openBlock) {
+	for _, o := range open {
+		o.block.release()
+	}
+}
+
+// openAll opens all that has to be read, before anything is handed over: a block may
+// be replaced by another one meanwhile, and no sample must be seen in both.
+func (ss *sampleScan) openAll(s *Store) (heads []*head, open []openBlock, err error) {
+	for {
+		heads, open, err = ss.openOnce(s)
+		if !errors.Is(err, errBlockGone) {
+			return heads, open, err
+		}
+	}
+}
+
+// openOnce is openAll of the blocks that are listed now.
+func (ss *sampleScan) openOnce(s *Store) (heads []*head, open []openBlock, err error) {
+	heads, blocks, expired := s.readView()
+	ss.from, ss.to = max(store.CeilMs(ss.q.From), expired), store.CeilMs(ss.q.To)
 	clock := s.clock.Add(1)
 	for _, b := range blocks {
-		if b.info.MaxTime < ss.from || b.info.MinTime >= ss.to {
+		if b.info.MaxTime < ss.from || b.info.MinTime >= ss.to || b.info.File == "" || !b.mayHave(ss.q) {
 			continue
 		}
 		c, err := b.acquire(clock)
 		if err != nil {
-			s.metrics.blockErrors.Inc()
-			return err
+			releaseAll(open)
+			if !errors.Is(err, errBlockGone) {
+				s.metrics.blockErrors.Inc()
+			}
+			return nil, nil, err
 		}
-		err = ss.block(ctx, s, c)
-		b.release()
-		if err != nil || ss.stopped {
-			s.evictBlocks()
-			return err
-		}
+		open = append(open, openBlock{b, c})
 	}
-	s.evictBlocks()
-	return ctx.Err()
+	return heads, open, nil
 }
 
 // sampleScan hands over samples one by one.

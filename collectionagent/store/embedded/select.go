@@ -35,6 +35,12 @@ type scanner struct {
 	lowest, highest int64
 	groupOf         func([]string, *store.Series) []string
 	groups          groups
+	// rollUp is the width of the coarsest roll-up that may answer.
+	rollUp time.Duration
+	// coarsest is the width of the coarsest that did, horizon the time in ms before
+	// which samples have been dropped that roll-ups cannot stand in for.
+	coarsest time.Duration
+	horizon  int64
 }
 
 // task is a piece of work for one goroutine.
@@ -44,7 +50,7 @@ type task func(ctx context.Context, a *aggregator) error
 func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	started := time.Now()
 	defer func() { s.metrics.selectSeconds.Observe(time.Since(started).Seconds()) }()
-	a, sc, err := s.scan(ctx, q, q.GroupOf)
+	a, sc, err := s.scan(ctx, q, q.GroupOf, q.RollUp())
 	if err != nil {
 		return store.Coverage{}, err
 	}
@@ -54,9 +60,9 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 
 // coverage says what was read.
 func (sc *scanner) coverage() store.Coverage {
-	c := store.Coverage{Resolution: store.Resolution}
-	if sc.expired != math.MinInt64 {
-		c.Horizon = nanoseconds(sc.expired)
+	c := store.Coverage{Resolution: max(store.Resolution, sc.coarsest)}
+	if horizon := max(sc.expired, sc.horizon); horizon != math.MinInt64 {
+		c.Horizon = nanoseconds(horizon)
 	}
 	if first, last := max(sc.lowest, sc.from), min(sc.highest, sc.to-1); first <= last {
 		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
@@ -73,7 +79,7 @@ func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
 func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]store.TypeSum, error) {
 	q := &store.Query{Project: project, From: from, To: to}
 	name := func(dst []string, series *store.Series) []string { return append(dst, series.Type.String()) }
-	a, sc, err := s.scan(ctx, q, name)
+	a, sc, err := s.scan(ctx, q, name, q.RollUp())
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +101,7 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 		series.EachLabelName(func(name string) { dst = append(dst, name) })
 		return dst
 	}
-	a, sc, err := s.scan(ctx, withoutDetail(q), names)
+	a, sc, err := s.scan(ctx, withoutDetail(q), names, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +123,9 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 // LabelValues implements [store.Store].
 func (s *Store) LabelValues(ctx context.Context, q *store.Query, search store.LabelSearch) (store.LabelValues, error) {
 	value := func(dst []string, series *store.Series) []string { return append(dst, series.Label(search.Name)) }
-	a, sc, err := s.scan(ctx, withoutDetail(q), value)
+	byLabel := *withoutDetail(q)
+	byLabel.GroupBy = []string{search.Name}
+	a, sc, err := s.scan(ctx, &byLabel, value, byLabel.RollUp())
 	if err != nil {
 		return store.LabelValues{}, err
 	}
@@ -138,8 +146,11 @@ func withoutDetail(q *store.Query) *store.Query {
 	return &c
 }
 
-// scan sums up everything that matches.
-func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string) (*aggregator, *scanner, error) {
+// scan sums up everything that matches. rollUp is the width of the coarsest
+// roll-up that knows what q and groupOf ask for.
+func (s *Store) scan(
+	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
+) (*aggregator, *scanner, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -147,7 +158,22 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 		return nil, nil, err
 	}
 	defer s.users.RUnlock()
-	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf}
+	for {
+		a, sc, err := s.scanOnce(ctx, q, groupOf, rollUp)
+		if !errors.Is(err, errBlockGone) { // else a block was replaced since the list was read
+			return a, sc, err
+		}
+	}
+}
+
+// scanOnce is scan of the blocks that are listed now.
+func (s *Store) scanOnce(
+	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
+) (*aggregator, *scanner, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf, rollUp: rollUp, horizon: math.MinInt64}
 	sc.groups.byKey = make(map[string]uint32)
 	heads, blocks, expired := s.readView()
 	sc.from, sc.expired = max(sc.from, expired), expired
@@ -162,16 +188,24 @@ func (s *Store) scan(ctx context.Context, q *store.Query, groupOf func([]string,
 	}
 	clock := s.clock.Add(1)
 	for _, b := range blocks {
-		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to {
+		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to || !b.mayHave(q) {
 			continue
 		}
-		c, err := b.acquire(clock)
+		part := sc.source(b)
+		if part == nil {
+			sc.horizon = max(sc.horizon, b.info.MaxTime+1)
+			continue
+		}
+		c, err := part.acquire(clock)
 		if err != nil {
-			s.metrics.blockErrors.Inc()
+			if !errors.Is(err, errBlockGone) {
+				s.metrics.blockErrors.Inc()
+			}
 			return nil, nil, err
 		}
-		defer b.release()
-		tasks = append(tasks, sc.blockTasks(c)...)
+		defer part.release()
+		s.metrics.read(part)
+		tasks = append(tasks, sc.partTasks(part, c)...)
 		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
 	}
 	s.evictBlocks()
@@ -295,9 +329,9 @@ type rowRun struct {
 	whole bool
 }
 
-// blockTasks returns the work on a block: the series table alone where that is
+// blockTasks returns the work on a file of a block: the series table alone where that is
 // enough, else one piece for each row group with rows that match.
-func (sc *scanner) blockTasks(c *blockContent) []task {
+func (sc *partScan) blockTasks(c *blockContent) []task {
 	rowGroups := c.parquet.RowGroups()
 	runs := make([][]rowRun, len(rowGroups))
 	var fromTable []func(a *aggregator)
@@ -309,8 +343,8 @@ func (sc *scanner) blockTasks(c *blockContent) []task {
 		}
 		group := sc.groups.id(&s.series, sc.groupOf)
 		whole := s.minTime >= sc.from && s.maxTime < sc.to
-		if whole && !sc.q.ByStack && sc.q.Step == 0 && !bySpan(sc.q) {
-			fromTable = append(fromTable, func(a *aggregator) { a.add(group, 0, 0, s.count, s.value) })
+		if whole && !sc.q.ByStack && !bySpan(sc.q) && sc.oneBucket(s) {
+			fromTable = append(fromTable, func(a *aggregator) { a.add(group, s.minTime, 0, s.count, s.value) })
 			continue
 		}
 		for first, end := s.firstRow, s.firstRow+s.rows; first < end; {
@@ -348,8 +382,8 @@ func (sc *scanner) blockTasks(c *blockContent) []task {
 }
 
 // rowGroup adds the runs of one row group.
-func (sc *scanner) rowGroup(ctx context.Context, c *blockContent, rg parquet.RowGroup, runs []rowRun, a *aggregator) (err error) {
-	g := groupScan{scanner: sc, a: a}
+func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.RowGroup, runs []rowRun, a *aggregator) (err error) {
+	g := groupScan{partScan: sc, a: a}
 	defer g.close()
 	needTimes := sc.q.Step > 0
 	for i := range runs {

@@ -46,8 +46,11 @@ type Store struct {
 	users  sync.RWMutex
 	// requests are the batches that wait for the committer.
 	requests chan *request
-	stop     chan struct{} // ends the watcher
-	done     sync.WaitGroup
+	// cuts asks the committer to hand the head to the flusher; it answers with what
+	// is closed when all that was in a head is in blocks.
+	cuts chan chan (<-chan struct{})
+	stop chan struct{} // ends the watcher
+	done sync.WaitGroup
 
 	// Owned by the committer.
 	wal       *wal
@@ -66,7 +69,13 @@ type Store struct {
 
 	// listMu is held while the list of blocks is changed on disk.
 	listMu    sync.Mutex
-	nextBlock uint64
+	nextBlock atomic.Uint64 // the last number that was given out
+	// upkeep has room for one: whoever rewrites blocks puts something in, so that
+	// nothing changes the blocks meanwhile but a flush and an expiry.
+	upkeep chan struct{}
+	// working ends when the store is being closed.
+	working context.Context
+	quit    context.CancelFunc
 
 	// winMu is held by the committer when it changes winSamples, and by others when they read it.
 	winMu      sync.RWMutex
@@ -83,7 +92,8 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a directory, and replays what the last process had
-// acknowledged but not yet put in blocks.
+// acknowledged but not yet put in blocks. It fails while the disk takes no
+// writes, since Pebble writes when it opens.
 func Open(cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -96,20 +106,28 @@ func Open(cfg Config) (*Store, error) {
 		flushJobs: make(chan flushJob, 1),
 		gaveUp:    make(chan struct{}),
 		head:      newHead(),
+		upkeep:    make(chan struct{}, 1),
+		cuts:      make(chan chan (<-chan struct{})),
 	}
+	s.working, s.quit = context.WithCancel(context.Background())
 	s.guard.logger = cfg.Logger
 	s.fs = &patientFS{
 		FS: cfg.metaFS, every: cfg.checkEvery,
 		report: func(reason string) { s.guard.set(causeMeta, reason) },
 	}
-	if err := s.open(); err != nil {
-		s.release()
+	// Not open yet, the store can serve nobody while it waits for the disk.
+	if _, err := s.await(context.Background(), always, func() (bool, error) { return true, s.open() }); err != nil {
+		_ = s.release()
+		if diskTrouble(err) || errors.Is(err, store.ErrReadOnly) {
+			err = fmt.Errorf("%w: free space on its disk, or make it writable, and start again", err)
+		}
 		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
 	}
 	s.checkSpace()
 	s.done.Go(s.commitLoop)
 	s.done.Go(s.flushLoop)
 	s.done.Go(s.watchLoop)
+	s.done.Go(s.compactLoop)
 	return s, nil
 }
 
@@ -186,8 +204,10 @@ func (s *Store) loadBlocks() error {
 		if err != nil {
 			return err
 		}
-		listed[info.File] = true
-		s.nextBlock = max(s.nextBlock, info.Number)
+		for _, name := range info.files() {
+			listed[name] = true
+		}
+		s.nextBlock.Store(max(s.nextBlock.Load(), info.Number))
 		s.blocks = append(s.blocks, s.newBlock(info))
 		return nil
 	})
@@ -223,13 +243,29 @@ func (s *Store) loadBlocks() error {
 
 // newBlock returns the block that an entry of the list describes.
 func (s *Store) newBlock(info *blockInfo) *block {
-	return &block{info: info, dir: s.blocksDir(), caught: s.caught, loadTable: func(number uint64) ([]blockSeries, error) {
-		v, err := get(s.db, blockKey(keySeries, number))
-		if err != nil {
-			return nil, err
-		}
-		return decodeSeriesTable(v, s.zstdDec)
-	}}
+	b := s.newPart(info, "")
+	for _, c := range info.Sums {
+		b.sums = append(b.sums, s.newPart(&blockInfo{
+			Number: info.Number, Level: info.Level, Project: info.Project, Type: info.Type, File: c.File, Rows: c.Rows, Bytes: c.Bytes,
+			MinTime: info.MinTime, MaxTime: info.MaxTime, Sorted: true,
+		}, c.Kind))
+	}
+	return b
+}
+
+// newPart returns what reads one file of a block.
+func (s *Store) newPart(info *blockInfo, kind sumsKind) *block {
+	raw := func(number uint64) ([]byte, error) { return get(s.db, tableKey(number, kind)) }
+	return &block{
+		info: info, dir: s.blocksDir(), caught: s.caught, kind: kind, width: kind.width(), rawTable: raw,
+		loadTable: func(number uint64) ([]blockSeries, error) {
+			v, err := raw(number)
+			if err != nil {
+				return nil, err
+			}
+			return decodeSeriesTable(v, s.zstdDec)
+		},
+	}
 }
 
 // cutReplayed starts a new head during the replay. The first full one is left to
@@ -318,7 +354,14 @@ func (s *Store) readView() (heads []*head, blocks []*block, expired int64) {
 // evictBlocks closes the blocks that rested longest when too many are open.
 func (s *Store) evictBlocks() {
 	_, blocks, _ := s.readView()
-	open := slices.DeleteFunc(blocks, func(b *block) bool { return !b.isOpen() })
+	var open []*block
+	for _, b := range blocks {
+		for _, part := range b.parts() {
+			if part.isOpen() {
+				open = append(open, part)
+			}
+		}
+	}
 	if len(open) <= s.cfg.MaxOpenBlocks {
 		return
 	}
@@ -344,32 +387,17 @@ func (s *Store) Expire(ctx context.Context, t libpf.UnixTimeNs) error {
 	if limit <= expired {
 		return nil
 	}
-	b := s.db.NewBatch()
-	defer func() { _ = b.Close() }()
-	err := b.Set([]byte(keyExpired), encodeInt(limit), nil)
 	var gone []*block
 	for _, block := range blocks {
 		if block.info.MaxTime < limit {
 			gone = append(gone, block)
-			err = errors.Join(err,
-				b.Delete(blockKey(keyBlock, block.info.Number), nil),
-				b.Delete(blockKey(keySeries, block.info.Number), nil))
 		}
 	}
-	if err = errors.Join(err, b.Commit(pebble.Sync)); err != nil {
-		return fmt.Errorf("take blocks off the list: %w", err)
-	}
-	s.viewMu.Lock()
-	s.expired = limit
-	s.blocks = slices.DeleteFunc(s.blocks, func(b *block) bool { return slices.Contains(gone, b) })
-	s.viewMu.Unlock()
-	for _, block := range gone {
-		err = errors.Join(err, os.Remove(filepath.Join(s.blocksDir(), block.info.File)))
-		block.kill()
-		s.metrics.expiredBlocks.Inc()
-	}
+	err := s.swapLocked(ctx, gone, nil, func(b *pebble.Batch) error { return b.Set([]byte(keyExpired), encodeInt(limit), nil) },
+		func() { s.expired = limit })
 	if err != nil {
-		return fmt.Errorf("remove expired blocks: %w", err)
+		return fmt.Errorf("expire: %w", err)
 	}
+	s.metrics.expiredBlocks.Add(float64(len(gone)))
 	return nil
 }

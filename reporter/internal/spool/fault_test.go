@@ -20,6 +20,14 @@ type faultDirectory struct {
 	createErr, removeErr, openErr, extendErr error
 	// writeErr comes after half of what is to be written.
 	writeErr, syncErr, readErr, truncateErr error
+	// told gets what happens to the files, in order, when it is set.
+	told func(what, name string)
+}
+
+func (d *faultDirectory) tell(what, name string) {
+	if d.told != nil {
+		d.told(what, name)
+	}
 }
 
 func (d *faultDirectory) open(path string) (directory, error) {
@@ -34,8 +42,12 @@ func (d *faultDirectory) open(path string) (directory, error) {
 type faultFiles struct{ d *faultDirectory }
 
 func (f *faultFiles) list() (map[string]int64, error) { return f.d.list() }
-func (f *faultFiles) sync() error                     { return f.d.syncErr }
 func (f *faultFiles) close() error                    { return f.d.close() }
+
+func (f *faultFiles) sync() error {
+	f.d.tell("sync", "")
+	return f.d.syncErr
+}
 
 func (f *faultFiles) remove(name string) error {
 	if f.d.removeErr != nil {
@@ -52,7 +64,7 @@ func (f *faultFiles) wrap(fault error, open func(string) (file, error), name str
 	if err != nil {
 		return nil, err
 	}
-	return &faultFile{inner, f.d}, nil
+	return &faultFile{inner, f.d, name}, nil
 }
 
 func (f *faultFiles) open(name string) (file, error) {
@@ -67,7 +79,8 @@ func (f *faultFiles) extend(name string) (file, error) {
 
 type faultFile struct {
 	file
-	d *faultDirectory
+	d    *faultDirectory
+	name string
 }
 
 func (f *faultFile) ReadAt(p []byte, at int64) (int, error) {
@@ -82,6 +95,7 @@ func (f *faultFile) WriteAt(p []byte, at int64) (int, error) {
 		n, _ := f.file.WriteAt(p[:len(p)/2], at)
 		return n, f.d.writeErr
 	}
+	f.d.tell("write", f.name)
 	return f.file.WriteAt(p, at)
 }
 
@@ -92,7 +106,10 @@ func (f *faultFile) Truncate(size int64) error {
 	return f.file.Truncate(size)
 }
 
-func (f *faultFile) Sync() error { return f.d.syncErr }
+func (f *faultFile) Sync() error {
+	f.d.tell("sync", f.name)
+	return f.d.syncErr
+}
 
 // Whatever fails, what was written before stays and what comes after the fault is written.
 func TestWriteFaults(t *testing.T) {

@@ -109,4 +109,9 @@ func (d *osDirectory) sync() error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
-func (d *osDirectory) close() error { return d.lock.Close() }
+// close unlocks explicitly: a child that is being forked elsewhere in the process shares
+// the lock until it executes its program, and closing our descriptor alone would leave it locked.
+func (d *osDirectory) close() error {
+	err := syscall.Flock(int(d.lock.Fd()), syscall.LOCK_UN)
+	return errors.Join(err, d.lock.Close())
+}

@@ -2,6 +2,13 @@
 
 package spool
 
+import (
+	"cmp"
+	"errors"
+	"io"
+	"slices"
+)
+
 // parts are the records that were to take the place of others when the process
 // died, or that did so before, by the order of the original.
 type parts map[uint64]*replacement
@@ -10,6 +17,12 @@ type replacement struct {
 	stream   Stream
 	parts    []header
 	complete bool
+}
+
+// original is a record that others replace, and where it is.
+type original struct {
+	header
+	home *segment
 }
 
 func (p *parts) add(h *header) {
@@ -28,13 +41,27 @@ func (p *parts) add(h *header) {
 // decide keeps, of an original and its parts, the one that counts. An original that
 // is settled or gone was replaced, or given up, and its parts stand for themselves.
 func (s *Spool) decide(found parts) {
-	for original, r := range found {
-		weight, there := s.unsettled(r.stream, original)
-		switch {
-		case !there:
-		case r.complete:
-			s.Withdraw(r.stream, original, weight)
-		default:
+	// Each segment is read once, however many originals are in it, and before anything is withdrawn.
+	homes := map[*segment]struct{}{}
+	for order, r := range found {
+		if home := s.home(r.stream, order); home != nil {
+			homes[home] = struct{}{}
+		}
+	}
+	var there []original
+	for home := range homes {
+		there = append(there, s.originals(home, found)...)
+	}
+	// A part may be an original, too, and be gone when its turn comes.
+	slices.SortFunc(there, func(a, b original) int { return cmp.Compare(a.Order, b.Order) })
+	for i := range there {
+		h := &there[i].header
+		if _, settled := there[i].home.settled[h.Order]; settled {
+			continue
+		}
+		if r := found[h.Order]; r.complete {
+			s.Withdraw(h.Stream, h.Order, h.Weight)
+		} else {
 			for i := range r.parts {
 				s.Withdraw(r.stream, r.parts[i].Order, r.parts[i].Weight)
 			}
@@ -42,34 +69,38 @@ func (s *Spool) decide(found parts) {
 	}
 }
 
-// unsettled finds a record that an earlier run left.
-func (s *Spool) unsettled(stream Stream, order uint64) (weight uint64, ok bool) {
-	var home *segment
+// home returns the segment that a record would be in, nil if there is none.
+func (s *Spool) home(stream Stream, order uint64) (home *segment) {
 	for _, seg := range s.lists[stream] {
 		if seg.first <= order {
 			home = seg
 		}
 	}
-	if home == nil {
-		return 0, false
-	}
-	if _, settled := home.settled[order]; settled {
-		return 0, false
-	}
+	return home
+}
+
+// originals returns the headers of the records in a segment that others replace and
+// that are not settled.
+func (s *Spool) originals(home *segment, found parts) (there []original) {
 	f, err := s.dir.open(home.name())
 	if err != nil {
 		s.failed("a segment cannot be read", home.name(), err)
-		return 0, false
+		return nil
 	}
 	defer f.Close() //nolint:errcheck // it was only read
-	w := walker{file: f, stream: stream, size: home.size, skipped: func(string, int64) {}}
+	w := walker{file: f, stream: home.stream, size: home.size, skipped: func(string, int64) {}}
 	for {
 		h, _, err := w.next()
-		if err != nil || h.Order > order {
-			return 0, false
+		if errors.Is(err, io.EOF) {
+			return there
 		}
-		if h.Order == order {
-			return h.Weight, true
+		if err != nil {
+			s.failed("a segment cannot be read", home.name(), err)
+			return there
+		}
+		_, settled := home.settled[h.Order]
+		if r := found[h.Order]; r != nil && r.stream == h.Stream && !settled {
+			there = append(there, original{h, home})
 		}
 	}
 }

@@ -3,6 +3,8 @@
 package spool
 
 import (
+	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -73,5 +75,36 @@ func TestParts(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// TestPartsSurvivePowerFailure checks what is durable when an original is settled:
+// first its parts, then that it is settled.
+func TestPartsSurvivePowerFailure(t *testing.T) {
+	t.Parallel()
+	d := &faultDirectory{}
+	s := openTest(t, Options{Dir: t.TempDir(), directory: d.open})
+	appendTest(t, s, 1, 2)
+	r, ok, err := s.Read()
+	if err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	var done []string
+	d.told = func(what, name string) { done = append(done, what+" "+filepath.Ext(name)) }
+	part := testRecord(5)
+	part.PartOf, part.Completes = r.Order, true
+	if _, err := s.Append(&part, true); err != nil {
+		t.Fatal(err)
+	}
+	if !s.SettleReplaced(r.Order) {
+		t.Fatal("not settled")
+	}
+	want := []string{"write .seg", "sync .seg", "write .done", "sync .done", "sync "}
+	if diff := cmp.Diff(want, slices.Compact(done)); diff != "" {
+		t.Error(diff)
+	}
+	d.told = nil
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -159,9 +159,7 @@ func (s *Spool) vanished(seg *segment) {
 	s.damaged(seg, reasonMissing, seg.size)
 	seg.left -= seg.unread
 	s.lose(seg, seg.unread, seg.unreadWeight)
-	if seg.left == 0 {
-		s.erase(seg)
-	}
+	s.quit(seg) // what is appended to it would be lost, too
 }
 
 // lose takes records that nobody holds out of the account.

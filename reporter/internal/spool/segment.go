@@ -157,6 +157,16 @@ func (s *segment) settle(dir directory, order uint64) error {
 	return nil
 }
 
+// syncList makes the list durable, or that the segment is gone.
+func (s *segment) syncList(dir directory) error {
+	if s.settles != nil {
+		if err := s.settles.Sync(); err != nil {
+			return fmt.Errorf("sync list of settled records: %w", err)
+		}
+	}
+	return dir.sync()
+}
+
 // seal ends the writing to the segment.
 func (s *segment) seal() error {
 	if s.out == nil {

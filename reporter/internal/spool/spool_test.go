@@ -327,6 +327,29 @@ func TestVanished(t *testing.T) {
 	}
 }
 
+// Nothing is appended any more to a segment that vanished while a record of it was held.
+func TestVanishedWhileWritten(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := openTest(t, Options{Dir: dir})
+	defer s.Close()
+	appendTest(t, s, 1, 2)
+	if _, ok, err := s.Read(); !ok || err != nil { // and hold the first
+		t.Fatal(ok, err)
+	}
+	s.cursors[Counts].close()
+	if err := os.Remove(filepath.Join(dir, segmentName(Counts, 1, segmentSuffix))); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := readAll(t, s); len(got) != 0 {
+		t.Errorf("read %v", got)
+	}
+	appendTest(t, s, 5, 7)
+	if got, _ := readAll(t, s); cmp.Diff(upTo(5, 7), got) != "" {
+		t.Errorf("read %v", got)
+	}
+}
+
 // The cap costs the oldest counts first, definitions last, and says what.
 func TestCap(t *testing.T) {
 	t.Parallel()

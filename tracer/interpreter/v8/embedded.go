@@ -44,7 +44,8 @@ const (
 	maxBuiltinsSize  = 64 << 20
 	builtinsAlign    = 4096
 	builtinAlign     = 32
-	builtinsSample   = 256 // ends of builtins that are looked at
+	builtinsSample   = 256     // ends of builtins that are looked at
+	maxBuiltinsReads = 1 << 19 // in all; Deno takes some 40,000
 	codePadding      = 0xcc
 	maxBytecodeTable = 256
 )
@@ -185,13 +186,14 @@ func (l *lookupFinder) end() {
 // findBuiltinsCode returns the part of an executable where code ends as one of
 // the tables says.
 func findBuiltinsCode(f *pfelf.File, tables [][]uint32) (interpreter.Range, bool) {
+	reads := maxBuiltinsReads // a file with holes has segments of any size at no cost
 	for _, ends := range tables {
 		size := uint64(ends[len(ends)-1])
 		for _, s := range f.ExecSegments() {
 			// Pages of addresses are those of the process.
 			skip := -s.Vaddr & (builtinsAlign - 1)
-			for at := skip; at < s.Filesz && size <= s.Filesz-at; at += builtinsAlign {
-				if isBuiltins(f, s.Offset+at, ends) {
+			for at := skip; at < s.Filesz && size <= s.Filesz-at && reads > 0; at += builtinsAlign {
+				if isBuiltins(f, s.Offset+at, ends, &reads) {
 					return interpreter.Range{Start: s.Offset + at, End: s.Offset + at + size}, true
 				}
 			}
@@ -201,8 +203,8 @@ func findBuiltinsCode(f *pfelf.File, tables [][]uint32) (interpreter.Range, bool
 }
 
 // isBuiltins reports whether code at an offset is padded where builtins end. Some
-// fill their place.
-func isBuiltins(f *pfelf.File, off uint64, ends []uint32) bool {
+// fill their place. It takes from reads what it reads.
+func isBuiltins(f *pfelf.File, off uint64, ends []uint32, reads *int) bool {
 	step := max(len(ends)/builtinsSample, 1)
 	padded, looked := 0, 0
 	for i := 0; i < len(ends); i += step {
@@ -210,6 +212,7 @@ func isBuiltins(f *pfelf.File, off uint64, ends []uint32) bool {
 		if n, _ := f.ReadAt(b[:], int64(off)+int64(ends[i])-1); n != 1 { //nolint:gosec // inside of a file
 			return false
 		}
+		*reads--
 		looked++
 		if b[0] == codePadding {
 			padded++

@@ -4,6 +4,7 @@ package v8
 
 import (
 	"bytes"
+	"debug/elf"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strobe-profiler/strobe/libpf/pfelf"
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 	"github.com/strobe-profiler/strobe/tracer/process"
 )
@@ -272,6 +274,59 @@ func TestLookupFinder(t *testing.T) {
 	l.end()
 	if l.found != nil {
 		t.Error("found a table of few")
+	}
+}
+
+// holes is a file of one executable segment, most of which is holes. It counts what
+// is read after its header.
+type holes struct {
+	head  []byte
+	reads int
+}
+
+const holesSize = 1 << 40
+
+func newHoles() *holes {
+	le := binary.LittleEndian
+	b := append([]byte("\x7fELF\x02\x01\x01"), make([]byte, 64+56-7)...)
+	le.PutUint16(b[16:], uint16(elf.ET_DYN))
+	le.PutUint16(b[18:], uint16(elf.EM_X86_64))
+	le.PutUint32(b[20:], 1)
+	le.PutUint64(b[32:], 64) // program headers: where, how large, how many
+	le.PutUint16(b[52:], 64)
+	le.PutUint16(b[54:], 56)
+	le.PutUint16(b[56:], 1)
+	le.PutUint32(b[64:], uint32(elf.PT_LOAD))
+	le.PutUint32(b[68:], uint32(elf.PF_R|elf.PF_X))
+	le.PutUint64(b[64+32:], holesSize)
+	le.PutUint64(b[64+40:], holesSize)
+	return &holes{head: b}
+}
+
+func (h *holes) ReadAt(b []byte, off int64) (int, error) {
+	h.reads++
+	clear(b)
+	if off < int64(len(h.head)) {
+		copy(b, h.head[off:])
+	}
+	return len(b), nil
+}
+
+// TestFindBuiltinsCodeBounded: a file with holes is as large as it likes.
+func TestFindBuiltinsCodeBounded(t *testing.T) {
+	t.Parallel()
+	h := newHoles()
+	f, err := pfelf.NewFile(h, holesSize)
+	if err != nil || len(f.ExecSegments()) != 1 {
+		t.Fatalf("%v, %v", f, err)
+	}
+	_, ends := lookupTable(2000)
+	h.reads = 0
+	if r, ok := findBuiltinsCode(f, [][]uint32{ends, ends}); ok {
+		t.Errorf("found %+v", r)
+	}
+	if h.reads < maxBuiltinsReads || h.reads > maxBuiltinsReads+2*builtinsSample {
+		t.Errorf("%d reads", h.reads)
 	}
 }
 

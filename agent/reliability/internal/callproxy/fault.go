@@ -12,6 +12,8 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 )
 
 // Fault is something that goes wrong with calls.
@@ -76,17 +78,9 @@ func (p *Proxy) Storm(ctx context.Context, plan *Plan) {
 	p.setPlan(plan)
 	defer p.setPlan(nil)
 	flips := plan.AuthFlips
-	sleep := func(d time.Duration) bool {
-		select {
-		case <-time.After(d):
-			return true
-		case <-ctx.Done():
-			return false
-		}
-	}
 	for {
 		for _, i := range random.Perm(len(lasting)) {
-			if !sleep(time.Duration(random.Int64N(int64(plan.Pause) + 1))) {
+			if !pause.For(ctx, time.Duration(random.Int64N(int64(plan.Pause)+1))) {
 				return
 			}
 			f := lasting[i]
@@ -94,7 +88,7 @@ func (p *Proxy) Storm(ctx context.Context, plan *Plan) {
 				f, flips = Unauthenticated, flips[1:]
 			}
 			p.setLasting(f)
-			ok := sleep(plan.Longest/8 + time.Duration(random.Int64N(int64(plan.Longest-plan.Longest/8)+1)))
+			ok := pause.For(ctx, plan.Longest/8+time.Duration(random.Int64N(int64(plan.Longest-plan.Longest/8)+1)))
 			p.setLasting("")
 			if !ok {
 				return

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	"github.com/strobe-profiler/strobe/proto/zstdgrpc"
 )
 
@@ -185,7 +186,7 @@ func (p *Proxy) call(ctx context.Context, method string, request *message) (*mes
 		p.sendLater(ctx, method, request, time.Duration(size*float64(maxHeld)))
 		return nil, status.Error(codes.Unavailable, "proxy: the request is on its way")
 	case Late:
-		wait(ctx, time.Duration(size*float64(time.Second)))
+		pause.For(ctx, time.Duration(size*float64(time.Second)))
 		return p.forward(ctx, method, request)
 	case Internal:
 		if coin {
@@ -196,7 +197,7 @@ func (p *Proxy) call(ctx context.Context, method string, request *message) (*mes
 		if coin {
 			_, _ = p.forward(ctx, method, request) // too late is lost
 		}
-		wait(ctx, p.overrun())
+		pause.For(ctx, p.overrun())
 		return nil, status.Error(codes.DeadlineExceeded, "proxy: it took too long")
 	}
 }
@@ -224,7 +225,7 @@ func (p *Proxy) twice(ctx context.Context, method string, request *message, toge
 	return answer, err
 }
 
-// sendLater delivers a request after its caller has gone, until it is taken.
+// sendLater sends a request once more, after its caller has gone.
 func (p *Proxy) sendLater(ctx context.Context, method string, request *message, after time.Duration) {
 	p.count(held)
 	ctx = context.WithoutCancel(ctx)
@@ -246,11 +247,4 @@ func (p *Proxy) overrun() time.Duration {
 		return 0
 	}
 	return p.plan.Overrun
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }

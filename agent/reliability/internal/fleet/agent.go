@@ -19,6 +19,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
 
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 	"github.com/strobe-profiler/strobe/proto/zstdgrpc"
 )
@@ -98,7 +99,7 @@ func (a *agent) run(ctx context.Context) {
 	failures := 0
 	for {
 		// With something left it has slept below.
-		if len(a.due) == 0 && !sleepUntil(ctx, next) {
+		if len(a.due) == 0 && !pause.For(ctx, time.Until(next)) {
 			return
 		}
 		for now := time.Now(); !now.Before(next); {
@@ -123,19 +124,9 @@ func (a *agent) run(ctx context.Context) {
 		failures++
 		// What an agent does: never earlier than it was told, and at random after that.
 		backoff := wait + time.Duration(a.random.Int64N(int64(min(time.Second, f.payload.span))<<min(failures-1, 6)))
-		if !sleepUntil(ctx, time.Now().Add(backoff)) {
+		if !pause.For(ctx, backoff) {
 			return
 		}
-	}
-}
-
-// sleepUntil returns false when the run is over.
-func sleepUntil(ctx context.Context, t time.Time) bool {
-	select {
-	case <-time.After(time.Until(t)):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 )
 
 // Fault is something that goes wrong on a line.
@@ -48,16 +50,10 @@ const (
 // Inject makes a fault happen, for length where it lasts, and returns when it is over.
 // The end of ctx ends it early. size, from 0 to 1, says how bad it is where that can be chosen.
 func (p *Proxy) Inject(ctx context.Context, f Fault, length time.Duration, size float64) {
-	wait := func() {
-		select {
-		case <-time.After(length):
-		case <-ctx.Done():
-		}
-	}
 	during := func(begin, end func(*shape)) {
 		p.count(f)
 		p.change(begin)
-		wait()
+		pause.For(ctx, length)
 		p.change(end)
 	}
 	switch f {
@@ -68,10 +64,11 @@ func (p *Proxy) Inject(ctx context.Context, f Fault, length time.Duration, size 
 		p.count(f)
 		p.each(func(c *pair) { c.abort() })
 	case Refuse:
-		during(func(s *shape) {
-			s.refuse = true
-			go p.each(func(c *pair) { c.abort() }) // the lock is held here
-		}, func(s *shape) { s.refuse = false })
+		p.count(f)
+		p.change(func(s *shape) { s.refuse = true })
+		p.each(func(c *pair) { c.abort() })
+		pause.For(ctx, length)
+		p.change(func(s *shape) { s.refuse = false })
 	case Blackhole:
 		during(func(s *shape) { s.silent = true }, func(s *shape) { s.silent = false })
 	case HalfOpen:
@@ -81,7 +78,7 @@ func (p *Proxy) Inject(ctx context.Context, f Fault, length time.Duration, size 
 			c.forget()
 			lost = append(lost, c)
 		})
-		wait()
+		pause.For(ctx, length)
 		for _, c := range lost {
 			c.abort()
 		}
@@ -95,24 +92,22 @@ func (p *Proxy) Inject(ctx context.Context, f Fault, length time.Duration, size 
 		p.mu.Lock()
 		p.truncate = true
 		p.mu.Unlock()
-		wait()
+		pause.For(ctx, length)
 		p.takeTruncation()
 	}
 }
 
 // Storm injects faults in a random order that the seed sets, one after another with
-// pauses of up to pause, none longer than longest, until ctx ends. The line works afterwards.
-func (p *Proxy) Storm(ctx context.Context, seed uint64, pause, longest time.Duration) {
+// pauses of up to gap, none longer than longest, until ctx ends. The line works afterwards.
+func (p *Proxy) Storm(ctx context.Context, seed uint64, gap, longest time.Duration) {
 	random := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // repeatable on purpose
 	for {
 		// In rounds, so that every fault has its turn also in a short run.
 		for _, i := range random.Perm(len(All)) {
-			quiet := time.Duration(random.Int64N(int64(pause) + 1))
+			quiet := time.Duration(random.Int64N(int64(gap) + 1))
 			length := longest/8 + time.Duration(random.Int64N(int64(longest-longest/8)+1))
 			size := random.Float64()
-			select {
-			case <-time.After(quiet):
-			case <-ctx.Done():
+			if !pause.For(ctx, quiet) {
 				return
 			}
 			p.Inject(ctx, All[i], length, size)

@@ -14,6 +14,8 @@ import (
 	"net"
 	"sync"
 	"time"
+
+	"github.com/strobe-profiler/strobe/agent/reliability/internal/pause"
 )
 
 // chunkBytes is how much is read at once.
@@ -83,13 +85,6 @@ func (p *Proxy) count(f Fault) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.counts[f]++
-}
-
-// Connections returns how many connections there are.
-func (p *Proxy) Connections() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.pairs)
 }
 
 func (p *Proxy) accept() {
@@ -234,7 +229,7 @@ func (c *pair) forward() {
 		b := buffer
 		if c.proxy.current().slow {
 			b = buffer[:slowBytes]
-			c.sleep(slowPause)
+			pause.For(c.ctx, slowPause)
 		}
 		n, err := c.client.Read(b)
 		if c.forgotten() {
@@ -301,25 +296,12 @@ func (c *pair) pass(n int) bool {
 			if s.rate > 0 {
 				wait += time.Duration(n) * time.Second / time.Duration(s.rate)
 			}
-			return c.sleep(wait)
+			return pause.For(c.ctx, wait)
 		}
 		select {
 		case <-changed:
 		case <-c.ctx.Done():
 			return false
 		}
-	}
-}
-
-// sleep returns false when the connection ended meanwhile.
-func (c *pair) sleep(d time.Duration) bool {
-	if d <= 0 {
-		return c.ctx.Err() == nil
-	}
-	select {
-	case <-time.After(d):
-		return true
-	case <-c.ctx.Done():
-		return false
 	}
 }

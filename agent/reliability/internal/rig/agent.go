@@ -43,15 +43,12 @@ func StartAgent(s *AgentSettings) (*Agent, error) {
 
 // AgentStatus is an agent's /status.
 type AgentStatus struct {
-	State string
-	RunID string
 	// Delivery is the state of the reporter: connected, refused and so on.
 	Delivery  string
 	LastError string
 	// Spool is on, off, or what is wrong with it; "" when the agent does not say.
-	Spool      string
-	SpoolBytes int64
-	Ledger     Ledger
+	Spool  string
+	Ledger Ledger
 	// At is when the answer had arrived.
 	At time.Time
 }
@@ -63,8 +60,6 @@ func (a *Agent) Status(ctx context.Context) (AgentStatus, error) {
 		return AgentStatus{}, err
 	}
 	var page struct {
-		State    string `json:"state"`
-		RunID    string `json:"run_id"`
 		Delivery struct {
 			State     string            `json:"state"`
 			LastError string            `json:"last_error"`
@@ -76,7 +71,6 @@ func (a *Agent) Status(ctx context.Context) (AgentStatus, error) {
 			Dropped   map[string]uint64 `json:"dropped_samples_total"`
 			Spool     struct {
 				State string `json:"state"`
-				Bytes int64  `json:"bytes"`
 			} `json:"spool"`
 		} `json:"delivery"`
 	}
@@ -85,8 +79,8 @@ func (a *Agent) Status(ctx context.Context) (AgentStatus, error) {
 	}
 	d := &page.Delivery
 	return AgentStatus{
-		State: page.State, RunID: page.RunID, Delivery: d.State, LastError: d.LastError,
-		Spool: d.Spool.State, SpoolBytes: d.Spool.Bytes, At: time.Now(),
+		Delivery: d.State, LastError: d.LastError,
+		Spool: d.Spool.State, At: time.Now(),
 		Ledger: Ledger{
 			Captured: d.Captured, Recovered: d.Recovered, Stored: d.Stored,
 			Queued: d.Queued, Spooled: d.Spooled, Dropped: d.Dropped,
@@ -115,7 +109,7 @@ func (a *Agent) Drained(ctx context.Context, timeout time.Duration) (Ledger, err
 		switch {
 		case err != nil:
 			if !a.Running() {
-				return last, fmt.Errorf("the agent ended: %w\n%s", a.err, a.Log())
+				return last, fmt.Errorf("the agent ended: %w\n%s", a.exit(), a.Log())
 			}
 		case l.Captured == last.Captured && l.Waiting() == 0 && l.Captured > 0:
 			same++

@@ -3,11 +3,15 @@
 package rig
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
+
+	dto "github.com/prometheus/client_model/go"
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
 )
 
 // Ledger is what an agent says became of the samples of its run, by weight.
@@ -56,51 +60,40 @@ func (l Ledger) String() string {
 	return b.String()
 }
 
-// Metrics is one scrape: values by name with labels, as in the text format.
-type Metrics map[string]float64
+// Metrics is one scrape, by name.
+type Metrics map[string]*dto.MetricFamily
 
-func parseMetrics(text string) Metrics {
-	m := Metrics{}
-	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
-		i := strings.LastIndexByte(line, ' ')
-		if i < 0 || strings.HasPrefix(line, "#") {
-			continue
-		}
-		if v, err := strconv.ParseFloat(line[i+1:], 64); err == nil {
-			m[line[:i]] = v
-		}
-	}
-	return m
+func parseMetrics(text []byte) (Metrics, error) {
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	return parser.TextToMetricFamilies(bytes.NewReader(text))
 }
 
-// Get returns the value of a series without labels, or 0.
-func (m Metrics) Get(name string) uint64 { return uint64(m[name]) }
+// value is that of the kinds of metrics that have one.
+func value(m *dto.Metric) uint64 {
+	return uint64(m.GetCounter().GetValue() + m.GetGauge().GetValue() + m.GetUntyped().GetValue())
+}
+
+// Get returns the value of a metric without labels, or 0.
+func (m Metrics) Get(name string) uint64 {
+	for _, series := range m[name].GetMetric() {
+		if len(series.GetLabel()) == 0 {
+			return value(series)
+		}
+	}
+	return 0
+}
 
 // By returns the values of a metric by one of its labels, summed over the others.
 func (m Metrics) By(name, label string) map[string]uint64 {
 	out := map[string]uint64{}
-	for series, v := range m {
-		labels, ok := strings.CutPrefix(series, name+"{")
-		if !ok {
-			continue
-		}
-		if value, ok := labelValue(labels, label); ok {
-			out[value] += uint64(v)
+	for _, series := range m[name].GetMetric() {
+		for _, l := range series.GetLabel() {
+			if l.GetName() == label {
+				out[l.GetValue()] += value(series)
+			}
 		}
 	}
 	return out
-}
-
-// labelValue reads a label from what stands between braces. Values with quotes or
-// commas in them do not occur in what is read here.
-func labelValue(labels, name string) (string, bool) {
-	for part := range strings.SplitSeq(strings.TrimSuffix(labels, "}"), ",") {
-		if key, value, ok := strings.Cut(part, "="); ok && key == name {
-			return strings.Trim(value, `"`), true
-		}
-	}
-	return "", false
 }
 
 const reporterPrefix = "strobe_agent_reporter_"
@@ -135,5 +128,6 @@ func (l ServerLedger) Balance() error {
 // when there is none.
 func (m Metrics) ServerLedger() (l ServerLedger, ok bool) {
 	by := m.By("strobe_collectionagent_ledger_samples_total", "outcome")
-	return ServerLedger{by["received"], by["stored"], by["duplicate"], by["refused"]}, len(by) > 0
+	_, ok = by["received"]
+	return ServerLedger{by["received"], by["stored"], by["duplicate"], by["refused"]}, ok
 }

@@ -10,7 +10,9 @@ import (
 
 func TestLedgers(t *testing.T) {
 	t.Parallel()
-	m := parseMetrics(`# HELP x
+	m, err := parseMetrics([]byte(`# HELP strobe_agent_reporter_captured_samples_total All.
+# TYPE strobe_agent_reporter_captured_samples_total counter
+# TYPE strobe_agent_reporter_queued_samples gauge
 strobe_agent_reporter_captured_samples_total 1.2e+01
 strobe_agent_reporter_stored_samples_total 5
 strobe_agent_reporter_queued_samples 3
@@ -21,7 +23,10 @@ strobe_collectionagent_ledger_samples_total{outcome="received",reason=""} 9
 strobe_collectionagent_ledger_samples_total{outcome="refused",reason="a"} 2
 strobe_collectionagent_ledger_samples_total{outcome="refused",reason="b"} 3
 strobe_collectionagent_ledger_samples_total{outcome="stored",reason=""} 4
-`)
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
 	l := m.AgentLedger()
 	want := Ledger{Captured: 12, Stored: 5, Queued: 3, Spooled: 1, Dropped: map[string]uint64{"overflow": 2, "too_old": 1}}
 	if diff := cmp.Diff(want, l); diff != "" {

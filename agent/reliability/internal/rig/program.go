@@ -14,11 +14,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/prometheus/procfs"
 )
 
 // Module is the path of the packages that Build builds.
@@ -114,6 +114,14 @@ func (p *Program) Stop(timeout time.Duration) error {
 	return nil
 }
 
+// exit is how a program ended that was not to end, and that has ended.
+func (p *Program) exit() error {
+	if p.err == nil {
+		return errors.New("exit status 0")
+	}
+	return p.err
+}
+
 // Log is the end of what the program logged.
 func (p *Program) Log() string { return p.log.String() }
 
@@ -128,7 +136,7 @@ func (p *Program) Ready(ctx context.Context, timeout time.Duration) (time.Durati
 		}
 		select {
 		case <-p.ended:
-			return 0, fmt.Errorf("%s ended before it was ready: %w\n%s", p.Name, errors.Join(p.err), p.Log())
+			return 0, fmt.Errorf("%s ended before it was ready: %w\n%s", p.Name, p.exit(), p.Log())
 		case <-ctx.Done():
 			return 0, fmt.Errorf("%s is not ready after %s\n%s", p.Name, time.Since(p.began).Round(time.Millisecond), p.Log())
 		case <-time.After(5 * time.Millisecond):
@@ -142,55 +150,38 @@ func (p *Program) Metrics(ctx context.Context) (Metrics, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseMetrics(string(b)), nil
+	m, err := parseMetrics(b)
+	if err != nil {
+		return nil, fmt.Errorf("read metrics of %s: %w", p.Name, err)
+	}
+	return m, nil
 }
 
-// Memory returns the resident memory of the program and the highest it had, in bytes.
-func (p *Program) Memory() (now, peak int64) { return memoryOf(p.cmd.Process.Pid) }
-
-func memoryOf(pid int) (now, peak int64) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// Memory returns the resident memory of the program and the highest it had, in
+// bytes; 0 when it has ended.
+func (p *Program) Memory() (now, peak int64) {
+	proc, err := procfs.NewProc(p.cmd.Process.Pid)
 	if err != nil {
 		return 0, 0
 	}
-	field := func(name string) int64 {
-		for line := range strings.Lines(string(b)) {
-			if v, ok := strings.CutPrefix(line, name+":"); ok {
-				n, _ := strconv.ParseInt(strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(v), "kB")), 10, 64)
-				return n << 10
-			}
-		}
-		return 0
+	s, err := proc.NewStatus()
+	if err != nil {
+		return 0, 0
 	}
-	return field("VmRSS"), field("VmHWM")
+	return int64(s.VmRSS), int64(s.VmHWM) //nolint:gosec // sizes of memory
 }
 
-// CPU is the time that the program has spent on CPUs.
+// CPU is the time that the program has spent on CPUs; 0 when it has ended.
 func (p *Program) CPU() time.Duration {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+	proc, err := procfs.NewProc(p.cmd.Process.Pid)
 	if err != nil {
 		return 0
 	}
-	_, rest, _ := strings.Cut(string(b), ") ")
-	fields := strings.Fields(rest) // from the third field on
-	if len(fields) < 13 {
+	s, err := proc.Stat()
+	if err != nil {
 		return 0
 	}
-	user, _ := strconv.ParseInt(fields[11], 10, 64)
-	system, _ := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * 10 * time.Millisecond // USER_HZ is 100 everywhere
-}
-
-// StatusError is an answer other than 200.
-type StatusError struct {
-	Path string
-	Code int
-	Body string
-}
-
-// Error implements error.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s: status %d: %.300s", e.Path, e.Code, e.Body)
+	return time.Duration(s.CPUTime() * float64(time.Second))
 }
 
 var client = &http.Client{Timeout: 30 * time.Second}
@@ -211,7 +202,7 @@ func Get(ctx context.Context, url string) ([]byte, error) {
 		return nil, fmt.Errorf("read %s: %w", req.URL.Path, err)
 	}
 	if r.StatusCode != http.StatusOK {
-		return nil, &StatusError{req.URL.Path, r.StatusCode, string(bytes.TrimSpace(b))}
+		return nil, fmt.Errorf("%s: status %d: %.300s", req.URL.Path, r.StatusCode, bytes.TrimSpace(b))
 	}
 	return b, nil
 }

@@ -12,15 +12,9 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 )
 
-// RunLedger is what a collection agent has stored of one run of an agent, by weight.
-type RunLedger struct {
-	HostID, RunID string // the second in hexadecimal
-	Stored        uint64
-}
-
-// RunLedgers reads the ledgers of all runs out of the data folder of a collection
-// agent that has ended.
-func RunLedgers(ctx context.Context, dataDir string) (out []RunLedger, err error) {
+// RunLedgers reads what is stored of each run, by weight and by run ID in
+// hexadecimal, out of the data folder of a collection agent that has ended.
+func RunLedgers(ctx context.Context, dataDir string) (stored map[string]uint64, err error) {
 	s, err := embedded.Open(embedded.Config{Dir: dataDir, MinFreeBytes: 1})
 	if err != nil {
 		return nil, fmt.Errorf("open %s after the end: %w", dataDir, err)
@@ -30,8 +24,9 @@ func RunLedgers(ctx context.Context, dataDir string) (out []RunLedger, err error
 	if err != nil {
 		return nil, fmt.Errorf("read ledgers of runs: %w", err)
 	}
+	stored = map[string]uint64{}
 	for _, l := range ledgers {
-		out = append(out, RunLedger{l.HostID, hex.EncodeToString(l.RunID[:]), l.Stored})
+		stored[hex.EncodeToString(l.RunID[:])] += l.Stored
 	}
-	return out, nil
+	return stored, nil
 }

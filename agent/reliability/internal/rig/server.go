@@ -95,17 +95,6 @@ func (s *Server) Timeline(ctx context.Context, from, to time.Time, step time.Dur
 	return sum, nil
 }
 
-// StoreBytes is the size of the parts of the store on disk.
-func (s *Server) StoreBytes(ctx context.Context) (map[string]int64, error) {
-	var answer struct {
-		Store struct {
-			Bytes map[string]int64 `json:"bytes"`
-		} `json:"store"`
-	}
-	err := s.api(ctx, "status", nil, &answer)
-	return answer.Store.Bytes, err
-}
-
 // LedgerPage is what /api/v1/ledger says.
 type LedgerPage struct {
 	// Stored by host ID, as the store holds it.

@@ -130,17 +130,6 @@ func (g *Generator) Executables() []*libpf.Executable {
 	return out
 }
 
-// Stacks returns how many distinct stacks there are.
-func (g *Generator) Stacks() int {
-	seen := map[libpf.TraceHash]struct{}{}
-	for _, p := range g.executables {
-		for _, s := range p.stacks {
-			seen[s.Hash] = struct{}{}
-		}
-	}
-	return len(seen)
-}
-
 // Next returns the next sample, taken at the given time. It is overwritten by the
 // next call; what it points to stays.
 func (g *Generator) Next(at time.Time) *libpf.Sample {

@@ -11,6 +11,9 @@ export function count(n: number): string {
 /** 1234567 -> "1,234,567", for numbers that are to be added up. */
 export const exact = (n: number) => n.toLocaleString("en-US");
 
+/** 1 -> "1 host", 2 -> "2 hosts". */
+export const many = (n: number, thing: string) => `${exact(n)} ${thing}${n === 1 ? "" : "s"}`;
+
 /** A size in bytes: 1536 -> "1.50 KiB". */
 export function bytes(n: number): string {
   for (const [unit, size] of [["TiB", 2 ** 40], ["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]] as const) {

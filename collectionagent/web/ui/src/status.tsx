@@ -3,7 +3,7 @@
 
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "./api";
-import { bytes, dateTime, duration, exact, percent } from "./format";
+import { bytes, dateTime, duration, exact, many, percent } from "./format";
 import {
   agentEquation,
   byWeight,
@@ -134,7 +134,7 @@ export function Status({ state, paused, change }: Props) {
                 </tbody>
               </table>
               {rows.length === 0 && <p class="faded pad">{state.hosts ? "No host matches." : "No host has sent anything yet."}</p>}
-              {data.ledger.hidden > 0 && <p class="faded pad">{exact(data.ledger.hidden)} more hosts, which need less attention, are not listed.</p>}
+              {data.ledger.hidden > 0 && <p class="faded pad">Not listed: {many(data.ledger.hidden, "more host")}, in less need of attention.</p>}
             </div>
           </section>
         </>
@@ -181,7 +181,7 @@ function Sums({ ledger }: { ledger: api.LedgerAnswer }) {
       )}
       {ledger.unaccounted > 0 && (
         <p class="warning" role="alert">
-          <b>⚠</b> {exact(ledger.unaccounted)} samples were acknowledged to agents, and the store does not hold them. Was it put back to an older copy?
+          <b>⚠</b> The store does not hold {many(ledger.unaccounted, "sample")} acknowledged to agents. Was it put back to an older copy?
         </p>
       )}
       <Sum of={server} label="Server" />
@@ -303,15 +303,15 @@ function Details({ host: h, now }: { host: HostRow; now: number }) {
       {l ? <Sum of={agentEquation(l)} label="This run" /> : <p class="faded">This agent never reported: it is an older one, of another make, or has been away since the server started.</p>}
       {h.unaccounted > 0 && (
         <p class="warning">
-          <b>⚠</b> The store holds {exact(h.server_stored)} samples of this run, {exact(h.unaccounted)} fewer than were acknowledged.
+          <b>⚠</b> The store holds {many(h.server_stored, "sample")} of this run, {exact(h.unaccounted)} fewer than were acknowledged.
         </p>
       )}
       {l && <Reasons title="Dropped:" list={byWeight(l.dropped)} text={dropText} />}
       <dl>
         {fact("last error", h.last_error)}
-        {fact("spool", h.spool && (h.spool.state === "on" ? `${bytes(h.spool.bytes)} of ${bytes(h.spool.max_bytes)} in ${exact(h.spool.batches)} batches` : h.spool.state))}
-        {fact("in the store", `${exact(h.server_stored)} samples of ${l ? "this run" : "all runs that are remembered"}`)}
-        {fact("recovered", l && l.recovered > 0 && `${exact(l.recovered)} samples of earlier runs, from the spool`)}
+        {fact("spool", h.spool && (h.spool.state === "on" ? `${bytes(h.spool.bytes)} of ${bytes(h.spool.max_bytes)} in ${h.spool.batches === 1 ? "one batch" : `${exact(h.spool.batches)} batches`}` : h.spool.state))}
+        {fact("in the store", `${many(h.server_stored, "sample")} of ${l ? "this run" : "all runs that are remembered"}`)}
+        {fact("recovered", l && l.recovered > 0 && `${many(l.recovered, "sample")} of earlier runs, from the spool`)}
         {fact("last drop", h.dropped_ms > 0 && `${dateTime(h.dropped_ms)} or before`)}
         {fact("started", about && about.started_ms > 0 && `${dateTime(about.started_ms)}, ${duration(Math.max(0, now - about.started_ms))} ago`)}
         {fact("clock", about && Math.abs(about.clock_offset_ms) >= 2000 && `${duration(Math.abs(about.clock_offset_ms))} ${about.clock_offset_ms > 0 ? "ahead" : "behind"}`)}
@@ -343,8 +343,7 @@ export function Lost({ lost, onShow }: { lost: api.LedgerAnswer["lost"]; onShow(
   if (!lost.samples) return null;
   return (
     <p class="lost" role="note">
-      <b aria-hidden="true">⚠</b> Up to {exact(lost.samples)} samples of this time were dropped on {lost.hosts === 1 ? "one host" : `${exact(lost.hosts)} hosts`} and are not in
-      the profile.{" "}
+      <b aria-hidden="true">⚠</b> Not in the profile: up to {many(lost.samples, "sample")} of this time, dropped on {many(lost.hosts, "host")}.{" "}
       <button type="button" onClick={onShow}>
         What became of them
       </button>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import type { AgentHost, HostLedger, LedgerAnswer } from "../src/api";
-import { bytes, exact } from "../src/format";
+import { bytes, exact, many } from "../src/format";
 import { agentEquation, byWeight, condition, dropText, join, refusalText, serverEquation, sortHosts } from "../src/ledger";
 import { defaults, formatState, parseState } from "../src/state";
 
@@ -57,6 +57,7 @@ describe("equations", () => {
   });
   test("numbers that add up have all their digits", () => {
     expect(exact(1234567)).toBe("1,234,567");
+    expect([0, 1, 2, 1234].map((n) => many(n, "host"))).toEqual(["0 hosts", "1 host", "2 hosts", "1,234 hosts"]);
     expect([0, 1023, 1536, 512 * 2 ** 20, 2 ** 41].map(bytes)).toEqual(["0 B", "1023 B", "1.50 KiB", "512 MiB", "2.00 TiB"]);
   });
 });

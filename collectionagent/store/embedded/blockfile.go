@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"bufio"
+	"fmt"
+	"os"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// row is what rows of one series differ in.
+type row struct {
+	stack              [16]byte
+	time, count, value int64
+	trace              [16]byte
+	span               [8]byte
+}
+
+// blockOutput is what writing a block needs of a file; tests put faults in between.
+type blockOutput interface {
+	Write(b []byte) (int, error)
+	Sync() error
+	Close() error
+}
+
+// fileOps are the operations on files that change the directory of blocks; tests
+// put faults in between.
+type fileOps struct {
+	create  func(path string) (blockOutput, error)
+	rename  func(from, to string) error
+	remove  func(path string) error
+	syncDir func(dir string) error
+}
+
+// localFiles are the operations of the operating system.
+func localFiles() fileOps {
+	return fileOps{
+		create:  func(path string) (blockOutput, error) { return os.Create(path) },
+		rename:  os.Rename,
+		remove:  os.Remove,
+		syncDir: syncDir,
+	}
+}
+
+// rowFile writes the rows of a block or of a companion as Parquet: series by
+// series, each begun once.
+type rowFile[R any] struct {
+	ops      *fileOps
+	path     string
+	file     blockOutput
+	buffered *bufio.Writer
+	written  int64
+	w        *parquet.GenericWriter[R]
+	// describe returns the columns that all rows of a series share, set fills in the others.
+	describe func(*store.Series) (R, error)
+	set      func(*R, *row)
+
+	// Rows stay in buf from write to write, and with them what they have in common:
+	// owner says which series' columns a row holds.
+	buf     []R
+	owner   []int64
+	filled  int
+	series  int64
+	fixed   R
+	inGroup int
+
+	table            tableWriter
+	entry            blockSeries
+	rows             int64
+	minTime, maxTime int64
+}
+
+// newRowFile creates the file at a temporary path.
+func newRowFile[R any](
+	ops *fileOps, path string, describe func(*store.Series) (R, error), set func(*R, *row),
+) (*rowFile[R], error) {
+	f, err := ops.create(path)
+	if err != nil {
+		return nil, fmt.Errorf("create block: %w", err)
+	}
+	w := &rowFile[R]{
+		ops: ops, path: path, file: f, describe: describe, set: set, buf: make([]R, 1024), owner: make([]int64, 1024),
+	}
+	w.buffered = bufio.NewWriterSize(writerFunc(func(b []byte) (int, error) {
+		n, err := f.Write(b)
+		w.written += int64(n)
+		return n, err
+	}), 256<<10)
+	options := append(boundless(),
+		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
+		parquet.PageBufferSize(pageBytes),
+		parquet.CreatedBy("strobe", "1", ""),
+		parquet.KeyValueMetadata("strobe.block", "1"),
+	)
+	w.w = parquet.NewGenericWriter[R](w.buffered, options...)
+	return w, nil
+}
+
+// writerFunc is a function that writes.
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// newSampleFile creates a file of samples.
+func newSampleFile(ops *fileOps, path string) (*rowFile[blockRow], error) {
+	return newRowFile(ops, path, seriesRow, func(r *blockRow, from *row) {
+		r.Stack, r.Time, r.Count, r.Value = from.stack, from.time, from.count, from.value
+		r.TraceID, r.SpanID = from.trace, from.span
+	})
+}
+
+// flush hands the rows in the buffer to the encoder and may end the row group.
+func (w *rowFile[R]) flush(endGroup bool) error {
+	if _, err := w.w.Write(w.buf[:w.filled]); err != nil {
+		return fmt.Errorf("write rows of block: %w", err)
+	}
+	w.filled = 0
+	if endGroup {
+		if err := w.w.Flush(); err != nil {
+			return fmt.Errorf("end row group of block: %w", err)
+		}
+		w.inGroup = 0
+	}
+	return nil
+}
+
+// begin says that the rows that follow are of a series, which comes behind those
+// before in the order of series. Its texts must stay as they are until the next one.
+func (w *rowFile[R]) begin(s *store.Series) error {
+	if w.inGroup >= minGroupRows && s.Service != w.entry.series.Service {
+		if err := w.flush(true); err != nil {
+			return err
+		}
+	}
+	w.endSeries()
+	fixed, err := w.describe(s)
+	if err != nil {
+		return err
+	}
+	w.fixed = fixed
+	w.series++
+	w.entry = blockSeries{series: *s}
+	return nil
+}
+
+// endSeries enters the series in the table if it had rows.
+func (w *rowFile[R]) endSeries() {
+	e := &w.entry
+	if e.rows == 0 {
+		return
+	}
+	if w.rows == 0 {
+		w.minTime, w.maxTime = e.minTime, e.maxTime
+	}
+	w.minTime, w.maxTime = min(w.minTime, e.minTime), max(w.maxTime, e.maxTime)
+	w.rows += e.rows
+	w.table.add(e)
+	e.rows = 0
+}
+
+// add adds a row of the series.
+func (w *rowFile[R]) add(r *row) error {
+	if w.inGroup == maxGroupRows {
+		if err := w.flush(true); err != nil {
+			return err
+		}
+	}
+	out := &w.buf[w.filled]
+	if w.owner[w.filled] != w.series {
+		w.owner[w.filled] = w.series
+		*out = w.fixed
+	}
+	w.set(out, r)
+	w.inGroup++
+	e := &w.entry
+	if e.rows == 0 {
+		e.minTime, e.maxTime = r.time, r.time
+	}
+	e.minTime, e.maxTime = min(e.minTime, r.time), max(e.maxTime, r.time)
+	e.rows++
+	e.count += r.count
+	e.value += r.value
+	if w.filled++; w.filled == len(w.buf) {
+		return w.flush(false)
+	}
+	return nil
+}
+
+// finish makes the file durable under its temporary name.
+func (w *rowFile[R]) finish() error {
+	w.endSeries()
+	err := w.flush(false)
+	if err == nil {
+		err = w.w.Close()
+	}
+	if err == nil {
+		err = w.buffered.Flush()
+	}
+	if err == nil {
+		err = w.file.Sync()
+	}
+	if err != nil {
+		return fmt.Errorf("write block: %w", err)
+	}
+	err = w.file.Close()
+	w.file = nil
+	if err != nil {
+		return fmt.Errorf("close block: %w", err)
+	}
+	return nil
+}
+
+// abandon removes the file unless it has got its name.
+func (w *rowFile[R]) abandon() {
+	if w == nil {
+		return
+	}
+	if w.file != nil {
+		_ = w.file.Close()
+		w.file = nil
+	}
+	if w.path != "" {
+		_ = w.ops.remove(w.path)
+		w.path = ""
+	}
+}
+
+// name gives the finished file its name. The directory is not synced yet.
+func (w *rowFile[R]) name(path string) error {
+	if err := w.ops.rename(w.path, path); err != nil {
+		return fmt.Errorf("name block: %w", err)
+	}
+	w.path = ""
+	return nil
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// partScan is a query on its way through one file of a block.
+type partScan struct {
+	*scanner
+	// from and to bound the rows, and lowest and highest are what the list of blocks
+	// promises, all in ms. Rows of companions have the time at which their minute or
+	// hour starts.
+	from, to        int64
+	lowest, highest int64
+}
+
+// mayHave reports whether the block may have samples of the project and type of a query.
+func (b *block) mayHave(q *store.Query) bool {
+	return b.info.Level == 0 || (b.info.Project == q.Project && (q.Type == 0 || q.Type == b.info.Type))
+}
+
+// source returns what a query reads of a block: the companion with the fewest rows
+// that gives the same answer as the samples, else the samples. Times within the
+// width of a companion are in no order in the file, so that to read the ragged ends of a
+// range from the samples costs as much as to read all of it from there. Where the
+// samples have been dropped it is the finest companion; nil when that cannot answer.
+func (sc *scanner) source(b *block) *block {
+	whole := sc.from <= b.info.MinTime && sc.to > b.info.MaxTime
+	if c := b.companion(sumsTotals); c != nil && whole && sc.rollUp > 0 && sc.q.Step == 0 && sc.onlyService() {
+		return c
+	}
+	var finest *block
+	for _, kind := range []sumsKind{sumsHours, sumsMinutes} {
+		c := b.companion(kind)
+		if c == nil || time.Duration(c.width)*time.Millisecond > sc.rollUp {
+			continue
+		}
+		finest = c
+		if (sc.from <= b.info.MinTime || sc.from%c.width == 0) && (sc.to > b.info.MaxTime || sc.to%c.width == 0) {
+			return c
+		}
+	}
+	if b.info.File != "" {
+		return b
+	}
+	return finest
+}
+
+// onlyService reports whether a query that roll-ups can answer asks for no other
+// label than the service.
+func (sc *scanner) onlyService() bool {
+	for _, m := range sc.q.Matchers {
+		if m.Name != store.LabelService {
+			return false
+		}
+	}
+	for _, name := range sc.q.GroupBy {
+		if name != store.LabelService {
+			return false
+		}
+	}
+	return true
+}
+
+// partTasks returns the work on what source chose.
+func (sc *scanner) partTasks(part *block, c *blockContent) []task {
+	p := &partScan{scanner: sc, from: sc.from, to: sc.to, lowest: part.info.MinTime, highest: part.info.MaxTime}
+	switch {
+	case part.kind == "":
+		return p.blockTasks(c)
+	case part.width == 0:
+		p.from, p.to = math.MinInt64, math.MaxInt64
+		sc.coarsest = store.RollUpHour // what else the answer is exact for
+	default:
+		// The first row may start before the first sample.
+		p.lowest = floorTo(p.lowest, part.width)
+		if sc.from <= part.info.MinTime {
+			p.from = math.MinInt64
+		}
+		sc.coarsest = max(sc.coarsest, time.Duration(part.width)*time.Millisecond)
+	}
+	return p.blockTasks(c)
+}
+
+// oneBucket reports whether all rows of a series lie in the same bucket of the answer.
+func (sc *partScan) oneBucket(s *blockSeries) bool {
+	return sc.q.Step == 0 || (s.minTime >= sc.lowest && s.maxTime <= sc.highest &&
+		store.Bucket(nanoseconds(s.minTime), sc.q.Step) == store.Bucket(nanoseconds(s.maxTime), sc.q.Step))
+}
+
+// dropSamples removes the samples of blocks that have companions and keeps those.
+// The caller holds s.upkeep.
+func (s *Store) dropSamples(ctx context.Context, blocks []*block) error {
+	return s.dropParts(ctx, blocks, func(part *block) bool { return part.kind == "" })
+}
+
+// dropParts removes files of blocks, and the whole block where neither samples nor
+// sums by time would be left. The caller holds s.upkeep.
+func (s *Store) dropParts(ctx context.Context, blocks []*block, gone func(part *block) bool) error {
+	var entries []*newEntry
+	for _, b := range blocks {
+		info := *b.info
+		info.Sums = nil
+		left := false
+		if info.File != "" && gone(b) {
+			info.File, info.Rows, info.Bytes, info.TableBytes = "", 0, 0, 0
+		} else if info.File != "" {
+			left = true
+		}
+		for i, c := range b.sums {
+			if !gone(c) {
+				info.Sums = append(info.Sums, b.info.Sums[i])
+				left = left || c.width > 0
+			}
+		}
+		if left {
+			entries = append(entries, &newEntry{info: &info, block: s.newBlock(&info)})
+		}
+	}
+	s.listMu.Lock()
+	defer s.listMu.Unlock()
+	if err := s.swapLocked(ctx, blocks, entries, nil, nil); err != nil {
+		return fmt.Errorf("drop files of blocks: %w", err)
+	}
+	return nil
+}
