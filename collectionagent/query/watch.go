@@ -33,6 +33,15 @@ func (w *watch) ended() bool {
 	return w.over
 }
 
+// look is ended that looks at the context each time, for steps that may be long.
+func (w *watch) look() bool {
+	if w == nil {
+		return false
+	}
+	w.over = w.over || w.ctx.Err() != nil
+	return w.over
+}
+
 // watchedWriter fails once the question is over.
 type watchedWriter struct {
 	ctx context.Context //nolint:containedctx // lives as long as the question
