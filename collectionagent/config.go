@@ -29,6 +29,8 @@ type Config struct {
 	Insecure        bool
 	Auth            auth.Mode
 	AuthFile        string // "": auth.json in DataDir
+	Store           storeKind
+	ClickHouse      ClickHouse
 	AllowedHosts    string // separated by commas
 	HeadMaxBytes    Bytes
 	MinFreeBytes    Bytes
@@ -47,6 +49,7 @@ func Default() Config {
 		HTTPAddress:     "127.0.0.1:7070",
 		GRPCAddress:     "127.0.0.1:11000",
 		Auth:            auth.ModeAuto,
+		Store:           storeEmbedded,
 		TLSClientAuth:   clientAuthAll,
 		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
@@ -97,6 +100,7 @@ func (c *Config) Validate() error {
 		}
 	}
 	c.validateTLS(bad)
+	c.validateStore(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {
 			bad(name, "is %s, must be from %s to %s", v, lowest, highest)

@@ -22,6 +22,8 @@ type site struct {
 	guard *auth.Guard
 	// app serves the API and the page, nil while starting.
 	app atomic.Pointer[http.Handler]
+	// starting says what the start waits for, "" when that is nothing special.
+	starting atomic.Pointer[string]
 	// draining is set when the process ends.
 	draining atomic.Bool
 	// readOnly says why the store does not take writes, "" when it does.
@@ -65,7 +67,18 @@ func (s *site) serveApp(w http.ResponseWriter, r *http.Request) {
 		(*app).ServeHTTP(w, r)
 		return
 	}
-	say(w, http.StatusServiceUnavailable, "starting")
+	say(w, http.StatusServiceUnavailable, s.whyStarting())
+}
+
+// setStarting says what the start waits for.
+func (s *site) setStarting(reason string) { s.starting.Store(&reason) }
+
+// whyStarting returns what to say while the store is not open.
+func (s *site) whyStarting() string {
+	if reason := s.starting.Load(); reason != nil && *reason != "" {
+		return "starting: " + *reason
+	}
+	return "starting"
 }
 
 // open makes the rest of the site available.
@@ -80,7 +93,7 @@ func (s *site) ready(w http.ResponseWriter, _ *http.Request) {
 	case s.draining.Load():
 		say(w, http.StatusServiceUnavailable, "draining")
 	case s.app.Load() == nil:
-		say(w, http.StatusServiceUnavailable, "starting")
+		say(w, http.StatusServiceUnavailable, s.whyStarting())
 	default:
 		if reason := (*s.readOnly.Load())(); reason != "" {
 			say(w, http.StatusServiceUnavailable, "read-only: "+reason)

@@ -53,6 +53,8 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar((*string)(&c.Auth), "auth", string(c.Auth), "`mode` of tokens: auto (needed when other machines can reach an address, and from the first token on), required, or off")
 	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
 	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
+	fs.StringVar((*string)(&c.Store), "store", string(c.Store), "`engine` that keeps the data: embedded (in -data-dir) or clickhouse")
+	c.ClickHouse.register(fs)
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
 	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`")
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
@@ -72,8 +74,8 @@ func usage(fs *flag.FlagSet) {
        collectionagent token create|list|rotate|revoke
        collectionagent project create|list|remove
 
-The server of Strobe: takes profiles in over gRPC, stores them on local disk,
-and serves them over HTTP. Without flags it stores under ./strobe-data and
+The server of Strobe: takes profiles in over gRPC, stores them on local disk or
+in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and
 listens on loopback only.
 
 A setting comes from, first found first: the flag (one or two dashes), the

@@ -23,7 +23,6 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
-	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
@@ -67,11 +66,8 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
-	db, err := embedded.Open(embedded.Config{
-		Dir: c.DataDir, Logger: logger, Registerer: registry,
-		HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: int64(c.MinFreeBytes),
-	})
-	if err != nil {
+	db, err := openStore(ctx, c, logger, registry, s.setStarting)
+	if err != nil || db == nil { // none when the process ends before
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()

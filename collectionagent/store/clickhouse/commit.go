@@ -179,9 +179,13 @@ func (s *Store) insertGroup(group []*item) (duplicates, contended map[*item]bool
 			switch {
 			case applied(others):
 				duplicates[i] = true
-				continue
 			case len(others) > 0 && i.defs == nil:
 				contended[i] = true
+			}
+			if duplicates[i] || contended[i] {
+				if i.defs == nil {
+					commit.add(kindBatch, i.id, ins, stateDropped, 0, false, nothing)
+				}
 				continue
 			}
 			commit.add(kindBatch, i.id, ins, stateCommitted, i.weight, false, nothing)
@@ -290,6 +294,7 @@ func (s *Store) insertAlone(i *item) (duplicate bool, err error) {
 		return false, err
 	}
 	if done {
+		commit.add(kindBatch, i.id, ins, stateDropped, 0, true, nothing)
 		return true, s.commit(ins, commit, begun) // of nothing
 	}
 	if err := s.insertSamples([]*item{i}, ins); err != nil {

@@ -4,6 +4,8 @@ package clickhouse
 
 import (
 	"cmp"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -26,6 +28,9 @@ type Config struct {
 	DSN string
 	// Password replaces that of the DSN, where it is not empty.
 	Password string
+	// RootCAs are who may sign the certificate of the servers, nil for those of the
+	// system. It matters with secure=true in the DSN.
+	RootCAs *x509.CertPool
 	// Cluster is the name of the cluster in the configuration of the servers. Tables
 	// are then replicated and spread over its shards. "": a single server.
 	Cluster string
@@ -143,6 +148,10 @@ func (c *Config) options() (*driver.Options, string, error) {
 	}
 	if c.Password != "" {
 		options.Auth.Password = c.Password
+	}
+	if options.TLS != nil {
+		options.TLS.MinVersion = tls.VersionTLS12
+		options.TLS.RootCAs = c.RootCAs
 	}
 	database := options.Auth.Database
 	// It may not exist yet; statements name it.

@@ -4,6 +4,7 @@ package clickhouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
@@ -68,37 +69,56 @@ func (n *native) Exec(ctx context.Context, query string, settings Settings) erro
 
 // Query implements [Conn].
 func (n *native) Query(ctx context.Context, query string, settings Settings) (Rows, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	rows, err := n.conn.Query(with(ctx, settings), query)
+	// At a deadline the driver would only close the connection, and the server go
+	// on until it notices; when a context is cancelled it tells the server.
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	rows, err := n.conn.Query(with(own, settings), query)
 	if err != nil {
+		stop()
 		cancel()
 		return nil, err
 	}
-	return &nativeRows{rows, cancel}, nil
+	return &nativeRows{rows, stop, cancel}, nil
 }
 
 // nativeRows stop the query on the server when they are closed early.
 type nativeRows struct {
 	chdriver.Rows
+	stop   func() bool
 	cancel context.CancelFunc
 }
 
 // Close implements [Rows].
 func (r *nativeRows) Close() error {
+	r.stop()
 	r.cancel()
 	return r.Rows.Close()
 }
 
 // Insert implements [Conn].
 func (n *native) Insert(ctx context.Context, table string, columns []Column, settings Settings) error {
+	// The driver's goroutine that closes the connection when the context ends may
+	// still see that after the insert has ended, when somebody else has the
+	// connection. So it gets a context that ends only while the insert runs.
+	own, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, cancel)
+	err := n.send(own, table, columns, settings)
+	if !stop() && err != nil {
+		return errors.Join(ctx.Err(), err)
+	}
+	return err
+}
+
+// send sends rows.
+func (n *native) send(ctx context.Context, table string, columns []Column, settings Settings) error {
 	var s statement
-	s.add("INSERT INTO ").add(text(table)).add(" ")
+	s.add("INSERT INTO ", text(table), " ")
 	join(&s, columns, func(c Column) { s.ident(c.Name) })
 	batch, err := n.conn.PrepareBatch(with(ctx, settings), s.String())
 	if err != nil {
 		return err
 	}
-	defer func() { _ = batch.Close() }()
 	for i, c := range columns {
 		if err := batch.Column(i).Append(c.Values); err != nil {
 			return fmt.Errorf("column %s: %w", c.Name, err)

@@ -51,18 +51,40 @@ func isAway(err error) bool {
 		errors.Is(err, net.ErrClosed) || errors.Is(err, driver.ErrAcquireConnTimeout)
 }
 
+// writeError is an error of a write as agents see it. Its text says no more than
+// the code of the server's error: the rest, which is in the log, is not theirs.
+type writeError struct {
+	kind  error // store.ErrBusy or store.ErrReadOnly
+	cause error
+}
+
+// Error implements error.
+func (e *writeError) Error() string {
+	if code := codeOf(e.cause); code != 0 {
+		return fmt.Sprintf("%v: clickhouse answers with error %d", e.kind, code)
+	}
+	return fmt.Sprintf("%v: clickhouse does not answer", e.kind)
+}
+
+// Unwrap returns the causes.
+func (e *writeError) Unwrap() []error { return []error{e.kind, e.cause} }
+
 // forWriter turns an error of a write into one that makes agents wait: they keep
 // what they could not send, whatever the cause on our side is.
 func forWriter(err error) error {
+	var done *writeError
+	if errors.As(err, &done) {
+		return err
+	}
 	switch code := codeOf(err); code {
 	case codeTooManyParts, codeMemory, codeTooManyQueries, codeTimeout, codeSocketTimeout, codeQuorumInProgress, codeUnknownStatus:
-		return fmt.Errorf("%w: clickhouse: %w", store.ErrBusy, err)
+		return &writeError{store.ErrBusy, err}
 	case codeReadOnly, codeTableReadOnly, codeNoSpace, codeNoZooKeeper, codeKeeper, codeTooFewReplicas, codeAllReplicasLost,
 		codeNoReplicaPart, codeNetwork:
-		return fmt.Errorf("%w: clickhouse: %w", store.ErrReadOnly, err)
+		return &writeError{store.ErrReadOnly, err}
 	case 0:
 		if isAway(err) || errors.Is(err, context.DeadlineExceeded) {
-			return fmt.Errorf("%w: clickhouse does not answer: %w", store.ErrReadOnly, err)
+			return &writeError{store.ErrReadOnly, err}
 		}
 	}
 	return fmt.Errorf("clickhouse: %w", err)

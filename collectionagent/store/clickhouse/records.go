@@ -23,7 +23,7 @@ const (
 	stateBegun     = iota // its rows may be there in part
 	stateCommitted        // its rows are all there and count
 	stateDoomed           // somebody is about to drop it
-	stateDropped          // it never counts, whatever comes later
+	stateDropped          // it, or this batch of it, never counts, whatever comes later
 	stateSettled          // a lone insert whose rows count for good
 	stateGone             // its rows are deleted
 )
@@ -137,6 +137,9 @@ func (s *Store) attempts(ctx context.Context, ids []store.BatchID) (map[store.Ba
 			var ins uint64
 			if err := r.Scan(&id.Project, &typ, &id.HostID, &run, &id.Sequence, &ins, &state, &alone); err != nil {
 				return err
+			}
+			if state == stateDropped {
+				return nil // left out of an insert that others are in
 			}
 			id.Type = store.BatchType(typ)
 			copy(id.RunID[:], run)

@@ -84,7 +84,17 @@ func (s *Store) plan(ctx context.Context, query *store.Query) (*plan, error) {
 	if from >= to {
 		return p, nil
 	}
-	p.pieces, err = s.pieces(ctx, query, from, to)
+	table := tableSamples
+	switch query.RollUp() {
+	case store.RollUpHour:
+		table = tableHours
+	case store.RollUpMinute:
+		table = tableMinutes
+	}
+	if old := s.horizon(query, table); old > 0 {
+		p.horizon = max(p.horizon, fromMs(old))
+	}
+	p.pieces, err = s.pieces(ctx, query, table, from, to)
 	return p, err
 }
 
@@ -133,9 +143,10 @@ func (p *plan) sums(query *store.Query, groups []text) text {
 			q.add(" UNION ALL ")
 		}
 		p.piece(&q, query, groups, piece)
-		q.add(" GROUP BY ", names.done(), "b, s")
+		// Without the condition there is one row of nothing when all keys are constant.
+		q.add(" GROUP BY ", names.done(), "b, s HAVING count() > 0")
 	}
-	return q.add(") GROUP BY ", names.done(), "b, s").done()
+	return q.add(") GROUP BY ", names.done(), "b, s HAVING count() > 0").done()
 }
 
 // piece writes the part of the statement that reads one table.

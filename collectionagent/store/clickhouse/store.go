@@ -59,10 +59,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	}
 	s.layout = layout{database: database, cluster: cfg.Cluster, legacy: cfg.LegacyForTests}
 	randomID(s.owner[:])
+	s.trouble.Store(new(string))
 	s.metrics = newMetrics(s)
 	if err := s.migrate(ctx); err != nil {
 		_ = s.conn.Close()
-		if isAway(err) {
+		if w := forWriter(err); errors.Is(w, store.ErrReadOnly) || errors.Is(w, store.ErrBusy) {
 			return nil, fmt.Errorf("%w: %w", ErrAway, err)
 		}
 		return nil, err
@@ -92,13 +93,22 @@ func (s *Store) ReadOnly() string {
 	return ""
 }
 
-// note remembers how the last write went.
+// note remembers how the last write went, and logs when that changes.
 func (s *Store) note(err error) {
 	reason := ""
-	if err != nil && (errors.Is(err, store.ErrReadOnly) || errors.Is(err, store.ErrBusy)) {
-		reason = err.Error()
+	var w *writeError
+	if errors.As(err, &w) {
+		reason = w.Error()
 	}
-	s.trouble.Store(&reason)
+	if before := s.trouble.Swap(&reason); before == nil || *before == reason {
+		return
+	}
+	switch {
+	case reason != "":
+		s.cfg.Logger.Warn("clickhouse does not take samples, agents keep them", "reason", reason, "err", w.cause)
+	case err == nil:
+		s.cfg.Logger.Info("clickhouse takes samples")
+	}
 }
 
 // Close implements [store.Store]. Batches that wait are inserted first.

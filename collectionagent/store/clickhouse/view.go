@@ -14,6 +14,9 @@ import (
 type view struct {
 	// hidden are the inserts whose rows do not count.
 	hidden []hiddenInsert
+	// lone are the committed inserts of one batch that nobody has compared with
+	// other inserts of it for good.
+	lone []insertID
 	// expired is the time in ms before which nothing is visible.
 	expired int64
 }
@@ -67,6 +70,7 @@ func (s *Store) readView(ctx context.Context) (*view, error) {
 		h := hiddenInsert{ins: insertID(ins), span: sp, alone: alone != 0, committed: committed != 0, dropped: dropped != 0}
 		if h.alone && h.committed && !h.dropped {
 			lone = append(lone, h)
+			v.lone = append(v.lone, h.ins)
 			return nil
 		}
 		v.hidden = append(v.hidden, h)
@@ -83,24 +87,11 @@ func (s *Store) readView(ctx context.Context) (*view, error) {
 // losers returns which of some committed lone inserts do not count, because
 // another insert with the same batch does.
 func (s *Store) losers(ctx context.Context, lone []hiddenInsert) ([]hiddenInsert, error) {
-	batches := s.layout.table(tableBatches)
-	var q statement
-	q.add("SELECT project, type, host, run, sequence FROM ", batches, " WHERE kind = ").uint(kindBatch).add(" AND alone = 1 AND state = ").uint(stateCommitted)
-	q.add(" AND ins IN ")
-	join(&q, lone, func(h hiddenInsert) { q.uint(uint64(h.ins)) })
-	var ids []store.BatchID
-	err := s.each(ctx, q.String(), s.readSettings(), func(r Rows) error {
-		var id store.BatchID
-		var typ uint8
-		var run string
-		if err := r.Scan(&id.Project, &typ, &id.HostID, &run, &id.Sequence); err != nil {
-			return err
-		}
-		id.Type = store.BatchType(typ)
-		copy(id.RunID[:], run)
-		ids = append(ids, id)
-		return nil
-	})
+	list := make([]insertID, len(lone))
+	for i := range lone {
+		list[i] = lone[i].ins
+	}
+	ids, err := s.batchesOf(ctx, list)
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
@@ -122,6 +113,28 @@ func (s *Store) losers(ctx context.Context, lone []hiddenInsert) ([]hiddenInsert
 		}
 	}
 	return all, nil
+}
+
+// batchesOf returns the batches of lone inserts.
+func (s *Store) batchesOf(ctx context.Context, list []insertID) ([]store.BatchID, error) {
+	var q statement
+	q.add("SELECT project, type, host, run, sequence FROM ", s.layout.table(tableBatches), " WHERE kind = ").uint(kindBatch)
+	q.add(" AND alone = 1 AND state = ").uint(stateCommitted).add(" AND ins IN ")
+	join(&q, list, func(id insertID) { q.uint(uint64(id)) })
+	var ids []store.BatchID
+	err := s.each(ctx, q.String(), s.readSettings(), func(r Rows) error {
+		var id store.BatchID
+		var typ uint8
+		var run string
+		if err := r.Scan(&id.Project, &typ, &id.HostID, &run, &id.Sequence); err != nil {
+			return err
+		}
+		id.Type = store.BatchType(typ)
+		copy(id.RunID[:], run)
+		ids = append(ids, id)
+		return nil
+	})
+	return ids, err
 }
 
 // winnerOf returns which insert of a batch counts, 0 if none: the one that it
