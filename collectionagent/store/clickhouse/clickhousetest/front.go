@@ -243,7 +243,7 @@ func (s *session) block(block *proto.Block) error {
 		b.PutByte(proto.ServerData)
 		b.PutString("")
 		var body chproto.Buffer
-		if err := block.Encode(&body, uint64(s.revision)); err != nil { //nolint:gosec // not negative
+		if err := s.encode(&body, block); err != nil {
 			return err
 		}
 		if !s.packed {
@@ -256,6 +256,23 @@ func (s *session) block(block *proto.Block) error {
 		b.PutRaw(s.writer.Data)
 		return nil
 	})
+}
+
+// encode writes a block as a server does: columns without rows have no prefix,
+// which those of the client's side always write.
+func (s *session) encode(b *chproto.Buffer, block *proto.Block) error {
+	if block.Rows() > 0 {
+		return block.Encode(b, uint64(s.revision)) //nolint:gosec // not negative
+	}
+	chproto.Block{Info: chproto.BlockInfo{BucketNum: -1}, Columns: len(block.Columns)}.EncodeAware(b, s.revision)
+	for _, c := range block.Columns {
+		b.PutString(c.Name())
+		b.PutString(string(c.Type()))
+		if chproto.FeatureCustomSerialization.In(s.revision) {
+			b.PutBool(false)
+		}
+	}
+	return nil
 }
 
 // receive reads a packet with a block.
