@@ -53,6 +53,7 @@ type servers struct {
 func (s servers) config(database string) clickhouse.Config {
 	c := clickhouse.Config{DSN: s.dsn(database), GroupWindow: time.Millisecond, MaintainEvery: -1}
 	c.LegacyForTests = s.kind != current
+	c.SetTakeover(300 * time.Millisecond)
 	if s.kind == replicas {
 		c.Cluster = clickhousetest.Cluster
 	}
@@ -74,16 +75,20 @@ func (s servers) open(t *testing.T, database string) *clickhouse.Store {
 	return st
 }
 
-// conform runs the suite of all engines, with a database for each directory.
-func (s servers) conform(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, dir string) store.Store {
+// conform returns the suite of all engines, with a database for each directory.
+func (s servers) conform(seeds uint64) func(t *testing.T) {
+	return func(t *testing.T) { s.conformWith(t, seeds) }
+}
+
+func (s servers) conformWith(t *testing.T, seeds uint64) {
+	storetest.RunSeeds(t, func(t *testing.T, dir string) store.Store {
 		t.Helper()
 		st, err := clickhouse.Open(t.Context(), s.config(databaseOf(dir)))
 		if err != nil {
 			t.Fatalf("open: %v", err)
 		}
 		return st
-	})
+	}, seeds)
 }
 
 // databaseOf returns the name of the database that stands for a directory.
@@ -100,7 +105,7 @@ func one(kind string, s *clickhousetest.Server) servers { return servers{kind, s
 func TestLegacy(t *testing.T) {
 	server := clickhousetest.StartLegacy(t)
 	s := one(legacy, server)
-	t.Run("conformance", s.conform)
+	t.Run("conformance", s.conform(3))
 	t.Run("open at the same time", func(t *testing.T) { testOpenTogether(t, []servers{s}) })
 	t.Run("failover", func(t *testing.T) { testFailover(t, legacy, [2]string{server.Addr, server.Addr}) })
 	t.Run("agent killed", func(t *testing.T) { testAgentKilled(t, s) })
@@ -118,7 +123,7 @@ func TestCurrent(t *testing.T) {
 	server := clickhousetest.NewCurrent(t)
 	testAway(t, current, server)
 	s := one(current, server)
-	t.Run("conformance", s.conform)
+	t.Run("conformance", s.conform(2))
 	t.Run("open at the same time", func(t *testing.T) { testOpenTogether(t, []servers{s}) })
 	t.Run("failover", func(t *testing.T) { testFailover(t, current, [2]string{server.Addr, server.Addr}) })
 	t.Run("server killed", func(t *testing.T) { testServerKilled(t, s, server) })
@@ -129,7 +134,7 @@ func TestReplicas(t *testing.T) {
 	r := clickhousetest.StartReplicas(t)
 	first := servers{replicas, func(database string) string { return r.DSN(database, 0, 1) }}
 	second := servers{replicas, func(database string) string { return r.DSN(database, 1, 0) }}
-	t.Run("conformance", first.conform)
+	t.Run("conformance", first.conform(1))
 	t.Run("open at the same time", func(t *testing.T) { testOpenTogether(t, []servers{first, second}) })
 	t.Run("failover", func(t *testing.T) {
 		testFailover(t, replicas, [2]string{r.Servers[0].Addr, r.Servers[1].Addr})

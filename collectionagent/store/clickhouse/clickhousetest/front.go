@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/ClickHouse/ch-go/compress"
@@ -26,6 +27,9 @@ type front struct {
 	engine *library
 	spool  string // directory for what is inserted
 	files  atomic.Uint64
+	// headers are the answers to the descriptions of what is inserted into. No table
+	// of ours ever changes.
+	headers sync.Map
 }
 
 // serve answers connections until the listener is closed.
@@ -132,9 +136,9 @@ func (s *session) query() error {
 			break
 		}
 	}
-	var settings []setting
+	settings := make(map[string]string)
 	for _, v := range q.Settings {
-		settings = append(settings, setting{v.Key, v.Value})
+		settings[v.Key] = v.Value
 	}
 	var err error
 	if m := insertInto.FindStringSubmatch(q.Body); m != nil {
@@ -164,7 +168,7 @@ func (s *session) query() error {
 var answers = regexp.MustCompile(`(?i)^\s*(SELECT|WITH)\b`)
 
 // answer runs a statement and sends its answer.
-func (s *session) answer(query string, settings []setting) error {
+func (s *session) answer(query string, settings map[string]string) error {
 	out, err := s.front.engine.run(query, "Native", settings)
 	if err != nil {
 		return err
@@ -174,7 +178,7 @@ func (s *session) answer(query string, settings []setting) error {
 		return err
 	}
 	if len(blocks) == 0 && answers.MatchString(query) {
-		header, err := s.header(query, settings)
+		header, err := s.header(query, settings, false)
 		if err != nil {
 			return err
 		}
@@ -189,12 +193,18 @@ func (s *session) answer(query string, settings []setting) error {
 }
 
 // header returns a block with the columns of the answer to a query, and no rows.
-func (s *session) header(query string, settings []setting) (*proto.Block, error) {
-	out, err := s.front.engine.run("DESCRIBE TABLE ("+query+")", "Native", settings)
-	if err != nil {
-		return nil, err
+func (s *session) header(query string, settings map[string]string, insert bool) (*proto.Block, error) {
+	out, ok := s.front.headers.Load(query)
+	if !ok {
+		var err error
+		if out, err = s.front.engine.run("DESCRIBE TABLE ("+query+")", "Native", settings); err != nil {
+			return nil, err
+		}
+		if insert {
+			s.front.headers.Store(query, out)
+		}
 	}
-	described, err := decode(out)
+	described, err := decode(out.([]byte))
 	if err != nil {
 		return nil, err
 	}
@@ -297,8 +307,8 @@ func (s *session) receive() (*proto.Block, error) {
 
 // insert takes the rows of an insert. They go through a file, because the library
 // cuts what stands behind a statement at certain bytes.
-func (s *session) insert(table, columns string, settings []setting) error {
-	header, err := s.header("SELECT "+strings.Trim(columns, "() ")+" FROM "+table, settings)
+func (s *session) insert(table, columns string, settings map[string]string) error {
+	header, err := s.header("SELECT "+strings.Trim(columns, "() ")+" FROM "+table, settings, true)
 	if err != nil {
 		return err
 	}

@@ -18,8 +18,9 @@ import (
 // library is the engine as a library, libchdb, on one directory: it cannot have
 // two in a process. It does one thing at a time.
 type library struct {
-	mu   sync.Mutex
-	conn uintptr // what the library calls a connection
+	mu      sync.Mutex
+	conn    uintptr           // what the library calls a connection
+	applied map[string]string // settings that are not at their defaults
 
 	query   func(conn uintptr, query *byte, length uintptr, format *byte, formatLength uintptr) uintptr
 	destroy func(result uintptr)
@@ -34,7 +35,7 @@ func openLibrary(path, dir string) (*library, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load libchdb: %w", err)
 	}
-	l := &library{}
+	l := &library{applied: make(map[string]string)}
 	var connect func(argc int32, argv unsafe.Pointer) unsafe.Pointer
 	var handleSignals func(on bool)
 	for name, f := range map[string]any{
@@ -63,21 +64,37 @@ func openLibrary(path, dir string) (*library, error) {
 		return nil, errors.New("libchdb does not open its directory")
 	}
 	l.conn = *(*uintptr)(conn) // the answer points to the handle
+	// Statements of tests are many and small.
+	for _, set := range []string{"max_threads = 1", "compile_expressions = 0", "compile_aggregate_expressions = 0"} {
+		if _, err := l.do("SET "+set, "Null"); err != nil {
+			return nil, err
+		}
+	}
 	return l, nil
 }
 
-// setting is a setting of a statement.
-type setting struct{ name, value string }
-
 // run runs a statement with settings and returns its answer in a format.
-func (l *library) run(query, format string, settings []setting) ([]byte, error) {
+func (l *library) run(query, format string, settings map[string]string) ([]byte, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, s := range settings {
-		if _, err := l.do("SET "+s.name+" = "+quote(s.value), "Null"); err != nil {
+	// Only what differs from the statement before: each takes a while.
+	for name := range l.applied {
+		if _, ok := settings[name]; ok {
+			continue
+		}
+		if _, err := l.do("SET "+name+" = DEFAULT", "Null"); err != nil {
 			return nil, err
 		}
-		defer func() { _, _ = l.do("SET "+s.name+" = DEFAULT", "Null") }() // it was just set
+		delete(l.applied, name)
+	}
+	for name, value := range settings {
+		if l.applied[name] == value {
+			continue
+		}
+		if _, err := l.do("SET "+name+" = "+quote(value), "Null"); err != nil {
+			return nil, err
+		}
+		l.applied[name] = value
 	}
 	return l.do(query, format)
 }

@@ -3,9 +3,9 @@
 package clickhousetest
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -83,7 +83,7 @@ func startKeeper(t testing.TB) string {
 	// Sessions end 4 s after the last sign of life of a server. What is kept need not
 	// survive a power failure.
 	text := fmt.Sprintf("tickTime=500\ndataDir=%s\nclientPort=%s\nclientPortAddress=127.0.0.1\nadmin.enableServer=false\n"+
-		"maxClientCnxns=0\n4lw.commands.whitelist=ruok\n", filepath.Join(dir, "data"), portOf(address))
+		"maxClientCnxns=0\n4lw.commands.whitelist=srvr\n", filepath.Join(dir, "data"), portOf(address))
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatalf("write the configuration of zookeeper: %v", err)
 	}
@@ -100,11 +100,11 @@ func startKeeper(t testing.TB) string {
 		}
 		defer conn.Close() //nolint:errcheck // the answer is there
 		_ = conn.SetDeadline(time.Now().Add(2 * time.Second))
-		if _, err := conn.Write([]byte("ruok")); err != nil {
+		if _, err := conn.Write([]byte("srvr")); err != nil {
 			return err
 		}
-		answer, err := bufio.NewReader(conn).ReadString('k')
-		if answer != "imok" {
+		answer, err := io.ReadAll(conn)
+		if !strings.Contains(string(answer), "Mode: ") { // it says more before it serves
 			return errors.Join(fmt.Errorf("zookeeper says %q", answer), err)
 		}
 		return nil

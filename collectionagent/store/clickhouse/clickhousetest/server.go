@@ -5,6 +5,7 @@ package clickhousetest
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -27,6 +28,10 @@ type Server struct {
 	command func() *exec.Cmd
 	log     string
 	process *process
+	// ready, where there is one, is asked as well before the server counts as up.
+	ready   func() error
+	logSize func() int64
+	logged  int64 // size of its log when it was started
 }
 
 // DSN returns the address of a database of the server.
@@ -52,13 +57,21 @@ func (s *Server) Start() {
 // StartOnly starts the server and returns at once.
 func (s *Server) StartOnly() {
 	s.t.Helper()
+	if s.logSize != nil {
+		s.logged = s.logSize()
+	}
 	s.process = start(s.t, s.log, s.command())
 }
 
 // Await waits until the server answers.
 func (s *Server) Await() {
 	s.t.Helper()
-	s.process.await(s.t, s.name, s.log, func() error { return ask(s.Addr) })
+	s.process.await(s.t, s.name, s.log, func() error {
+		if err := ask(s.Addr); err != nil || s.ready == nil {
+			return err
+		}
+		return s.ready()
+	})
 }
 
 // Query runs a statement and returns the first column of its answer, as text.
@@ -109,7 +122,7 @@ func ask(address string) error {
 
 // legacyConfig is the configuration of a server of the kind of [StartLegacy].
 type legacyConfig struct {
-	Dir, Log                 string
+	Dir, Log, Level          string
 	HTTP, TCP, Inter, Keeper string // ports
 	Shard, Replica           string
 	Replicas                 []string // ports, of the cluster
@@ -117,7 +130,7 @@ type legacyConfig struct {
 
 const configText = `<?xml version="1.0"?>
 <yandex>
- <logger><level>warning</level><log>{{.Log}}</log><errorlog>{{.Dir}}/error.log</errorlog><size>20M</size><count>1</count></logger>
+ <logger><level>{{.Level}}</level><log>{{.Log}}</log><errorlog>{{.Dir}}/error.log</errorlog><size>20M</size><count>1</count></logger>
  <http_port>{{.HTTP}}</http_port><tcp_port>{{.TCP}}</tcp_port><interserver_http_port>{{.Inter}}</interserver_http_port>
  <interserver_http_host>127.0.0.1</interserver_http_host><listen_host>127.0.0.1</listen_host>
  <max_connections>256</max_connections><max_concurrent_queries>200</max_concurrent_queries>
@@ -126,6 +139,8 @@ const configText = `<?xml version="1.0"?>
  <format_schema_path>{{.Dir}}/schemas/</format_schema_path>
  <users_config>users.xml</users_config><default_profile>default</default_profile><default_database>default</default_database>
  <mlock_executable>false</mlock_executable><timezone>UTC</timezone>
+ <!-- Each part is some 50 files, which somebody has to remove. -->
+ <merge_tree><old_parts_lifetime>1</old_parts_lifetime></merge_tree>
 {{- if .Keeper}}
  <zookeeper><node><host>127.0.0.1</host><port>{{.Keeper}}</port></node><session_timeout_ms>4000</session_timeout_ms></zookeeper>
  <macros><shard>{{.Shard}}</shard><replica>{{.Replica}}</replica></macros>
@@ -181,15 +196,34 @@ func newLegacy(t testing.TB, name string, c *legacyConfig) *Server {
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
 		t.Fatalf("make the directory of a server: %v", err)
 	}
-	c.Log = filepath.Join(c.Dir, "server.log")
+	c.Log, c.Level = filepath.Join(c.Dir, "server.log"), "warning"
+	errorLog := filepath.Join(c.Dir, "error.log")
 	s := &Server{Addr: "127.0.0.1:" + c.TCP, t: t, name: name, log: filepath.Join(c.Dir, "output.log")}
+	if c.Keeper != "" {
+		// A statement for the cluster crashes a server whose worker for them has not
+		// begun, which can only be seen in its log.
+		c.Level = "debug"
+		s.ready = func() error {
+			b, err := os.ReadFile(c.Log)
+			if err == nil && !bytes.Contains(b[min(s.logged, int64(len(b))):], []byte("DDLWorker: Waiting a watch")) {
+				err = errors.New("it does not take statements for the cluster yet")
+			}
+			return err
+		}
+		s.logSize = func() int64 {
+			if info, err := os.Stat(c.Log); err == nil {
+				return info.Size()
+			}
+			return 0
+		}
+	}
 	path := c.write(t)
 	s.command = func() *exec.Cmd {
 		cmd := exec.Command(program, "--config-file="+path) //nolint:gosec // ours
 		cmd.Dir = c.Dir
 		return cmd
 	}
-	showLogs(t, s.log, c.Log)
+	showLogs(t, s.log, errorLog)
 	t.Cleanup(s.Kill)
 	return s
 }
