@@ -35,7 +35,7 @@ func testOpenTogether(t *testing.T, on []servers) {
 	var all []store.Store
 	for _, s := range stores {
 		if s == nil {
-			continue
+			return // it was said why
 		}
 		all = append(all, s)
 		defer func() {
