@@ -35,6 +35,7 @@ type Config struct {
 	AllowedHosts    string // separated by commas
 	HeadMaxBytes    Bytes
 	MinFreeBytes    Bytes
+	Retention       Retention
 	MaxRequestBytes Bytes
 	MaxConcurrent   int
 	Limits          Limits
@@ -54,6 +55,7 @@ func Default() Config {
 		TLSClientAuth:   clientAuthAll,
 		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
+		Retention:       defaultRetention(),
 		MaxRequestBytes: 16 << 20,
 		MaxConcurrent:   64,
 		Limits:          defaultLimits(),
@@ -102,6 +104,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateTLS(bad)
 	c.validateStore(bad)
+	c.Retention.validate(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {
 			bad(name, "is %s, must be from %s to %s", v, lowest, highest)

@@ -57,6 +57,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	c.ClickHouse.register(fs)
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "memory for samples that are not in a block yet; a `size` such as 256MiB")
 	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`, 0: until the disk is full")
+	c.Retention.register(fs)
 	fs.TextVar(&c.MaxRequestBytes, "max-request-bytes", c.MaxRequestBytes, "largest request of an agent, uncompressed; a `size`")
 	fs.IntVar(&c.MaxConcurrent, "max-concurrent", c.MaxConcurrent, "`number` of requests of agents worked on at once")
 	c.Limits.register(fs)

@@ -79,10 +79,15 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	single := c.Limits.single()
+	if kept := c.Retention.longest(); kept > 0 && kept < single.MaxSampleAge {
+		logger.Warn("samples that would expire at once are refused", "max_sample_age", single.MaxSampleAge, "retention", kept)
+		single.MaxSampleAge = kept
+	}
 	in, err := ingest.New(ingest.Config{
 		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
 		MemoryBytes: int64(c.Limits.IngestMemory), RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
-		MaxConnections: c.Limits.MaxConnections, Limits: c.Limits.single(), Rates: c.Limits.rates(),
+		MaxConnections: c.Limits.MaxConnections, Limits: single, Rates: c.Limits.rates(),
 		Logger: logger, Registerer: registry,
 	})
 	if err != nil {

@@ -92,6 +92,7 @@ func openStore(ctx context.Context, c *Config, logger *slog.Logger, registry pro
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
+			Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
 		})
 		if err != nil {
 			return nil, err
@@ -121,7 +122,7 @@ func (c *Config) clickHouse() (cfg clickhouse.Config, err error) {
 	h := &c.ClickHouse
 	cfg = clickhouse.Config{
 		DSN: h.DSN, Password: os.Getenv(clickhouse.PasswordFromEnvironment), Cluster: h.Cluster, Quorum: h.Quorum,
-		QueryTimeout: c.Limits.QueryTimeout,
+		QueryTimeout: c.Limits.QueryTimeout, Retention: c.Retention.engine(),
 	}
 	if h.DSNFile != "" {
 		if cfg.DSN, err = clickhouse.ReadDSN(h.DSNFile); err != nil {

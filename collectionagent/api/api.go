@@ -4,7 +4,7 @@
 // pages and programs, folded stacks and pprof profiles for tools. docs/api.md
 // describes every endpoint.
 //
-// All questions are read-only, are answered with Cache-Control: no-store, and
+// All questions but DELETE /api/v1/data are read-only, are answered with Cache-Control: no-store, and
 // end when the client goes away. A bad parameter is a 400 whose body says which
 // parameter, where in it, and what was expected.
 package api
@@ -68,6 +68,7 @@ func Patterns() []string {
 	for _, e := range endpoints() {
 		patterns = append(patterns, e.path)
 	}
+	patterns = append(patterns, dataPattern)
 	return append(patterns, root)
 }
 
@@ -112,6 +113,7 @@ func New(c Config) http.Handler {
 	for _, e := range endpoints() {
 		mux.Handle(e.path, s.handler(&e))
 	}
+	mux.HandleFunc(dataPattern, s.deleteData)
 	mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})

@@ -172,6 +172,7 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 	}
 	s.metrics.compactions.WithLabelValues(strconv.Itoa(j.to.level)).Inc()
 	s.metrics.compactedRows.Add(float64(result.rows))
+	s.metrics.retainedRows.WithLabelValues(reasonAge).Add(float64(result.removed)) // a merge keeps all others
 	s.metrics.compactionBytes.WithLabelValues("in").Add(float64(result.bytesIn))
 	s.metrics.compactionBytes.WithLabelValues("out").Add(float64(result.bytesOut))
 	s.logger.Debug("merged blocks", "blocks", len(j.in), "into", len(result.blocks), "level", j.to.level, "rows", result.rows,

@@ -63,7 +63,7 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 // coverage says what was read.
 func (sc *scanner) coverage() store.Coverage {
 	c := store.Coverage{Resolution: max(store.Resolution, sc.coarsest)}
-	if horizon := max(sc.expired, sc.horizon); horizon != math.MinInt64 {
+	if horizon := max(sc.expired, sc.horizon); horizon > 0 {
 		c.Horizon = nanoseconds(horizon)
 	}
 	if first, last := max(sc.lowest, sc.from), min(sc.highest, sc.to-1); first <= last {
