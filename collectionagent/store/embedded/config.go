@@ -10,6 +10,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 )
 
 // Config says where and how to store. The zero value of every field but Dir is
@@ -40,6 +42,14 @@ type Config struct {
 	WindowTTL time.Duration
 	// MaxOpenBlocks bounds how many blocks stay open between queries. Default 256.
 	MaxOpenBlocks int
+	// BlockBytes bounds the memory of blocks that stay open between queries, of which
+	// the tables of series are the most. Default 128 MiB.
+	BlockBytes int64
+	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
+	MetaBytes int64
+	// QueryMemory is what queries take their memory from, unless the context of a
+	// query carries a claim. nil: they have no bounds.
+	QueryMemory *memory.Budget
 
 	// Faults for tests.
 	createSegment func(path string) (walFile, error)
@@ -72,6 +82,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
+	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.maxStall = cmp.Or(c.maxStall, 2*time.Second)
 	if c.createSegment == nil {

@@ -208,7 +208,7 @@ func queryBlock(t *testing.T, dir string, info blockInfo, table []blockSeries, d
 	s.blocks = []*block{b}
 	err = selectAll(t, s)
 	b.kill()
-	if b.isOpen() {
+	if b.openBytes() > 0 {
 		t.Fatal("block stays open")
 	}
 	return counterOf(t, s.metrics.blockPanics), err

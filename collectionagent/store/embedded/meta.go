@@ -17,14 +17,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// openPebble opens the key-value store of definitions.
-func openPebble(dir string, fs vfs.FS, logger *slog.Logger) (*pebble.DB, error) {
+// openPebble opens the key-value store of definitions, which takes about so much
+// memory: half of it caches blocks, and a quarter each are the memtable that is
+// written to and the one that is being flushed.
+func openPebble(dir string, fs vfs.FS, logger *slog.Logger, bytes int64) (*pebble.DB, error) {
 	opts := &pebble.Options{
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
 		FS:                 fs,
-		MemTableSize:       16 << 20,
-		CacheSize:          32 << 20,
+		MemTableSize:       uint64(min(max(bytes/4, 1<<20), 16<<20)), //nolint:gosec // positive
+		CacheSize:          bytes / 2,
 	}
 	for i := range opts.Levels {
 		// Almost every look-up of a definition is of one that may not be there.

@@ -87,6 +87,8 @@ type Store struct {
 	counts atomic.Pointer[defCounts]
 
 	clock atomic.Int64 // counts queries, to find the blocks that rest
+	// openBytes is what open blocks took when that was last added up.
+	openBytes atomic.Int64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -151,7 +153,7 @@ func (s *Store) open() (err error) {
 	if s.zstdDec, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
 		return fmt.Errorf("create decompressor: %w", err)
 	}
-	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.fs, s.logger); err != nil {
+	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.fs, s.logger, s.cfg.MetaBytes); err != nil {
 		return err
 	}
 	if err := syncDir(dir); err != nil {
@@ -363,24 +365,37 @@ func (s *Store) readView() (heads []*head, blocks []*block, expired int64) {
 	return heads, slices.Clone(s.blocks), s.expired
 }
 
-// evictBlocks closes the blocks that rested longest when too many are open.
+// evictBlocks closes the blocks that rested longest when too many are open, or they
+// take too much memory.
 func (s *Store) evictBlocks() {
+	type entry struct {
+		*block
+		bytes int64
+	}
 	_, blocks, _ := s.readView()
-	var open []*block
+	var open []entry
+	var bytes int64
 	for _, b := range blocks {
 		for _, part := range b.parts() {
-			if part.isOpen() {
-				open = append(open, part)
+			if n := part.openBytes(); n > 0 {
+				open = append(open, entry{part, n})
+				bytes += n
 			}
 		}
 	}
-	if len(open) <= s.cfg.MaxOpenBlocks {
+	s.openBytes.Store(bytes)
+	if len(open) <= s.cfg.MaxOpenBlocks && bytes <= s.cfg.BlockBytes {
 		return
 	}
-	slices.SortFunc(open, func(a, b *block) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
-	for _, b := range open[:len(open)-s.cfg.MaxOpenBlocks] {
+	slices.SortFunc(open, func(a, b entry) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
+	for i, b := range open {
+		if len(open)-i <= s.cfg.MaxOpenBlocks && bytes <= s.cfg.BlockBytes {
+			break
+		}
 		b.evict()
+		bytes -= b.bytes
 	}
+	s.openBytes.Store(bytes)
 }
 
 // Expire implements [store.Store].
