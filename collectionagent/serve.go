@@ -24,6 +24,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
@@ -70,7 +71,17 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
-	db, err := openStore(ctx, c, logger, registry, s.setStarting)
+	plan, err := c.memoryPlan()
+	if err != nil {
+		return err
+	}
+	queries := memory.NewBudget("-query-memory, a part of -memory", plan.Bytes[memory.Queries], queryPatience)
+	for _, m := range append(plan.Collectors(), queries.Collectors()...) {
+		if err := registry.Register(m); err != nil {
+			return fmt.Errorf("register metrics of memory: %w", err)
+		}
+	}
+	db, err := openStore(ctx, c, plan, queries, logger, registry, s.setStarting)
 	if err != nil || db == nil { // none when the process ends before
 		return err
 	}
@@ -81,7 +92,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	}
 	in, err := ingest.New(ingest.Config{
 		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
-		MemoryBytes: int64(c.Limits.IngestMemory), RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
+		MemoryBytes: plan.Bytes[memory.Ingest], RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
 		MaxConnections: c.Limits.MaxConnections, Limits: c.Limits.single(), Rates: c.Limits.rates(),
 		Logger: logger, Registerer: registry,
 	})
@@ -102,6 +113,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s.open(app(api.Config{
 		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
+		Memory: queries, CacheBytes: plan.Bytes[memory.Definitions],
 		QueryTimeout: c.Limits.QueryTimeout, MaxRows: c.Limits.QueryRows, MaxNodes: c.Limits.QueryNodes,
 	}), db.ReadOnly)
 	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -50,6 +51,8 @@ type Config struct {
 	QueueTimeout time.Duration
 	// QueryTimeout bounds the work on one question. Default 1 min.
 	QueryTimeout time.Duration
+	// Memory is what questions take their memory from. nil: they have no bounds.
+	Memory *memory.Budget
 	// CacheBytes bounds the definitions that are kept in memory. Default 128 MiB.
 	CacheBytes int64
 	// MaxRows bounds how many sums an answer is made of. Default 4,000,000.
@@ -194,13 +197,21 @@ func (s *server) handler(e *endpoint) http.Handler {
 		// Waiting is none of the work: who waited is told so, not to ask for less.
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
 		defer cancel()
+		// What a question holds it gives back when its answer is sent. For want of memory
+		// all of it ends at once, as if the client had left.
+		ctx, claim := s.config.Memory.Question(ctx)
+		defer claim.Release()
 		a, err := func() (*answer, error) {
 			s.metrics.running.Inc()
 			defer func() {
 				s.metrics.running.Dec()
 				giveBack()
 			}()
-			return e.answer(s, ctx, p)
+			a, err := e.answer(s, ctx, p)
+			if lack := claim.Err(); lack != nil {
+				return nil, lack
+			}
+			return a, err
 		}()
 		if err != nil {
 			s.fail(w, r, e.name, err)

@@ -228,6 +228,7 @@ type Claim struct {
 	// failed is why there was no more: the question ends with it, so that its other
 	// goroutines need not wait as well.
 	failed error
+	cancel context.CancelCauseFunc // nil: none
 	closed bool
 }
 
@@ -238,6 +239,27 @@ func (b *Budget) Claim(ctx context.Context) *Claim {
 		return nil
 	}
 	return &Claim{budget: b, ctx: ctx}
+}
+
+// Question returns a claim and the context that carries it. The context ends when the
+// claim gets no more memory, so that all that works on the question ends.
+func (b *Budget) Question(ctx context.Context) (context.Context, *Claim) {
+	if b == nil {
+		return ctx, nil
+	}
+	c := b.Claim(ctx)
+	ctx, c.cancel = context.WithCancelCause(ctx)
+	return With(ctx, c), c
+}
+
+// Err returns why the claim got no more memory, nil when it always did.
+func (c *Claim) Err() error {
+	if c == nil {
+		return nil
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.failed
 }
 
 // Take asks for n bytes more. When that fails nothing was taken.
@@ -264,6 +286,9 @@ func (c *Claim) Take(n int64) error {
 	}
 	if c.failed = c.budget.acquire(c.ctx, c, more); c.failed != nil {
 		c.used.Add(-n)
+		if c.cancel != nil {
+			c.cancel(c.failed)
+		}
 		return c.failed
 	}
 	c.granted.Add(more)
@@ -287,6 +312,9 @@ func (c *Claim) Give(n int64) {
 	}
 }
 
+// Limit returns the size of the budget, the most that the claim can ever get.
+func (c *Claim) Limit() int64 { return c.budget.size }
+
 // Used returns how many bytes are taken.
 func (c *Claim) Used() int64 {
 	if c == nil {
@@ -306,6 +334,9 @@ func (c *Claim) Release() {
 		return
 	}
 	c.closed = true
+	if c.cancel != nil {
+		c.cancel(nil)
+	}
 	c.budget.release(c, c.granted.Load())
 }
 

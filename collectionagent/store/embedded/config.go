@@ -47,6 +47,8 @@ type Config struct {
 	BlockBytes int64
 	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
 	MetaBytes int64
+	// CompactionBytes is about the memory of a merge of blocks. Default 128 MiB.
+	CompactionBytes int64
 	// QueryMemory is what queries take their memory from, unless the context of a
 	// query carries a claim. nil: they have no bounds.
 	QueryMemory *memory.Budget
@@ -82,6 +84,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
 	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
@@ -92,6 +95,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
 	}
+	c.compaction.inputTable = cmp.Or(c.compaction.inputTable, min(maxInputTable, c.CompactionBytes/4))
 	c.compaction = c.compaction.withDefaults()
 	if c.files.create == nil {
 		c.files = localFiles()

@@ -2,7 +2,11 @@
 
 package embedded
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
+)
 
 // metrics are the engine's own.
 type metrics struct {
@@ -97,14 +101,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		}
 		return float64(rows)
 	})
-	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 {
-		heads, _, _ := s.readView()
-		var n int64
-		for _, h := range heads {
-			n += h.bytes.Load()
-		}
-		return float64(n)
-	})
+	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 { return float64(s.headBytes()) })
 	gauge("blocks", "Blocks of samples.", func() float64 {
 		_, blocks, _ := s.readView()
 		return float64(len(blocks))
@@ -133,6 +130,11 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		}
 		return 0
 	})
+	all = append(all,
+		memory.Used(memory.Head, s.headBytes),
+		memory.Used(memory.Blocks, s.openBytes.Load),
+		memory.Used(memory.Metadata, s.metaBytes),
+	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err

@@ -86,7 +86,9 @@ type Store struct {
 	// counts are changed under defsMu and read without.
 	counts atomic.Pointer[defCounts]
 
-	clock atomic.Int64 // counts queries, to find the blocks that rest
+	// opened is db for metrics, which may be read before everything is open.
+	opened atomic.Pointer[pebble.DB]
+	clock  atomic.Int64 // counts queries, to find the blocks that rest
 	// openBytes is what open blocks took when that was last added up.
 	openBytes atomic.Int64
 }
@@ -156,6 +158,7 @@ func (s *Store) open() (err error) {
 	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.fs, s.logger, s.cfg.MetaBytes); err != nil {
 		return err
 	}
+	s.opened.Store(s.db)
 	if err := syncDir(dir); err != nil {
 		return err
 	}
@@ -427,4 +430,28 @@ func (s *Store) Expire(ctx context.Context, t libpf.UnixTimeNs) error {
 	}
 	s.metrics.expiredBlocks.Add(float64(len(gone)))
 	return nil
+}
+
+// headBytes returns the memory of the samples that are not in a block yet.
+func (s *Store) headBytes() int64 {
+	heads, _, _ := s.readView()
+	var n int64
+	for _, h := range heads {
+		n += h.bytes.Load()
+	}
+	return n
+}
+
+// metaBytes returns the memory of Pebble.
+func (s *Store) metaBytes() int64 {
+	if s.enter() != nil {
+		return 0
+	}
+	defer s.users.RUnlock()
+	db := s.opened.Load()
+	if db == nil {
+		return 0
+	}
+	m := db.Metrics()
+	return m.BlockCache.Size + int64(m.MemTable.Size) //nolint:gosec // far below
 }
