@@ -255,7 +255,7 @@ func (s *Store) loadBlocks() error {
 			}
 		}
 	}
-	return nil
+	return s.removeTables()
 }
 
 // newBlock returns the block that an entry of the list describes.
