@@ -12,6 +12,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
 // Config says where and how to store. The zero value of every field but Dir is
@@ -53,6 +54,17 @@ type Config struct {
 	// query carries a claim. nil: they have no bounds.
 	QueryMemory *memory.Budget
 
+	// Retention says how long data stay. Default: for ever.
+	Retention store.Retention
+	// RetentionShare bounds what is kept, like Retention.Bytes, by a share of the file
+	// system that holds Dir, not counting what others use of it: 0.8 leaves a fifth of
+	// the rest free. Default 0: no bound.
+	RetentionShare float64
+
+	// now is the clock. Default [time.Now].
+	now func() time.Time
+	// retainEvery is how often retention looks for work.
+	retainEvery time.Duration
 	// Faults for tests.
 	createSegment func(path string) (walFile, error)
 	freeBytes     func(dir string) (uint64, error)
@@ -88,6 +100,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
+	if c.now == nil {
+		c.now = time.Now
+	}
 	c.maxStall = cmp.Or(c.maxStall, 2*time.Second)
 	if c.createSegment == nil {
 		c.createSegment = createFile

@@ -397,6 +397,7 @@ func (w *rewriter) window(ms int64) int64 {
 // are not open.
 func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skipped bool, err error) {
 	w.serial++
+	expired := max(w.expired, w.store.floors(s.Project, s.Type).of(store.RollUpHour))
 	var out *output
 	window := int64(math.MaxInt64)
 	for n := 0; ; n++ {
@@ -413,7 +414,7 @@ func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skip
 		if w.first {
 			w.rows++
 		}
-		if r.time < w.expired || (w.keep != nil && !w.keep(s, r.time)) {
+		if r.time < expired || (w.keep != nil && !w.keep(s, r.time)) {
 			if w.first {
 				w.removed++
 			}

@@ -84,6 +84,8 @@ func (s *Store) scanOnce(ctx context.Context, sc *scanner, waves int64) (a *aggr
 	sc.groups.claim = sc.claim
 	heads, blocks, expired := s.readView()
 	sc.from, sc.expired = max(sc.from, expired), expired
+	sc.visible = s.visibility(q.Project, sc.rollUp)
+	sc.horizon = sc.visible.horizon(q.Type)
 
 	first, last := int64(math.MaxInt64), int64(math.MinInt64) // of what is read
 	var views []headView
@@ -98,12 +100,18 @@ func (s *Store) scanOnce(ctx context.Context, sc *scanner, waves int64) (a *aggr
 		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to || !b.mayHave(q) {
 			continue
 		}
-		part := sc.source(b)
+		from := sc.from
+		if b.info.Level > 0 {
+			if from = max(from, sc.visible.from(b.info.Type)); b.info.MaxTime < from {
+				continue
+			}
+		}
+		part := sc.source(b, from)
 		if part == nil {
 			sc.horizon = max(sc.horizon, b.info.MaxTime+1)
 			continue
 		}
-		parts = append(parts, source{b, part})
+		parts = append(parts, source{b, part, from})
 		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
 	}
 	var buckets buckets
@@ -143,8 +151,11 @@ func (s *Store) scanOnce(ctx context.Context, sc *scanner, waves int64) (a *aggr
 	return w.merge(ctx)
 }
 
-// source is a file that a query reads of a block.
-type source struct{ block, part *block }
+// source is a file that a query reads of a block, from a time in ms on.
+type source struct {
+	block, part *block
+	from        int64
+}
 
 // wave opens blocks up to some bytes, at least one if there are any, and works on
 // them and on the tasks that are there. It returns how many it opened.
@@ -164,7 +175,7 @@ func (s *Store) wave(
 		}
 		taken += c.bytes
 		s.metrics.read(part)
-		tasks = append(tasks, sc.partTasks(part, c)...)
+		tasks = append(tasks, sc.partTasks(part, c, parts[opened].from)...)
 		if sc.groups.err != nil {
 			return opened, sc.groups.err
 		}

@@ -43,6 +43,8 @@ type scanner struct {
 	// claim is the memory of the query. free gives it back.
 	claim *memory.Claim
 	free  func()
+	// visible says what is hidden because of its age.
+	visible visibility
 }
 
 // task is a piece of work for one goroutine.
@@ -71,11 +73,6 @@ func (sc *scanner) coverage() store.Coverage {
 		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
 	}
 	return c
-}
-
-// Delete implements [store.Store].
-func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
-	return 0, errors.ErrUnsupported
 }
 
 // Types implements [store.Store].
@@ -165,10 +162,12 @@ func (s *Store) do(ctx context.Context, t task, a *aggregator) (err error) {
 // headTasks returns the work on a head: as many pieces as processors.
 func (sc *scanner) headTasks(v headView) []task {
 	group := make([]uint32, len(v.series)) // by series; none: not asked for
+	from := make([]int64, len(v.series))
 	matched := false
 	for i := range v.series {
 		group[i] = none
 		if sc.q.InScope(&v.series[i]) {
+			from[i] = max(sc.from, sc.visible.from(v.series[i].Type))
 			group[i] = sc.groups.id(&v.series[i], sc.groupOf)
 			matched = true
 		}
@@ -196,7 +195,7 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if sc.headChunk(v, i, group, stacks, wanted, a); a.err != nil {
+				if sc.headChunk(v, i, group, from, stacks, wanted, a); a.err != nil {
 					return a.err
 				}
 			}
@@ -207,12 +206,12 @@ func (sc *scanner) headTasks(v headView) []task {
 }
 
 // headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
-func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, wanted []bool, a *aggregator) {
+func (sc *scanner) headChunk(v headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
 		t := c.times[at]
 		g := group[c.series[at]]
-		if t < sc.from || t >= sc.to || g == none || (wanted != nil && !wanted[c.spans[at]]) {
+		if g == none || t < from[c.series[at]] || t >= sc.to || (wanted != nil && !wanted[c.spans[at]]) {
 			continue
 		}
 		local := c.stacks[at]
@@ -229,6 +228,7 @@ type rowRun struct {
 	group      uint32
 	// whole is set when all rows lie in the time range.
 	whole bool
+	from  int64 // ms
 }
 
 // tableSum is a series of which the table says all that is asked for.
@@ -246,14 +246,18 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 	rowGroup, groupFirst := 0, int64(0)
 	for i := range c.series {
 		s := &c.series[i]
-		if s.maxTime < sc.from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
+		from := sc.from
+		if sc.mixed {
+			from = max(from, sc.visible.from(s.series.Type))
+		}
+		if s.maxTime < from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
 			continue
 		}
 		group := sc.groups.id(&s.series, sc.groupOf)
 		if group == none {
 			return nil // for want of memory, which the caller finds out
 		}
-		whole := s.minTime >= sc.from && s.maxTime < sc.to
+		whole := s.minTime >= from && s.maxTime < sc.to
 		if whole && !sc.q.ByStack && !bySpan(sc.q) && sc.oneBucket(s) {
 			fromTable = append(fromTable, tableSum{group, s})
 			continue
@@ -269,7 +273,7 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 				continue
 			}
 			upTo := min(end, groupEnd)
-			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole})
+			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole, from})
 			first = upTo
 		}
 	}

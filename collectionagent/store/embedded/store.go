@@ -64,6 +64,8 @@ type Store struct {
 	old     *head // being written as a block, nil when none is
 	blocks  []*block
 	expired int64 // ms
+	// horizons say up to which times data were removed for want of room.
+	horizons map[seriesScope]floors
 	// oldDone is closed when old has become a block.
 	oldDone chan struct{}
 
@@ -91,6 +93,13 @@ type Store struct {
 	clock  atomic.Int64 // counts queries, to find the blocks that rest
 	// openBytes is what open blocks took when that was last added up.
 	openBytes atomic.Int64
+
+	// barred are the projects that are being deleted as a whole.
+	barred barred
+	// byteLimit is the last bound of the bytes on disk.
+	byteLimit atomic.Int64
+	// forgotten counts how often definitions were removed.
+	forgotten atomic.Uint64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -132,6 +141,7 @@ func Open(cfg Config) (*Store, error) {
 	s.done.Go(s.flushLoop)
 	s.done.Go(s.watchLoop)
 	s.done.Go(s.compactLoop)
+	s.done.Go(s.retainLoop)
 	return s, nil
 }
 
@@ -175,6 +185,9 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	if err := s.loadBlocks(); err != nil {
+		return err
+	}
+	if s.horizons, err = loadHorizons(s.db); err != nil {
 		return err
 	}
 	return s.replay(m.walFirst)
