@@ -86,6 +86,14 @@ type engine interface {
 	ReadOnly() string
 }
 
+// replaying is an engine that serves queries before all of its log is read.
+type replaying interface {
+	// Replaying says how far it has come, "" when it is done.
+	Replaying() string
+	// WaitReplayed waits until it is, and returns why it cannot be.
+	WaitReplayed(ctx context.Context) error
+}
+
 // openStore opens the engine that is configured. It says what it waits for, and
 // returns no engine and no error when the context ends first.
 func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memory.Budget, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
@@ -94,7 +102,8 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 			HeadMaxBytes: plan.Bytes[memory.Head], BlockBytes: plan.Bytes[memory.Blocks], MetaBytes: plan.Bytes[memory.Metadata],
-			CompactionBytes: plan.Bytes[memory.Compaction], QueryMemory: queries,
+			ReplayInBackground: true,
+			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
 		})
 		if err != nil {
 			return nil, err

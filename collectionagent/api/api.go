@@ -51,6 +51,9 @@ type Config struct {
 	QueueTimeout time.Duration
 	// QueryTimeout bounds the work on one question. Default 1 min.
 	QueryTimeout time.Duration
+	// Incomplete says why answers do not hold all that is stored yet, "" when they do.
+	// nil: they do.
+	Incomplete func() string
 	// Memory is what questions take their memory from. nil: they have no bounds.
 	Memory *memory.Budget
 	// CacheBytes bounds the definitions that are kept in memory. Default 128 MiB.
@@ -166,6 +169,17 @@ type server struct {
 	metrics *metrics
 }
 
+// incompleteHeader says why an answer does not hold all that is stored yet.
+const incompleteHeader = "Strobe-Incomplete"
+
+// incomplete returns why answers do not hold all that is stored yet.
+func (s *server) incomplete() string {
+	if s.config.Incomplete == nil {
+		return ""
+	}
+	return s.config.Incomplete()
+}
+
 // handler returns the handler of an endpoint: it checks the request, waits for
 // its turn, and sends the answer or the error.
 func (s *server) handler(e *endpoint) http.Handler {
@@ -199,6 +213,7 @@ func (s *server) handler(e *endpoint) http.Handler {
 		defer cancel()
 		// What a question holds it gives back when its answer is sent. For want of memory
 		// all of it ends at once, as if the client had left.
+		incomplete := s.incomplete()
 		ctx, claim := s.config.Memory.Question(ctx)
 		defer claim.Release()
 		a, err := func() (*answer, error) {
@@ -216,6 +231,9 @@ func (s *server) handler(e *endpoint) http.Handler {
 		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
+		}
+		if incomplete != "" {
+			w.Header().Set(incompleteHeader, incomplete)
 		}
 		if err := a.send(w, r); err != nil {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left

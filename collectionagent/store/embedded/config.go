@@ -48,6 +48,9 @@ type Config struct {
 	BlockBytes int64
 	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
 	MetaBytes int64
+	// ReplayInBackground makes Open return before the log is replayed, see
+	// [Store.Replaying].
+	ReplayInBackground bool
 	// CompactionBytes is about the memory of a merge of blocks. Default 128 MiB.
 	CompactionBytes int64
 	// QueryMemory is what queries take their memory from, unless the context of a

@@ -112,8 +112,10 @@ func scan(db *pebble.DB, prefix []byte, f func(key, value []byte) error) (err er
 type meta struct {
 	epoch    [16]byte
 	walFirst uint64
-	expired  int64
-	counts   defCounts
+	// walOffset is how much of that segment is in blocks.
+	walOffset int64
+	expired   int64
+	counts    defCounts
 }
 
 // defCounts are the numbers of definitions in all projects.
@@ -153,8 +155,13 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 		return nil, fmt.Errorf("%w: epoch of %d bytes", errCodec, len(epoch))
 	}
 	for key, read := range map[string]func(*decoder){
-		keyWALFirst: func(d *decoder) { m.walFirst = d.uvarint() },
-		keyExpired:  func(d *decoder) { m.expired = d.varint() },
+		keyWALFirst: func(d *decoder) {
+			m.walFirst = d.uvarint()
+			if len(d.b) > 0 { // absent unless a head was cut in the middle of a segment
+				m.walOffset = int64(min(d.uvarint(), math.MaxInt64)) //nolint:gosec // bounded
+			}
+		},
+		keyExpired: func(d *decoder) { m.expired = d.varint() },
 		keyCounts: func(d *decoder) {
 			m.counts = defCounts{d.varint(), d.varint(), d.varint(), d.varint()}
 		},
@@ -172,6 +179,15 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 		}
 	}
 	return m, nil
+}
+
+// encodeWALFirst encodes from where on the log is needed.
+func encodeWALFirst(segment uint64, offset int64) []byte {
+	b := binary.AppendUvarint(nil, segment)
+	if offset > 0 {
+		b = binary.AppendUvarint(b, uint64(offset))
+	}
+	return b
 }
 
 // create gives a new directory its identity.

@@ -134,6 +134,13 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 	gauge("retention_limit_bytes", "Most bytes that the store keeps, 0 without a bound.", func() float64 {
 		return float64(s.byteLimit.Load())
 	})
+	gauge("replay_ratio", "How much of the log of the last process has been replayed, 1 when it is done.", func() float64 {
+		total, read := s.startup.total.Load(), s.startup.read.Load()
+		if s.startup.ended() || total == 0 {
+			return 1
+		}
+		return float64(read) / float64(total)
+	})
 	gauge("read_only", "1 while writes are refused.", func() float64 {
 		if s.guard.reason() != "" {
 			return 1

@@ -52,7 +52,12 @@ type Store struct {
 	stop chan struct{} // ends the watcher
 	done sync.WaitGroup
 
-	// Owned by the committer.
+	startup startup
+	// walFirst and walOffset are where the replay starts.
+	walFirst  uint64
+	walOffset int64
+
+	// Owned by the replay and then by the committer.
 	wal       *wal
 	lastGroup int
 	flushJobs chan flushJob
@@ -105,8 +110,9 @@ type Store struct {
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a directory, and replays what the last process had
-// acknowledged but not yet put in blocks. It fails while the disk takes no
-// writes, since Pebble writes when it opens.
+// acknowledged but not yet put in blocks; with [Config.ReplayInBackground] it returns
+// before that is done. It fails while the disk takes no writes, since Pebble writes
+// when it opens.
 func Open(cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -122,6 +128,7 @@ func Open(cfg Config) (*Store, error) {
 		upkeep:    make(chan struct{}, 1),
 		cuts:      make(chan chan (<-chan struct{})),
 	}
+	s.startup.done = make(chan struct{})
 	s.working, s.quit = context.WithCancel(context.Background())
 	s.guard.logger = cfg.Logger
 	s.fs = &patientFS{
@@ -131,18 +138,29 @@ func Open(cfg Config) (*Store, error) {
 	// Not open yet, the store can serve nobody while it waits for the disk.
 	if _, err := s.await(context.Background(), always, func() (bool, error) { return true, s.open() }); err != nil {
 		_ = s.release()
-		if diskTrouble(err) || errors.Is(err, store.ErrReadOnly) {
-			err = fmt.Errorf("%w: free space on its disk, or make it writable, and start again", err)
-		}
-		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
+		return nil, cfg.openError(err)
 	}
 	s.checkSpace()
-	s.done.Go(s.commitLoop)
 	s.done.Go(s.flushLoop)
 	s.done.Go(s.watchLoop)
+	s.done.Go(func() { s.startLoop(s.walFirst, s.walOffset) })
+	if !cfg.ReplayInBackground {
+		if err := s.awaitReplayed(); err != nil {
+			_ = s.Close()
+			return nil, cfg.openError(err)
+		}
+	}
 	s.done.Go(s.compactLoop)
 	s.done.Go(s.retainLoop)
 	return s, nil
+}
+
+// openError says what could not be opened and what to do about it.
+func (c *Config) openError(err error) error {
+	if diskTrouble(err) || errors.Is(err, store.ErrReadOnly) {
+		err = fmt.Errorf("%w: free space on its disk, or make it writable, and start again", err)
+	}
+	return fmt.Errorf("open store %s: %w", c.Dir, err)
 }
 
 // open opens everything in the directory.
@@ -190,7 +208,8 @@ func (s *Store) open() (err error) {
 	if s.horizons, err = loadHorizons(s.db); err != nil {
 		return err
 	}
-	return s.replay(m.walFirst)
+	s.walFirst, s.walOffset = m.walFirst, m.walOffset
+	return nil
 }
 
 func (s *Store) walDir() string    { return filepath.Join(s.cfg.Dir, "wal") }
@@ -298,25 +317,6 @@ func (s *Store) newPart(info *blockInfo, kind sumsKind) *block {
 	}
 }
 
-// cutReplayed starts a new head during the replay. The first full one is left to
-// the flusher, as it would have been without the restart, so that opening the
-// store need not wait for a block; another one, which only a store with less
-// memory than before has, is written at once.
-func (s *Store) cutReplayed(walFirst uint64) error {
-	job := flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: walFirst}
-	if s.old != nil {
-		first := <-s.flushJobs
-		if err := s.flush(first); err != nil {
-			return err
-		}
-	}
-	s.viewMu.Lock()
-	s.old, s.head, s.oldDone = s.head, newHead(), make(chan struct{})
-	s.viewMu.Unlock()
-	s.flushJobs <- job // has room
-	return nil
-}
-
 // caught, when deferred, turns a panic of the decoder of blocks into an error. Blocks
 // are files, and those that a bad disk or a stranger changed must end no more
 // than the query that reads them.
@@ -326,48 +326,6 @@ func (s *Store) caught(err *error) {
 		s.logger.Error("reading a block ended in a panic", "panic", r, "stack", string(debug.Stack()))
 		*err = fmt.Errorf("read block: %w: %v", errCodec, r)
 	}
-}
-
-// replay reads the log from the given segment on into the head. A head that
-// becomes too large becomes a block at the next end of a segment.
-func (s *Store) replay(first uint64) error {
-	if err := removeSegments(s.walDir(), first); err != nil {
-		return err
-	}
-	numbers, err := listSegments(s.walDir())
-	if err != nil {
-		return err
-	}
-	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
-	defer r.start()()
-	rows := 0
-	for i, n := range numbers {
-		err := r.segment(n, i == len(numbers)-1, func(b *store.Batch) {
-			if s.winSamples.has(&b.ID) {
-				return // a repeat of a batch whose first write seemed to fail
-			}
-			s.metrics.forgotten.Add(float64(s.winSamples.add(&b.ID, b.Weight(), s.now())))
-			s.head.add(b)
-			rows += len(b.Samples)
-		})
-		if err != nil {
-			return err
-		}
-		if s.headFull() && i < len(numbers)-1 {
-			if err := s.cutReplayed(n + 1); err != nil {
-				return err
-			}
-		}
-	}
-	last := max(first, 1) - 1
-	if len(numbers) > 0 {
-		last = max(last, numbers[len(numbers)-1])
-	}
-	s.wal = &wal{dir: s.walDir(), create: s.cfg.createSegment, segment: last}
-	if rows > 0 {
-		s.logger.Info("replayed log", "segments", len(numbers), "samples", rows)
-	}
-	return nil
 }
 
 // readView returns what a query reads.
