@@ -64,6 +64,10 @@ type Config struct {
 	// the rest free. Default 0: no bound.
 	RetentionShare float64
 
+	// ReserveBytes is the size of a file that is given up when the disk is full, so that
+	// the store can be opened and can remove data. Default 0: none.
+	ReserveBytes int64
+
 	// now is the clock. Default [time.Now].
 	now func() time.Time
 	// retainEvery is how often retention looks for work.

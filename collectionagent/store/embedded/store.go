@@ -174,6 +174,9 @@ func (s *Store) open() (err error) {
 	if s.lock, err = lockDir(dir); err != nil {
 		return err
 	}
+	if free, err := s.cfg.freeBytes(dir); err == nil {
+		s.checkReserve(free)
+	}
 	if s.metrics, err = newMetrics(s.cfg.Registerer, s); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
 	}
