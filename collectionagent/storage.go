@@ -86,7 +86,6 @@ type engine interface {
 	ReadOnly() string
 }
 
-<<<<<<< HEAD
 // replaying is an engine that serves queries before all of its log is read.
 type replaying interface {
 	// Replaying says how far it has come, "" when it is done.
@@ -94,10 +93,9 @@ type replaying interface {
 	// WaitReplayed waits until it is, and returns why it cannot be.
 	WaitReplayed(ctx context.Context) error
 }
-=======
+
 // reserveBytes is twice what the definitions write when they are opened.
 const reserveBytes = 32 << 20
->>>>>>> retain
 
 // openStore opens the engine that is configured. It says what it waits for, and
 // returns no engine and no error when the context ends first.
@@ -105,16 +103,11 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 	if c.Store != storeClickHouse {
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
-<<<<<<< HEAD
 			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 			HeadMaxBytes: plan.Bytes[memory.Head], BlockBytes: plan.Bytes[memory.Blocks], MetaBytes: plan.Bytes[memory.Metadata],
 			ReplayInBackground: true,
 			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
-			Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
-=======
-			HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 			ReserveBytes: reserveBytes, Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
->>>>>>> retain
 		})
 		if err != nil {
 			return nil, err
