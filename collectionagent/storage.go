@@ -105,6 +105,7 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 			HeadMaxBytes: plan.Bytes[memory.Head], BlockBytes: plan.Bytes[memory.Blocks], MetaBytes: plan.Bytes[memory.Metadata],
+			LabelBytes:         plan.Bytes[memory.Labels],
 			ReplayInBackground: true,
 			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
 			ReserveBytes: reserveBytes, Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,

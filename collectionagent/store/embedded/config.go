@@ -46,6 +46,8 @@ type Config struct {
 	// BlockBytes bounds the memory of blocks that stay open between queries, of which
 	// the tables of series are the most. Default 128 MiB.
 	BlockBytes int64
+	// LabelBytes bounds what is remembered of the values of labels. Default 64 MiB.
+	LabelBytes int64
 	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
 	MetaBytes int64
 	// ReplayInBackground makes Open return before the log is replayed, see
@@ -105,6 +107,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
 	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
 	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
+	c.LabelBytes = cmp.Or(c.LabelBytes, 64<<20)
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)

@@ -151,6 +151,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		memory.Used(memory.Head, s.headBytes),
 		memory.Used(memory.Blocks, s.openBytes.Load),
 		memory.Used(memory.Metadata, s.metaBytes),
+		memory.Used(memory.Labels, s.labelCache.used),
 	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {

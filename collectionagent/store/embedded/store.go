@@ -94,8 +94,9 @@ type Store struct {
 	counts atomic.Pointer[defCounts]
 
 	// opened is db for metrics, which may be read before everything is open.
-	opened atomic.Pointer[pebble.DB]
-	clock  atomic.Int64 // counts queries, to find the blocks that rest
+	opened     atomic.Pointer[pebble.DB]
+	clock      atomic.Int64 // counts queries, to find the blocks that rest
+	labelCache *labelCache
 	// openBytes is what open blocks took when that was last added up.
 	openBytes atomic.Int64
 
@@ -120,13 +121,14 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, logger: cfg.Logger,
-		requests:  make(chan *request, 256),
-		stop:      make(chan struct{}),
-		flushJobs: make(chan flushJob, 1),
-		gaveUp:    make(chan struct{}),
-		head:      newHead(),
-		upkeep:    make(chan struct{}, 1),
-		cuts:      make(chan chan (<-chan struct{})),
+		requests:   make(chan *request, 256),
+		stop:       make(chan struct{}),
+		flushJobs:  make(chan flushJob, 1),
+		gaveUp:     make(chan struct{}),
+		head:       newHead(),
+		labelCache: newLabelCache(cfg.LabelBytes),
+		upkeep:     make(chan struct{}, 1),
+		cuts:       make(chan chan (<-chan struct{})),
 	}
 	s.startup.done = make(chan struct{})
 	s.working, s.quit = context.WithCancel(context.Background())
