@@ -137,7 +137,11 @@ func deleteProjectData(c *Config, project string, stderr io.Writer) (removed int
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	db, err := openStore(ctx, c, logger, newRegistry(), func(string) {})
+	plan, err := c.memoryPlan()
+	if err != nil {
+		return 0, err
+	}
+	db, err := openStore(ctx, c, plan, nil, logger, newRegistry(), func(string) {})
 	switch {
 	case errors.Is(err, embedded.ErrLocked):
 		return 0, fmt.Errorf("%w: the server runs; stop it first, or let it delete them: DELETE /api/v1/data?everything=true with a token of the project that has the role admin", err)
@@ -147,5 +151,10 @@ func deleteProjectData(c *Config, project string, stderr io.Writer) (removed int
 		return 0, errors.New("interrupted; nothing was removed")
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if r, ok := db.(replaying); ok {
+		if err := r.WaitReplayed(ctx); err != nil {
+			return 0, err
+		}
+	}
 	return db.Delete(ctx, &store.Deletion{Project: project})
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -50,6 +51,11 @@ type Config struct {
 	QueueTimeout time.Duration
 	// QueryTimeout bounds the work on one question. Default 1 min.
 	QueryTimeout time.Duration
+	// Incomplete says why answers do not hold all that is stored yet, "" when they do.
+	// nil: they do.
+	Incomplete func() string
+	// Memory is what questions take their memory from. nil: they have no bounds.
+	Memory *memory.Budget
 	// CacheBytes bounds the definitions that are kept in memory. Default 128 MiB.
 	CacheBytes int64
 	// MaxRows bounds how many sums an answer is made of. Default 4,000,000.
@@ -122,14 +128,23 @@ func New(c Config) http.Handler {
 
 // endpoints lists what can be asked.
 func endpoints() []endpoint {
+	selected, exported := names(selectionNames, stackNames...), names(selectionNames, filterNames...)
 	return []endpoint{
-		{"flamegraph", "/api/v1/flamegraph", names(selectionNames, "max_nodes", "group_by", "fold"), (*server).flamegraph},
-		{"top", "/api/v1/top", names(selectionNames, "limit", "sort", "fold"), (*server).top},
-		{"folded", "/api/v1/folded", names(selectionNames, "group_by"), (*server).folded},
-		{"pprof", "/api/v1/pprof", names(selectionNames, "group_by", "seconds"), (*server).pprof},
-		{"timeline", "/api/v1/timeline", names(selectionNames, "step", "by", "limit"), (*server).timeline},
+		{"flamegraph", "/api/v1/flamegraph", names(selected, "max_nodes", "group_by"), (*server).flamegraph},
+		{"top", "/api/v1/top", names(selected, "limit", "sort"), (*server).top},
+		{"diff", "/api/v1/diff", names(selected, "base_query", "base_from", "base_to", "normalize", "max_nodes", "group_by", "limit", "sort"), (*server).diff},
+		{"sandwich", "/api/v1/sandwich", names(selected, "function", "max_nodes"), (*server).sandwich},
+		{"lines", "/api/v1/lines", names(selected, "function", "limit"), (*server).lines},
+		{"folded", "/api/v1/folded", names(exported, "group_by"), (*server).folded},
+		{"pprof", "/api/v1/pprof", names(exported, "group_by", "seconds"), (*server).pprof},
+		{"timeline", "/api/v1/timeline", names(selected, "step", "by", "limit"), (*server).timeline},
+		{"heatmap", "/api/v1/heatmap", names(selected, "by", "column", "rows"), (*server).heatmap},
+		{"exemplars", "/api/v1/exemplars", names(selected, "order", "limit"), (*server).exemplars},
+		{"totals", "/api/v1/totals", selected, (*server).totals},
+		{"types", "/api/v1/types", []string{"from", "to"}, (*server).types},
+		{"series", "/api/v1/series", names(selected, "labels", "limit"), (*server).series},
 		{"labels", "/api/v1/labels", selectionNames, (*server).labels},
-		{"label_values", "/api/v1/labels/{name}/values", names(selectionNames, "limit"), (*server).labelValues},
+		{"label_values", "/api/v1/labels/{name}/values", names(selected, "prefix", "limit"), (*server).labelValues},
 		{"hosts", "/api/v1/hosts", []string{"limit"}, (*server).hosts},
 		{"ledger", "/api/v1/ledger", []string{"from", "to", "limit"}, (*server).ledger},
 		{"status", "/api/v1/status", nil, (*server).status},
@@ -154,6 +169,17 @@ type server struct {
 	engine  *query.Engine
 	turns   *turns
 	metrics *metrics
+}
+
+// incompleteHeader says why an answer does not hold all that is stored yet.
+const incompleteHeader = "Strobe-Incomplete"
+
+// incomplete returns why answers do not hold all that is stored yet.
+func (s *server) incomplete() string {
+	if s.config.Incomplete == nil {
+		return ""
+	}
+	return s.config.Incomplete()
 }
 
 // handler returns the handler of an endpoint: it checks the request, waits for
@@ -187,17 +213,29 @@ func (s *server) handler(e *endpoint) http.Handler {
 		// Waiting is none of the work: who waited is told so, not to ask for less.
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
 		defer cancel()
+		// What a question holds it gives back when its answer is sent. For want of memory
+		// all of it ends at once, as if the client had left.
+		incomplete := s.incomplete()
+		ctx, claim := s.config.Memory.Question(ctx)
+		defer claim.Release()
 		a, err := func() (*answer, error) {
 			s.metrics.running.Inc()
 			defer func() {
 				s.metrics.running.Dec()
 				giveBack()
 			}()
-			return e.answer(s, ctx, p)
+			a, err := e.answer(s, ctx, p)
+			if lack := claim.Err(); lack != nil {
+				return nil, lack
+			}
+			return a, err
 		}()
 		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
+		}
+		if incomplete != "" {
+			w.Header().Set(incompleteHeader, incomplete)
 		}
 		if err := a.send(w, r); err != nil {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left

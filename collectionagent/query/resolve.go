@@ -16,7 +16,9 @@ import (
 const (
 	// lookupChunk is how many definitions one look-up asks for. It bounds how long
 	// the store works without looking at the context.
-	lookupChunk = 8192
+	lookupChunk = 2048
+	// definitionBytes is about what a stack takes as the store hands it over.
+	definitionBytes = 4 << 10
 
 	// unknownTTL is how soon a name that is missing is asked for again: an agent
 	// that was just started names its frames within a few flushes.
@@ -107,24 +109,32 @@ type resolution struct {
 	names   []*frameNames
 	// unknown says which stacks the store does not know.
 	unknown []bool
+	// watch is that of the question, nil: none.
+	watch *watch
 }
 
 // resolve looks stacks up.
-func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.TraceHash) (*resolution, error) {
+func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes []libpf.TraceHash) (*resolution, error) {
 	stacks := make([]*stackEntry, len(hashes))
 	var missing []int
-	r.stacks.locked(func() {
-		for i, h := range hashes {
-			var ok bool
-			if stacks[i], ok = r.stacks.get(stackKey{project, h}); !ok {
-				missing = append(missing, i)
-			}
+	for first := 0; first < len(hashes); first += lookupChunk {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-	})
+		r.stacks.locked(func() {
+			for i, h := range hashes[first:min(first+lookupChunk, len(hashes))] {
+				var ok bool
+				if stacks[first+i], ok = r.stacks.get(stackKey{project, h}); !ok {
+					missing = append(missing, first+i)
+				}
+			}
+		})
+	}
 	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
-	res := &resolution{unknown: make([]bool, len(hashes))}
+	res := &resolution{unknown: make([]bool, len(hashes)), watch: w}
 	for chunk := range slices.Chunk(missing, lookupChunk) {
-		if err := r.loadStacks(ctx, project, hashes, chunk, stacks); err != nil {
+		// What the store finds is in memory twice until the chunk is done.
+		if err := w.hold(lookupChunk*definitionBytes, func() error { return r.loadStacks(ctx, w, project, hashes, chunk, stacks) }); err != nil {
 			return nil, err
 		}
 		for _, i := range chunk {
@@ -134,12 +144,15 @@ func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.T
 		}
 	}
 	res.index(stacks)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return res, r.nameFrames(ctx, project, res)
 }
 
 // loadStacks fetches the stacks with the given indexes.
 func (r *resolver) loadStacks(
-	ctx context.Context, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
+	ctx context.Context, w *watch, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
 ) error {
 	want := make([]libpf.TraceHash, len(indexes))
 	for i, index := range indexes {
@@ -163,6 +176,7 @@ func (r *resolver) loadStacks(
 				// A stack keeps its frames in memory whether or not their own cache
 				// does, so the first stack with a frame pays for it.
 				costs[j] = stackCost + stackFrameCost*int64(len(entries)) + added
+				w.take(1, costs[j]) // the question holds it longer than the cache may
 			}
 		}
 	})
@@ -201,14 +215,21 @@ func (res *resolution) index(stacks []*stackEntry) {
 	for _, s := range stacks {
 		total += len(s.frames)
 	}
+	if !res.watch.take(total, 4) || !res.watch.take(len(stacks), 64) {
+		return
+	}
 	flat := make([]uint32, 0, total)
 	res.stacks = make([][]uint32, len(stacks))
 	var seen pages
 	for i, s := range stacks {
+		if res.watch.ended() {
+			return
+		}
 		start := len(flat)
 		for j, number := range s.numbers {
 			slot := seen.slot(number)
 			if *slot == 0 {
+				res.watch.take(1, 64) // with its name, its place in tables and a page
 				res.entries = append(res.entries, s.frames[j])
 				*slot = uint32(len(res.entries)) //nolint:gosec // fewer than frames in memory
 			}

@@ -11,6 +11,9 @@ import (
 // maxTreeNodes bounds the memory of one tree, about 30 bytes per node.
 const maxTreeNodes = 16 << 20
 
+// nodeSize is about what a node takes, with its places in lists made of the tree.
+const nodeSize = 40
+
 // tree is a tree of functions with sums, laid out in preorder: the children of a
 // node follow it, each with all that is below it. Node 0 is the root.
 type tree struct {
@@ -24,6 +27,7 @@ type tree struct {
 	// restLevels how many levels were not made for it.
 	rest       map[uint32]int64
 	restLevels int64
+	watch      *watch // nil: none
 }
 
 // paths are the stacks of a question as functions, outermost first, and the
@@ -32,7 +36,8 @@ type paths struct {
 	flat    []uint32
 	offsets []uint32
 	// rank is the place of each stack in the order.
-	rank []uint32
+	rank  []uint32
+	watch *watch // nil: none
 }
 
 func (p *paths) of(stack uint32) []uint32 { return p.flat[p.offsets[stack]:p.offsets[stack+1]] }
@@ -45,20 +50,40 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 			n += levels.count(f)
 		}
 	}
-	p := &paths{flat: make([]uint32, 0, n), offsets: make([]uint32, 1, len(res.stacks)+1)}
+	p := &paths{offsets: make([]uint32, 1, len(res.stacks)+1), watch: res.watch}
+	if p.watch.take(n, 4) && p.watch.take(len(res.stacks), 16) {
+		p.flat = make([]uint32, 0, n)
+	}
 	for _, s := range res.stacks {
+		if p.watch.ended() {
+			break
+		}
 		for i := len(s) - 1; i >= 0; i-- {
 			for _, f := range levels.of(s[i]) { // most often one, which is no work for a copy
 				p.flat = append(p.flat, f)
 			}
 		}
-		p.offsets = append(p.offsets, uint32(len(p.flat))) //nolint:gosec // fewer than frames in memory
+		p.end()
 	}
-	order := make([]uint32, len(res.stacks))
+	p.sort()
+	return p
+}
+
+// end ends a path at the end of flat.
+func (p *paths) end() {
+	p.offsets = append(p.offsets, uint32(len(p.flat))) //nolint:gosec // fewer than frames in memory
+}
+
+// sort puts the paths in order.
+func (p *paths) sort() {
+	order := make([]uint32, len(p.offsets)-1)
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows
 	}
 	slices.SortFunc(order, func(a, b uint32) int {
+		if p.watch.ended() { // any order will do, the sooner the better
+			return 0
+		}
 		if c := slices.Compare(p.of(a), p.of(b)); c != 0 {
 			return c
 		}
@@ -68,7 +93,6 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 	for i, s := range order {
 		p.rank[s] = uint32(i) //nolint:gosec // at most maxRows
 	}
-	return p
 }
 
 // buildTree folds rows, which it sorts, into a tree. Rows that share the most go
@@ -77,6 +101,17 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 // sorted. Where the tree would have more than maxNodes nodes, the rows with the
 // smallest values end at their group.
 func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int) *tree {
+	return growTree(root, rows, groups, p, maxNodes, nil)
+}
+
+// growTree is [buildTree] that tells placed, unless it is nil, in which node each
+// row ends and whether it belongs to the node's rest. When the question ends meanwhile the tree is its root.
+func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int, placed func(r *sum, node uint32, rest bool)) *tree {
+	// A tree for which there is not the memory is cut, as is one that would be too large.
+	maxNodes = p.watch.fit(maxNodes, nodeSize)
+	if p.watch.ended() {
+		rows = nil
+	}
 	countingSort(rows, len(p.rank), func(r *sum) uint32 { return p.rank[r.stack] })
 	countingSort(rows, len(groups), func(r *sum) uint32 { return r.group })
 	nodes, cut := 1, int64(math.MinInt64)
@@ -84,11 +119,15 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 	if nodes > maxNodes {
 		nodes, cut = maxNodes, cutValue(rows, p, maxNodes)
 	}
+	if !p.watch.take(nodes, nodeSize) {
+		nodes, rows = 1, nil
+	}
 	t := &tree{
 		parent:   make([]uint32, 1, nodes),
 		function: append(make([]uint32, 0, nodes), root),
 		self:     make([]int64, 1, nodes),
 		rest:     make(map[uint32]int64),
+		watch:    p.watch,
 	}
 	open := make([]uint32, 1, 64) // the node of each level of the path before
 	walk(rows, groups, p, cut, func(r *sum, path []uint32, shared int) {
@@ -102,6 +141,9 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 				t.self = append(t.self, 0)
 				open = append(open, node)
 			}
+		}
+		if placed != nil {
+			placed(r, node, r.value < cut)
 		}
 		if r.value < cut {
 			t.rest[node] += r.value
@@ -120,6 +162,9 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum, path []uint32, shared int)) {
 	var before, path []uint32
 	for i := range rows {
+		if p.watch.ended() {
+			return
+		}
 		r := &rows[i]
 		path = append(path[:0], groups[r.group]...)
 		if r.value >= cut {

@@ -78,6 +78,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 // flushHead waits until everything that is in a head now is in blocks, and the log
 // no longer holds it. It gives up when the disk does not take the block.
 func (s *Store) flushHead(ctx context.Context) error {
+	if err := s.checkReplayed(); err != nil {
+		return err
+	}
 	answer := make(chan (<-chan struct{}), 1)
 	done := make(<-chan struct{})
 	cuts := s.cuts

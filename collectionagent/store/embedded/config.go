@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
@@ -42,6 +43,21 @@ type Config struct {
 	WindowTTL time.Duration
 	// MaxOpenBlocks bounds how many blocks stay open between queries. Default 256.
 	MaxOpenBlocks int
+	// BlockBytes bounds the memory of blocks that stay open between queries, of which
+	// the tables of series are the most. Default 128 MiB.
+	BlockBytes int64
+	// LabelBytes bounds what is remembered of the values of labels. Default 64 MiB.
+	LabelBytes int64
+	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
+	MetaBytes int64
+	// ReplayInBackground makes Open return before the log is replayed, see
+	// [Store.Replaying].
+	ReplayInBackground bool
+	// CompactionBytes is about the memory of a merge of blocks. Default 128 MiB.
+	CompactionBytes int64
+	// QueryMemory is what queries take their memory from, unless the context of a
+	// query carries a claim. nil: they have no bounds.
+	QueryMemory *memory.Budget
 
 	// Retention says how long data stay. Default: for ever.
 	Retention store.Retention
@@ -91,6 +107,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
+	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
+	c.LabelBytes = cmp.Or(c.LabelBytes, 64<<20)
+	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.garbageGrace = cmp.Or(c.garbageGrace, 24*time.Hour)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
@@ -104,6 +124,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
 	}
+	c.compaction.inputTable = cmp.Or(c.compaction.inputTable, min(maxInputTable, c.CompactionBytes/4))
 	c.compaction = c.compaction.withDefaults()
 	if c.files.create == nil {
 		c.files = localFiles()
