@@ -55,6 +55,7 @@ type rowFile[R any] struct {
 	file     blockOutput
 	buffered *bufio.Writer
 	written  int64
+	sums     summer
 	w        *parquet.GenericWriter[R]
 	// describe returns the columns that all rows of a series share, set fills in the others.
 	describe func(*store.Series) (R, error)
@@ -89,6 +90,7 @@ func newRowFile[R any](
 	w.buffered = bufio.NewWriterSize(writerFunc(func(b []byte) (int, error) {
 		n, err := f.Write(b)
 		w.written += int64(n)
+		_, _ = w.sums.Write(b[:n]) // cannot fail
 		return n, err
 	}), 256<<10)
 	options := append(boundless(),

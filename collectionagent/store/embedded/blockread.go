@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
@@ -20,7 +18,8 @@ import (
 // A companion is a block of its own, with one file and one table.
 type block struct {
 	info *blockInfo
-	dir  string
+	// read opens a file for reading.
+	read func(*blockInfo) (blockReader, error)
 	// loadTable reads the series table, rawTable its bytes as they are stored.
 	loadTable func(number uint64) ([]blockSeries, error)
 	rawTable  func(number uint64) ([]byte, error)
@@ -79,7 +78,7 @@ func (b *block) parts() []*block {
 
 // blockContent is an open block.
 type blockContent struct {
-	file    *os.File
+	file    blockReader
 	parquet *parquet.File
 	series  []blockSeries
 	columns blockColumns
@@ -181,8 +180,8 @@ func (b *block) openUnguarded() (*blockContent, error) {
 
 // openFile opens the file and checks that it has the columns and row groups that
 // a reader relies on.
-func (b *block) openFile() (_ *os.File, _ *parquet.File, columns blockColumns, err error) {
-	f, err := os.Open(filepath.Join(b.dir, b.info.File))
+func (b *block) openFile() (_ blockReader, _ *parquet.File, columns blockColumns, err error) {
+	f, err := b.read(b.info)
 	if err != nil {
 		return nil, nil, columns, fmt.Errorf("open block: %w", err)
 	}
@@ -225,13 +224,11 @@ func (b *block) openFile() (_ *os.File, _ *parquet.File, columns blockColumns, e
 
 // openParquet opens a file. Its footer is read as a whole, so the size that it
 // declares is checked before.
-func openParquet(f *os.File, size int64) (*parquet.File, error) {
-	info, err := f.Stat()
-	if err != nil {
+func openParquet(f blockReader, size int64) (*parquet.File, error) {
+	if n, err := f.Size(); err != nil {
 		return nil, err
-	}
-	if info.Size() != size {
-		return nil, fmt.Errorf("%w: the file has %d bytes instead of %d", errCodec, info.Size(), size)
+	} else if n != size {
+		return nil, fmt.Errorf("%w: the file has %d bytes instead of %d", errCodec, n, size)
 	}
 	var tail [8]byte // length of the footer, magic
 	if size < int64(len(tail)) {

@@ -246,7 +246,7 @@ func (s *Store) newBlock(info *blockInfo) *block {
 	b := s.newPart(info, "")
 	for _, c := range info.Sums {
 		b.sums = append(b.sums, s.newPart(&blockInfo{
-			Number: info.Number, Level: info.Level, Project: info.Project, Type: info.Type, File: c.File, Rows: c.Rows, Bytes: c.Bytes,
+			Number: info.Number, Level: info.Level, Project: info.Project, Type: info.Type, File: c.File, Rows: c.Rows, Bytes: c.Bytes, Sum: c.Sum, Remote: info.Remote,
 			MinTime: info.MinTime, MaxTime: info.MaxTime, Sorted: true,
 		}, c.Kind))
 	}
@@ -257,7 +257,7 @@ func (s *Store) newBlock(info *blockInfo) *block {
 func (s *Store) newPart(info *blockInfo, kind sumsKind) *block {
 	raw := func(number uint64) ([]byte, error) { return get(s.db, tableKey(number, kind)) }
 	return &block{
-		info: info, dir: s.blocksDir(), caught: s.caught, kind: kind, width: kind.width(), rawTable: raw,
+		info: info, read: s.openBlockFile, caught: s.caught, kind: kind, width: kind.width(), rawTable: raw,
 		loadTable: func(number uint64) ([]blockSeries, error) {
 			v, err := raw(number)
 			if err != nil {
