@@ -5,7 +5,6 @@ package embedded
 import (
 	"io"
 	"os"
-	"path/filepath"
 )
 
 // blockReader is what reading a block needs of a file, wherever that is.
@@ -26,13 +25,4 @@ func (f localFile) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
-}
-
-// openBlockFile opens the file of samples, or the one of a companion, that an entry describes.
-func (s *Store) openBlockFile(info *blockInfo) (blockReader, error) {
-	f, err := os.Open(filepath.Join(s.blocksDir(), info.File))
-	if err != nil {
-		return nil, err
-	}
-	return localFile{f}, nil
 }

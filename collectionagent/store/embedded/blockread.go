@@ -123,6 +123,17 @@ func (b *block) kill() {
 	for _, c := range b.sums {
 		c.kill()
 	}
+	if b.info.Remote && !b.mu.TryLock() {
+		go b.end() // somebody waits for object storage with the lock, the caller must not
+		return
+	} else if b.info.Remote {
+		b.mu.Unlock()
+	}
+	b.end()
+}
+
+// end makes the block a dead one.
+func (b *block) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.dead = true
@@ -131,14 +142,18 @@ func (b *block) kill() {
 
 // evict closes the block if nobody reads it.
 func (b *block) evict() {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return // somebody is opening it
+	}
 	defer b.mu.Unlock()
 	b.closeIdle()
 }
 
 // isOpen reports whether the block holds a file.
 func (b *block) isOpen() bool {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return false // it is just being opened or closed
+	}
 	defer b.mu.Unlock()
 	return b.content != nil
 }

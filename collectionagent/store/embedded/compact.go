@@ -66,7 +66,10 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.flushHead(ctx); err != nil {
 		return fmt.Errorf("write head: %w", err)
 	}
-	return s.compact(ctx, true)
+	if err := s.compact(ctx, true); err != nil {
+		return err
+	}
+	return s.offload(ctx)
 }
 
 // flushHead waits until everything that is in a head now is in blocks.

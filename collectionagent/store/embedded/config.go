@@ -6,10 +6,13 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
 // Config says where and how to store. The zero value of every field but Dir is
@@ -40,6 +43,18 @@ type Config struct {
 	WindowTTL time.Duration
 	// MaxOpenBlocks bounds how many blocks stay open between queries. Default 256.
 	MaxOpenBlocks int
+
+	// Objects is where blocks of level 1 and more are kept; nil: on the disk. The
+	// prefix must be this store's alone.
+	Objects objects.Bucket
+	// ObjectCacheBytes bounds the disk space for parts of blocks from object
+	// storage. Default 1 GiB.
+	ObjectCacheBytes int64
+
+	objectCacheDir string
+	objectEvery    time.Duration // between looks for what is to be moved
+	objectGrace    time.Duration // age of objects before they count as leftovers
+	objectClaim    time.Duration // for the claim of the prefix at the start
 
 	// Faults for tests.
 	createSegment func(path string) (walFile, error)
@@ -72,6 +87,11 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.ObjectCacheBytes = cmp.Or(c.ObjectCacheBytes, 1<<30)
+	c.objectCacheDir = cmp.Or(c.objectCacheDir, filepath.Join(c.Dir, "cache"))
+	c.objectEvery = cmp.Or(c.objectEvery, 10*time.Second)
+	c.objectGrace = cmp.Or(c.objectGrace, time.Hour)
+	c.objectClaim = cmp.Or(c.objectClaim, 10*time.Second)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.maxStall = cmp.Or(c.maxStall, 2*time.Second)
 	if c.createSegment == nil {

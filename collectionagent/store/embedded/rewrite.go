@@ -191,8 +191,13 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 	s.viewMu.Unlock()
 	for _, b := range old {
 		b.kill() // before its file goes, see acquire
-		for _, name := range b.info.files() {
+		for _, f := range b.info.fileInfos() {
+			name := f.name
 			if kept[name] {
+				continue
+			}
+			if b.info.Remote {
+				s.remote.removeObject(f)
 				continue
 			}
 			if err := s.cfg.files.remove(filepath.Join(s.blocksDir(), name)); err != nil {

@@ -86,6 +86,8 @@ type Store struct {
 	// counts are changed under defsMu and read without.
 	counts atomic.Pointer[defCounts]
 
+	remote *remote // nil: none
+
 	clock atomic.Int64 // counts queries, to find the blocks that rest
 }
 
@@ -128,6 +130,9 @@ func Open(cfg Config) (*Store, error) {
 	s.done.Go(s.flushLoop)
 	s.done.Go(s.watchLoop)
 	s.done.Go(s.compactLoop)
+	if s.remote != nil {
+		s.done.Go(s.offloadLoop)
+	}
 	return s, nil
 }
 
@@ -140,6 +145,9 @@ func (s *Store) open() (err error) {
 		}
 	}
 	if s.lock, err = lockDir(dir); err != nil {
+		return err
+	}
+	if err := errors.Join(checkRestored(dir), s.removeSnapshots()); err != nil {
 		return err
 	}
 	if s.metrics, err = newMetrics(s.cfg.Registerer, s); err != nil {
@@ -169,7 +177,10 @@ func (s *Store) open() (err error) {
 	if s.defWindows, err = loadWindows(s.db, windowDefinitions, s.cfg.WindowTTL); err != nil {
 		return err
 	}
-	if err := s.loadBlocks(); err != nil {
+	if err := errors.Join(s.openObjects(), s.loadOwner()); err != nil {
+		return err
+	}
+	if err := errors.Join(s.loadBlocks(), s.claimObjects()); err != nil {
 		return err
 	}
 	return s.replay(m.walFirst)
@@ -204,8 +215,11 @@ func (s *Store) loadBlocks() error {
 		if err != nil {
 			return err
 		}
+		if info.Remote && s.remote == nil {
+			return fmt.Errorf("block %s: %w", info.files()[0], errNoObjects)
+		}
 		for _, name := range info.files() {
-			listed[name] = true
+			listed[name] = !info.Remote
 		}
 		s.nextBlock.Store(max(s.nextBlock.Load(), info.Number))
 		s.blocks = append(s.blocks, s.newBlock(info))
@@ -233,8 +247,8 @@ func (s *Store) loadBlocks() error {
 			return fmt.Errorf("remove unfinished block: %w", err)
 		}
 	}
-	for name := range listed {
-		if !present[name] {
+	for name, local := range listed {
+		if local && !present[name] {
 			return fmt.Errorf("block %s is missing: restore it, or start with an empty data directory", name)
 		}
 	}
