@@ -59,7 +59,7 @@ func ParseLocation(text string) (*Location, error) {
 	if l.Bucket == "" || strings.Contains(l.Bucket, ":") {
 		return nil, errors.New("it has no bucket: expected s3://bucket/prefix")
 	}
-	if l.Prefix != "" && l.Prefix != path.Clean(l.Prefix) {
+	if l.Prefix != "" && (l.Prefix != path.Clean(l.Prefix) || strings.HasPrefix(l.Prefix, "..")) {
 		return nil, fmt.Errorf("prefix %q has empty parts or dots", l.Prefix)
 	}
 	values, err := url.ParseQuery(u.RawQuery)
