@@ -168,7 +168,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) {
 		*c = Config{HTTPAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0", Limits: defaultLimits()}
 	},
-		"-data-dir: is empty", "-tls-client-auth", "-auth: is \"\", must be auto", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
+		"-data-dir: is empty", "-tls-client-auth", "-store: is \"\"", "-auth: is \"\", must be auto", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
 		"-shutdown-timeout", "-log-format")
 }
 

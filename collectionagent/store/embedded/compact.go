@@ -69,31 +69,57 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.compact(ctx, true); err != nil {
 		return err
 	}
+	if err := s.retain(ctx); err != nil {
+		return err
+	}
 	return s.offload(ctx)
 }
 
-// flushHead waits until everything that is in a head now is in blocks.
+// flushHead waits until everything that is in a head now is in blocks, and the log
+// no longer holds it. It gives up when the disk does not take the block.
 func (s *Store) flushHead(ctx context.Context) error {
 	answer := make(chan (<-chan struct{}), 1)
-	select {
-	case s.cuts <- answer:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	select {
-	case done := <-answer:
-		if done == nil {
-			return nil
-		}
+	done := make(<-chan struct{})
+	cuts := s.cuts
+	tick := time.NewTicker(s.cfg.checkEvery)
+	defer tick.Stop()
+	for {
 		select {
+		case cuts <- answer:
+			cuts = nil
+		case done = <-answer:
+			if done == nil {
+				return s.removeOldSegments()
+			}
 		case <-done:
-			return nil
+			return s.removeOldSegments()
+		case <-tick.C:
+			for _, kind := range []string{causeFlush, causeMeta} {
+				if reason := s.guard.cause(kind); reason != "" {
+					return readOnly(reason)
+				}
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+}
+
+// removeOldSegments removes the log segments whose samples are in blocks. A flush does
+// that too, but does not insist on it.
+func (s *Store) removeOldSegments() error {
+	s.listMu.Lock() // a flush removes them before it lets go
+	defer s.listMu.Unlock()
+	v, err := get(s.db, []byte(keyWALFirst))
+	if err != nil || v == nil {
+		return err
+	}
+	d := decoder{b: v}
+	first := d.uvarint()
+	if d.err != nil {
+		return d.err
+	}
+	return removeSegments(s.walDir(), first)
 }
 
 // compact does all merges that are due, or those of all windows as if their time

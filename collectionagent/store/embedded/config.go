@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
@@ -56,6 +57,17 @@ type Config struct {
 	objectGrace    time.Duration // age of objects before they count as leftovers
 	objectClaim    time.Duration // for the claim of the prefix at the start
 
+	// Retention says how long data stay. Default: for ever.
+	Retention store.Retention
+	// RetentionShare bounds what is kept, like Retention.Bytes, by a share of the file
+	// system that holds Dir, not counting what others use of it: 0.8 leaves a fifth of
+	// the rest free. Default 0: no bound.
+	RetentionShare float64
+
+	// now is the clock. Default [time.Now].
+	now func() time.Time
+	// retainEvery is how often retention looks for work.
+	retainEvery time.Duration
 	// Faults for tests.
 	createSegment func(path string) (walFile, error)
 	freeBytes     func(dir string) (uint64, error)
@@ -93,6 +105,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.objectGrace = cmp.Or(c.objectGrace, time.Hour)
 	c.objectClaim = cmp.Or(c.objectClaim, 10*time.Second)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
+	if c.now == nil {
+		c.now = time.Now
+	}
 	c.maxStall = cmp.Or(c.maxStall, 2*time.Second)
 	if c.createSegment == nil {
 		c.createSegment = createFile

@@ -228,7 +228,9 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 		} else {
 			st.Bytes["blocks"] += b.info.bytes()
 		}
-		bound(b.info.MinTime, b.info.MaxTime)
+		if b.info.File != "" {
+			bound(b.info.MinTime, b.info.MaxTime)
+		}
 	}
 	for _, part := range []string{"wal", "meta"} {
 		n, err := dirBytes(filepath.Join(s.cfg.Dir, part))

@@ -19,6 +19,7 @@ const (
 	keyExpired    = "t" // varint: time in ms before which nothing is visible
 	keyCounts     = "c" // numbers of definitions
 	keyOwner      = "o" // 16 bytes: names the store in object storage; absent before it uses any
+	keyHorizon    = 'r' // + project, type: up to which time samples and sums were removed for want of room
 	keyBlock      = 'k' // + number: blockInfo
 	keySeries     = 'i' // + number: series table of the block; + kind: of a companion
 	keyWindow     = 'w' // + kind, project, host, run, type: window

@@ -20,6 +20,9 @@ type metrics struct {
 	leftovers                      prometheus.Counter
 	blockPanics                    prometheus.Counter
 	expiredBlocks                  prometheus.Counter
+	deletedRows                    prometheus.Counter
+	retainedRows, retainedBytes    *prometheus.CounterVec
+	retainErrors                   prometheus.Counter
 	compactions                    *prometheus.CounterVec
 	compactionErrors               *prometheus.CounterVec
 	compactionSeconds              prometheus.Histogram
@@ -81,6 +84,10 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		blockErrors:       counter("block_errors_total", "Blocks that could not be opened for a query."),
 		blockPanics:       counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
 		expiredBlocks:     counter("expired_blocks_total", "Blocks that were removed by age."),
+		deletedRows:       counter("deleted_rows_total", "Samples that were deleted on request, and sums whose samples were gone."),
+		retainedRows:      counters("retention_samples_total", "Samples that were removed because of their age or for want of room.", "reason"),
+		retainedBytes:     counters("retention_bytes_total", "Bytes of files that were removed because of their age or for want of room.", "reason"),
+		retainErrors:      counter("retention_errors_total", "Rounds of retention that failed; the next one tries again."),
 		compactions:       counters("compactions_total", "Merges of blocks.", "level"),
 		compactionErrors:  counters("compaction_errors_total", "Merges of blocks that failed or could not start.", "reason"),
 		compactionSeconds: histogram("compaction_seconds", "Time of a merge of blocks.", seconds),
@@ -126,6 +133,9 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 			n += b.info.bytes()
 		}
 		return float64(n)
+	})
+	gauge("retention_limit_bytes", "Most bytes that the store keeps, 0 without a bound.", func() float64 {
+		return float64(s.byteLimit.Load())
 	})
 	gauge("read_only", "1 while writes are refused.", func() float64 {
 		if s.guard.reason() != "" {

@@ -87,7 +87,7 @@ func (s *Store) offload(ctx context.Context) (err error) {
 	if err := s.tidyObjects(ctx); err != nil {
 		return err
 	}
-	if err := r.removeGone(ctx); err != nil {
+	if err := r.removeGone(ctx, false); err != nil {
 		return err
 	}
 	for _, b := range s.localBlocks() {
@@ -98,7 +98,7 @@ func (s *Store) offload(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return r.removeGone(ctx)
+	return r.removeGone(ctx, false)
 }
 
 // localBlocks lists the blocks that are to be uploaded, oldest first.
@@ -147,12 +147,30 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 	return nil
 }
 
+// awaitObjectsGone removes the objects of old blocks now, those too that a backup
+// still wants to read: what somebody deletes has to go.
+func (s *Store) awaitObjectsGone(ctx context.Context) error {
+	if s.remote == nil {
+		return nil
+	}
+	return s.remote.removeGone(ctx, true)
+}
+
 // removeGone removes the objects of old blocks, unless somebody still reads them. What
 // cannot be removed is tried again.
-func (r *remote) removeGone(ctx context.Context) error {
+func (r *remote) removeGone(ctx context.Context, held bool) error {
+	select {
+	case r.removing <- struct{}{}:
+		defer func() { <-r.removing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if err := r.own(ctx); err != nil {
+		return err
+	}
 	for {
 		r.mu.Lock()
-		if len(r.gone) == 0 || r.holds > 0 {
+		if len(r.gone) == 0 || (r.holds > 0 && !held) {
 			r.mu.Unlock()
 			return nil
 		}
@@ -248,7 +266,25 @@ func (s *Store) uploadFile(ctx context.Context, f fileInfo) (_ *fileSum, err err
 	if err := sum.compare(f.sum); err != nil {
 		return nil, err
 	}
+	if err := s.remote.keepObject(ctx, s.remote.object(f.name)); err != nil {
+		return nil, err
+	}
 	return sum.sum(), s.remote.bucket.Put(ctx, s.remote.object(f.name), file, f.bytes)
+}
+
+// keepObject takes back that an object is to be removed: the block it was uploaded for
+// had been replaced, by one with some of the same files.
+func (r *remote) keepObject(ctx context.Context, name string) error {
+	select {
+	case r.removing <- struct{}{}:
+		defer func() { <-r.removing }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.gone = slices.DeleteFunc(r.gone, func(gone string) bool { return gone == name })
+	return nil
 }
 
 // isDead reports whether the block was taken off the list.

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -35,6 +36,8 @@ type owner struct {
 	// claimed says that the marker has been seen with id and run, last at checked.
 	claimed bool
 	checked time.Time
+	// claiming is held while the marker is looked at.
+	claiming sync.Mutex
 }
 
 // ownerMark is the content of the marker.
@@ -63,7 +66,7 @@ func (s *Store) loadOwner() error {
 	}
 	var run [8]byte
 	_, _ = rand.Read(run[:]) // cannot fail
-	s.remote.owner = owner{id: hex.EncodeToString(id), run: hex.EncodeToString(run[:])}
+	s.remote.owner.id, s.remote.owner.run = hex.EncodeToString(id), hex.EncodeToString(run[:])
 	return nil
 }
 
@@ -71,9 +74,11 @@ func (s *Store) loadOwner() error {
 const recheckOwner = time.Minute
 
 // own makes sure that the prefix is this store's and that no other process has
-// taken it over. The caller has r.busy.
+// taken it over.
 func (r *remote) own(ctx context.Context) error {
 	o := &r.owner
+	o.claiming.Lock()
+	defer o.claiming.Unlock()
 	if o.claimed && time.Since(o.checked) < recheckOwner {
 		return nil
 	}

@@ -30,8 +30,9 @@ type remote struct {
 	// borrowed says that another store owns the cache.
 	borrowed bool
 	// busy has room for one: whoever changes what is in the storage puts something in.
-	busy chan struct{}
-	wake chan struct{}
+	busy     chan struct{}
+	removing chan struct{} // the same for removals
+	wake     chan struct{}
 
 	mu sync.Mutex
 	// gone are the objects to remove, and holds how many still want to read them.
@@ -58,7 +59,7 @@ func (s *Store) openObjects() (err error) {
 	}
 	r := &remote{
 		bucket: &objects.Patient{Bucket: s.cfg.Objects}, logger: s.logger,
-		busy: make(chan struct{}, 1), wake: make(chan struct{}, 1), damaged: make(map[uint64]bool),
+		busy: make(chan struct{}, 1), removing: make(chan struct{}, 1), wake: make(chan struct{}, 1), damaged: make(map[uint64]bool),
 	}
 	if p, ok := s.cfg.Objects.(*objects.Patient); ok {
 		r.bucket = p
@@ -148,7 +149,9 @@ func (r *remote) share() *remote {
 	if r == nil {
 		return nil
 	}
-	return &remote{reader: r.reader, borrowed: true, owner: owner{id: r.owner.id}}
+	shared := &remote{reader: r.reader, borrowed: true}
+	shared.owner.id = r.owner.id
+	return shared
 }
 
 // ObjectTrouble returns why blocks are not put into object storage at the moment, ""

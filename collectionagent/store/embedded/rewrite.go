@@ -24,6 +24,9 @@ type target struct {
 	// width of the windows that blocks are cut into, aligned to the epoch, in ms; 0:
 	// they are not cut.
 	width int64
+	// onlySums leaves the samples out and makes all companions, but those per minute
+	// where noMinutes says so.
+	onlySums, noMinutes bool
 }
 
 // sameTarget is the target of a rewrite of a block that is to keep its place.
@@ -77,6 +80,9 @@ func (s *Store) rewrite(
 	}
 	if len(in) == 0 {
 		return result, nil
+	}
+	if err := w.findSeconds(); err != nil {
+		return result, err
 	}
 	for more := true; more; {
 		if more, err = w.pass(ctx); err != nil {
@@ -151,11 +157,6 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 	}
 	for _, b := range old {
 		err = errors.Join(err, batch.Delete(blockKey(keyBlock, b.info.Number), nil))
-		for _, part := range b.parts() {
-			if key := tableKey(b.info.Number, part.kind); !kept[string(key)] {
-				err = errors.Join(err, batch.Delete(key, nil))
-			}
-		}
 	}
 	for _, e := range entries {
 		entry, encodeErr := e.info.encode()
@@ -189,8 +190,14 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 		seen()
 	}
 	s.viewMu.Unlock()
+	garbage := s.db.NewBatch()
 	for _, b := range old {
-		b.kill() // before its file goes, see acquire
+		b.kill() // before its files and tables go, see acquire
+		for _, part := range b.parts() {
+			if key := tableKey(b.info.Number, part.kind); !kept[string(key)] {
+				err = errors.Join(err, garbage.Delete(key, nil))
+			}
+		}
 		for _, f := range b.info.fileInfos() {
 			name := f.name
 			if kept[name] {
@@ -205,6 +212,41 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 				s.logger.Warn("file of an old block stays until the next start", "file", name, "err", err)
 			}
 		}
+	}
+	if err == nil {
+		_, err = s.await(context.Background(), always, func() (bool, error) {
+			return true, errors.Join(garbage.Commit(pebble.NoSync), garbage.Close())
+		})
+	}
+	if err != nil {
+		s.logger.Warn("series tables of old blocks stay until the next start", "err", err)
+	}
+	return nil
+}
+
+// removeTables removes series tables of blocks that are no longer listed: a crash
+// came between taking them off the list and removing the tables.
+func (s *Store) removeTables() (err error) {
+	listed := make(map[string]bool)
+	for _, b := range s.blocks {
+		for _, part := range b.parts() {
+			listed[string(tableKey(b.info.Number, part.kind))] = true
+		}
+	}
+	prefix := []byte{keySeries}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	if err != nil {
+		return fmt.Errorf("list series tables: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	batch := s.db.NewBatch()
+	for it.First(); it.Valid(); it.Next() {
+		if !listed[string(it.Key())] {
+			err = errors.Join(err, batch.Delete(it.Key(), nil))
+		}
+	}
+	if err = errors.Join(err, it.Error(), batch.Commit(pebble.NoSync), batch.Close()); err != nil {
+		return fmt.Errorf("remove series tables: %w", err)
 	}
 	return nil
 }
@@ -227,6 +269,9 @@ type rewriter struct {
 	finished []*newEntry
 	serial   int64 // of the series
 	first    bool  // the first pass counts rows
+
+	// seconds says of which projects and types all times are whole seconds.
+	seconds map[seriesScope]bool
 
 	rows, removed int64
 }
@@ -306,6 +351,39 @@ func (w *rewriter) pass(ctx context.Context) (more bool, err error) {
 	return more, err
 }
 
+// findSeconds finds out which samples have times of whole seconds, by the bounds of
+// the times of their series.
+func (w *rewriter) findSeconds() error {
+	w.seconds = make(map[seriesScope]bool)
+	for _, b := range w.in {
+		raw, err := b.finest().rawTable(b.info.Number)
+		if err != nil {
+			return err
+		}
+		table, err := newTableReader(raw, w.store.zstdDec)
+		if err != nil {
+			return &badBlockError{b, err}
+		}
+		var s blockSeries
+		for {
+			ok, err := table.next(&s)
+			if err != nil {
+				return &badBlockError{b, err}
+			}
+			if !ok {
+				break
+			}
+			scope := seriesScope{s.series.Project, s.series.Type}
+			if w.to.level == 0 {
+				scope = seriesScope{}
+			}
+			before, known := w.seconds[scope]
+			w.seconds[scope] = (before || !known) && s.minTime%1000 == 0 && s.maxTime%1000 == 0
+		}
+	}
+	return nil
+}
+
 // isDone reports whether earlier passes wrote all rows of a series.
 func (w *rewriter) isDone(s *blockSeries) bool {
 	first, last := w.window(s.minTime), w.window(s.maxTime)
@@ -324,6 +402,7 @@ func (w *rewriter) window(ms int64) int64 {
 // are not open.
 func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skipped bool, err error) {
 	w.serial++
+	expired := max(w.expired, w.store.floors(s.Project, s.Type).of(store.RollUpHour))
 	var out *output
 	window := int64(math.MaxInt64)
 	for n := 0; ; n++ {
@@ -340,7 +419,7 @@ func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skip
 		if w.first {
 			w.rows++
 		}
-		if r.time < w.expired || (w.keep != nil && !w.keep(s, r.time)) {
+		if r.time < expired || (w.keep != nil && !w.keep(s, r.time)) {
 			if w.first {
 				w.removed++
 			}

@@ -156,7 +156,7 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 		return err
 	}
 	for i, t := range times {
-		if t >= g.from && t < g.to {
+		if t >= r.from && t < g.to {
 			if t < g.lowest || t > g.highest {
 				return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
 			}
@@ -185,7 +185,7 @@ func (g *groupScan) addMarked(r *rowRun, row int64, stacks []uint32, counts, val
 		}
 		var t int64
 		if times != nil {
-			if t = times[i]; t < g.from || t >= g.to {
+			if t = times[i]; t < r.from || t >= g.to {
 				continue
 			}
 			if t < g.lowest || t > g.highest {

@@ -41,6 +41,8 @@ type scanner struct {
 	// which samples have been dropped that roll-ups cannot stand in for.
 	coarsest time.Duration
 	horizon  int64
+	// visible says what is hidden because of its age.
+	visible visibility
 }
 
 // task is a piece of work for one goroutine.
@@ -68,11 +70,6 @@ func (sc *scanner) coverage() store.Coverage {
 		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
 	}
 	return c
-}
-
-// Delete implements [store.Store].
-func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
-	return 0, errors.ErrUnsupported
 }
 
 // Types implements [store.Store].
@@ -177,6 +174,8 @@ func (s *Store) scanOnce(
 	sc.groups.byKey = make(map[string]uint32)
 	heads, blocks, expired := s.readView()
 	sc.from, sc.expired = max(sc.from, expired), expired
+	sc.visible = s.visibility(q.Project, rollUp)
+	sc.horizon = sc.visible.horizon(q.Type)
 
 	var tasks []task
 	first, last := int64(math.MaxInt64), int64(math.MinInt64) // of what is read
@@ -191,12 +190,23 @@ func (s *Store) scanOnce(
 		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to || !b.mayHave(q) {
 			continue
 		}
-		part := sc.source(b)
+		from := sc.from
+		if b.info.Level > 0 {
+			if from = max(from, sc.visible.from(b.info.Type)); b.info.MaxTime < from {
+				continue
+			}
+		}
+		part := sc.source(b, from)
 		if part == nil {
 			sc.horizon = max(sc.horizon, b.info.MaxTime+1)
 			continue
 		}
 		c, err := part.acquire(clock)
+		if err != nil && part != b && b.info.File != "" && !errors.Is(err, errBlockGone) {
+			s.metrics.blockErrors.Inc() // the samples say the same
+			part = b
+			c, err = part.acquire(clock)
+		}
 		if err != nil {
 			if !errors.Is(err, errBlockGone) {
 				s.metrics.blockErrors.Inc()
@@ -205,7 +215,7 @@ func (s *Store) scanOnce(
 		}
 		defer part.release()
 		s.metrics.read(part)
-		tasks = append(tasks, sc.partTasks(part, c)...)
+		tasks = append(tasks, sc.partTasks(part, c, from)...)
 		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
 	}
 	s.evictBlocks()
@@ -270,10 +280,12 @@ func (s *Store) do(ctx context.Context, t task, a *aggregator) (err error) {
 // headTasks returns the work on a head: as many pieces as processors.
 func (sc *scanner) headTasks(v headView) []task {
 	group := make([]uint32, len(v.series)) // by series; none: not asked for
+	from := make([]int64, len(v.series))
 	matched := false
 	for i := range v.series {
 		group[i] = none
 		if sc.q.InScope(&v.series[i]) {
+			from[i] = max(sc.from, sc.visible.from(v.series[i].Type))
 			group[i] = sc.groups.id(&v.series[i], sc.groupOf)
 			matched = true
 		}
@@ -296,7 +308,7 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				sc.headChunk(v, i, group, stacks, wanted, a)
+				sc.headChunk(v, i, group, from, stacks, wanted, a)
 			}
 			return nil
 		})
@@ -305,12 +317,12 @@ func (sc *scanner) headTasks(v headView) []task {
 }
 
 // headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
-func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, wanted []bool, a *aggregator) {
+func (sc *scanner) headChunk(v headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
 		t := c.times[at]
 		g := group[c.series[at]]
-		if t < sc.from || t >= sc.to || g == none || (wanted != nil && !wanted[c.spans[at]]) {
+		if g == none || t < from[c.series[at]] || t >= sc.to || (wanted != nil && !wanted[c.spans[at]]) {
 			continue
 		}
 		local := c.stacks[at]
@@ -327,6 +339,7 @@ type rowRun struct {
 	group      uint32
 	// whole is set when all rows lie in the time range.
 	whole bool
+	from  int64 // ms
 }
 
 // blockTasks returns the work on a file of a block: the series table alone where that is
@@ -338,11 +351,15 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 	rowGroup, groupFirst := 0, int64(0)
 	for i := range c.series {
 		s := &c.series[i]
-		if s.maxTime < sc.from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
+		from := sc.from
+		if sc.mixed {
+			from = max(from, sc.visible.from(s.series.Type))
+		}
+		if s.maxTime < from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
 			continue
 		}
 		group := sc.groups.id(&s.series, sc.groupOf)
-		whole := s.minTime >= sc.from && s.maxTime < sc.to
+		whole := s.minTime >= from && s.maxTime < sc.to
 		if whole && !sc.q.ByStack && !bySpan(sc.q) && sc.oneBucket(s) {
 			fromTable = append(fromTable, func(a *aggregator) { a.add(group, s.minTime, 0, s.count, s.value) })
 			continue
@@ -358,7 +375,7 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 				continue
 			}
 			upTo := min(end, groupEnd)
-			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole})
+			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole, from})
 			first = upTo
 		}
 	}

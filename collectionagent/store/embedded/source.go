@@ -19,6 +19,9 @@ type partScan struct {
 	// hour starts.
 	from, to        int64
 	lowest, highest int64
+	// mixed says that the file has several types, of which each may be hidden up to
+	// another time.
+	mixed bool
 }
 
 // mayHave reports whether the block may have samples of the project and type of a query.
@@ -31,8 +34,8 @@ func (b *block) mayHave(q *store.Query) bool {
 // width of a companion are in no order in the file, so that to read the ragged ends of a
 // range from the samples costs as much as to read all of it from there. Where the
 // samples have been dropped it is the finest companion; nil when that cannot answer.
-func (sc *scanner) source(b *block) *block {
-	whole := sc.from <= b.info.MinTime && sc.to > b.info.MaxTime
+func (sc *scanner) source(b *block, from int64) *block {
+	whole := from <= b.info.MinTime && sc.to > b.info.MaxTime
 	if c := b.companion(sumsTotals); c != nil && whole && sc.rollUp > 0 && sc.q.Step == 0 && sc.onlyService() {
 		return c
 	}
@@ -43,7 +46,7 @@ func (sc *scanner) source(b *block) *block {
 			continue
 		}
 		finest = c
-		if (sc.from <= b.info.MinTime || sc.from%c.width == 0) && (sc.to > b.info.MaxTime || sc.to%c.width == 0) {
+		if (from <= b.info.MinTime || from%c.width == 0) && (sc.to > b.info.MaxTime || sc.to%c.width == 0) {
 			return c
 		}
 	}
@@ -70,8 +73,8 @@ func (sc *scanner) onlyService() bool {
 }
 
 // partTasks returns the work on what source chose.
-func (sc *scanner) partTasks(part *block, c *blockContent) []task {
-	p := &partScan{scanner: sc, from: sc.from, to: sc.to, lowest: part.info.MinTime, highest: part.info.MaxTime}
+func (sc *scanner) partTasks(part *block, c *blockContent, from int64) []task {
+	p := &partScan{scanner: sc, mixed: part.info.Level == 0, from: from, to: sc.to, lowest: part.info.MinTime, highest: part.info.MaxTime}
 	switch {
 	case part.kind == "":
 		return p.blockTasks(c)
@@ -81,7 +84,7 @@ func (sc *scanner) partTasks(part *block, c *blockContent) []task {
 	default:
 		// The first row may start before the first sample.
 		p.lowest = floorTo(p.lowest, part.width)
-		if sc.from <= part.info.MinTime {
+		if from <= part.info.MinTime {
 			p.from = math.MinInt64
 		}
 		sc.coarsest = max(sc.coarsest, time.Duration(part.width)*time.Millisecond)
@@ -95,28 +98,50 @@ func (sc *partScan) oneBucket(s *blockSeries) bool {
 		store.Bucket(nanoseconds(s.minTime), sc.q.Step) == store.Bucket(nanoseconds(s.maxTime), sc.q.Step))
 }
 
-// dropSamples removes the samples of blocks that have companions and keeps those.
-// The caller holds s.upkeep.
-func (s *Store) dropSamples(ctx context.Context, blocks []*block) error {
-	return s.dropParts(ctx, blocks, func(part *block) bool { return part.kind == "" })
+// dropSamples removes the samples of blocks and keeps their sums, per hour and if
+// minutes says so per minute; what of these a block does not have is made first. The
+// caller holds s.upkeep.
+func (s *Store) dropSamples(ctx context.Context, blocks []*block, minutes bool) error {
+	var complete []*block
+	for _, b := range blocks {
+		switch {
+		case b.info.File == "":
+		case b.companion(sumsHours) != nil && (!minutes || b.companion(sumsMinutes) != nil):
+			complete = append(complete, b)
+		default:
+			to := target{level: max(b.info.Level, 1), onlySums: true, noMinutes: !minutes}
+			if b.info.Level == 0 {
+				to.width = s.cfg.compaction.window.Milliseconds()
+			}
+			if _, err := s.rewrite(ctx, []*block{b}, to, nil, nil); err != nil {
+				return fmt.Errorf("drop samples: %w", err)
+			}
+		}
+	}
+	return s.dropParts(ctx, complete, func(part *block) bool {
+		return part.kind == "" || (part.kind == sumsMinutes && !minutes)
+	})
 }
 
 // dropParts removes files of blocks, and the whole block where neither samples nor
 // sums by time would be left. The caller holds s.upkeep.
 func (s *Store) dropParts(ctx context.Context, blocks []*block, gone func(part *block) bool) error {
+	if len(blocks) == 0 {
+		return nil
+	}
 	var entries []*newEntry
 	for _, b := range blocks {
 		info := *b.info
 		info.Sums = nil
 		left := false
 		if info.File != "" && gone(b) {
-			info.File, info.Rows, info.Bytes, info.TableBytes = "", 0, 0, 0
+			info.File, info.Rows, info.Bytes, info.TableBytes, info.Sum = "", 0, 0, 0, nil
 		} else if info.File != "" {
 			left = true
 		}
-		for i, c := range b.sums {
+		for _, c := range b.sums {
 			if !gone(c) {
-				info.Sums = append(info.Sums, b.info.Sums[i])
+				info.Sums = append(info.Sums, sumsInfo{Kind: c.kind, File: c.info.File, Rows: c.info.Rows, Bytes: c.info.Bytes, Sum: c.info.Sum})
 				left = left || c.width > 0
 			}
 		}

@@ -64,6 +64,8 @@ type Store struct {
 	old     *head // being written as a block, nil when none is
 	blocks  []*block
 	expired int64 // ms
+	// horizons say up to which times data were removed for want of room.
+	horizons map[seriesScope]floors
 	// oldDone is closed when old has become a block.
 	oldDone chan struct{}
 
@@ -89,6 +91,13 @@ type Store struct {
 	remote *remote // nil: none
 
 	clock atomic.Int64 // counts queries, to find the blocks that rest
+
+	// barred are the projects that are being deleted as a whole.
+	barred barred
+	// byteLimit is the last bound of the bytes on disk.
+	byteLimit atomic.Int64
+	// forgotten counts how often definitions were removed.
+	forgotten atomic.Uint64
 }
 
 var _ store.Store = (*Store)(nil)
@@ -133,6 +142,7 @@ func Open(cfg Config) (*Store, error) {
 	if s.remote != nil {
 		s.done.Go(s.offloadLoop)
 	}
+	s.done.Go(s.retainLoop)
 	return s, nil
 }
 
@@ -181,6 +191,9 @@ func (s *Store) open() (err error) {
 		return err
 	}
 	if err := errors.Join(s.loadBlocks(), s.claimObjects()); err != nil {
+		return err
+	}
+	if s.horizons, err = loadHorizons(s.db); err != nil {
 		return err
 	}
 	return s.replay(m.walFirst)
@@ -247,12 +260,27 @@ func (s *Store) loadBlocks() error {
 			return fmt.Errorf("remove unfinished block: %w", err)
 		}
 	}
-	for name, local := range listed {
-		if local && !present[name] {
-			return fmt.Errorf("block %s is missing: restore it, or start with an empty data directory", name)
+	for _, b := range s.blocks {
+		if b.info.Remote {
+			continue // what is missing there is found when it is read
+		}
+		// Without a companion the samples answer.
+		b.sums = slices.DeleteFunc(b.sums, func(c *block) bool {
+			lost := !present[c.info.File] && b.info.File != ""
+			if lost {
+				s.metrics.blockErrors.Inc()
+				s.logger.Error("roll-up of a block is missing; its samples are read instead", "file", c.info.File)
+			}
+			return lost
+		})
+		b.info.Sums = slices.DeleteFunc(b.info.Sums, func(c sumsInfo) bool { return b.companion(c.Kind) == nil })
+		for _, part := range b.parts() {
+			if !present[part.info.File] {
+				return fmt.Errorf("block %s is missing: restore it, or start with an empty data directory", part.info.File)
+			}
 		}
 	}
-	return nil
+	return s.removeTables()
 }
 
 // newBlock returns the block that an entry of the list describes.

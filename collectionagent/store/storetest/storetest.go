@@ -287,6 +287,11 @@ func testStopEarly(t *testing.T, s store.Store) {
 	if err != nil || calls != 3 {
 		t.Errorf("select went on: %d calls, error %v", calls, err)
 	}
+	calls = 0
+	err = s.Samples(t.Context(), everything(), func(*store.Sample, *store.Series) bool { calls++; return calls < 3 })
+	if err != nil || calls != 3 {
+		t.Errorf("samples went on: %d calls, error %v", calls, err)
+	}
 }
 
 func testCancel(t *testing.T, s store.Store) {
@@ -300,6 +305,10 @@ func testCancel(t *testing.T, s store.Store) {
 			_, err := s.Select(ctx, everything(), func(*store.Row) bool { return true })
 			return err
 		},
+		"samples": func() error {
+			return s.Samples(ctx, everything(), func(*store.Sample, *store.Series) bool { return true })
+		},
+		"types":       func() error { _, err := s.Types(ctx, "default", 0, Base); return err },
 		"label names": func() error { _, err := s.LabelNames(ctx, everything()); return err },
 		"label values": func() error {
 			_, err := s.LabelValues(ctx, everything(), store.LabelSearch{Name: store.LabelService})

@@ -109,6 +109,15 @@ func (s *Server) Kill() {
 	s.cmd = nil
 }
 
+// Alive reports whether the server answers.
+func (s *Server) Alive() bool {
+	r, err := http.Get("http://" + s.Address + "/") //nolint:noctx // of a test
+	if err == nil {
+		_ = r.Body.Close()
+	}
+	return err == nil
+}
+
 // URL returns the location of a prefix.
 func (s *Server) URL(prefix string) string {
 	return fmt.Sprintf("s3://%s/%s?endpoint=http://%s&region=us-east-1&path-style=true", Bucket, prefix, s.Address)
