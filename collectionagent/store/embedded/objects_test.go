@@ -94,7 +94,7 @@ func TestObjects(t *testing.T) {
 	if n := checkObjects(t, s); n == 0 {
 		t.Fatal("nothing is in object storage")
 	}
-	if d := gocmp.Diff(before, answers(t, s)); d != "" {
+	if d := difference(before, answers(t, s)); d != "" {
 		t.Errorf("answers changed (-disk +objects):\n%s", d)
 	}
 	st, err := s.Stats(t.Context())
@@ -122,7 +122,7 @@ func TestObjects(t *testing.T) {
 	if n := counterOf(t, s.remote.orphan); n != 1 {
 		t.Errorf("%v objects were orphans", n)
 	}
-	if d := gocmp.Diff(before, answers(t, s)); d != "" {
+	if d := difference(before, answers(t, s)); d != "" {
 		t.Errorf("answers changed (-disk +reopened):\n%s", d)
 	}
 	// Another store must not use the prefix.
