@@ -218,7 +218,7 @@ func (s *Store) inspect(ctx context.Context) (*Inspection, error) {
 		}
 	}
 	numbers, err := listSegments(s.walDir())
-	if err != nil {
+	if err != nil && !errors.Is(err, os.ErrNotExist) { // a backup may have none
 		return nil, err
 	}
 	for _, n := range numbers {

@@ -191,6 +191,11 @@ func Restore(ctx context.Context, backup string, archive io.Reader, dir string) 
 	if err := os.Remove(filepath.Join(inner, ManifestName)); err != nil {
 		return nil, fmt.Errorf("finish restore: %w", err)
 	}
+	for _, d := range []string{"blocks", "wal"} { // a store may have none in them
+		if err := os.MkdirAll(filepath.Join(inner, d), 0o750); err != nil {
+			return nil, fmt.Errorf("finish restore: %w", err)
+		}
+	}
 	entries, err := os.ReadDir(inner)
 	if err != nil {
 		return nil, fmt.Errorf("finish restore: %w", err)

@@ -313,7 +313,7 @@ func sumsSeriesRow(s *store.Series) (sumsRow, error) {
 // orphans remarks on files that nothing refers to, and on what the log lost before.
 func (v *verifier) orphans(listed map[string]bool) error {
 	entries, err := os.ReadDir(v.blocksDir())
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // a backup without blocks has none
 		return fmt.Errorf("list blocks: %w", err)
 	}
 	for _, e := range entries {
@@ -331,7 +331,7 @@ func (v *verifier) orphans(listed map[string]bool) error {
 // log decodes every record that the next start would replay.
 func (v *verifier) log(ctx context.Context, first uint64) error {
 	numbers, err := listSegments(v.walDir())
-	if err != nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	r := &replayer{dir: v.walDir()}
