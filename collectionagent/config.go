@@ -32,6 +32,7 @@ type Config struct {
 	AuthFile        string // "": auth.json in DataDir
 	Store           storeKind
 	ClickHouse      ClickHouse
+	Objects         Objects
 	AllowedHosts    string // separated by commas
 	HeadMaxBytes    Bytes
 	MinFreeBytes    Bytes
@@ -52,6 +53,7 @@ func Default() Config {
 		Auth:            auth.ModeAuto,
 		Store:           storeEmbedded,
 		TLSClientAuth:   clientAuthAll,
+		Objects:         Objects{CacheBytes: 1 << 30},
 		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
 		MaxRequestBytes: 16 << 20,
@@ -102,6 +104,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateTLS(bad)
 	c.validateStore(bad)
+	c.validateObjects(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {
 			bad(name, "is %s, must be from %s to %s", v, lowest, highest)

@@ -89,9 +89,14 @@ type engine interface {
 // returns no engine and no error when the context ends first.
 func openStore(ctx context.Context, c *Config, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
 	if c.Store != storeClickHouse {
+		bucket, err := c.Objects.open()
+		if err != nil {
+			return nil, err
+		}
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
+			Objects: bucket, ObjectCacheBytes: int64(c.Objects.CacheBytes),
 		})
 		if err != nil {
 			return nil, err

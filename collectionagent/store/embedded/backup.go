@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
 // ManifestName is the last file of a backup. A backup without it is not whole.
@@ -82,6 +84,31 @@ func (p *Snapshot) WriteBackup(ctx context.Context, w io.Writer, extra []Extra) 
 		return fmt.Errorf("back up: %w", err)
 	}
 	return nil
+}
+
+// BackupDir writes the store in a directory, which no server may have open, as a tar archive. bucket
+// has the blocks that are in object storage.
+func BackupDir(ctx context.Context, dir string, bucket objects.Bucket, w io.Writer, extra []Extra) (err error) {
+	unlock, err := lockOffline(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, unlock()) }()
+	s, err := offline(dir, bucket)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.closeOffline()) }()
+	p := &Snapshot{Dir: dir, store: s}
+	err = scan(s.db, []byte{keyBlock}, func(_, value []byte) error {
+		info, err := decodeBlockInfo(value)
+		p.blocks = append(p.blocks, info)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return p.WriteBackup(ctx, w, extra)
 }
 
 // writeTar adds a file to an archive.

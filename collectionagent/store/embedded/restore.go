@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"archive/tar"
+	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -38,9 +39,41 @@ func Unpack(ctx context.Context, r io.Reader, dir string) (*Manifest, error) {
 	if err := emptyDir(dir); err != nil {
 		return nil, err
 	}
+	dirs := map[string]bool{dir: true}
+	m, err := readArchive(ctx, r, func(h *tar.Header, r io.Reader) (ManifestFile, error) {
+		path := filepath.Join(dir, filepath.FromSlash(h.Name))
+		dirs[filepath.Dir(path)] = true
+		return unpackFile(r, path, h)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for d := range dirs {
+		if err := syncDir(d); err != nil {
+			return nil, err
+		}
+	}
+	return m, nil
+}
+
+// CheckArchive reads a tar archive to its end and checks everything against its manifest.
+func CheckArchive(ctx context.Context, r io.Reader) (*Manifest, error) {
+	m, err := readArchive(ctx, r, func(h *tar.Header, r io.Reader) (ManifestFile, error) {
+		var s summer
+		_, err := io.Copy(&s, r)
+		return ManifestFile{Path: h.Name, Bytes: s.size, CRC: s.whole}, err
+	})
+	if err == nil {
+		_, err = io.Copy(io.Discard, r) // what fills the archive up
+	}
+	return m, err
+}
+
+// readArchive hands each file of an archive to take, and compares what that read
+// with the manifest.
+func readArchive(ctx context.Context, r io.Reader, take func(*tar.Header, io.Reader) (ManifestFile, error)) (*Manifest, error) {
 	var m *Manifest
 	got := make(map[string]ManifestFile)
-	dirs := map[string]bool{dir: true}
 	t := tar.NewReader(r)
 	for {
 		if err := ctx.Err(); err != nil {
@@ -53,41 +86,35 @@ func Unpack(ctx context.Context, r io.Reader, dir string) (*Manifest, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read backup: %w", err)
 		}
+		_, double := got[h.Name]
 		switch {
-		case h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name):
+		case h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || strings.Contains(h.Name, "\\"):
 			return nil, fmt.Errorf("read backup: %q is not a file of a backup", h.Name)
 		case m != nil:
 			return nil, fmt.Errorf("read backup: %s comes behind the manifest", h.Name)
-		}
-		if _, double := got[h.Name]; double {
+		case double:
 			return nil, fmt.Errorf("read backup: %s is there twice", h.Name)
 		}
-		path := filepath.Join(dir, filepath.FromSlash(h.Name))
-		dirs[filepath.Dir(path)] = true
-		entry, err := unpackFile(t, path, h)
-		if err != nil {
-			return nil, fmt.Errorf("unpack %s: %w", h.Name, err)
-		}
-		got[h.Name] = entry
+		var content io.Reader = t
 		if h.Name == ManifestName {
-			if m, err = ReadManifest(dir); err != nil {
+			text, err := io.ReadAll(io.LimitReader(t, maxManifest))
+			if err != nil {
+				return nil, fmt.Errorf("read backup: %w", err)
+			}
+			if m, err = decodeManifest(text); err != nil {
 				return nil, err
 			}
+			content = bytes.NewReader(text)
+		}
+		if got[h.Name], err = take(h, content); err != nil {
+			return nil, fmt.Errorf("take %s from backup: %w", h.Name, err)
 		}
 	}
 	if m == nil {
 		return nil, fmt.Errorf("read backup: it has no %s at its end: it was cut short, or is no backup", ManifestName)
 	}
 	delete(got, ManifestName)
-	if err := m.compare(got); err != nil {
-		return nil, err
-	}
-	for d := range dirs {
-		if err := syncDir(d); err != nil {
-			return nil, err
-		}
-	}
-	return m, nil
+	return m, m.compare(got)
 }
 
 // compare compares what was read with what the backup should hold.
@@ -153,13 +180,16 @@ func emptyDir(dir string) error {
 
 // ReadManifest reads the manifest of a backup that is a directory.
 func ReadManifest(dir string) (*Manifest, error) {
-	f, err := os.Open(filepath.Join(dir, ManifestName))
+	text, err := os.ReadFile(filepath.Join(dir, ManifestName))
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	defer func() { _ = f.Close() }() // was only read
+	return decodeManifest(text)
+}
+
+func decodeManifest(text []byte) (*Manifest, error) {
 	var m Manifest
-	if err := json.NewDecoder(io.LimitReader(f, maxManifest)).Decode(&m); err != nil {
+	if err := json.Unmarshal(text, &m); err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	if m.Format != manifestFormat {

@@ -140,6 +140,9 @@ func (p *Snapshot) files() ([]snapshotFile, error) {
 			if err != nil {
 				return fmt.Errorf("list snapshot: %w", err)
 			}
+			if !info.Mode().IsRegular() || e.Name() == "LOCK" || (dir == "wal" && filepath.Ext(e.Name()) != ".wal") {
+				continue
+			}
 			f := snapshotFile{path: dir + "/" + e.Name(), size: info.Size()}
 			if n, ok := p.logBytes[e.Name()]; ok && dir == "wal" {
 				f.size = n
