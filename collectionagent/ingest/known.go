@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"hash/maphash"
+	"sync"
 
 	"github.com/elastic/go-freelru"
 
@@ -22,6 +23,30 @@ type known struct {
 	stacks *cache[libpf.TraceHash]
 	frames *cache[libpf.FrameID]
 	files  *cache[libpf.FileID]
+
+	mu    sync.Mutex
+	epoch uint64 // of the store's Forgotten when what is remembered was true
+}
+
+// forgetful is a store that removes definitions, and counts how often.
+type forgetful interface{ Forgotten() uint64 }
+
+// current forgets everything when the store has removed definitions since, and
+// returns what [known.learn] wants.
+func (k *known) current() uint64 {
+	f, ok := k.store.(forgetful)
+	if !ok {
+		return 0
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := f.Forgotten(); now != k.epoch {
+		k.stacks.Purge()
+		k.frames.Purge()
+		k.files.Purge()
+		k.epoch = now
+	}
+	return k.epoch
 }
 
 // owned is an ID of a project.
@@ -58,8 +83,11 @@ func newKnown(s store.Store, entries uint32) (*known, error) {
 	return k, nil
 }
 
-// learn remembers definitions that were stored.
-func (k *known) learn(d *store.Definitions) {
+// learn remembers definitions that were stored after current returned epoch.
+func (k *known) learn(d *store.Definitions, epoch uint64) {
+	if epoch != k.current() {
+		return // they may have been removed since
+	}
 	for i := range d.Stacks {
 		k.stacks.Add(owned[libpf.TraceHash]{d.Project, d.Stacks[i].Hash}, struct{}{})
 	}
@@ -73,9 +101,10 @@ func (k *known) learn(d *store.Definitions) {
 
 // unknown returns the indices of those ids that neither the cache nor the store has.
 func unknown[K comparable, V any](
-	ctx context.Context, cache *cache[K], project string, ids []K, wanted func(int) bool,
+	ctx context.Context, k *known, cache *cache[K], project string, ids []K, wanted func(int) bool,
 	lookUp func(context.Context, string, []K) (map[K]V, error),
 ) ([]uint32, error) {
+	k.current()
 	var missing []uint32
 	var ask []K
 	for i, id := range ids {
@@ -105,7 +134,7 @@ func unknown[K comparable, V any](
 
 // unknownStacks returns the indices of the hashes that have no definition.
 func (k *known) unknownStacks(ctx context.Context, project string, hashes []libpf.TraceHash) ([]uint32, error) {
-	return unknown(ctx, k.stacks, project, hashes, func(int) bool { return true }, k.store.Stacks)
+	return unknown(ctx, k, k.stacks, project, hashes, func(int) bool { return true }, k.store.Stacks)
 }
 
 // needsNames reports whether the names of a frame come separately.
@@ -119,7 +148,7 @@ func (k *known) unnamedFrames(ctx context.Context, project string, table []libpf
 	for i := range table {
 		ids[i] = table[i].ID()
 	}
-	return unknown(ctx, k.frames, project, ids, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
+	return unknown(ctx, k, k.frames, project, ids, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
 }
 
 // unknownFiles returns the indices of the files of native and kernel frames
@@ -131,5 +160,5 @@ func (k *known) unknownFiles(ctx context.Context, project string, files []libpf.
 			native[table[i].FileID] = true
 		}
 	}
-	return unknown(ctx, k.files, project, files, func(i int) bool { return native[files[i]] }, k.store.Executables)
+	return unknown(ctx, k, k.files, project, files, func(i int) bool { return native[files[i]] }, k.store.Executables)
 }

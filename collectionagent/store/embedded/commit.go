@@ -53,6 +53,13 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 		s.metrics.rejected.WithLabelValues("read_only").Inc()
 		return false, err
 	}
+	if err := s.checkReplayed(); err != nil {
+		if applied, appliedErr := s.Applied(ctx, b.ID); applied && appliedErr == nil {
+			return true, nil
+		}
+		s.metrics.rejected.WithLabelValues("replaying").Inc()
+		return false, err
+	}
 	r := &request{batch: b, answer: make(chan result, 1)}
 	var err error
 	if r.record, err = encodeRecord(b); err != nil {

@@ -78,6 +78,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 // flushHead waits until everything that is in a head now is in blocks, and the log
 // no longer holds it. It gives up when the disk does not take the block.
 func (s *Store) flushHead(ctx context.Context) error {
+	if err := s.checkReplayed(); err != nil {
+		return err
+	}
 	answer := make(chan (<-chan struct{}), 1)
 	done := make(<-chan struct{})
 	cuts := s.cuts
@@ -175,6 +178,7 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 	}
 	s.metrics.compactions.WithLabelValues(strconv.Itoa(j.to.level)).Inc()
 	s.metrics.compactedRows.Add(float64(result.rows))
+	s.metrics.retainedRows.WithLabelValues(reasonAge).Add(float64(result.removed)) // a merge keeps all others
 	s.metrics.compactionBytes.WithLabelValues("in").Add(float64(result.bytesIn))
 	s.metrics.compactionBytes.WithLabelValues("out").Add(float64(result.bytesOut))
 	s.logger.Debug("merged blocks", "blocks", len(j.in), "into", len(result.blocks), "level", j.to.level, "rows", result.rows,

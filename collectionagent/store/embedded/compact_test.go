@@ -73,7 +73,7 @@ func rollUpQuery(rnd *rand.Rand) *store.Query {
 // compareWithModel asks both many queries.
 func compareWithModel(t *testing.T, s, model store.Store, rnd *rand.Rand) {
 	t.Helper()
-	for range 80 {
+	for range 40 {
 		q := rollUpQuery(rnd)
 		got, covered := selectRows(t, s, q)
 		want, exact := selectRows(t, model, q)

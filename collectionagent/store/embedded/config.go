@@ -12,6 +12,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
@@ -44,6 +45,21 @@ type Config struct {
 	WindowTTL time.Duration
 	// MaxOpenBlocks bounds how many blocks stay open between queries. Default 256.
 	MaxOpenBlocks int
+	// BlockBytes bounds the memory of blocks that stay open between queries, of which
+	// the tables of series are the most. Default 128 MiB.
+	BlockBytes int64
+	// LabelBytes bounds what is remembered of the values of labels. Default 64 MiB.
+	LabelBytes int64
+	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
+	MetaBytes int64
+	// ReplayInBackground makes Open return before the log is replayed, see
+	// [Store.Replaying].
+	ReplayInBackground bool
+	// CompactionBytes is about the memory of a merge of blocks. Default 128 MiB.
+	CompactionBytes int64
+	// QueryMemory is what queries take their memory from, unless the context of a
+	// query carries a claim. nil: they have no bounds.
+	QueryMemory *memory.Budget
 
 	// Objects is where blocks of level 1 and more are kept; nil: on the disk. The
 	// prefix must be this store's alone.
@@ -63,6 +79,10 @@ type Config struct {
 	// system that holds Dir, not counting what others use of it: 0.8 leaves a fifth of
 	// the rest free. Default 0: no bound.
 	RetentionShare float64
+
+	// ReserveBytes is the size of a file that is given up when the disk is full, so that
+	// the store can be opened and can remove data. Default 0: none.
+	ReserveBytes int64
 
 	// now is the clock. Default [time.Now].
 	now func() time.Time
@@ -104,6 +124,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.objectEvery = cmp.Or(c.objectEvery, 10*time.Second)
 	c.objectGrace = cmp.Or(c.objectGrace, time.Hour)
 	c.objectClaim = cmp.Or(c.objectClaim, 10*time.Second)
+	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
+	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
+	c.LabelBytes = cmp.Or(c.LabelBytes, 64<<20)
+	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
 	if c.now == nil {
@@ -116,6 +140,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
 	}
+	c.compaction.inputTable = cmp.Or(c.compaction.inputTable, min(maxInputTable, c.CompactionBytes/4))
 	c.compaction = c.compaction.withDefaults()
 	if c.files.create == nil {
 		c.files = localFiles()

@@ -25,10 +25,11 @@ type guard struct {
 
 // Kinds of causes.
 const (
-	causeSpace = "space"
-	causeLog   = "log"
-	causeFlush = "flush"
-	causeMeta  = "meta"
+	causeSpace  = "space"
+	causeLog    = "log"
+	causeFlush  = "flush"
+	causeReplay = "replay"
+	causeMeta   = "meta"
 )
 
 // set says that writes cannot be taken; an empty reason takes it back.
@@ -51,7 +52,7 @@ func (g *guard) set(kind, reason string) {
 		g.logger.Error("store is read-only", "reason", reason)
 	}
 	var text string
-	for _, k := range []string{causeSpace, causeLog, causeMeta, causeFlush} {
+	for _, k := range []string{causeReplay, causeSpace, causeLog, causeMeta, causeFlush} {
 		if r := g.causes[k]; r != "" && text == "" {
 			text = r
 		}
@@ -103,6 +104,7 @@ func (s *Store) checkSpace() {
 		s.logger.Warn("free disk space is unknown", "err", err)
 		return
 	}
+	s.checkReserve(free)
 	limit := uint64(max(s.cfg.MinFreeBytes, 0)) //nolint:gosec // not negative
 	low := s.guard.has(causeSpace)
 	switch {

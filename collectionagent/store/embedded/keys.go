@@ -15,7 +15,7 @@ import (
 const (
 	keyEpoch      = "e" // 16 bytes
 	keyFormat     = "v" // version of the directory's format
-	keyWALFirst   = "l" // uvarint: first log segment that is still needed
+	keyWALFirst   = "l" // uvarint: first log segment that is still needed; then maybe uvarint: from where on
 	keyExpired    = "t" // varint: time in ms before which nothing is visible
 	keyCounts     = "c" // numbers of definitions
 	keyOwner      = "o" // 16 bytes: names the store in object storage; absent before it uses any

@@ -17,14 +17,16 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// openPebble opens the key-value store of definitions.
-func openPebble(dir string, fs vfs.FS, logger *slog.Logger) (*pebble.DB, error) {
+// openPebble opens the key-value store of definitions, which takes about so much
+// memory: half of it caches blocks, and a quarter each are the memtable that is
+// written to and the one that is being flushed.
+func openPebble(dir string, fs vfs.FS, logger *slog.Logger, bytes int64) (*pebble.DB, error) {
 	opts := &pebble.Options{
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
 		FS:                 fs,
-		MemTableSize:       16 << 20,
-		CacheSize:          32 << 20,
+		MemTableSize:       uint64(min(max(bytes/4, 1<<20), 16<<20)), //nolint:gosec // positive
+		CacheSize:          bytes / 2,
 	}
 	for i := range opts.Levels {
 		// Almost every look-up of a definition is of one that may not be there.
@@ -110,8 +112,10 @@ func scan(db *pebble.DB, prefix []byte, f func(key, value []byte) error) (err er
 type meta struct {
 	epoch    [16]byte
 	walFirst uint64
-	expired  int64
-	counts   defCounts
+	// walOffset is how much of that segment is in blocks.
+	walOffset int64
+	expired   int64
+	counts    defCounts
 }
 
 // defCounts are the numbers of definitions in all projects.
@@ -160,8 +164,13 @@ func readMeta(db *pebble.DB) (*meta, error) {
 		return nil, fmt.Errorf("%w: epoch of %d bytes", errCodec, len(epoch))
 	}
 	for key, read := range map[string]func(*decoder){
-		keyWALFirst: func(d *decoder) { m.walFirst = d.uvarint() },
-		keyExpired:  func(d *decoder) { m.expired = d.varint() },
+		keyWALFirst: func(d *decoder) {
+			m.walFirst = d.uvarint()
+			if len(d.b) > 0 { // absent unless a head was cut in the middle of a segment
+				m.walOffset = int64(min(d.uvarint(), math.MaxInt64)) //nolint:gosec // bounded
+			}
+		},
+		keyExpired: func(d *decoder) { m.expired = d.varint() },
 		keyCounts: func(d *decoder) {
 			m.counts = defCounts{d.varint(), d.varint(), d.varint(), d.varint()}
 		},
@@ -179,6 +188,15 @@ func readMeta(db *pebble.DB) (*meta, error) {
 		}
 	}
 	return m, nil
+}
+
+// encodeWALFirst encodes from where on the log is needed.
+func encodeWALFirst(segment uint64, offset int64) []byte {
+	b := binary.AppendUvarint(nil, segment)
+	if offset > 0 {
+		b = binary.AppendUvarint(b, uint64(offset))
+	}
+	return b
 }
 
 // create gives a new directory its identity.

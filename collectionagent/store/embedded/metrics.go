@@ -2,7 +2,11 @@
 
 package embedded
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
+)
 
 // metrics are the engine's own.
 type metrics struct {
@@ -104,14 +108,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		}
 		return float64(rows)
 	})
-	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 {
-		heads, _, _ := s.readView()
-		var n int64
-		for _, h := range heads {
-			n += h.bytes.Load()
-		}
-		return float64(n)
-	})
+	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 { return float64(s.headBytes()) })
 	gauge("blocks", "Blocks of samples.", func() float64 {
 		_, blocks, _ := s.readView()
 		return float64(len(blocks))
@@ -137,12 +134,25 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 	gauge("retention_limit_bytes", "Most bytes that the store keeps, 0 without a bound.", func() float64 {
 		return float64(s.byteLimit.Load())
 	})
+	gauge("replay_ratio", "How much of the log of the last process has been replayed, 1 when it is done.", func() float64 {
+		total, read := s.startup.total.Load(), s.startup.read.Load()
+		if s.startup.ended() || total == 0 {
+			return 1
+		}
+		return float64(read) / float64(total)
+	})
 	gauge("read_only", "1 while writes are refused.", func() float64 {
 		if s.guard.reason() != "" {
 			return 1
 		}
 		return 0
 	})
+	all = append(all,
+		memory.Used(memory.Head, s.headBytes),
+		memory.Used(memory.Blocks, s.openBytes.Load),
+		memory.Used(memory.Metadata, s.metaBytes),
+		memory.Used(memory.Labels, s.labelCache.used),
+	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err

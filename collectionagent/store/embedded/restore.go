@@ -308,7 +308,7 @@ func copyFile(from, to, name string) (entry ManifestFile, err error) {
 // renew makes the definitions of a backup those of a store of its own: it has another
 // epoch, all its blocks are in its directory, and no object storage is its own.
 func renew(dir string) (err error) {
-	db, err := openPebble(dir, vfs.Default, slog.New(slog.DiscardHandler))
+	db, err := openPebble(dir, vfs.Default, slog.New(slog.DiscardHandler), 64<<20)
 	if err != nil {
 		return err
 	}

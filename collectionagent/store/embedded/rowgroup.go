@@ -115,6 +115,9 @@ func (g *groupScan) run(ctx context.Context, r *rowRun) error {
 		if err := g.add(r, row, n); err != nil {
 			return err
 		}
+		if g.a.err != nil {
+			return g.a.err
+		}
 		row += n
 	}
 	return nil

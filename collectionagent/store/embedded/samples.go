@@ -10,6 +10,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -24,13 +25,18 @@ func (s *Store) Samples(ctx context.Context, q *store.Query, yield func(*store.S
 		return err
 	}
 	defer s.users.RUnlock()
-	ss := &sampleScan{q: q, yield: yield}
+	claim, free := s.claim(ctx)
+	defer free()
+	ss := &sampleScan{q: q, yield: yield, claim: claim}
 	heads, open, err := ss.openAll(s)
 	if err != nil {
 		return err
 	}
 	defer s.evictBlocks()
-	defer releaseAll(open)
+	defer func() {
+		releaseAll(open)
+		claim.Give(ss.taken)
+	}()
 	for _, h := range heads {
 		if v := h.snapshot(); v.rows > 0 && v.maxTime >= ss.from && v.minTime < ss.to {
 			if err := ss.head(ctx, v); err != nil || ss.stopped {
@@ -83,12 +89,20 @@ func (ss *sampleScan) openOnce(s *Store) (heads []*head, open []openBlock, err e
 		c, err := b.acquire(clock)
 		if err != nil {
 			releaseAll(open)
+			ss.claim.Give(ss.taken)
+			ss.taken = 0
 			if !errors.Is(err, errBlockGone) {
 				s.metrics.blockErrors.Inc()
 			}
 			return nil, nil, err
 		}
 		open = append(open, openBlock{b, c})
+		if err := ss.claim.Take(c.bytes); err != nil {
+			releaseAll(open)
+			ss.claim.Give(ss.taken)
+			return nil, nil, err
+		}
+		ss.taken += c.bytes
 	}
 	return heads, open, nil
 }
@@ -102,6 +116,9 @@ type sampleScan struct {
 	yield    func(*store.Sample, *store.Series) bool
 	stopped  bool
 	batch    []store.Sample
+	// taken is what of the claim is for the open blocks.
+	claim *memory.Claim
+	taken int64
 }
 
 // head hands over the rows of a head.

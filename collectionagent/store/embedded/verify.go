@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -122,7 +121,7 @@ func (v *verifier) run(ctx context.Context) error {
 	if err := v.orphans(listed); err != nil {
 		return err
 	}
-	return v.log(ctx, m.walFirst)
+	return v.log(ctx, m)
 }
 
 // manifest checks the files of a backup.
@@ -329,55 +328,87 @@ func (v *verifier) orphans(listed map[string]bool) error {
 }
 
 // log decodes every record that the next start would replay.
-func (v *verifier) log(ctx context.Context, first uint64) error {
+func (v *verifier) log(ctx context.Context, m *meta) error {
 	numbers, err := listSegments(v.walDir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	r := &replayer{dir: v.walDir()}
-	var raw []byte
 	for i, n := range numbers {
-		if n < first {
+		if n < m.walFirst {
 			continue
 		}
+		from := int64(0)
+		if n == m.walFirst {
+			from = m.walOffset
+		}
+		path := segmentPath("wal", n)
+		err := v.segment(ctx, r, n, from, i == len(numbers)-1)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err != nil {
+			v.problem(path, doLog, err)
+		}
+	}
+	return nil
+}
+
+// segment decodes the records of a segment from an offset on.
+func (v *verifier) segment(ctx context.Context, r *replayer, n uint64, from int64, last bool) (err error) {
+	path := segmentPath("wal", n)
+	in, err := openSegment(segmentPath(v.walDir(), n), r.memory)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		r.memory = in.keep
+		err = errors.Join(err, in.close())
+	}()
+	pos := int64(len(walMagic))
+	magic, err := in.at(0, pos)
+	switch {
+	case err != nil:
+		return err
+	case int64(len(magic)) < pos && string(magic) == walMagic[:len(magic)]:
+		return nil // the crash came while the segment was created
+	case int64(len(magic)) < pos || string(magic[:pos]) != walMagic:
+		v.problem(path, doLog, fmt.Errorf("%w: it does not start as a log does", errCodec))
+		if pos, err = in.next(0); err != nil {
+			return err
+		}
+	}
+	pos = max(pos, min(from, in.size))
+	var raw []byte
+	for pos < in.size {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		path := strings.TrimPrefix(segmentPath("wal", n), "/")
-		data, err := r.readFile(segmentPath(v.walDir(), n))
+		payload, size, ok, err := in.record(pos)
 		if err != nil {
-			v.problem(path, doLog, err)
-			continue
+			return err
 		}
-		pos := len(walMagic)
-		if len(data) < pos && string(data) == walMagic[:len(data)] {
-			continue
-		}
-		if len(data) < pos || string(data[:pos]) != walMagic {
-			v.problem(path, doLog, fmt.Errorf("%w: it does not start as a log does", errCodec))
-			pos = nextRecord(data, 0)
-		}
-		for pos < len(data) {
-			payload, size, ok := parseRecord(data[pos:])
-			if !ok {
-				next := nextRecord(data, pos+1)
-				if next == len(data) && i == len(numbers)-1 {
-					v.remark(path, "ends in the middle of a record that was never acknowledged", "")
-				} else {
-					v.problem(path, doLog, fmt.Errorf("%w: bytes %d to %d", errSum, pos, next))
-				}
-				pos = next
-				continue
-			}
-			batch, err := r.decode(&raw, payload)
+		if !ok {
+			next, err := in.next(pos + 1)
 			if err != nil {
-				v.problem(path, doLog, fmt.Errorf("record at byte %d: %w", pos, err))
-			} else {
-				r.batches.Put(batch)
+				return err
 			}
-			v.sum.Batches++
-			pos += size
+			if next == in.size && last {
+				v.remark(path, "ends in the middle of a record that was never acknowledged", "")
+			} else {
+				v.problem(path, doLog, fmt.Errorf("%w: bytes %d to %d", errSum, pos, next))
+			}
+			pos = next
+			continue
 		}
+		batch, err := r.decode(&raw, payload)
+		if err != nil {
+			v.problem(path, doLog, fmt.Errorf("record at byte %d: %w", pos, err))
+		} else {
+			r.batches.Put(batch)
+		}
+		v.sum.Batches++
+		pos += size
 	}
 	return nil
 }

@@ -55,7 +55,7 @@ func (s *Store) floors(project string, t libpf.SampleType) floors {
 func (s *Store) floorsOf(a store.Ages) floors {
 	now := s.now().UnixMilli()
 	at := func(age, width time.Duration) int64 {
-		if age <= 0 {
+		if age <= 0 || age == math.MaxInt64 {
 			return math.MinInt64
 		}
 		ms := width.Milliseconds()

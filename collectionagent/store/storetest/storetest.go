@@ -23,9 +23,12 @@ import (
 type Open func(t *testing.T, dir string) store.Store
 
 // Run checks that the engine does what [store.Store] says.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open) { RunSeeds(t, open, 6) }
+
+// RunSeeds is [Run] with a number of random histories, for slow engines.
+func RunSeeds(t *testing.T, open Open, seeds uint64) {
 	t.Run("random", func(t *testing.T) {
-		for seed := range uint64(6) {
+		for seed := range seeds {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				runRandom(t, open, seed)
