@@ -7,8 +7,11 @@ package objects
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
 // ErrNotFound is returned (wrapped) for an object that does not exist.
@@ -19,11 +22,11 @@ var ErrExists = errors.New("object exists already")
 
 // ErrAway is returned (wrapped) when the storage cannot be reached or does not do what it
 // is asked. The operation may be repeated later.
-var ErrAway = errors.New("object storage does not answer")
+var ErrAway = fmt.Errorf("object storage does not answer: %w", store.ErrAway)
 
 // ErrDenied is returned (wrapped) when the storage refuses the credentials, or the
 // bucket is not there: repeating helps when somebody has changed that.
-var ErrDenied = errors.New("object storage refuses access")
+var ErrDenied = fmt.Errorf("object storage refuses access: %w", store.ErrAway)
 
 // ErrDamaged is returned (wrapped) when an object does not have the bytes that were put.
 var ErrDamaged = errors.New("object is damaged")
