@@ -101,6 +101,10 @@ const reserveBytes = 32 << 20
 // returns no engine and no error when the context ends first.
 func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memory.Budget, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
 	if c.Store != storeClickHouse {
+		bucket, err := c.Objects.open()
+		if err != nil {
+			return nil, err
+		}
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
@@ -109,6 +113,7 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 			ReplayInBackground: true,
 			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
 			ReserveBytes: reserveBytes, Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
+			Objects: bucket, ObjectCacheBytes: int64(c.Objects.CacheBytes),
 		})
 		if err != nil {
 			return nil, err

@@ -27,6 +27,10 @@ var ErrReadOnly = errors.New("store does not accept writes")
 // because the disk does not keep up. The write may be repeated soon.
 var ErrBusy = errors.New("store is busy")
 
+// ErrAway is returned (wrapped) by queries that need data which the store keeps
+// elsewhere and cannot reach at the moment.
+var ErrAway = errors.New("data cannot be reached")
+
 // BatchType tells the sequences of the different kinds of batches apart.
 type BatchType uint8
 

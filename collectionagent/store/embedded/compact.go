@@ -72,7 +72,10 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.retain(ctx); err != nil {
 		return err
 	}
-	return s.collectGarbage(ctx)
+	if err := s.collectGarbage(ctx); err != nil {
+		return err
+	}
+	return s.offload(ctx)
 }
 
 // flushHead waits until everything that is in a head now is in blocks, and the log

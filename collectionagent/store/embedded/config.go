@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
 // Config says where and how to store. The zero value of every field but Dir is
@@ -58,6 +60,18 @@ type Config struct {
 	// QueryMemory is what queries take their memory from, unless the context of a
 	// query carries a claim. nil: they have no bounds.
 	QueryMemory *memory.Budget
+
+	// Objects is where blocks of level 1 and more are kept; nil: on the disk. The
+	// prefix must be this store's alone.
+	Objects objects.Bucket
+	// ObjectCacheBytes bounds the disk space for parts of blocks from object
+	// storage. Default 1 GiB.
+	ObjectCacheBytes int64
+
+	objectCacheDir string
+	objectEvery    time.Duration // between looks for what is to be moved
+	objectGrace    time.Duration // age of objects before they count as leftovers
+	objectClaim    time.Duration // for the claim of the prefix at the start
 
 	// Retention says how long data stay. Default: for ever.
 	Retention store.Retention
@@ -107,6 +121,11 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.ObjectCacheBytes = cmp.Or(c.ObjectCacheBytes, 1<<30)
+	c.objectCacheDir = cmp.Or(c.objectCacheDir, filepath.Join(c.Dir, "cache"))
+	c.objectEvery = cmp.Or(c.objectEvery, 10*time.Second)
+	c.objectGrace = cmp.Or(c.objectGrace, time.Hour)
+	c.objectClaim = cmp.Or(c.objectClaim, 10*time.Second)
 	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
 	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
 	c.LabelBytes = cmp.Or(c.LabelBytes, 64<<20)

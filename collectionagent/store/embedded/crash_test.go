@@ -26,6 +26,9 @@ func crashConfig(dir string) Config {
 	if os.Getenv(envMerging)+os.Getenv(envDeleting) != "" {
 		cfg.HeadMaxAge, cfg.compaction = 10*time.Millisecond, busy
 	}
+	if place := os.Getenv(envObjects); place != "" {
+		remoteCrash(&cfg, place)
+	}
 	return cfg
 }
 

@@ -84,4 +84,18 @@
 //
 // On a disk without a free byte a reserve is given up, so that the store opens, answers,
 // and can take blocks off the list; see reserve.go.
+//
+// # Object storage
+//
+// With Config.Objects, blocks of level 1 and more are uploaded in the background: files
+// first, then their entry in the list, then they leave the disk. So whatever the list calls
+// remote is there whole, a crash leaves objects or files that are not listed, and nothing
+// waits for the network but queries of what is remote. Pieces of files have checksums in the
+// list, by which each range that is fetched is checked. A marker in the prefix names the
+// store and the process that own it.
+//
+// # Backups
+//
+// A snapshot is a checkpoint of Pebble, links to the blocks and links to the log, made
+// while the list of blocks stands still. It is a data directory like that after a crash.
 package embedded

@@ -56,7 +56,7 @@ func TestRealFullDiskReserve(t *testing.T) {
 			}
 		} else {
 			eventually(t, "room is made", func() bool {
-				used, err := s.usedBytes()
+				used, err := s.usedBytes(true)
 				return err == nil && used <= cfg.Retention.Bytes
 			})
 		}

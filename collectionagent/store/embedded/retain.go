@@ -96,7 +96,9 @@ func (s *Store) retainByAge(ctx context.Context) error {
 // retainByBytes removes the oldest samples, and when there are none any more the
 // oldest sums, while the files take more than they may.
 func (s *Store) retainByBytes(ctx context.Context) error {
-	used, err := s.usedBytes()
+	// A share of the disk is one of what is on it; a number of bytes is one of everything.
+	everywhere := s.cfg.Retention.Bytes > 0
+	used, err := s.usedBytes(everywhere)
 	if err != nil {
 		return err
 	}
@@ -109,7 +111,9 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 	defer r.log()
 	for _, samples := range []bool{true, false} {
 		_, blocks, _ := s.readView()
-		blocks = slices.DeleteFunc(blocks, func(b *block) bool { return (b.info.File != "") != samples })
+		blocks = slices.DeleteFunc(blocks, func(b *block) bool {
+			return (b.info.File != "") != samples || (b.info.Remote && !everywhere)
+		})
 		slices.SortFunc(blocks, func(a, b *block) int {
 			return cmp.Or(cmp.Compare(a.info.MaxTime, b.info.MaxTime), cmp.Compare(a.info.Number, b.info.Number))
 		})
@@ -142,12 +146,15 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 	return nil
 }
 
-// usedBytes returns the size of everything in the data directory that is ours.
-func (s *Store) usedBytes() (int64, error) {
+// usedBytes returns the size of everything in the data directory that is ours, and
+// of the blocks in object storage too if those are to count.
+func (s *Store) usedBytes(everywhere bool) (int64, error) {
 	_, blocks, _ := s.readView()
 	var n int64
 	for _, b := range blocks {
-		n += b.info.bytes()
+		if everywhere || !b.info.Remote {
+			n += b.info.bytes()
+		}
 	}
 	for _, part := range []string{"wal", "meta"} {
 		size, err := dirBytes(filepath.Join(s.cfg.Dir, part))

@@ -150,7 +150,7 @@ func TestRetentionByBytes(t *testing.T) {
 	total := size()
 	var oldest int64
 	for share := int64(9); share > 0; share-- {
-		used, err := s.usedBytes()
+		used, err := s.usedBytes(true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestRetentionByBytes(t *testing.T) {
 		if err := s.retain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if now, err := s.usedBytes(); err != nil || now > s.cfg.Retention.Bytes {
+		if now, err := s.usedBytes(true); err != nil || now > s.cfg.Retention.Bytes {
 			t.Fatalf("%d bytes are used of %d (error %v)", now, s.cfg.Retention.Bytes, err)
 		}
 		checkFiles(t, s)
