@@ -101,6 +101,10 @@ func questions(now time.Time) []string {
 		"from": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "to": {fmt.Sprint(now.Add(time.Minute).UnixMilli())},
 	}.Encode()
 	list := []string{"/api/v1/whoami", "/api/v1/tokens", "/api/v1/none", "/api/v1/top?query={", "/api/v1/flamegraph?group_by=service&" + window}
+	function := url.Values{"function": {`{function*=""}`}}.Encode() + "&"
+	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "series?labels=service,comm&"} {
+		list = append(list, "/api/v1/"+q+window)
+	}
 	for _, pattern := range api.Patterns() {
 		for _, name := range []string{"service", "process", "comm", "host", "host_id", "red.key", "blue.key"} {
 			path := strings.ReplaceAll(pattern, "{name}", name)

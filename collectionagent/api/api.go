@@ -120,14 +120,23 @@ func New(c Config) http.Handler {
 
 // endpoints lists what can be asked.
 func endpoints() []endpoint {
+	selected, exported := names(selectionNames, stackNames...), names(selectionNames, filterNames...)
 	return []endpoint{
-		{"flamegraph", "/api/v1/flamegraph", names(selectionNames, "max_nodes", "group_by", "fold"), (*server).flamegraph},
-		{"top", "/api/v1/top", names(selectionNames, "limit", "sort", "fold"), (*server).top},
-		{"folded", "/api/v1/folded", names(selectionNames, "group_by"), (*server).folded},
-		{"pprof", "/api/v1/pprof", names(selectionNames, "group_by", "seconds"), (*server).pprof},
-		{"timeline", "/api/v1/timeline", names(selectionNames, "step", "by", "limit"), (*server).timeline},
+		{"flamegraph", "/api/v1/flamegraph", names(selected, "max_nodes", "group_by"), (*server).flamegraph},
+		{"top", "/api/v1/top", names(selected, "limit", "sort"), (*server).top},
+		{"diff", "/api/v1/diff", names(selected, "base_query", "base_from", "base_to", "normalize", "max_nodes", "group_by", "limit", "sort"), (*server).diff},
+		{"sandwich", "/api/v1/sandwich", names(selected, "function", "max_nodes"), (*server).sandwich},
+		{"lines", "/api/v1/lines", names(selected, "function", "limit"), (*server).lines},
+		{"folded", "/api/v1/folded", names(exported, "group_by"), (*server).folded},
+		{"pprof", "/api/v1/pprof", names(exported, "group_by", "seconds"), (*server).pprof},
+		{"timeline", "/api/v1/timeline", names(selected, "step", "by", "limit"), (*server).timeline},
+		{"heatmap", "/api/v1/heatmap", names(selected, "by", "column", "rows"), (*server).heatmap},
+		{"exemplars", "/api/v1/exemplars", names(selected, "order", "limit"), (*server).exemplars},
+		{"totals", "/api/v1/totals", selected, (*server).totals},
+		{"types", "/api/v1/types", []string{"from", "to"}, (*server).types},
+		{"series", "/api/v1/series", names(selected, "labels", "limit"), (*server).series},
 		{"labels", "/api/v1/labels", selectionNames, (*server).labels},
-		{"label_values", "/api/v1/labels/{name}/values", names(selectionNames, "limit"), (*server).labelValues},
+		{"label_values", "/api/v1/labels/{name}/values", names(selected, "prefix", "limit"), (*server).labelValues},
 		{"hosts", "/api/v1/hosts", []string{"limit"}, (*server).hosts},
 		{"ledger", "/api/v1/ledger", []string{"from", "to", "limit"}, (*server).ledger},
 		{"status", "/api/v1/status", nil, (*server).status},

@@ -95,6 +95,40 @@ func TestAnswers(t *testing.T) {
 		"timeline.json":           "timeline?by=service&step=1m&from=now-5m",
 		"timeline_other.json":     "timeline?by=pod&step=2m&limit=1",
 		"timeline_all.json":       "timeline?step=5m&from=2026-11-21T09:50:00Z&to=1795255200000",
+		"flamegraph_frames.json":  `flamegraph?frames={function="main"} !{kind="kernel"}&hide={function^="vector"}&show_from={function*="ma"}`,
+		"flamegraph_site.json":    `flamegraph?call_site=_start%3Bmain%3Bwork`,
+		"flamegraph_trace.json":   "flamegraph?trace_id=ab000000000000000000000000000004,ab000000000000000000000000000007",
+		"timeline_frames.json":    `timeline?by=service&step=5m&frames={function="work"}`,
+		"diff.json":               "diff?from=now-3m&max_nodes=12&limit=4",
+		"diff_normal.json":        `diff?normalize=true&sort=total&base_query={service="cron"}&group_by=service&max_nodes=6&limit=2`,
+		"sandwich.json":           `sandwich?function={function="work"}`,
+		"lines.json":              `lines?function={function*="ma"}`,
+		"heatmap.json":            "heatmap?from=now-6m&column=1m&rows=6",
+		"heatmap_values.json":     "heatmap?by=value&column=5m",
+		"exemplars.json":          "exemplars?limit=2",
+		"exemplars_spread.json":   `exemplars?order=spread&limit=3&frames={function="work"}`,
+		"totals.json":             "totals",
+		"totals_frames.json":      `totals?frames={function="main"}`,
+		"types.json":              "types",
+		"series.json":             "series?labels=service,pod",
+		"series_all.json":         "series?limit=1",
+		"values_prefix.json":      "labels/service/values?prefix=sh",
+		"values_frames.json":      `labels/service/values?frames={function="main"}`,
+		"error_frames.json":       `top?frames={function~"x"}`,
+		"error_call_site.json":    "top?call_site=a%3B%3Bb",
+		"error_show_from.json":    `folded?show_from={color="red"}`,
+		"error_hide.json":         `pprof?hide=!{function="x"}`,
+		"error_trace.json":        "top?trace_id=ab000000000000000000000000000004,abc",
+		"error_span.json":         "top?span_id=0000000000000000",
+		"error_function.json":     "sandwich",
+		"error_normalize.json":    "diff?normalize=maybe",
+		"error_base.json":         "diff?base_from=now&base_to=now-1h",
+		"error_by.json":           "heatmap?by=host",
+		"error_rows.json":         "heatmap?column=1s&rows=300",
+		"error_rows_values.json":  "heatmap?by=value&rows=300",
+		"error_column.json":       "heatmap?column=10ms&rows=1",
+		"error_exemplars.json":    "exemplars?order=smallest",
+		"error_series.json":       "series?labels=a,a",
 		"labels.json":             "labels",
 		"values.json":             "labels/service/values",
 		"values_limit.json":       "labels/service/values?limit=1",
@@ -377,7 +411,7 @@ func TestStoreErrorIsNotShown(t *testing.T) {
 }
 
 func BenchmarkFlameGraphJSON(b *testing.B) {
-	g := &query.FlameGraph{Type: libpf.SampleOnCPU}
+	g := &query.FlameGraph{Summary: query.Summary{Type: libpf.SampleOnCPU}}
 	for i := range 20_000 {
 		g.Frames = append(g.Frames, query.FlameFrame{Function: query.Function{Name: fmt.Sprintf("package.Function%d", i), Kind: "go"}})
 	}

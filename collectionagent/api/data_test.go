@@ -91,6 +91,11 @@ func testStore(tb testing.TB) *memstore.Store {
 		Time: libpf.UnixTimeNs(testNow.Add(-time.Second).UnixNano()), Series: 2,
 		Stack: libpf.HashTrace(stacks[0]), Count: 3, Value: 777,
 	})
+	for i := range b.Samples {
+		if i%4 == 0 {
+			b.Samples[i].TraceID, b.Samples[i].SpanID = [16]byte{0xab, 15: byte(i % 8)}, [8]byte{0xcd, 7: byte(i)} //nolint:gosec // few
+		}
+	}
 	d.Project = ingest.DefaultProject
 	for i := range b.Series {
 		b.Series[i].Project = ingest.DefaultProject

@@ -6,74 +6,93 @@ import "github.com/strobe-profiler/strobe/collectionagent/query"
 
 // flameGraph is a flame graph in columns, with every text once.
 type flameGraph struct {
-	Type     string   `json:"type"`
-	Unit     string   `json:"unit"`
-	FromMs   int64    `json:"from_ms"`
-	ToMs     int64    `json:"to_ms"`
-	Total    int64    `json:"total"`
-	Samples  int64    `json:"samples"`
+	*summary
 	PeriodNs int64    `json:"period_ns,omitempty"`
 	GroupBy  []string `json:"group_by"`
 	Strings  []string `json:"strings"`
-	Frames   struct {
-		Name    []uint32 `json:"name"`
-		File    []uint32 `json:"file"`
-		Line    []uint64 `json:"line"`
-		Binary  []uint32 `json:"binary"`
-		Kind    []uint32 `json:"kind"`
-		Inlined []int    `json:"inlined"`
-	} `json:"frames"`
-	Nodes struct {
+	flameTree
+}
+
+// flameTree is a tree in columns. Its texts are in a table beside it.
+type flameTree struct {
+	Frames frames `json:"frames"`
+	Nodes  struct {
 		Frame []uint32 `json:"frame"`
 		Depth []uint32 `json:"depth"`
 		Self  []int64  `json:"self"`
 		Total []int64  `json:"total"`
 	} `json:"nodes"`
-	Hidden struct {
-		Nodes int64 `json:"nodes"`
-		Value int64 `json:"value"`
-	} `json:"hidden"`
-	Symbolized    float64 `json:"symbolized"`
-	UnknownStacks int64   `json:"unknown_stacks"`
+	Hidden hidden `json:"hidden"`
 }
 
-func newFlameGraph(g *query.FlameGraph) *flameGraph {
-	out := &flameGraph{
-		Type: g.Type.String(), Unit: g.Type.Unit(), FromMs: milliseconds(g.From), ToMs: milliseconds(g.To),
-		Total: g.Total, Samples: g.Samples, PeriodNs: g.Period, GroupBy: append([]string{}, g.GroupBy...),
-		Symbolized: g.Symbolized, UnknownStacks: g.UnknownStacks,
-	}
-	out.Hidden.Nodes, out.Hidden.Value = g.HiddenNodes, g.HiddenValue
+// hidden is what of a tree is not shown.
+type hidden struct {
+	Nodes int64 `json:"nodes"`
+	Value int64 `json:"value"`
+}
 
-	numbers := map[string]uint32{}
-	number := func(s string) uint32 {
-		n, ok := numbers[s]
-		if !ok {
-			n = uint32(len(out.Strings)) //nolint:gosec // fewer than frames in memory
-			numbers[s] = n
-			out.Strings = append(out.Strings, s)
+// frames are the functions of a tree in columns; texts are indexes.
+type frames struct {
+	Name    []uint32 `json:"name"`
+	File    []uint32 `json:"file"`
+	Line    []uint64 `json:"line"`
+	Binary  []uint32 `json:"binary"`
+	Kind    []uint32 `json:"kind"`
+	Inlined []int    `json:"inlined"`
+}
+
+// textTable numbers texts.
+type textTable struct {
+	texts   []string
+	numbers map[string]uint32
+}
+
+func (t *textTable) number(s string) uint32 {
+	n, ok := t.numbers[s]
+	if !ok {
+		if t.numbers == nil {
+			t.numbers = map[string]uint32{}
 		}
-		return n
+		n = uint32(len(t.texts)) //nolint:gosec // fewer than frames in memory
+		t.numbers[s] = n
+		t.texts = append(t.texts, s)
 	}
-	f := &out.Frames
-	for i := range g.Frames {
-		frame := &g.Frames[i]
-		f.Name = append(f.Name, number(frame.Name))
-		f.File = append(f.File, number(frame.File))
+	return n
+}
+
+// fill puts functions into columns.
+func (f *frames) fill(all []query.FlameFrame, texts *textTable) {
+	for i := range all {
+		frame := &all[i]
+		f.Name = append(f.Name, texts.number(frame.Name))
+		f.File = append(f.File, texts.number(frame.File))
 		f.Line = append(f.Line, uint64(frame.Line))
-		f.Binary = append(f.Binary, number(frame.Binary))
-		f.Kind = append(f.Kind, number(frame.Kind))
+		f.Binary = append(f.Binary, texts.number(frame.Binary))
+		f.Kind = append(f.Kind, texts.number(frame.Kind))
 		inlined := 0
 		if frame.Inlined {
 			inlined = 1
 		}
 		f.Inlined = append(f.Inlined, inlined)
 	}
-	n := &out.Nodes
+}
+
+func newFlameGraph(g *query.FlameGraph) *flameGraph {
+	out := &flameGraph{summary: newSummary(&g.Summary), PeriodNs: g.Period, GroupBy: append([]string{}, g.GroupBy...)}
+	var texts textTable
+	out.fill(&g.FlameTree, &texts)
+	out.Strings = texts.texts
+	return out
+}
+
+// fill puts a tree into columns.
+func (t *flameTree) fill(g *query.FlameTree, texts *textTable) {
+	t.Hidden = hidden{g.HiddenNodes, g.HiddenValue}
+	t.Frames.fill(g.Frames, texts)
+	n := &t.Nodes
 	n.Frame, n.Depth = make([]uint32, len(g.Nodes)), make([]uint32, len(g.Nodes))
 	n.Self, n.Total = make([]int64, len(g.Nodes)), make([]int64, len(g.Nodes))
 	for i, node := range g.Nodes {
 		n.Frame[i], n.Depth[i], n.Self[i], n.Total[i] = node.Frame, node.Depth, node.Self, node.Total
 	}
-	return out
 }

@@ -121,6 +121,53 @@ func FuzzTimeline(f *testing.F) {
 	})
 }
 
+func FuzzStacks(f *testing.F) {
+	h := newTestHandler(f, testStore(f))
+	f.Add("flamegraph", `{function="work"} !{kind="kernel"}`, "_start;main", `{function*="ma"}`, `{file^="/usr"}`, "interpreter", "")
+	f.Add("sandwich", "", "", "", "", "", `{function=~"w.*",binary="app"}`)
+	f.Add("lines", "", "", "", "", "", `{function="main"}`)
+	f.Fuzz(func(t *testing.T, path, frames, callSite, showFrom, hide, fold, function string) {
+		if path != "sandwich" && path != "lines" {
+			path = "flamegraph"
+		}
+		fuzzQuery(t, h, path, "frames", frames, "call_site", callSite, "show_from", showFrom, "hide", hide, "fold", fold, "function", function)
+	})
+}
+
+func FuzzDiff(f *testing.F) {
+	h := newTestHandler(f, testStore(f))
+	f.Add(`{service="shop"}`, "now-1d", "now", `{service="cron"}`, "now-2d", "now-1d", "true", "service", "total", "5")
+	f.Fuzz(func(t *testing.T, query, from, to, baseQuery, baseFrom, baseTo, normalize, groupBy, sort, limit string) {
+		fuzzQuery(t, h, "diff", "query", query, "from", from, "to", to, "base_query", baseQuery, "base_from", baseFrom, "base_to", baseTo,
+			"normalize", normalize, "group_by", groupBy, "sort", sort, "limit", limit, "max_nodes", limit)
+	})
+}
+
+func FuzzHeatmap(f *testing.F) {
+	h := newTestHandler(f, testStore(f))
+	f.Add("now-1h", "now", "time", "1m", "60", `{function="work"}`)
+	f.Add("0", "9183110399", "value", "366d", "", "")
+	f.Fuzz(func(t *testing.T, from, to, by, column, rows, frames string) {
+		fuzzQuery(t, h, "heatmap", "from", from, "to", to, "by", by, "column", column, "rows", rows, "frames", frames)
+	})
+}
+
+func FuzzExemplars(f *testing.F) {
+	h := newTestHandler(f, testStore(f))
+	f.Add("ab000000000000000000000000000004", "cd00000000000004", "spread", "5", "now-1d")
+	f.Fuzz(func(t *testing.T, trace, span, order, limit, from string) {
+		fuzzQuery(t, h, "exemplars", "trace_id", trace, "span_id", span, "order", order, "limit", limit, "from", from)
+	})
+}
+
+func FuzzSeries(f *testing.F) {
+	h := newTestHandler(f, testStore(f))
+	f.Add("service,pod", "5", "now-1d", `{function="work"}`)
+	f.Fuzz(func(t *testing.T, labels, limit, from, frames string) {
+		fuzzQuery(t, h, "series", "labels", labels, "limit", limit, "from", from, "frames", frames)
+	})
+}
+
 func FuzzLabels(f *testing.F) {
 	h := newTestHandler(f, testStore(f))
 	f.Add(`{service="shop"}`, "now-1d", "now", "on_cpu")

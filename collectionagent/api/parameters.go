@@ -3,6 +3,7 @@
 package api
 
 import (
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math"
@@ -23,11 +24,21 @@ const (
 	// maxFormBytes bounds the body of a POST; a selector is at most 64 KiB.
 	maxFormBytes = 1 << 20
 	maxGroupBy   = 8
-	maxStep      = 366 * 24 * time.Hour
+	maxIDs       = 100
+	// maxSeriesLabels is how many labels series may be told apart by.
+	maxSeriesLabels = 64
+	maxStep         = 366 * 24 * time.Hour
 )
 
 // selectionNames are the parameters that say which samples a question is about.
-var selectionNames = []string{"type", "query", "from", "to"}
+var selectionNames = []string{"type", "query", "from", "to", "trace_id", "span_id"}
+
+// filterNames are the parameters that say which stacks a question is about, and
+// what of them is shown; stackNames are those with fold.
+var (
+	filterNames = []string{"frames", "call_site", "show_from", "hide"}
+	stackNames  = names(filterNames, "fold")
+)
 
 // parameters are those of a request. The methods note the first error, so that a
 // handler can read them all and then ask for it.
@@ -38,6 +49,71 @@ type parameters struct {
 	// who asks; all answers are about the project of the request.
 	who *auth.Principal
 	err error
+}
+
+// stacks reads which stacks a question is about, and what is shown of them.
+func (p *parameters) stacks(s *query.Selection) {
+	p.fold(s)
+	p.stackFilter(s)
+}
+
+// stackFilter reads all of that but what is folded.
+func (p *parameters) stackFilter(s *query.Selection) {
+	var err error
+	if s.Stacks.Conditions, err = query.ParseStackConditions(p.values.Get("frames")); err != nil {
+		p.fail("frames", err)
+	}
+	if s.Stacks.CallSite, err = query.ParseCallSite(p.values.Get("call_site")); err != nil {
+		p.fail("call_site", err)
+	}
+	s.Stacks.ShowFrom, s.Stacks.Hide = p.pattern("show_from"), p.pattern("hide")
+}
+
+// pattern reads a pattern of frames.
+func (p *parameters) pattern(name string) query.FramePattern {
+	pattern, err := query.ParseFramePattern(p.values.Get(name))
+	if err != nil {
+		p.fail(name, err)
+	}
+	return pattern
+}
+
+// function reads the pattern of the function that a question is about.
+func (p *parameters) function() query.FramePattern {
+	pattern := p.pattern("function")
+	if len(pattern) == 0 {
+		p.fail("function", errors.New(`expected a pattern such as {function="work"}`))
+	}
+	return pattern
+}
+
+// order reads what rows are sorted by.
+func (p *parameters) order() query.TopOrder {
+	switch sort := p.values.Get("sort"); sort {
+	case "", "self":
+	case "total":
+		return query.TopByTotal
+	default:
+		p.fail("sort", fmt.Errorf("unknown order %q: expected self or total", sort))
+	}
+	return query.TopBySelf
+}
+
+// boolean reads true or false, which is the default.
+func (p *parameters) boolean(name string) bool {
+	switch v := p.values.Get(name); v {
+	case "true", "1":
+		return true
+	case "", "false", "0":
+	default:
+		p.fail(name, fmt.Errorf("unknown value %q: expected true or false", v))
+	}
+	return false
+}
+
+// nodes reads how many nodes of a tree are wanted.
+func (p *parameters) nodes(s *server) int {
+	return p.integer("max_nodes", min(defaultNodes, s.config.MaxNodes), 1, s.config.MaxNodes)
 }
 
 // fold reads what is to be left out of stacks.
@@ -151,12 +227,87 @@ func (p *parameters) selection() *query.Selection {
 	if s.Matchers, err = query.ParseSelector(p.values.Get("query")); err != nil {
 		p.fail("query", err)
 	}
+	p.spans(s)
+	p.times(s)
+	return s
+}
+
+// times reads the range of a selection.
+func (p *parameters) times(s *query.Selection) {
 	s.From, s.To = p.time("from", "now-15m"), p.time("to", "now")
 	p.seconds(s)
 	if p.err == nil && s.From >= s.To {
 		p.fail("from", fmt.Errorf("%s is not before to, which is %s", s.From, s.To))
 	}
-	return s
+}
+
+// spans reads the IDs of traces and spans.
+func (p *parameters) spans(s *query.Selection) {
+	for _, id := range p.ids("trace_id", len([16]byte{})) {
+		s.TraceIDs = append(s.TraceIDs, [16]byte(id))
+	}
+	for _, id := range p.ids("span_id", len([8]byte{})) {
+		s.SpanIDs = append(s.SpanIDs, [8]byte(id))
+	}
+}
+
+// ids reads a list of IDs of a number of bytes in hexadecimal digits, which commas
+// separate.
+func (p *parameters) ids(name string, size int) [][]byte {
+	text := p.values.Get(name)
+	if text == "" {
+		return nil
+	}
+	var ids [][]byte
+	at := 0
+	for item := range strings.SplitSeq(text, ",") {
+		id, err := hex.DecodeString(strings.TrimSpace(item))
+		switch {
+		case err != nil || len(id) != size:
+			p.fail(name, &query.SyntaxError{Position: at, Message: fmt.Sprintf("expected %d hexadecimal digits", 2*size)})
+		case !slices.ContainsFunc(id, func(b byte) bool { return b != 0 }):
+			p.fail(name, &query.SyntaxError{Position: at, Message: "an ID of zeros is that of no trace and no span"})
+		case len(ids) == maxIDs:
+			p.fail(name, &query.SyntaxError{Position: at, Message: fmt.Sprintf("more than %d IDs", maxIDs)})
+		default:
+			ids = append(ids, id)
+			at += len(item) + 1
+			continue
+		}
+		return nil
+	}
+	return ids
+}
+
+// base reads what a selection is compared with. It is of the same type, and the
+// same stacks are shown of it.
+func (p *parameters) base(s *query.Selection) *query.Selection {
+	base := *s
+	var err error
+	if text, given := p.values["base_query"]; given {
+		if base.Matchers, err = query.ParseSelector(text[0]); err != nil {
+			p.fail("base_query", err)
+		}
+	}
+	_, otherQuery := p.values["base_query"]
+	_, otherFrom := p.values["base_from"]
+	_, otherTo := p.values["base_to"]
+	switch {
+	case !otherQuery && !otherFrom && !otherTo: // what was before
+		base.From, base.To = max(0, s.From-(s.To-s.From)), s.From
+	case otherFrom && !otherTo: // as long
+		base.From = p.time("base_from", "")
+		base.To = base.From + (s.To - s.From)
+	case otherTo && !otherFrom:
+		base.To = p.time("base_to", "")
+		base.From = max(0, base.To-(s.To-s.From))
+	case otherFrom:
+		base.From, base.To = p.time("base_from", ""), p.time("base_to", "")
+	}
+	if p.err == nil && base.From >= base.To {
+		p.fail("base_from", fmt.Errorf("%s is not before base_to, which is %s", base.From, base.To))
+	}
+	return &base
 }
 
 // seconds applies the parameter that pprof adds when it is asked for a profile
@@ -175,7 +326,10 @@ func (p *parameters) seconds(s *query.Selection) {
 }
 
 // list returns the names in a list that commas separate.
-func (p *parameters) list(name, def string) []string {
+func (p *parameters) list(name, def string) []string { return p.listOf(name, def, maxGroupBy) }
+
+// listOf is list with a number of names that there may be.
+func (p *parameters) listOf(name, def string, most int) []string {
 	text := def
 	if v, ok := p.values[name]; ok {
 		text = v[0]
@@ -192,8 +346,8 @@ func (p *parameters) list(name, def string) []string {
 			p.fail(name, &query.SyntaxError{Position: at, Message: "expected the name of a label"})
 		case slices.Contains(items, trimmed):
 			p.fail(name, &query.SyntaxError{Position: at, Message: "label " + trimmed + " given more than once"})
-		case len(items) == maxGroupBy:
-			p.fail(name, &query.SyntaxError{Position: at, Message: fmt.Sprintf("more than %d labels", maxGroupBy)})
+		case len(items) == most:
+			p.fail(name, &query.SyntaxError{Position: at, Message: fmt.Sprintf("more than %d labels", most)})
 		}
 		if p.err != nil {
 			return nil
@@ -204,12 +358,12 @@ func (p *parameters) list(name, def string) []string {
 	return items
 }
 
-// step returns the width of a timeline's steps.
+// step returns the width of a timeline's steps, 0 to leave it to the engine.
 func (p *parameters) step(s *query.Selection) time.Duration {
 	span := time.Duration(s.To - s.From)
 	text := p.values.Get("step")
 	if text == "" {
-		return query.NiceStep(span)
+		return 0
 	}
 	step, err := query.ParseDuration(text)
 	switch {

@@ -21,6 +21,7 @@ type answer struct {
 	status      int // 0: 200
 	contentType string
 	fileName    string // to save as, "" for none
+	summary     string // JSON, "" for none
 	body        []byte
 	// packed says that the body is compressed in itself.
 	packed bool
@@ -48,6 +49,9 @@ func (a *answer) send(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Cache-Control", "no-store")
 	if a.fileName != "" {
 		h.Set("Content-Disposition", `attachment; filename="`+a.fileName+`"`)
+	}
+	if a.summary != "" {
+		h.Set(summaryHeader, a.summary)
 	}
 	encoding := ""
 	if !a.packed {

@@ -173,7 +173,7 @@ func BenchmarkTop(b *testing.B) {
 func BenchmarkFolded(b *testing.B) {
 	e := benchEngine(b, nil)
 	for b.Loop() {
-		if err := e.WriteFolded(b.Context(), everything(), nil, io.Discard); err != nil {
+		if _, err := e.WriteFolded(b.Context(), everything(), nil, io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -182,7 +182,7 @@ func BenchmarkFolded(b *testing.B) {
 func BenchmarkPprof(b *testing.B) {
 	e := benchEngine(b, nil)
 	for b.Loop() {
-		if err := e.WritePprof(b.Context(), everything(), nil, io.Discard); err != nil {
+		if _, err := e.WritePprof(b.Context(), everything(), nil, io.Discard); err != nil {
 			b.Fatal(err)
 		}
 	}

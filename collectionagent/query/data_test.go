@@ -108,7 +108,7 @@ func randomStore(tb testing.TB, seed uint64, shape dataShape) *memstore.Store {
 			b.Series[i].Labels = []libpf.Label{{Key: "version", Value: fmt.Sprint(i % 2)}}
 		}
 	}
-	for range shape.samples {
+	for i := range shape.samples {
 		n := int64(1 + rng.IntN(3))
 		b.Samples = append(b.Samples, store.Sample{
 			Time:   testStart + libpf.UnixTimeNs(rng.Int64N(int64(testEnd-testStart))),
@@ -116,6 +116,9 @@ func randomStore(tb testing.TB, seed uint64, shape dataShape) *memstore.Store {
 			Stack:  stacks[rng.IntN(len(stacks))].Hash,
 			Count:  n, Value: n * period,
 		})
+		if i%5 == 0 {
+			b.Samples[i].TraceID, b.Samples[i].SpanID = [16]byte{1, byte(i % 7)}, [8]byte{2, byte(i)}
+		}
 	}
 	if _, err := s.Append(tb.Context(), b); err != nil {
 		tb.Fatal(err)

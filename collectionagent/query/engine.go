@@ -60,6 +60,12 @@ type Selection struct {
 	// From is inclusive, To exclusive.
 	From, To libpf.UnixTimeNs
 	Matchers []*store.Matcher
+	// TraceIDs and SpanIDs, where there are any, select only the samples that
+	// carry one of each.
+	TraceIDs [][16]byte
+	SpanIDs  [][8]byte
+	// Stacks says which stacks count and what of them is shown.
+	Stacks StackFilter
 	// FoldInterpreters leaves the frames of interpreters' own code out of flame
 	// graphs and tables: what they take belongs to their callers, the scripts.
 	FoldInterpreters bool
@@ -67,7 +73,8 @@ type Selection struct {
 
 func (s *Selection) query(groupBy []string) *store.Query {
 	return &store.Query{
-		Project: s.Project, Type: s.Type, From: s.From, To: s.To, Matchers: s.Matchers, GroupBy: groupBy,
+		Project: s.Project, Type: s.Type, From: s.From, To: s.To, Matchers: s.Matchers,
+		TraceIDs: s.TraceIDs, SpanIDs: s.SpanIDs, GroupBy: groupBy,
 	}
 }
 
@@ -82,46 +89,110 @@ type sums struct {
 	*resolution
 	groups [][]string
 	rows   []sum // by group, then stack
-	// count and value are the totals.
-	count, value int64
+	hashes []libpf.TraceHash
+	// selected is how many stacks there were before a filter left some out.
+	selected int
+	// count and value are the totals, excluded the value of what a filter left out.
+	count, value, excluded int64
 	// period is the value of each single observation, 0 when they differ.
 	period int64
 	// unknownValue is the value of the samples whose stack is not known.
 	unknownValue int64
+	coverage     store.Coverage
 }
 
-// sums asks the store for the sums by group and stack and resolves the stacks.
+// sums asks the store for the sums by group and stack, resolves the stacks, and
+// leaves out what the selection does not ask for of them.
 func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sums, error) {
+	w := newWatch(ctx)
+	c := newCollector(e, w)
+	out, err := c.collect(ctx, s, groupBy)
+	if err != nil {
+		return nil, err
+	}
+	out.hashes, out.selected = c.hashes, len(c.hashes)
+	out.sort(w)
+	return out, e.resolve(ctx, w, out, s)
+}
+
+// resolve looks up the stacks of sums and applies the filter of the selection.
+func (e *Engine) resolve(ctx context.Context, w *watch, out *sums, s *Selection) (err error) {
+	if out.resolution, err = e.resolver.resolve(ctx, w, s.Project, out.hashes); err != nil {
+		return err
+	}
+	out.filter(s)
+	out.countUnknown()
+	return ctx.Err()
+}
+
+// countUnknown sums up the samples whose stack is not known.
+func (s *sums) countUnknown() {
+	for _, r := range s.rows {
+		if s.unknown[r.stack] {
+			s.unknownValue += r.value
+		}
+	}
+}
+
+// collector numbers the groups and stacks of one or more selections.
+type collector struct {
+	engine *Engine
+	watch  *watch
+	groups map[string]uint32
+	values [][]string // of the groups
+	stacks map[libpf.TraceHash]uint32
+	hashes []libpf.TraceHash
+	rows   int
+	key    []byte
+}
+
+func newCollector(e *Engine, w *watch) *collector {
+	return &collector{engine: e, watch: w, groups: map[string]uint32{}, stacks: map[libpf.TraceHash]uint32{}}
+}
+
+// group returns the number of a group.
+func (c *collector) group(values []string) uint32 {
+	c.key = c.key[:0]
+	for _, v := range values {
+		c.key = append(append(c.key, v...), 0)
+	}
+	group, ok := c.groups[string(c.key)]
+	if !ok {
+		group = uint32(len(c.values)) //nolint:gosec // at most maxRows
+		c.groups[string(c.key)] = group
+		c.values = append(c.values, cloneStrings(values))
+	}
+	return group
+}
+
+// stack returns the number of a stack.
+func (c *collector) stack(hash libpf.TraceHash) uint32 {
+	stack, ok := c.stacks[hash]
+	if !ok {
+		stack = uint32(len(c.hashes)) //nolint:gosec // at most maxRows
+		c.stacks[hash] = stack
+		c.hashes = append(c.hashes, hash)
+	}
+	return stack
+}
+
+// collect asks the store for the sums of a selection by group and stack.
+func (c *collector) collect(ctx context.Context, s *Selection, groupBy []string) (*sums, error) {
 	q := s.query(groupBy)
 	q.ByStack = true
 	out := &sums{}
-	groups := map[string]uint32{}
-	stacks := map[libpf.TraceHash]uint32{}
-	var hashes []libpf.TraceHash
-	var key []byte
 	tooLarge, samePeriod := false, true
-	_, err := e.store.Select(ctx, q, func(r *store.Row) bool {
-		if len(out.rows) == e.maxRows {
+	var err error
+	out.coverage, err = c.engine.store.Select(ctx, q, func(r *store.Row) bool {
+		if c.watch.ended() {
+			return false
+		}
+		if c.rows == c.engine.maxRows {
 			tooLarge = true
 			return false
 		}
-		key = key[:0]
-		for _, v := range r.Group {
-			key = append(append(key, v...), 0)
-		}
-		group, ok := groups[string(key)]
-		if !ok {
-			group = uint32(len(out.groups)) //nolint:gosec // at most maxRows
-			groups[string(key)] = group
-			out.groups = append(out.groups, cloneStrings(r.Group))
-		}
-		stack, ok := stacks[r.Stack]
-		if !ok {
-			stack = uint32(len(hashes)) //nolint:gosec // at most maxRows
-			stacks[r.Stack] = stack
-			hashes = append(hashes, r.Stack)
-		}
-		out.rows = append(out.rows, sum{group, stack, r.Count, r.Value})
+		c.rows++
+		out.rows = append(out.rows, sum{c.group(r.Group), c.stack(r.Stack), r.Count, r.Value})
 		out.count += r.Count
 		out.value += r.Value
 		if len(out.rows) == 1 && r.Count > 0 {
@@ -134,44 +205,55 @@ func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sum
 	case err != nil:
 		return nil, fmt.Errorf("select samples: %w", err)
 	case tooLarge:
-		return nil, fmt.Errorf("%w: more than %d stacks, which is the limit (-max-query-rows); shorten the time range or narrow the query", ErrTooLarge, e.maxRows)
+		return nil, c.engine.tooLarge("stacks", "shorten the time range or narrow the query")
 	}
 	if !samePeriod || s.Type != libpf.SampleOnCPU {
 		out.period = 0
 	}
-	out.sort(hashes)
-	out.resolution, err = e.resolver.resolve(ctx, s.Project, hashes)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range out.rows {
-		if out.unknown[r.stack] {
-			out.unknownValue += r.value
-		}
-	}
-	return out, nil
+	out.groups = c.values
+	return out, ctx.Err()
+}
+
+// tooLarge returns the error for a question that matches more than maxRows of something.
+func (e *Engine) tooLarge(what, advice string) error {
+	return fmt.Errorf("%w: more than %d %s (-max-query-rows); %s", ErrTooLarge, e.maxRows, what, advice)
 }
 
 // sort puts groups and stacks into the order of their names and hashes, so that
 // an answer does not depend on the order the store found them in.
-func (s *sums) sort(hashes []libpf.TraceHash) {
-	groupRank := rank(s.groups, slices.Compare[[]string])
-	stackRank := rank(hashes, func(a, b libpf.TraceHash) int { return a.Compare(b.Hash128) })
-	for i := range s.rows {
-		r := &s.rows[i]
-		r.group, r.stack = groupRank[r.group], stackRank[r.stack]
-	}
-	countingSort(s.rows, len(hashes), func(r *sum) uint32 { return r.stack })
+func (s *sums) sort(w *watch) {
+	groupRank := rank(w, s.groups, slices.Compare[[]string])
+	stackRank := rankHashes(w, s.hashes)
+	s.renumber(groupRank, stackRank)
+	countingSort(s.rows, len(s.hashes), func(r *sum) uint32 { return r.stack })
 	countingSort(s.rows, len(s.groups), func(r *sum) uint32 { return r.group })
 }
 
+// rankHashes is [rank] for stacks.
+func rankHashes(w *watch, hashes []libpf.TraceHash) []uint32 {
+	return rank(w, hashes, func(a, b libpf.TraceHash) int { return a.Compare(b.Hash128) })
+}
+
+// renumber gives groups and stacks new numbers.
+func (s *sums) renumber(groups, stacks []uint32) {
+	for i := range s.rows {
+		r := &s.rows[i]
+		r.group, r.stack = groups[r.group], stacks[r.stack]
+	}
+}
+
 // rank sorts values and returns the new index of each old one.
-func rank[T any](values []T, compare func(a, b T) int) []uint32 {
+func rank[T any](w *watch, values []T, compare func(a, b T) int) []uint32 {
 	order := make([]uint32, len(values))
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows
 	}
-	slices.SortFunc(order, func(a, b uint32) int { return compare(values[a], values[b]) })
+	slices.SortFunc(order, func(a, b uint32) int {
+		if w.ended() { // any order will do, the sooner the better
+			return 0
+		}
+		return compare(values[a], values[b])
+	})
 	sorted := make([]T, len(values))
 	ranks := make([]uint32, len(values))
 	for i, old := range order {

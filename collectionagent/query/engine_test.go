@@ -136,7 +136,7 @@ func TestFlameGraphWithoutRoom(t *testing.T) {
 			t.Errorf("tree of %d nodes instead of 400", n)
 		}
 		for _, limit := range []int{1, 2, 5, 30, 300, 400, 10_000} {
-			g := &FlameGraph{Total: sums.value}
+			g := &FlameGraph{Summary: Summary{Total: sums.value}}
 			g.lay(tr, functions, limit)
 			checkTree(t, g, limit)
 			if g.HiddenNodes == 0 || g.HiddenValue == 0 {
@@ -196,7 +196,7 @@ func TestAnswersAgree(t *testing.T) {
 		}
 
 		var folded bytes.Buffer
-		if err := e.WriteFolded(t.Context(), everything(), nil, &folded); err != nil {
+		if _, err := e.WriteFolded(t.Context(), everything(), nil, &folded); err != nil {
 			t.Fatal(err)
 		}
 		if diff := cmp.Diff(fromTree, stackSums(t, folded.String())); diff != "" {
@@ -218,7 +218,7 @@ func TestAnswersAgree(t *testing.T) {
 		}
 
 		var pprof bytes.Buffer
-		if err := e.WritePprof(t.Context(), everything(), []string{store.LabelService, store.LabelPod}, &pprof); err != nil {
+		if _, err := e.WritePprof(t.Context(), everything(), []string{store.LabelService, store.LabelPod}, &pprof); err != nil {
 			t.Fatal(err)
 		}
 		p, err := profile.Parse(&pprof)
@@ -274,7 +274,7 @@ func TestAnswersAreDeterministic(t *testing.T) {
 		}
 		var out bytes.Buffer
 		fmt.Fprintf(&out, "%+v", g)
-		if err := e.WritePprof(t.Context(), everything(), []string{store.LabelComm}, &out); err != nil {
+		if _, err := e.WritePprof(t.Context(), everything(), []string{store.LabelComm}, &out); err != nil {
 			t.Fatal(err)
 		}
 		if first == "" {
@@ -309,7 +309,7 @@ func TestNamesAreAskedForAgain(t *testing.T) {
 	check := func(want string) {
 		t.Helper()
 		var out bytes.Buffer
-		if err := e.WriteFolded(t.Context(), everything(), nil, &out); err != nil {
+		if _, err := e.WriteFolded(t.Context(), everything(), nil, &out); err != nil {
 			t.Fatal(err)
 		}
 		if got := strings.TrimSuffix(out.String(), " 1\n"); got != want {
@@ -373,8 +373,11 @@ func TestTopCountsRecursionOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(&Top{Total: 30, Samples: 3, Rows: want, Hidden: 1}, top); diff != "" {
+		if diff := cmp.Diff(&Top{Summary: top.Summary, Rows: want, Hidden: 1}, top); diff != "" {
 			t.Error(diff)
+		}
+		if top.Total != 30 || top.Samples != 3 {
+			t.Errorf("total %d of %d samples", top.Total, top.Samples)
 		}
 	}
 }
@@ -433,9 +436,9 @@ func TestLabels(t *testing.T) {
 	if diff := cmp.Diff(want, labels); diff != "" {
 		t.Error(diff)
 	}
-	values, hidden, err := e.LabelValues(t.Context(), store.LabelService, everything(), 2)
-	if err != nil || len(values) != 2 || hidden != 3 {
-		t.Errorf("values %v, hidden %d, error %v", values, hidden, err)
+	found, err := e.LabelValues(t.Context(), everything(), store.LabelSearch{Name: store.LabelService, Limit: 2})
+	if err != nil || len(found.Values) != 2 || found.Hidden != 3 {
+		t.Errorf("values %+v, error %v", found, err)
 	}
 }
 

@@ -12,10 +12,10 @@ import (
 
 // WriteFolded writes the stacks of a selection as folded lines with the number
 // of observations. The values of the labels in groupBy are the first levels.
-func (e *Engine) WriteFolded(ctx context.Context, s *Selection, groupBy []string, w io.Writer) error {
+func (e *Engine) WriteFolded(ctx context.Context, s *Selection, groupBy []string, w io.Writer) (*Summary, error) {
 	sums, err := e.sums(ctx, s, groupBy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out := export.NewFolded(sums.executables())
 	root := make([]string, len(groupBy))
@@ -27,17 +27,18 @@ func (e *Engine) WriteFolded(ctx context.Context, s *Selection, groupBy []string
 		out.Add(sample)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return out.Write(w)
+	summary := sums.summary(s, sums.levels(newFunctionTable(len(sums.names)), false, nil))
+	return &summary, out.Write(&watchedWriter{ctx, w})
 }
 
 // WritePprof writes the stacks of a selection as a gzipped profile.proto. The
 // values of the labels in groupBy become labels of the samples.
-func (e *Engine) WritePprof(ctx context.Context, s *Selection, groupBy []string, w io.Writer) error {
+func (e *Engine) WritePprof(ctx context.Context, s *Selection, groupBy []string, w io.Writer) (*Summary, error) {
 	sums, err := e.sums(ctx, s, groupBy)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	out := export.NewPprof(&export.Profile{
 		Type: s.Type, From: s.From, To: s.To, Period: sums.period, Executables: sums.executables(),
@@ -54,9 +55,10 @@ func (e *Engine) WritePprof(ctx context.Context, s *Selection, groupBy []string,
 		out.Add(sample)
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return out.Write(w)
+	summary := sums.summary(s, sums.levels(newFunctionTable(len(sums.names)), false, nil))
+	return &summary, out.Write(&watchedWriter{ctx, w})
 }
 
 // each hands over one sample after the other. A sample is only valid during the call.

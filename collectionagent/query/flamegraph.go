@@ -17,14 +17,16 @@ const (
 
 // FlameGraph is a tree of functions with the root of the stacks at its root.
 type FlameGraph struct {
-	Type     libpf.SampleType
-	From, To libpf.UnixTimeNs
-	// Total is the sum of the values, Samples the number of observations.
-	Total, Samples int64
+	Summary
 	// Period is the value of each single observation, 0 when they differ or the
 	// type has none.
 	Period  int64
 	GroupBy []string
+	FlameTree
+}
+
+// FlameTree is what is shown of a tree of functions.
+type FlameTree struct {
 	// Frames are the functions that nodes are of; the first is the root's.
 	Frames []FlameFrame
 	// Nodes are in preorder, children sorted by name.
@@ -32,10 +34,6 @@ type FlameGraph struct {
 	// HiddenNodes is how many nodes of the full tree are not in Nodes, and
 	// HiddenValue the sum of the "(other)" nodes that stand for them.
 	HiddenNodes, HiddenValue int64
-	// Symbolized is the share of levels that have a name, weighted by value: 0..1.
-	Symbolized float64
-	// UnknownStacks is the value of the samples whose stack is not known (yet).
-	UnknownStacks int64
 }
 
 // FlameFrame is a function and the line that stands for it: where it starts,
@@ -62,49 +60,37 @@ func (e *Engine) FlameGraph(ctx context.Context, s *Selection, groupBy []string,
 		return nil, err
 	}
 	functions := newFunctionTable(len(sums.names))
-	t, named, all := sums.tree(functions, groupBy, s.FoldInterpreters)
+	levels := sums.levels(functions, s.FoldInterpreters, nil)
+	g := &FlameGraph{Summary: sums.summary(s, levels), Period: sums.period, GroupBy: groupBy}
+	t := sums.tree(functions, levels, groupBy)
+	g.lay(t, functions, maxNodes)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	g := &FlameGraph{
-		Type: s.Type, From: s.From, To: s.To, Total: sums.value, Samples: sums.count, Period: sums.period,
-		GroupBy: groupBy, Symbolized: 1, UnknownStacks: sums.unknownValue,
-	}
-	if all > 0 {
-		g.Symbolized = named / all
-	}
-	g.lay(t, functions, maxNodes)
 	return g, nil
 }
 
-// tree folds the sums into a tree, and weighs the levels that have a name and
-// all of them.
-func (s *sums) tree(functions *functionTable, groupBy []string, fold bool) (t *tree, named, all float64) {
+// tree folds the sums into a tree.
+func (s *sums) tree(functions *functionTable, levels *frameLevels, groupBy []string) *tree {
 	root := functions.label(rootName, KindLabel)
-	groups := make([][]uint32, len(s.groups))
-	for i, group := range s.groups {
+	return buildTree(root, s.rows, groupLevels(functions, groupBy, s.groups), s.paths(levels), maxTreeNodes)
+}
+
+// groupLevels returns the levels that groups make up.
+func groupLevels(functions *functionTable, groupBy []string, values [][]string) [][]uint32 {
+	groups := make([][]uint32, len(values))
+	for i, group := range values {
 		groups[i] = make([]uint32, len(group))
 		for j, value := range group {
 			groups[i][j] = functions.label(LabelText(groupBy[j], value), KindLabel)
 		}
 	}
-	levels := s.levels(functions, fold, nil)
-	p := s.paths(levels)
-	namedIn := make([]int, len(s.stacks))
-	for i, frames := range s.stacks {
-		for _, f := range frames {
-			namedIn[i] += int(levels.named[f])
-		}
-	}
-	for _, r := range s.rows {
-		named += float64(r.value) * float64(namedIn[r.stack])
-		all += float64(r.value) * float64(len(p.of(r.stack)))
-	}
-	return buildTree(root, s.rows, groups, p, maxTreeNodes), named, all
+	return groups
 }
 
-// lay picks the nodes to show and puts them in order.
-func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
+// lay picks the nodes to show and puts them in order. It returns the node of the
+// tree that each of them shows, that of its parent for an "(other)".
+func (g *FlameTree) lay(t *tree, functions *functionTable, maxNodes int) (from []uint32) {
 	other := functions.label(otherName, KindOther)
 	shown, hidden := t.pick(max(1, maxNodes))
 	g.HiddenNodes = hidden + t.restLevels
@@ -121,7 +107,7 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 		return uint32(frameOf[function]) //nolint:gosec // not negative
 	}
 
-	// A pending node is one of the tree or, without a node, what is hidden.
+	// A pending node is one of the tree or what is hidden below one.
 	type pending struct {
 		node     uint32
 		hidden   bool
@@ -130,9 +116,10 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 		value    int64
 	}
 	stack := []pending{{function: t.function[0]}}
-	for len(stack) > 0 {
+	for len(stack) > 0 && !t.watch.ended() {
 		p := stack[len(stack)-1]
 		stack = stack[:len(stack)-1]
+		from = append(from, p.node)
 		if p.hidden {
 			g.Nodes = append(g.Nodes, FlameNode{Frame: frame(p.function), Depth: p.depth, Self: p.value, Total: p.value})
 			g.HiddenValue += p.value
@@ -150,7 +137,7 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 		})
 		switch {
 		case hides && maxNodes > 1:
-			stack = append(stack, pending{hidden: true, function: other, depth: p.depth + 1, value: rest})
+			stack = append(stack, pending{node: p.node, hidden: true, function: other, depth: p.depth + 1, value: rest})
 		case hides:
 			// There is room for the root alone.
 			self += rest
@@ -165,6 +152,7 @@ func (g *FlameGraph) lay(t *tree, functions *functionTable, maxNodes int) {
 			Frame: frame(p.function), Depth: p.depth, Self: self, Total: t.total[p.node],
 		})
 	}
+	return from
 }
 
 // pick chooses which nodes to show so that they and one node for what is hidden
@@ -198,7 +186,7 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 	}
 	count := 1 + expand(0)
 	picked := 1
-	for len(queue) > 0 {
+	for len(queue) > 0 && !t.watch.ended() {
 		c := queue.pop()
 		parent := t.parent[c.node]
 		cost := 1

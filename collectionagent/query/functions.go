@@ -82,6 +82,10 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 		named:   make([]uint32, len(res.names)),
 	}
 	for i, names := range res.names {
+		if res.watch.ended() { // the rest has no levels
+			out.offsets = append(out.offsets, uint32(len(out.levels))) //nolint:gosec // as below
+			continue
+		}
 		for j := range names.levels {
 			l := &names.levels[j]
 			f := l.function

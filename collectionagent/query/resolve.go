@@ -107,22 +107,29 @@ type resolution struct {
 	names   []*frameNames
 	// unknown says which stacks the store does not know.
 	unknown []bool
+	// watch is that of the question, nil: none.
+	watch *watch
 }
 
 // resolve looks stacks up.
-func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.TraceHash) (*resolution, error) {
+func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes []libpf.TraceHash) (*resolution, error) {
 	stacks := make([]*stackEntry, len(hashes))
 	var missing []int
-	r.stacks.locked(func() {
-		for i, h := range hashes {
-			var ok bool
-			if stacks[i], ok = r.stacks.get(stackKey{project, h}); !ok {
-				missing = append(missing, i)
-			}
+	for first := 0; first < len(hashes); first += lookupChunk {
+		if err := ctx.Err(); err != nil {
+			return nil, err
 		}
-	})
+		r.stacks.locked(func() {
+			for i, h := range hashes[first:min(first+lookupChunk, len(hashes))] {
+				var ok bool
+				if stacks[first+i], ok = r.stacks.get(stackKey{project, h}); !ok {
+					missing = append(missing, first+i)
+				}
+			}
+		})
+	}
 	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
-	res := &resolution{unknown: make([]bool, len(hashes))}
+	res := &resolution{unknown: make([]bool, len(hashes)), watch: w}
 	for chunk := range slices.Chunk(missing, lookupChunk) {
 		if err := r.loadStacks(ctx, project, hashes, chunk, stacks); err != nil {
 			return nil, err
@@ -134,6 +141,9 @@ func (r *resolver) resolve(ctx context.Context, project string, hashes []libpf.T
 		}
 	}
 	res.index(stacks)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	return res, r.nameFrames(ctx, project, res)
 }
 
@@ -205,6 +215,9 @@ func (res *resolution) index(stacks []*stackEntry) {
 	res.stacks = make([][]uint32, len(stacks))
 	var seen pages
 	for i, s := range stacks {
+		if res.watch.ended() {
+			return
+		}
 		start := len(flat)
 		for j, number := range s.numbers {
 			slot := seen.slot(number)

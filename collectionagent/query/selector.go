@@ -145,13 +145,8 @@ func (p *selectorParser) matcher() (*store.Matcher, error) {
 		return nil, err
 	}
 	if op == store.MatchRegexp || op == store.MatchNotRegexp {
-		// The matcher wraps the expression in a group; on its own it must be whole.
-		re, err := syntax.Parse(value, syntax.Perl)
-		if err != nil {
-			return nil, syntaxErrorf(start, "regular expression of %s: %s", name, regexpMessage(err))
-		}
-		if p.regexps += regexpSize(re); p.regexps > maxRegexpSize {
-			return nil, syntaxErrorf(start, "regular expressions are too large with that of %s: expected fewer repetitions", name)
+		if err := p.checkRegexp(start, name, value); err != nil {
+			return nil, err
 		}
 	}
 	m, err := store.NewMatcher(name, op, value)
@@ -159,6 +154,19 @@ func (p *selectorParser) matcher() (*store.Matcher, error) {
 		return nil, syntaxErrorf(start, "%s", err.Error())
 	}
 	return m, nil
+}
+
+// checkRegexp checks an expression that starts at an offset of the text.
+func (p *selectorParser) checkRegexp(start int, name, value string) error {
+	// It is wrapped in a group later; on its own it must be whole.
+	re, err := syntax.Parse(value, syntax.Perl)
+	if err != nil {
+		return syntaxErrorf(start, "regular expression of %s: %s", name, regexpMessage(err))
+	}
+	if p.regexps += regexpSize(re); p.regexps > maxRegexpSize {
+		return syntaxErrorf(start, "regular expressions are too large with that of %s: expected fewer repetitions", name)
+	}
+	return nil
 }
 
 // regexpMessage returns what is wrong with an expression, without the expression

@@ -19,12 +19,15 @@ const MaxBuckets = 11_000
 
 // Timeline is how much was used over time.
 type Timeline struct {
+	Summary
 	Step time.Duration
 	// From is the start of the first step, To the end of the last. Steps are
 	// aligned to the epoch; the first and the last hold only what is in the selection.
 	From, To libpf.UnixTimeNs
 	// Series are sorted by their sum, the largest first, "(other)" last.
 	Series []TimelineSeries
+	// Hidden is how many series "(other)" sums up.
+	Hidden int
 }
 
 // TimelineSeries is the value in each step.
@@ -54,44 +57,107 @@ func NiceStep(span time.Duration) time.Duration {
 // Timeline returns the values of a selection over time, one series per value of
 // the label by, or a single one called "all" without it. Only the limit largest
 // series are kept apart, the others are summed as "(other)". A range of more than
-// [MaxBuckets] steps is [ErrTooLarge].
+// [MaxBuckets] steps is [ErrTooLarge]. A step of 0 leaves the choice to the
+// engine: one that reads easily and that there are data for.
 func (e *Engine) Timeline(ctx context.Context, s *Selection, by string, step time.Duration, limit int) (*Timeline, error) {
+	if step == 0 {
+		var err error
+		if step, err = e.chooseStep(ctx, s, NiceStep(time.Duration(s.To-s.From))); err != nil {
+			return nil, err
+		}
+	}
 	t := &Timeline{Step: step, From: store.Bucket(s.From, step), To: store.Bucket(s.To-1, step) + libpf.UnixTimeNs(step)}
 	buckets := int64(t.To-t.From) / int64(step)
 	if buckets < 1 || buckets > MaxBuckets {
 		return nil, fmt.Errorf("%w: not between 1 and %d steps", ErrTooLarge, MaxBuckets)
 	}
+	k, err := e.kept(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	t.Summary = k.summary(s)
 	q := s.query(nil)
 	if by != "" {
 		q.GroupBy = []string{by}
 	}
 	q.Step = step
 	series := map[string][]cell{}
+	places := map[cellOf]int{} // of the cells of rows that are of one stack only
 	rows := 0
-	_, err := e.store.Select(ctx, q, func(r *store.Row) bool {
-		rows++
-		if rows > e.maxRows {
-			return false
-		}
+	w := newWatch(ctx)
+	t.Coverage, err = e.selectKept(ctx, q, k, func(r *store.Row) bool {
+		t.add(r)
 		name := rootName
 		if by != "" {
 			name = r.Group[0]
 		}
 		cells, known := series[name]
+		if at, again := places[cellOf{name, r.Bucket}]; again {
+			cells[at].value += r.Value
+			return !w.ended()
+		}
+		rows++
+		if rows > e.maxRows {
+			return false
+		}
 		if !known {
 			name = strings.Clone(name)
 		}
 		series[name] = append(cells, cell{r.Bucket, r.Value})
-		return true
+		if k != nil {
+			places[cellOf{name, r.Bucket}] = len(cells)
+		}
+		return !w.ended()
 	})
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("select samples: %w", err)
 	case rows > e.maxRows:
-		return nil, fmt.Errorf("%w: more than %d sums, which is the limit (-max-query-rows); lengthen the step or narrow the query", ErrTooLarge, e.maxRows)
+		return nil, e.tooLarge("sums", "lengthen the step or narrow the query")
 	}
 	t.build(series, by, limit, buckets)
-	return t, nil
+	return t, ctx.Err()
+}
+
+// cellOf says which cell a row belongs to.
+type cellOf struct {
+	name   string
+	bucket libpf.UnixTimeNs
+}
+
+// chooseStep returns the step, or a longer one where the store has no data for it
+// any more but for the longer one.
+func (e *Engine) chooseStep(ctx context.Context, s *Selection, step time.Duration) (time.Duration, error) {
+	horizon, err := e.horizon(ctx, s, step)
+	if err != nil {
+		return 0, err
+	}
+	for _, width := range [...]time.Duration{store.RollUpMinute, store.RollUpHour} {
+		if horizon <= s.From {
+			break
+		}
+		longer := (step + width - 1) / width * width
+		further, err := e.horizon(ctx, s, longer)
+		if err != nil {
+			return 0, err
+		}
+		if further < horizon {
+			step, horizon = longer, further
+		}
+	}
+	return step, nil
+}
+
+// horizon returns the time before which the store no longer has what answers with
+// the step need, 0 when it has all.
+func (e *Engine) horizon(ctx context.Context, s *Selection, step time.Duration) (libpf.UnixTimeNs, error) {
+	q := s.query(nil)
+	q.Step, q.From = step, q.To-1 // as little as can be asked for
+	covered, err := e.store.Select(ctx, q, func(*store.Row) bool { return false })
+	if err != nil {
+		return 0, fmt.Errorf("ask for the oldest samples: %w", err)
+	}
+	return covered.Horizon, nil
 }
 
 // cell is the value of a series in a step.
@@ -116,6 +182,7 @@ func (t *Timeline) build(cells map[string][]cell, by string, limit int, buckets 
 	slices.SortFunc(order, func(a, b total) int {
 		return cmp.Or(cmp.Compare(b.sum, a.sum), strings.Compare(a.name, b.name))
 	})
+	t.Hidden = max(0, len(order)-limit)
 	for i, o := range order {
 		switch {
 		case i < limit:

@@ -20,9 +20,8 @@ const (
 
 // Top is a table of functions.
 type Top struct {
-	// Total is the sum of the values, Samples the number of observations.
-	Total, Samples int64
-	Rows           []TopRow
+	Summary
+	Rows []TopRow
 	// Hidden is how many rows are left out.
 	Hidden int
 }
@@ -45,17 +44,7 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 		return nil, err
 	}
 	functions := newFunctionTable(len(sums.names))
-	calls := map[function]function{} // of inlined functions to the same one called
-	levels := sums.levels(functions, s.FoldInterpreters, func(f function) function {
-		if call, ok := calls[f]; ok {
-			return call
-		}
-		v := f.Value()
-		v.Inlined = false
-		call := unique.Make(v)
-		calls[f] = call
-		return call
-	})
+	levels := sums.levels(functions, s.FoldInterpreters, asCalled())
 	rows := make([]TopRow, len(functions.functions))
 	for i := range rows {
 		rows[i].Function = functions.functions[i].Value()
@@ -63,6 +52,9 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 	// seen holds the last row that a function was counted for, from 1.
 	seen := make([]int, len(rows))
 	for i, r := range sums.rows {
+		if sums.watch.ended() {
+			break
+		}
 		frames := sums.stacks[r.stack]
 		for _, frame := range frames {
 			for _, f := range levels.of(frame) {
@@ -80,15 +72,34 @@ func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit in
 		}
 	}
 	slices.SortFunc(rows, func(a, b TopRow) int {
+		if sums.watch.ended() {
+			return 0
+		}
 		bySelf, byTotal := cmp.Compare(b.Self, a.Self), cmp.Compare(b.Total, a.Total)
 		if order == TopByTotal {
 			bySelf, byTotal = byTotal, bySelf
 		}
 		return cmp.Or(bySelf, byTotal, a.Function.compare(&b.Function))
 	})
-	top := &Top{Total: sums.value, Samples: sums.count, Rows: rows}
+	top := &Top{Summary: sums.summary(s, levels), Rows: rows}
 	if len(rows) > limit {
 		top.Rows, top.Hidden = rows[:limit], len(rows)-limit
 	}
 	return top, ctx.Err()
+}
+
+// asCalled returns the identity of functions by which inlined calls of a function
+// are calls of it like any other.
+func asCalled() func(function) function {
+	calls := map[function]function{}
+	return func(f function) function {
+		if call, ok := calls[f]; ok {
+			return call
+		}
+		v := f.Value()
+		v.Inlined = false
+		call := unique.Make(v)
+		calls[f] = call
+		return call
+	}
 }

@@ -24,6 +24,7 @@ type tree struct {
 	// restLevels how many levels were not made for it.
 	rest       map[uint32]int64
 	restLevels int64
+	watch      *watch // nil: none
 }
 
 // paths are the stacks of a question as functions, outermost first, and the
@@ -32,7 +33,8 @@ type paths struct {
 	flat    []uint32
 	offsets []uint32
 	// rank is the place of each stack in the order.
-	rank []uint32
+	rank  []uint32
+	watch *watch // nil: none
 }
 
 func (p *paths) of(stack uint32) []uint32 { return p.flat[p.offsets[stack]:p.offsets[stack+1]] }
@@ -45,20 +47,37 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 			n += levels.count(f)
 		}
 	}
-	p := &paths{flat: make([]uint32, 0, n), offsets: make([]uint32, 1, len(res.stacks)+1)}
+	p := &paths{flat: make([]uint32, 0, n), offsets: make([]uint32, 1, len(res.stacks)+1), watch: res.watch}
 	for _, s := range res.stacks {
+		if p.watch.ended() {
+			break
+		}
 		for i := len(s) - 1; i >= 0; i-- {
 			for _, f := range levels.of(s[i]) { // most often one, which is no work for a copy
 				p.flat = append(p.flat, f)
 			}
 		}
-		p.offsets = append(p.offsets, uint32(len(p.flat))) //nolint:gosec // fewer than frames in memory
+		p.end()
 	}
-	order := make([]uint32, len(res.stacks))
+	p.sort()
+	return p
+}
+
+// end ends a path at the end of flat.
+func (p *paths) end() {
+	p.offsets = append(p.offsets, uint32(len(p.flat))) //nolint:gosec // fewer than frames in memory
+}
+
+// sort puts the paths in order.
+func (p *paths) sort() {
+	order := make([]uint32, len(p.offsets)-1)
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows
 	}
 	slices.SortFunc(order, func(a, b uint32) int {
+		if p.watch.ended() { // any order will do, the sooner the better
+			return 0
+		}
 		if c := slices.Compare(p.of(a), p.of(b)); c != 0 {
 			return c
 		}
@@ -68,7 +87,6 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 	for i, s := range order {
 		p.rank[s] = uint32(i) //nolint:gosec // at most maxRows
 	}
-	return p
 }
 
 // buildTree folds rows, which it sorts, into a tree. Rows that share the most go
@@ -77,6 +95,15 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 // sorted. Where the tree would have more than maxNodes nodes, the rows with the
 // smallest values end at their group.
 func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int) *tree {
+	return growTree(root, rows, groups, p, maxNodes, nil)
+}
+
+// growTree is [buildTree] that tells placed, unless it is nil, in which node each
+// row ends and whether it belongs to the node's rest. When the question ends meanwhile the tree is its root.
+func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int, placed func(r *sum, node uint32, rest bool)) *tree {
+	if p.watch.ended() {
+		rows = nil
+	}
 	countingSort(rows, len(p.rank), func(r *sum) uint32 { return p.rank[r.stack] })
 	countingSort(rows, len(groups), func(r *sum) uint32 { return r.group })
 	nodes, cut := 1, int64(math.MinInt64)
@@ -89,6 +116,7 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 		function: append(make([]uint32, 0, nodes), root),
 		self:     make([]int64, 1, nodes),
 		rest:     make(map[uint32]int64),
+		watch:    p.watch,
 	}
 	open := make([]uint32, 1, 64) // the node of each level of the path before
 	walk(rows, groups, p, cut, func(r *sum, path []uint32, shared int) {
@@ -102,6 +130,9 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 				t.self = append(t.self, 0)
 				open = append(open, node)
 			}
+		}
+		if placed != nil {
+			placed(r, node, r.value < cut)
 		}
 		if r.value < cut {
 			t.rest[node] += r.value
@@ -120,6 +151,9 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum, path []uint32, shared int)) {
 	var before, path []uint32
 	for i := range rows {
+		if p.watch.ended() {
+			return
+		}
 		r := &rows[i]
 		path = append(path[:0], groups[r.group]...)
 		if r.value >= cut {

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package query
+
+import (
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// Summary says what an answer was made from.
+type Summary struct {
+	Type     libpf.SampleType
+	From, To libpf.UnixTimeNs
+	// Total is the sum of the values, Samples the number of observations.
+	Total, Samples int64
+	// Excluded is the sum of the values that conditions on stacks left out.
+	Excluded int64
+	Coverage store.Coverage
+	// ByStack says that stacks were looked at; without it the rest means nothing.
+	ByStack bool
+	// Symbolized is the share of levels that have a name, weighted by value: 0..1.
+	Symbolized float64
+	// UnknownStacks is the value of the samples whose stack is not known (yet).
+	UnknownStacks int64
+}
+
+// summary returns the summary of a question that looks at no stacks.
+func (s *Selection) summary() Summary { return Summary{Type: s.Type, From: s.From, To: s.To} }
+
+// add counts a row of an answer.
+func (s *Summary) add(r *store.Row) {
+	s.Total += r.Value
+	s.Samples += r.Count
+}
+
+// summary returns the summary of a question about stacks.
+func (s *sums) summary(selection *Selection, levels *frameLevels) Summary {
+	out := selection.summary()
+	out.Total, out.Samples, out.Excluded, out.Coverage = s.value, s.count, s.excluded, s.coverage
+	out.ByStack, out.UnknownStacks, out.Symbolized = true, s.unknownValue, 1
+	namedIn, allIn := make([]int, len(s.stacks)), make([]int, len(s.stacks))
+	for i, frames := range s.stacks {
+		if s.watch.ended() {
+			return out
+		}
+		for _, f := range frames {
+			namedIn[i] += int(levels.named[f])
+			allIn[i] += levels.count(f)
+		}
+	}
+	var named, all float64
+	for _, r := range s.rows {
+		named += float64(r.value) * float64(namedIn[r.stack])
+		all += float64(r.value) * float64(allIn[r.stack])
+	}
+	if all > 0 {
+		out.Symbolized = named / all
+	}
+	return out
+}
