@@ -30,7 +30,7 @@ const pprofLabels = "service,process,comm"
 
 func (s *server) flamegraph(ctx context.Context, p *parameters) (*answer, error) {
 	selection := p.selection()
-	nodes := p.integer("max_nodes", min(defaultNodes, s.config.MaxNodes), 1, s.config.MaxNodes, "-max-query-nodes")
+	nodes := p.nodes(s)
 	groupBy := p.list("group_by", "")
 	p.stacks(selection)
 	if p.err != nil {

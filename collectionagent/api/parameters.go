@@ -113,7 +113,7 @@ func (p *parameters) boolean(name string) bool {
 
 // nodes reads how many nodes of a tree are wanted.
 func (p *parameters) nodes(s *server) int {
-	return p.integer("max_nodes", min(defaultNodes, s.config.MaxNodes), 1, s.config.MaxNodes)
+	return p.integer("max_nodes", min(defaultNodes, s.config.MaxNodes), 1, s.config.MaxNodes, "-max-query-nodes")
 }
 
 // fold reads what is to be left out of stacks.

@@ -216,7 +216,7 @@ func (c *collector) collect(ctx context.Context, s *Selection, groupBy []string)
 
 // tooLarge returns the error for a question that matches more than maxRows of something.
 func (e *Engine) tooLarge(what, advice string) error {
-	return fmt.Errorf("%w: more than %d %s (-max-query-rows); %s", ErrTooLarge, e.maxRows, what, advice)
+	return fmt.Errorf("%w: more than %d %s, which is the limit (-max-query-rows); %s", ErrTooLarge, e.maxRows, what, advice)
 }
 
 // sort puts groups and stacks into the order of their names and hashes, so that

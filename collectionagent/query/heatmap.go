@@ -177,7 +177,7 @@ func (e *Engine) samples(
 	c := &summary.Coverage
 	*c = store.Coverage{Resolution: store.Resolution}
 	var err error
-	if c.Horizon, err = e.horizon(ctx, s, store.Resolution); err != nil {
+	if c.Horizon, err = e.horizon(ctx, s); err != nil {
 		return err
 	}
 	w := newWatch(ctx)
@@ -198,4 +198,16 @@ func (e *Engine) samples(
 		return fmt.Errorf("read samples: %w", err)
 	}
 	return ctx.Err()
+}
+
+// horizon returns the time before which there are no samples of a selection any
+// more, 0 when there are all.
+func (e *Engine) horizon(ctx context.Context, s *Selection) (libpf.UnixTimeNs, error) {
+	q := s.query([]string{store.LabelNamespace}) // one that roll-ups do not know, and that has few values
+	q.TraceIDs, q.SpanIDs = nil, nil             // to find them is work
+	covered, err := e.store.Select(ctx, q, func(*store.Row) bool { return false })
+	if err != nil {
+		return 0, fmt.Errorf("ask for the oldest samples: %w", err)
+	}
+	return covered.Horizon, nil
 }

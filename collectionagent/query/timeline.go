@@ -60,12 +60,32 @@ func NiceStep(span time.Duration) time.Duration {
 // [MaxBuckets] steps is [ErrTooLarge]. A step of 0 leaves the choice to the
 // engine: one that reads easily and that there are data for.
 func (e *Engine) Timeline(ctx context.Context, s *Selection, by string, step time.Duration, limit int) (*Timeline, error) {
-	if step == 0 {
-		var err error
-		if step, err = e.chooseStep(ctx, s, NiceStep(time.Duration(s.To-s.From))); err != nil {
-			return nil, err
+	if step > 0 {
+		return e.timeline(ctx, s, by, step, limit)
+	}
+	t, err := e.timeline(ctx, s, by, NiceStep(time.Duration(s.To-s.From)), limit)
+	for _, width := range [...]time.Duration{store.RollUpMinute, store.RollUpHour} {
+		if err != nil || t.Coverage.Horizon <= s.From {
+			break
+		}
+		// Some is gone, but perhaps not the sums per minute or hour.
+		longer := (t.Step + width - 1) / width * width
+		if longer == t.Step {
+			continue
+		}
+		var other *Timeline
+		if other, err = e.timeline(ctx, s, by, longer, limit); err == nil && other.Coverage.Horizon < t.Coverage.Horizon {
+			t = other
 		}
 	}
+	if err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// timeline is Timeline with a step.
+func (e *Engine) timeline(ctx context.Context, s *Selection, by string, step time.Duration, limit int) (*Timeline, error) {
 	t := &Timeline{Step: step, From: store.Bucket(s.From, step), To: store.Bucket(s.To-1, step) + libpf.UnixTimeNs(step)}
 	buckets := int64(t.To-t.From) / int64(step)
 	if buckets < 1 || buckets > MaxBuckets {
@@ -123,41 +143,6 @@ func (e *Engine) Timeline(ctx context.Context, s *Selection, by string, step tim
 type cellOf struct {
 	name   string
 	bucket libpf.UnixTimeNs
-}
-
-// chooseStep returns the step, or a longer one where the store has no data for it
-// any more but for the longer one.
-func (e *Engine) chooseStep(ctx context.Context, s *Selection, step time.Duration) (time.Duration, error) {
-	horizon, err := e.horizon(ctx, s, step)
-	if err != nil {
-		return 0, err
-	}
-	for _, width := range [...]time.Duration{store.RollUpMinute, store.RollUpHour} {
-		if horizon <= s.From {
-			break
-		}
-		longer := (step + width - 1) / width * width
-		further, err := e.horizon(ctx, s, longer)
-		if err != nil {
-			return 0, err
-		}
-		if further < horizon {
-			step, horizon = longer, further
-		}
-	}
-	return step, nil
-}
-
-// horizon returns the time before which the store no longer has what answers with
-// the step need, 0 when it has all.
-func (e *Engine) horizon(ctx context.Context, s *Selection, step time.Duration) (libpf.UnixTimeNs, error) {
-	q := s.query(nil)
-	q.Step, q.From = step, q.To-1 // as little as can be asked for
-	covered, err := e.store.Select(ctx, q, func(*store.Row) bool { return false })
-	if err != nil {
-		return 0, fmt.Errorf("ask for the oldest samples: %w", err)
-	}
-	return covered.Horizon, nil
 }
 
 // cell is the value of a series in a step.

@@ -42,6 +42,36 @@ func textOf(s *store.Series) [10]*string {
 	}
 }
 
+// grow makes room for rows.
+func (r *sampleRows) grow(n int, legacy bool) {
+	for i := range r.texts {
+		r.texts[i] = make([]string, 0, n)
+	}
+	r.project, r.typ, r.pid = make([]string, 0, n), make([]uint8, 0, n), make([]uint32, 0, n)
+	r.started, r.tid = make([]uint64, 0, n), make([]uint32, 0, n)
+	r.stack, r.trace, r.span = make([]string, 0, n), make([]string, 0, n), make([]string, 0, n)
+	r.count, r.value, r.ins = make([]int64, 0, n), make([]int64, 0, n), make([]uint64, n)
+	if legacy {
+		r.labelNames, r.labelValues, r.ms = make([][]string, 0, n), make([][]string, 0, n), make([]int64, 0, n)
+		return
+	}
+	r.labels, r.times = make([]map[string]string, 0, n), make([]time.Time, 0, n)
+}
+
+// noTrace and noSpan are the columns of a sample outside of any span.
+var (
+	noTrace = string(make([]byte, 16))
+	noSpan  = string(make([]byte, 8))
+)
+
+// idColumn returns an ID as a column has it, without a copy where it is zero.
+func idColumn(id []byte, zero string) string {
+	if string(id) == zero {
+		return zero
+	}
+	return string(id)
+}
+
 // add adds a row.
 func (r *sampleRows) add(series *store.Series, labels map[string]string, names, values []string, sample *store.Sample, legacy bool) {
 	for i, v := range textOf(series) {
@@ -60,12 +90,20 @@ func (r *sampleRows) add(series *store.Series, labels map[string]string, names, 
 	stack := sample.Stack.Bytes()
 	r.stack = append(r.stack, string(stack[:]))
 	r.count, r.value = append(r.count, sample.Count), append(r.value, sample.Value)
-	r.trace, r.span = append(r.trace, string(sample.TraceID[:])), append(r.span, string(sample.SpanID[:]))
+	r.trace, r.span = append(r.trace, idColumn(sample.TraceID[:], noTrace)), append(r.span, idColumn(sample.SpanID[:], noSpan))
 }
 
 // sampleColumns returns the rows of all samples of items, nil when there are none.
 func sampleColumns(items []*item, ins insertID, legacy bool) []Column {
+	n := 0
+	for _, i := range items {
+		n += len(i.samples)
+	}
+	if n == 0 {
+		return nil
+	}
 	var r sampleRows
+	r.grow(n, legacy)
 	for _, i := range items {
 		type labels struct {
 			all           map[string]string
@@ -90,10 +128,6 @@ func sampleColumns(items []*item, ins insertID, legacy bool) []Column {
 			r.add(&i.series[sample.Series], l.all, l.names, l.values, sample, legacy)
 		}
 	}
-	if len(r.project) == 0 {
-		return nil
-	}
-	r.ins = make([]uint64, len(r.project))
 	for i := range r.ins {
 		r.ins[i] = uint64(ins)
 	}

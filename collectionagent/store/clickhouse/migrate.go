@@ -177,7 +177,9 @@ func (s *Store) applyRetention(ctx context.Context) error {
 		} else {
 			q.add(" MODIFY TTL ", text(want))
 		}
-		if err := s.conn.Exec(ctx, q.String(), s.ddlSettings()); err != nil {
+		set := s.ddlSettings()
+		set["mutations_sync"] = 0 // old parts follow in the background
+		if err := s.conn.Exec(ctx, q.String(), set); err != nil {
 			return fmt.Errorf("set the retention of %s in clickhouse: %w", t.name, err)
 		}
 		if err := s.setSetting(ctx, "expiry of "+t.name, want); err != nil {

@@ -55,7 +55,9 @@ const (
 	typeInt64  text = "Int64 CODEC(T64, ZSTD(1))"
 	typeUInt64 text = "UInt64 CODEC(T64, ZSTD(1))"
 	typeUInt32 text = "UInt32 CODEC(T64, ZSTD(1))"
-	typeSum    text = "SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1))"
+	// Expired data goes as whole parts; a changed retention reads only the times.
+	ttlSettings text = "ttl_only_drop_parts = 1, materialize_ttl_recalculate_only = 1"
+	typeSum     text = "SimpleAggregateFunction(sum, Int64) CODEC(T64, ZSTD(1))"
 )
 
 // seriesColumns are those that name a series, in the order of [store.Series].
@@ -112,7 +114,7 @@ func rollUp(name string, partition, legacyPartition text) table {
 		engine: "Aggregating", legacyEngine: "Summing",
 		partition: partition, legacyPartition: legacyPartition,
 		order:    "project, type, service, bucket, host, host_id, stack",
-		settings: "ttl_only_drop_parts = 1", sharded: true,
+		settings: ttlSettings, sharded: true,
 	}
 }
 
@@ -134,7 +136,7 @@ func tables(legacy bool) []table {
 			partition: "project, toDate(ts)", legacyPartition: "project, intDiv(ts, 86400000)",
 			order:       "project, type, service, toStartOfInterval(ts, INTERVAL 10 MINUTE), host, pod, comm, stack, ts",
 			legacyOrder: "project, type, service, intDiv(ts, 600000), host, pod, comm, stack, ts",
-			settings:    "ttl_only_drop_parts = 1", sharded: true,
+			settings:    ttlSettings, sharded: true,
 		},
 		rollUp(tableMinutes, "project, toDate(bucket)", "project, intDiv(bucket, 86400000)"),
 		rollUp(tableHours, "project, toYYYYMM(bucket)", "project, intDiv(bucket, 2592000000)"),
@@ -157,7 +159,7 @@ func tables(legacy bool) []table {
 				{"time", "DateTime('UTC') DEFAULT now()", "DateTime DEFAULT now()"},
 			},
 			partition: "toDate(time)", order: "kind, project, type, host, run, sequence, ins, state",
-			granularity: "1024", ttl: "time + toIntervalDay(30)", settings: "ttl_only_drop_parts = 1",
+			granularity: "1024", ttl: "time + toIntervalDay(30)", settings: ttlSettings,
 		},
 		{
 			name:      tableTouches,
@@ -249,7 +251,7 @@ func tables(legacy bool) []table {
 				{"version", typeUInt64, "UInt64"},
 			},
 			engine: "Replacing", version: "version", partition: "project, toYYYYMM(time)", order: "project, host_id, id, time",
-			ttl: "time + toIntervalDay(90)", settings: "ttl_only_drop_parts = 1",
+			ttl: "time + toIntervalDay(90)", settings: ttlSettings,
 		},
 	}
 }

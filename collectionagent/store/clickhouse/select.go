@@ -137,7 +137,7 @@ func (p *plan) sums(query *store.Query, groups []text) text {
 		names.add("g").int(int64(i)).add(", ")
 	}
 	var q statement
-	q.add("SELECT ", names.done(), "b, s, sum(c) AS total, sum(v) AS weight, min(t0) AS begin, max(t1) AS end FROM (")
+	q.add("SELECT ", names.done(), "b, s, sum(c) AS total, sum(v) AS weight, min(t0) AS t_min, max(t1) AS t_max FROM (")
 	for i, piece := range p.pieces {
 		if i > 0 {
 			q.add(" UNION ALL ")

@@ -185,7 +185,7 @@ func (s *Store) ddlSettings() Settings {
 	if s.layout.legacy {
 		return nil
 	}
-	return Settings{"mutations_sync": 2, "materialize_ttl_after_modify": 0, "allow_suspicious_low_cardinality_types": 1}
+	return Settings{"mutations_sync": 2, "materialize_ttl_after_modify": 1, "allow_suspicious_low_cardinality_types": 1}
 }
 
 // insert writes rows to a table.

@@ -217,3 +217,62 @@ func BenchmarkSelect(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkCompact merges flushed heads into a window, with roll-ups.
+func BenchmarkCompact(b *testing.B) {
+	batches := newWorkload().reports(benchRows(2_000_000))
+	rows := float64(len(batches) * benchReport)
+	var cpu time.Duration
+	for b.Loop() {
+		b.StopTimer()
+		s, err := Open(Config{Dir: b.TempDir(), HeadMaxBytes: 64 << 20})
+		if err != nil {
+			b.Fatal(err)
+		}
+		fill(b, s, batches, 16)
+		if err := s.flushHead(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		_, blocks, _ := s.readView()
+		before := int64(0)
+		for _, block := range blocks {
+			before += block.info.bytes()
+		}
+		b.ReportMetric(float64(before)/rows, "flushed-B/row")
+		start := cpuTime()
+		b.StartTimer()
+		if err := s.Maintain(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		cpu += cpuTime() - start
+		sizes, counts := make(map[string]int64), make(map[string]int64)
+		_, blocks, _ = s.readView()
+		for _, block := range blocks {
+			for _, part := range block.parts() {
+				kind := string(part.kind)
+				if kind == "" {
+					kind = "samples"
+				}
+				sizes[kind] += part.info.Bytes
+				counts[kind] += part.info.Rows
+				table, err := part.rawTable(part.info.Number)
+				if err != nil {
+					b.Fatal(err)
+				}
+				sizes["tables"] += int64(len(table))
+			}
+		}
+		for kind, n := range sizes {
+			b.ReportMetric(float64(n)/rows, kind+"-B/row")
+			if counts[kind] > 0 {
+				b.ReportMetric(float64(counts[kind])/rows, kind+"-rows/row")
+			}
+		}
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(cpu.Seconds()/float64(b.N)/rows*1e6, "cpu-s/Mrows")
+}

@@ -68,6 +68,8 @@ type rowFile[R any] struct {
 	series  int64
 	fixed   R
 	inGroup int
+	// minGroup and maxGroup bound the rows of a row group.
+	minGroup, maxGroup int
 
 	table            tableWriter
 	entry            blockSeries
@@ -77,7 +79,7 @@ type rowFile[R any] struct {
 
 // newRowFile creates the file at a temporary path.
 func newRowFile[R any](
-	ops *fileOps, path string, describe func(*store.Series) (R, error), set func(*R, *row),
+	ops *fileOps, path string, describe func(*store.Series) (R, error), set func(*R, *row), more ...parquet.WriterOption,
 ) (*rowFile[R], error) {
 	f, err := ops.create(path)
 	if err != nil {
@@ -85,6 +87,7 @@ func newRowFile[R any](
 	}
 	w := &rowFile[R]{
 		ops: ops, path: path, file: f, describe: describe, set: set, buf: make([]R, 1024), owner: make([]int64, 1024),
+		minGroup: minGroupRows, maxGroup: maxGroupRows,
 	}
 	w.buffered = bufio.NewWriterSize(writerFunc(func(b []byte) (int, error) {
 		n, err := f.Write(b)
@@ -97,6 +100,7 @@ func newRowFile[R any](
 		parquet.CreatedBy("strobe", "1", ""),
 		parquet.KeyValueMetadata("strobe.block", "1"),
 	)
+	options = append(options, more...)
 	w.w = parquet.NewGenericWriter[R](w.buffered, options...)
 	return w, nil
 }
@@ -106,12 +110,20 @@ type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
-// newSampleFile creates a file of samples.
-func newSampleFile(ops *fileOps, path string) (*rowFile[blockRow], error) {
+// newSampleFile creates a file of samples. seconds says that all times are whole
+// seconds, as those of profiles that were summed up elsewhere are: there are so few
+// of them that a dictionary takes less than differences do.
+func newSampleFile(ops *fileOps, path string, seconds bool) (*rowFile[blockRow], error) {
+	var options []parquet.WriterOption
+	if seconds {
+		options = append(options, &parquet.StructTagOption{
+			ColumnPath: []string{"time"}, StructTag: `parquet:"time,timestamp(millisecond),dict"`,
+		})
+	}
 	return newRowFile(ops, path, seriesRow, func(r *blockRow, from *row) {
 		r.Stack, r.Time, r.Count, r.Value = from.stack, from.time, from.count, from.value
 		r.TraceID, r.SpanID = from.trace, from.span
-	})
+	}, options...)
 }
 
 // flush hands the rows in the buffer to the encoder and may end the row group.
@@ -132,7 +144,7 @@ func (w *rowFile[R]) flush(endGroup bool) error {
 // begin says that the rows that follow are of a series, which comes behind those
 // before in the order of series. Its texts must stay as they are until the next one.
 func (w *rowFile[R]) begin(s *store.Series) error {
-	if w.inGroup >= minGroupRows && s.Service != w.entry.series.Service {
+	if w.inGroup >= w.minGroup && s.Service != w.entry.series.Service {
 		if err := w.flush(true); err != nil {
 			return err
 		}
@@ -165,7 +177,7 @@ func (w *rowFile[R]) endSeries() {
 
 // add adds a row of the series.
 func (w *rowFile[R]) add(r *row) error {
-	if w.inGroup == maxGroupRows {
+	if w.inGroup == w.maxGroup {
 		if err := w.flush(true); err != nil {
 			return err
 		}

@@ -49,6 +49,11 @@ const (
 	minGroupRows = 1 << 18
 	maxGroupRows = 1 << 20
 	pageBytes    = 128 << 10
+
+	// A merged block has larger row groups: the dictionaries of stacks are a good part
+	// of its bytes, and it is not written in a hurry.
+	mergedMinGroupRows = 1 << 20
+	mergedMaxGroupRows = 1 << 21
 )
 
 // boundless leaves the least and greatest value out where nobody prunes by them:
@@ -73,11 +78,13 @@ type sortedHead struct {
 	// hash of the stack and time; ends[i] is where the group of seriesOrder[i] ends.
 	rows []uint32
 	ends []int
+	// seconds says that all times are whole seconds.
+	seconds bool
 }
 
 // sortHead sorts the rows of a head that are not older than from (ms).
 func sortHead(v headView, from int64) *sortedHead {
-	s := &sortedHead{view: v, seriesOrder: make([]uint32, len(v.series))}
+	s := &sortedHead{view: v, seriesOrder: make([]uint32, len(v.series)), seconds: true}
 	for i := range s.seriesOrder {
 		s.seriesOrder[i] = uint32(i) //nolint:gosec // it is the index of a uint32
 	}
@@ -93,6 +100,7 @@ func sortHead(v headView, from int64) *sortedHead {
 		for i := range n {
 			if c.times[i] >= from {
 				starts[rank[c.series[i]]+1]++
+				s.seconds = s.seconds && c.times[i]%1000 == 0
 			}
 		}
 	})
@@ -165,7 +173,7 @@ func writeBlock(ops *fileOps, dir string, number uint64, v headView, from int64)
 	if len(sorted.rows) == 0 {
 		return nil, nil, nil
 	}
-	w, err := newSampleFile(ops, filepath.Join(dir, fmt.Sprintf("%d.tmp", number)))
+	w, err := newSampleFile(ops, filepath.Join(dir, fmt.Sprintf("%d.tmp", number)), sorted.seconds)
 	if err != nil {
 		return nil, nil, err
 	}

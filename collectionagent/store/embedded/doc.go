@@ -9,6 +9,7 @@
 //	wal/NNNNNNNNNN.wal    samples that were acknowledged but are not in a block yet
 //	wal/quarantine/       parts of the log that could not be read, kept for inspection
 //	blocks/*.parquet      immutable blocks of samples, readable by any Parquet reader
+//	blocks/*-1m.parquet   their sums per minute, *-1h.parquet per hour, *-all.parquet in total
 //	meta/                 Pebble: definitions, batch windows, list of blocks with their series
 //
 // # The life of a sample
@@ -29,9 +30,43 @@
 // A batch's identity stands in its log record, so replaying the log also
 // replays the windows; the windows in Pebble cover exactly what the blocks hold.
 //
-// # What is not here yet
+// # Blocks
 //
-// Compaction of blocks, roll-ups and retention. Expire already works by
-// unlinking whole blocks; what a block that straddles the limit holds from
-// before it is hidden at once and goes with the block.
+// A block of level 0 is a flushed head: all projects and types of the time when it
+// was filled. In the background blocks are merged into blocks of one project and
+// type each: level 1 has windows of 2 hours, level 2 of a day, aligned to the epoch.
+// A window is merged when its time is over, and again when enough came late; a day
+// with many samples stays in windows of 2 hours, because a query for minutes reads
+// the times of all samples of a series in a block. Rows are sorted by series, hash of
+// the stack and time, in every block, so that a merge reads and writes each row once
+// and holds a few pages of each block and no table of series.
+//
+// In the same pass a merge makes the companions of the block: sums per minute and
+// per hour by service, host, host ID and stack, and sums of the whole block by service
+// and stack. Their columns are project, type, service, host, host_id, stack, time (start
+// of the minute or hour; 0 in totals), count and value; several rows for the same
+// sum add up. One that has not many fewer rows than the samples is left out; it is
+// made when the samples are dropped and their sums stay.
+//
+// # Answers
+//
+// A query reads of each block the companion with the fewest rows that gives exactly
+// what the samples would give: one that knows all labels that are asked for and
+// whose minutes or hours lie whole in the range and in the buckets of the answer. What
+// it needs of the list and of the tables is read first; a block that is replaced on
+// the way is read to its end, and the query begins again when it was too late for
+// that. A sample that comes late lies in another block, with its own companions, so
+// no roll-up is ever out of date.
+//
+// # Changes of blocks
+//
+// Merging, dropping, deleting and expiring go one way: new files are written, synced
+// and named, the directory is synced, one synced batch in Pebble swaps the entries of
+// the list, and then the old files are removed. A crash leaves files that are not
+// listed, which the next start removes. A block that cannot be read is set aside:
+// the rest is merged, it stays as it is.
+//
+// Expire takes blocks off the list that are older than the limit as a whole; what a
+// block that straddles it holds from before it is hidden at once and goes when
+// the block is merged or expires.
 package embedded

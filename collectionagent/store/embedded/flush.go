@@ -223,7 +223,9 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	for _, b := range blocks {
 		st.Samples += b.info.Rows
 		st.Bytes["blocks"] += b.info.bytes()
-		bound(b.info.MinTime, b.info.MaxTime)
+		if b.info.File != "" {
+			bound(b.info.MinTime, b.info.MaxTime)
+		}
 	}
 	for _, part := range []string{"wal", "meta"} {
 		n, err := dirBytes(filepath.Join(s.cfg.Dir, part))

@@ -227,6 +227,72 @@ func FuzzBlock(f *testing.F) {
 	})
 }
 
+// FuzzMerge reads any bytes as a block that is to be merged.
+func FuzzMerge(f *testing.F) {
+	dir := f.TempDir()
+	info, table, data := smallBlock(f, dir)
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRecord), zstd.WithDecoderConcurrency(1))
+	if err != nil {
+		f.Fatal(err)
+	}
+	encoded := encodeSeriesTable(table, enc)
+	f.Add(data, true)
+	f.Add(data, false)
+	f.Add(data[:len(data)/2], true)
+	damaged := bytes.Clone(data)
+	damaged[len(damaged)/3] ^= 0x40
+	f.Add(damaged, true)
+	f.Fuzz(func(t *testing.T, data []byte, sorted bool) {
+		if err := os.WriteFile(filepath.Join(dir, "blocks", info.File), data, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		s := memoryStore(t, dir)
+		s.zstdDec = dec
+		changed := *info
+		changed.Bytes, changed.Sorted = int64(len(data)), sorted
+		b := s.newBlock(&changed)
+		b.rawTable = func(uint64) ([]byte, error) { return encoded, nil }
+		hostile.Bound(t, len(data), blockFactor, func() {
+			rows, err := mergeAll(t, s, b)
+			if err != nil && isBadBlock(err) != b {
+				t.Fatalf("error %v is not of the block", err)
+			}
+			if err == nil && rows != info.Rows {
+				t.Fatalf("%d rows without an error", rows)
+			}
+		})
+	})
+}
+
+// mergeAll reads all rows of a block as a merge does.
+func mergeAll(t *testing.T, s *Store, b *block) (rows int64, err error) {
+	m, err := s.newMerger([]*block{b})
+	if err != nil {
+		return 0, err
+	}
+	defer m.close()
+	for {
+		series, err := m.nextSeries(t.Context())
+		if err != nil || series == nil {
+			return rows, err
+		}
+		for {
+			r, err := m.nextRow()
+			if err != nil {
+				return rows, err
+			}
+			if r == nil {
+				break
+			}
+			rows++
+		}
+	}
+}
+
 // TestDamagedBlock changes many bytes of a block, one at a time: queries end,
 // with an answer or an error, and take little memory.
 func TestDamagedBlock(t *testing.T) {
@@ -330,6 +396,9 @@ func FuzzValue(f *testing.F) {
 		f.Add(uint8(kind), value[:len(value)-1])
 	}
 	f.Add(uint8(2), []byte(`{"file":"../../etc/passwd"}`))
+	f.Add(uint8(2), []byte(`{"number":7,"level":1,"project":"p","type":1,"rows":9,"min_time_ms":1,"max_time_ms":2,"sorted":true,`+
+		`"sums":[{"kind":"1h","file":"a-1h.parquet","rows":3,"bytes":4},{"kind":"all","file":"a-all.parquet"}]}`))
+	f.Add(uint8(2), []byte(`{"sums":[{"kind":"1m","file":"../x"}]}`))
 	f.Fuzz(func(t *testing.T, kind uint8, data []byte) {
 		hostile.Bound(t, len(data), 256, func() {
 			var before, after any
@@ -350,8 +419,10 @@ func FuzzValue(f *testing.F) {
 			case 2:
 				var v *blockInfo
 				if v, err = decodeBlockInfo(data); err == nil {
-					if filepath.Dir(filepath.Join("/blocks", v.File)) != "/blocks" {
-						t.Fatalf("name %q leads elsewhere", v.File)
+					for _, name := range v.files() {
+						if filepath.Dir(filepath.Join("/blocks", name)) != "/blocks" {
+							t.Fatalf("name %q leads elsewhere", name)
+						}
 					}
 				}
 			case 3:

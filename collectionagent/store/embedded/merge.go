@@ -93,9 +93,13 @@ func (d *hashDict) load(c *columnReader, size int) error {
 // newBlockCursor opens a block for a merge.
 func (s *Store) newBlockCursor(b *block) (c *blockCursor, err error) {
 	defer func() {
-		if err != nil {
-			err = &badBlockError{b, err}
+		if err == nil {
+			return
 		}
+		if c != nil && c.file != nil {
+			c.close()
+		}
+		c, err = nil, &badBlockError{b, err}
 	}()
 	defer s.caught(&err)
 	part := b.finest()
@@ -105,16 +109,12 @@ func (s *Store) newBlockCursor(b *block) (c *blockCursor, err error) {
 	}
 	c = &blockCursor{block: b, sorted: part.info.Sorted}
 	if c.table, err = newTableReader(table, s.zstdDec); err != nil {
-		return nil, err
+		return c, err
 	}
 	if c.file, c.parquet, c.columns, err = part.openFile(); err != nil {
-		return nil, err
+		return c, err
 	}
-	if err := c.nextSeries(); err != nil {
-		c.close()
-		return nil, err
-	}
-	return c, nil
+	return c, c.nextSeries()
 }
 
 func (c *blockCursor) close() {
@@ -135,6 +135,9 @@ func (c *blockCursor) nextSeries() (err error) {
 	c.rows, c.at = c.rows[:0], 0
 	c.more, err = c.table.next(&c.series)
 	c.left, c.next = c.series.rows, c.series.firstRow
+	if err == nil && !c.more && c.table.row != c.parquet.NumRows() {
+		err = fmt.Errorf("read block: %w: %d rows, its series table has %d", errCodec, c.parquet.NumRows(), c.table.row)
+	}
 	return err
 }
 

@@ -15,14 +15,19 @@ func (w *rewriter) newOutput() (out *output, err error) {
 	out = &output{number: s.nextBlock.Add(1), level: w.to.level, scope: w.scope}
 	prefix := filepath.Join(s.blocksDir(), fmt.Sprint(out.number))
 	source := w.in[0].finest()
-	if source.kind == "" {
-		if out.samples, err = newSampleFile(&s.cfg.files, prefix+".tmp"); err != nil {
+	if source.kind == "" && !w.to.onlySums {
+		if out.samples, err = newSampleFile(&s.cfg.files, prefix+".tmp", w.seconds[w.scope]); err != nil {
 			return nil, err
 		}
+		out.samples.minGroup, out.samples.maxGroup = mergedMinGroupRows, mergedMaxGroupRows
 	}
 	if w.to.level > 0 {
 		withMinutes := source.kind == "" || source.kind == sumsMinutes
-		if out.sums, err = newSumsWriter(&s.cfg.files, prefix, withMinutes); err != nil {
+		gain, least := s.cfg.compaction.gain, s.cfg.compaction.least
+		if out.samples == nil { // they are all that is left
+			gain, least = 0, 0
+		}
+		if out.sums, err = newSumsWriter(&s.cfg.files, prefix, withMinutes && !w.to.noMinutes, gain, least); err != nil {
 			out.abandon()
 			return nil, err
 		}

@@ -24,6 +24,9 @@ type compactionConfig struct {
 	dayRows int64
 	// smallRows is up to how many rows blocks are merged whatever their sizes.
 	smallRows int64
+	// A companion is kept beside samples that have at least gain times its rows (-1:
+	// always), in blocks of at least least rows.
+	gain, least int64
 }
 
 func (c compactionConfig) withDefaults() compactionConfig {
@@ -34,6 +37,8 @@ func (c compactionConfig) withDefaults() compactionConfig {
 	c.heads = cmp.Or(c.heads, 16)
 	c.dayRows = cmp.Or(c.dayRows, 8<<20)
 	c.smallRows = cmp.Or(c.smallRows, 64<<10)
+	c.gain = max(0, cmp.Or(c.gain, 8))
+	c.least = cmp.Or(c.least, 4096)
 	return c
 }
 

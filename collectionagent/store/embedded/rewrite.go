@@ -24,6 +24,9 @@ type target struct {
 	// width of the windows that blocks are cut into, aligned to the epoch, in ms; 0:
 	// they are not cut.
 	width int64
+	// onlySums leaves the samples out and makes all companions, but those per minute
+	// where noMinutes says so.
+	onlySums, noMinutes bool
 }
 
 // sameTarget is the target of a rewrite of a block that is to keep its place.
@@ -77,6 +80,9 @@ func (s *Store) rewrite(
 	}
 	if len(in) == 0 {
 		return result, nil
+	}
+	if err := w.findSeconds(); err != nil {
+		return result, err
 	}
 	for more := true; more; {
 		if more, err = w.pass(ctx); err != nil {
@@ -223,6 +229,9 @@ type rewriter struct {
 	serial   int64 // of the series
 	first    bool  // the first pass counts rows
 
+	// seconds says of which projects and types all times are whole seconds.
+	seconds map[seriesScope]bool
+
 	rows, removed int64
 }
 
@@ -299,6 +308,39 @@ func (w *rewriter) pass(ctx context.Context) (more bool, err error) {
 	err = w.closeOutputs()
 	w.first = false
 	return more, err
+}
+
+// findSeconds finds out which samples have times of whole seconds, by the bounds of
+// the times of their series.
+func (w *rewriter) findSeconds() error {
+	w.seconds = make(map[seriesScope]bool)
+	for _, b := range w.in {
+		raw, err := b.finest().rawTable(b.info.Number)
+		if err != nil {
+			return err
+		}
+		table, err := newTableReader(raw, w.store.zstdDec)
+		if err != nil {
+			return &badBlockError{b, err}
+		}
+		var s blockSeries
+		for {
+			ok, err := table.next(&s)
+			if err != nil {
+				return &badBlockError{b, err}
+			}
+			if !ok {
+				break
+			}
+			scope := seriesScope{s.series.Project, s.series.Type}
+			if w.to.level == 0 {
+				scope = seriesScope{}
+			}
+			before, known := w.seconds[scope]
+			w.seconds[scope] = (before || !known) && s.minTime%1000 == 0 && s.maxTime%1000 == 0
+		}
+	}
+	return nil
 }
 
 // isDone reports whether earlier passes wrote all rows of a series.

@@ -197,6 +197,11 @@ func (s *Store) scanOnce(
 			continue
 		}
 		c, err := part.acquire(clock)
+		if err != nil && part != b && b.info.File != "" && !errors.Is(err, errBlockGone) {
+			s.metrics.blockErrors.Inc() // the samples say the same
+			part = b
+			c, err = part.acquire(clock)
+		}
 		if err != nil {
 			if !errors.Is(err, errBlockGone) {
 				s.metrics.blockErrors.Inc()

@@ -95,15 +95,37 @@ func (sc *partScan) oneBucket(s *blockSeries) bool {
 		store.Bucket(nanoseconds(s.minTime), sc.q.Step) == store.Bucket(nanoseconds(s.maxTime), sc.q.Step))
 }
 
-// dropSamples removes the samples of blocks that have companions and keeps those.
-// The caller holds s.upkeep.
-func (s *Store) dropSamples(ctx context.Context, blocks []*block) error {
-	return s.dropParts(ctx, blocks, func(part *block) bool { return part.kind == "" })
+// dropSamples removes the samples of blocks and keeps their sums, per hour and if
+// minutes says so per minute; what of these a block does not have is made first. The
+// caller holds s.upkeep.
+func (s *Store) dropSamples(ctx context.Context, blocks []*block, minutes bool) error {
+	var complete []*block
+	for _, b := range blocks {
+		switch {
+		case b.info.File == "":
+		case b.companion(sumsHours) != nil && (!minutes || b.companion(sumsMinutes) != nil):
+			complete = append(complete, b)
+		default:
+			to := target{level: max(b.info.Level, 1), onlySums: true, noMinutes: !minutes}
+			if b.info.Level == 0 {
+				to.width = s.cfg.compaction.window.Milliseconds()
+			}
+			if _, err := s.rewrite(ctx, []*block{b}, to, nil, nil); err != nil {
+				return fmt.Errorf("drop samples: %w", err)
+			}
+		}
+	}
+	return s.dropParts(ctx, complete, func(part *block) bool {
+		return part.kind == "" || (part.kind == sumsMinutes && !minutes)
+	})
 }
 
 // dropParts removes files of blocks, and the whole block where neither samples nor
 // sums by time would be left. The caller holds s.upkeep.
 func (s *Store) dropParts(ctx context.Context, blocks []*block, gone func(part *block) bool) error {
+	if len(blocks) == 0 {
+		return nil
+	}
 	var entries []*newEntry
 	for _, b := range blocks {
 		info := *b.info
@@ -114,9 +136,9 @@ func (s *Store) dropParts(ctx context.Context, blocks []*block, gone func(part *
 		} else if info.File != "" {
 			left = true
 		}
-		for i, c := range b.sums {
+		for _, c := range b.sums {
 			if !gone(c) {
-				info.Sums = append(info.Sums, b.info.Sums[i])
+				info.Sums = append(info.Sums, sumsInfo{Kind: c.kind, File: c.info.File, Rows: c.info.Rows, Bytes: c.info.Bytes})
 				left = left || c.width > 0
 			}
 		}

@@ -233,9 +233,21 @@ func (s *Store) loadBlocks() error {
 			return fmt.Errorf("remove unfinished block: %w", err)
 		}
 	}
-	for name := range listed {
-		if !present[name] {
-			return fmt.Errorf("block %s is missing: restore it, or start with an empty data directory", name)
+	for _, b := range s.blocks {
+		// Without a companion the samples answer.
+		b.sums = slices.DeleteFunc(b.sums, func(c *block) bool {
+			lost := !present[c.info.File] && b.info.File != ""
+			if lost {
+				s.metrics.blockErrors.Inc()
+				s.logger.Error("roll-up of a block is missing; its samples are read instead", "file", c.info.File)
+			}
+			return lost
+		})
+		b.info.Sums = slices.DeleteFunc(b.info.Sums, func(c sumsInfo) bool { return b.companion(c.Kind) == nil })
+		for _, part := range b.parts() {
+			if !present[part.info.File] {
+				return fmt.Errorf("block %s is missing: restore it, or start with an empty data directory", part.info.File)
+			}
 		}
 	}
 	return nil

@@ -20,8 +20,8 @@ type sumsRow struct {
 	HostID  string   `parquet:"host_id,dict"` // "" in totals
 	Stack   [16]byte `parquet:"stack,dict"`
 	Time    int64    `parquet:"time,timestamp(millisecond),delta"` // start of the minute or hour, 0 in totals
-	Count   int64    `parquet:"count,delta"`
-	Value   int64    `parquet:"value,delta"`
+	Count   int64    `parquet:"count,dict"`
+	Value   int64    `parquet:"value,dict"`
 }
 
 // newSumsFile creates a companion.
@@ -92,34 +92,74 @@ func (c *cells) combine() {
 // maxCells bounds the memory of sums that are being made: 48 bytes each.
 const maxCells = 1 << 18
 
-// sumsWriter makes the companions of a block from its rows, as they are written.
+// sumsWriter makes the companions of a block from its rows, as they are written. A
+// companion that has not many fewer rows than the samples is not worth its place:
+// queries read the samples as fast. It is given up, and made when they are dropped.
 type sumsWriter struct {
-	// files by kind; no minutes when the rows are sums per hour themselves.
+	// Given up ones are nil; so are minutes when the rows are sums per hour themselves.
 	minutes, hours, totals *rowFile[sumsRow]
-	origin                 store.Series // project, type, service, host, host ID
-	begun                  bool
-	byTime, byStack        cells
-	out                    row
+	// gain is how many times the rows of a companion the block must have, 0: all stay.
+	gain int64
+	// least is how many rows a block must have for companions to stay.
+	least           int64
+	rows            int64
+	width           int64        // ms: what times are cut to
+	origin          store.Series // project, type, service, host, host ID
+	begun           bool
+	byTime, byStack cells
+	out             row
 }
 
+// sumsEarly is the number of rows from which a companion may be given up.
+const sumsEarly = 1 << 18
+
 // newSumsWriter creates the companions, the temporary names of which start with prefix.
-func newSumsWriter(ops *fileOps, prefix string, withMinutes bool) (w *sumsWriter, err error) {
-	w = &sumsWriter{byTime: cells{limit: maxCells}, byStack: cells{limit: maxCells}}
+func newSumsWriter(ops *fileOps, prefix string, withMinutes bool, gain, least int64) (_ *sumsWriter, err error) {
+	w := &sumsWriter{byTime: cells{limit: maxCells}, byStack: cells{limit: maxCells}, gain: gain, least: least}
 	defer func() {
 		if err != nil {
 			w.abandon()
 		}
 	}()
-	if withMinutes {
-		if w.minutes, err = newSumsFile(ops, prefix+"-"+string(sumsMinutes)+".tmp"); err != nil {
+	for _, f := range []struct {
+		file **rowFile[sumsRow]
+		kind sumsKind
+	}{{&w.minutes, sumsMinutes}, {&w.hours, sumsHours}, {&w.totals, sumsTotals}} {
+		if f.kind == sumsMinutes && !withMinutes {
+			continue
+		}
+		if *f.file, err = newSumsFile(ops, prefix+"-"+string(f.kind)+".tmp"); err != nil {
 			return nil, err
 		}
 	}
-	if w.hours, err = newSumsFile(ops, prefix+"-"+string(sumsHours)+".tmp"); err != nil {
-		return nil, err
+	w.cut()
+	return w, nil
+}
+
+// cut sets what times are cut to by the finest companion that is left.
+func (w *sumsWriter) cut() {
+	switch {
+	case w.minutes != nil:
+		w.width = sumsMinutes.width()
+	case w.hours != nil:
+		w.width = sumsHours.width()
+	default:
+		w.width = 0
 	}
-	w.totals, err = newSumsFile(ops, prefix+"-"+string(sumsTotals)+".tmp")
-	return w, err
+}
+
+// weigh gives up what has too many rows. There are no sums by time in memory.
+func (w *sumsWriter) weigh(final bool) {
+	if w.gain == 0 || (!final && w.rows < sumsEarly) {
+		return
+	}
+	for _, f := range []**rowFile[sumsRow]{&w.minutes, &w.hours, &w.totals} {
+		if *f != nil && (((*f).rows+(*f).entry.rows)*w.gain > w.rows || (final && w.rows < w.least)) {
+			(*f).abandon()
+			*f = nil
+		}
+	}
+	w.cut()
 }
 
 func (w *sumsWriter) abandon() {
@@ -148,11 +188,15 @@ func (w *sumsWriter) begin(s *store.Series) error {
 
 // add adds a row of the series.
 func (w *sumsWriter) add(r *row) error {
-	width := sumsMinutes.width()
-	if w.minutes == nil {
-		width = sumsHours.width()
+	w.rows++
+	if w.minutes == nil && w.hours == nil && w.totals == nil {
+		return nil
 	}
-	if w.byTime.add(&r.stack, floorTo(r.time, width), r.count, r.value) {
+	time := int64(0)
+	if w.width > 0 {
+		time = floorTo(r.time, w.width)
+	}
+	if w.byTime.add(&r.stack, time, r.count, r.value) {
 		return w.endOrigin()
 	}
 	return nil
@@ -175,25 +219,29 @@ func (w *sumsWriter) endOrigin() error {
 		w.byTime.combine()
 		rows = w.byTime.rows
 	}
-	if err := w.write(w.hours, &w.origin, rows); err != nil {
-		return err
+	if w.hours != nil {
+		if err := w.write(w.hours, &w.origin, rows); err != nil {
+			return err
+		}
 	}
 	for i := range rows {
 		r := &rows[i]
-		if w.byStack.add(&r.stack, 0, r.count, r.value) {
+		if w.totals != nil && w.byStack.add(&r.stack, 0, r.count, r.value) {
 			if err := w.endService(); err != nil {
 				return err
 			}
 		}
 	}
 	w.byTime.rows = rows[:0]
+	w.weigh(false)
 	return nil
 }
 
 // endService writes the sums by stack.
 func (w *sumsWriter) endService() error {
 	w.byStack.combine()
-	if len(w.byStack.rows) == 0 {
+	if len(w.byStack.rows) == 0 || w.totals == nil {
+		w.byStack.rows = w.byStack.rows[:0]
 		return nil
 	}
 	service := store.Series{Project: w.origin.Project, Type: w.origin.Type, Service: w.origin.Service}
@@ -225,6 +273,7 @@ func (w *sumsWriter) finish() error {
 	if err := w.endService(); err != nil {
 		return err
 	}
+	w.weigh(true)
 	for _, f := range w.files() {
 		if err := f.file.finish(); err != nil {
 			return err
@@ -239,11 +288,13 @@ type sumsFile struct {
 	file *rowFile[sumsRow]
 }
 
-// files lists the companions.
+// files lists the companions that are left.
 func (w *sumsWriter) files() []sumsFile {
-	files := []sumsFile{{sumsHours, w.hours}, {sumsTotals, w.totals}}
-	if w.minutes != nil {
-		files = append([]sumsFile{{sumsMinutes, w.minutes}}, files...)
+	var files []sumsFile
+	for _, f := range []sumsFile{{sumsMinutes, w.minutes}, {sumsHours, w.hours}, {sumsTotals, w.totals}} {
+		if f.file != nil {
+			files = append(files, f)
+		}
 	}
 	return files
 }
