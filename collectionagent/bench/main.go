@@ -142,6 +142,9 @@ func (b *bench) measure(ctx context.Context, t *table, dir string, push pusher, 
 		return err
 	}
 	t.ingest(filepath.Base(dir), p)
+	if err := t.parts("just written, "+filepath.Base(dir), dir, p.samples); err != nil {
+		return err
+	}
 	if !questions {
 		return nil
 	}
@@ -160,6 +163,9 @@ func (b *bench) measure(ctx context.Context, t *table, dir string, push pusher, 
 		return err
 	}
 	t.compaction(c, p.samples)
+	if err := t.parts("after compaction", dir, p.samples); err != nil {
+		return err
+	}
 	if s, err = b.serve(ctx, dir); err != nil {
 		return err
 	}

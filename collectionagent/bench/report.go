@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -49,6 +51,26 @@ func (t *table) compaction(c compacted, samples int) {
 	t.add("bytes per sample, after compaction", "2.5", "6.8", "%.2f", float64(c.bytes)/float64(samples))
 	t.add("compaction: CPU s per million samples, peak MB", "", "", "%.2f, %.0f",
 		c.cpu.Seconds()/float64(samples)*1e6, float64(c.peak)/1e6)
+}
+
+// parts adds how the bytes of a directory spread over its parts.
+func (t *table) parts(when, dir string, samples int) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	var list []string
+	for _, e := range entries {
+		n, err := size(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return err
+		}
+		if n > int64(samples)/100 {
+			list = append(list, fmt.Sprintf("%s %.2f", e.Name(), float64(n)/float64(samples)))
+		}
+	}
+	t.add("bytes per sample by part, "+when, "", "", "%s", strings.Join(list, ", "))
+	return nil
 }
 
 // memory adds the peak of memory after questions.

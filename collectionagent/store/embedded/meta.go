@@ -14,8 +14,12 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	sstblock "github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// definitionsBlock is how much of the definitions is compressed together.
+const definitionsBlock = 32 << 10
 
 // openPebble opens the key-value store of definitions.
 func openPebble(dir string, fs vfs.FS, logger *slog.Logger) (*pebble.DB, error) {
@@ -23,10 +27,16 @@ func openPebble(dir string, fs vfs.FS, logger *slog.Logger) (*pebble.DB, error) 
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
 		FS:                 fs,
-		MemTableSize:       16 << 20,
+		MemTableSize:       8 << 20,
 		CacheSize:          32 << 20,
 	}
+	// Definitions repeat one another a lot, in names and in runs of frames, and are
+	// looked up in the order of their keys by whoever wants many.
+	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		return pebble.UniformDBCompressionSettings(sstblock.ZstdCompression)
+	})
 	for i := range opts.Levels {
+		opts.Levels[i].BlockSize = definitionsBlock
 		// Almost every look-up of a definition is of one that may not be there.
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		opts.Levels[i].FilterType = pebble.TableFilter
