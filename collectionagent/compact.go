@@ -59,7 +59,9 @@ func maintain(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Wri
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	m, ok := db.(interface{ Maintain(ctx context.Context) error })
+	m, ok := db.(interface {
+		Maintain(ctx context.Context) error
+	})
 	if !ok {
 		return errors.New("this engine has no upkeep")
 	}

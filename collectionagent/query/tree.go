@@ -74,20 +74,63 @@ func (p *paths) sort() {
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows
 	}
-	slices.SortFunc(order, func(a, b uint32) int {
-		if p.watch.ended() { // any order will do, the sooner the better
-			return 0
-		}
-		if c := slices.Compare(p.of(a), p.of(b)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a, b)
-	})
+	p.order(order, 0)
 	p.rank = make([]uint32, len(order))
 	for i, s := range order {
 		p.rank[s] = uint32(i) //nolint:gosec // at most maxRows
 	}
 }
+
+// at returns the level of a path at a depth, from 1, or 0 where it has ended.
+func (p *paths) at(stack uint32, depth int) uint64 {
+	i := p.offsets[stack] + uint32(depth) //nolint:gosec // within the paths
+	if i >= p.offsets[stack+1] {
+		return 0
+	}
+	return uint64(p.flat[i]) + 1
+}
+
+// order sorts stacks whose paths are the same up to a depth, by parting them into
+// those with a smaller, the same, and a larger level there: what paths share is
+// looked at once. Equal paths stay in the order of their numbers.
+func (p *paths) order(stacks []uint32, depth int) {
+	for len(stacks) > 12 && !p.watch.ended() {
+		pivot := median(p.at(stacks[0], depth), p.at(stacks[len(stacks)/2], depth), p.at(stacks[len(stacks)-1], depth))
+		less, i, more := 0, 0, len(stacks)
+		for i < more {
+			switch level := p.at(stacks[i], depth); {
+			case level < pivot:
+				stacks[less], stacks[i] = stacks[i], stacks[less]
+				less++
+				i++
+			case level > pivot:
+				more--
+				stacks[i], stacks[more] = stacks[more], stacks[i]
+			default:
+				i++
+			}
+		}
+		p.order(stacks[:less], depth)
+		p.order(stacks[more:], depth)
+		stacks = stacks[less:more]
+		if pivot == 0 { // all have ended here
+			slices.Sort(stacks)
+			return
+		}
+		depth++
+	}
+	slices.SortFunc(stacks, func(a, b uint32) int {
+		if p.watch.ended() { // any order will do, the sooner the better
+			return 0
+		}
+		return cmp.Or(slices.Compare(p.from(a, depth), p.from(b, depth)), cmp.Compare(a, b))
+	})
+}
+
+// from returns what a path has from a depth on that it reaches.
+func (p *paths) from(stack uint32, depth int) []uint32 { return p.of(stack)[depth:] }
+
+func median(a, b, c uint64) uint64 { return max(min(a, b), min(max(a, b), c)) }
 
 // buildTree folds rows, which it sorts, into a tree. Rows that share the most go
 // next to each other, so that the tree grows at its end only and no node is ever
@@ -150,14 +193,22 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 // place. Rows below the cut end at their group.
 func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum, path []uint32, shared int)) {
 	var before, path []uint32
+	var rooms [2][]uint32
+	held := 0 // the room that before may be in
 	for i := range rows {
 		if p.watch.ended() {
 			return
 		}
 		r := &rows[i]
-		path = append(path[:0], groups[r.group]...)
-		if r.value >= cut {
-			path = append(path, p.of(r.stack)...)
+		switch group := groups[r.group]; {
+		case r.value < cut:
+			path = group
+		case len(group) == 0:
+			path = p.of(r.stack)
+		default:
+			free := 1 - held
+			rooms[free] = append(append(rooms[free][:0], group...), p.of(r.stack)...)
+			path = rooms[free]
 		}
 		n := min(len(path), len(before))
 		shared := 0
@@ -166,7 +217,10 @@ func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum,
 		}
 		yield(r, path, shared)
 		if shared < len(path) {
-			before, path = path, before
+			before = path
+			if len(groups[r.group]) > 0 && r.value >= cut {
+				held = 1 - held
+			}
 		}
 	}
 }

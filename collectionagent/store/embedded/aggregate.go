@@ -86,13 +86,13 @@ type aggregator struct {
 	byStack bool
 	step    time.Duration
 	buckets buckets // of an answer with buckets
-	stackID map[libpf.TraceHash]uint32
+	stackID stackIndex
 	stacks  []libpf.TraceHash
 	groups  []groupSums
 }
 
 func newAggregator(q *store.Query, b buckets) *aggregator {
-	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b, stackID: make(map[libpf.TraceHash]uint32)}
+	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b}
 	if !q.ByStack {
 		a.stacks = []libpf.TraceHash{{}} // every row has stack 0
 	}
@@ -101,10 +101,8 @@ func newAggregator(q *store.Query, b buckets) *aggregator {
 
 // stack returns the number of a stack.
 func (a *aggregator) stack(h libpf.TraceHash) uint32 {
-	id, ok := a.stackID[h]
-	if !ok {
-		id = uint32(len(a.stacks)) //nolint:gosec // bounded by memory
-		a.stackID[h] = id
+	id, isNew := a.stackID.number(a.stacks, h)
+	if isNew {
 		a.stacks = append(a.stacks, h)
 	}
 	return id

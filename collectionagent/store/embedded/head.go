@@ -52,7 +52,7 @@ type head struct {
 
 	// The rest belongs to the goroutine that adds.
 	seriesIDs map[string]uint32
-	stackIDs  map[libpf.TraceHash]uint32
+	stackIDs  stackIndex
 	spanIDs   map[span]uint32
 	bytes     atomic.Int64
 	remap     []uint32
@@ -73,7 +73,6 @@ func newHead() *head {
 	return &head{
 		created:   time.Now(),
 		seriesIDs: make(map[string]uint32),
-		stackIDs:  make(map[libpf.TraceHash]uint32),
 		spanIDs:   make(map[span]uint32),
 	}
 }
@@ -109,10 +108,8 @@ func (h *head) add(b *store.Batch) {
 			grown += chunkBytes
 		}
 		c := v.chunks[len(v.chunks)-1]
-		stack, ok := h.stackIDs[s.Stack]
-		if !ok {
-			stack = uint32(len(v.stacks)) //nolint:gosec // bounded by the size of the head
-			h.stackIDs[s.Stack] = stack
+		stack, isNew := h.stackIDs.number(v.stacks, s.Stack)
+		if isNew {
 			v.stacks = append(v.stacks, s.Stack)
 			grown += stackEntryBytes
 		}
