@@ -102,14 +102,14 @@ func (t *flameTree) fill(g *query.FlameTree, texts *textTable) {
 }
 
 // columns implements columnar.
-func (g *flameGraph) columns() (rest any, appendColumns func([]byte) []byte) {
+func (g *flameGraph) columns() (rest any, appendColumns func([]byte) []byte, err error) {
 	type plain struct {
 		*summary
 		PeriodNs int64    `json:"period_ns,omitempty"`
 		GroupBy  []string `json:"group_by"`
 		Strings  []string `json:"strings"`
 	}
-	return plain{g.summary, g.PeriodNs, g.GroupBy, g.Strings}, g.appendColumns
+	return plain{g.summary, g.PeriodNs, g.GroupBy, g.Strings}, g.appendColumns, nil
 }
 
 func (t *flameTree) appendColumns(b []byte) []byte {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -14,7 +15,7 @@ import (
 type columnar interface {
 	// columns returns the value with all but its columns of numbers, and how they
 	// are written behind what it has.
-	columns() (rest any, appendColumns func([]byte) []byte)
+	columns() (rest any, appendColumns func([]byte) []byte, err error)
 }
 
 // appendNumbers appends a column as a member of an object, behind a comma.
@@ -22,6 +23,7 @@ func appendNumbers[T int | int64 | uint32 | uint64](b []byte, name string, colum
 	b = append(b, `,"`...)
 	b = append(b, name...)
 	b = append(b, `":[`...)
+	b = slices.Grow(b, 8*len(column))
 	for i, v := range column {
 		if i > 0 {
 			b = append(b, ',')
@@ -49,7 +51,10 @@ func appendObject(b []byte, name string, appendColumns func([]byte) []byte) []by
 func encode(v any) ([]byte, error) {
 	var appendColumns func([]byte) []byte
 	if c, ok := v.(columnar); ok {
-		v, appendColumns = c.columns()
+		var err error
+		if v, appendColumns, err = c.columns(); err != nil {
+			return nil, err
+		}
 	}
 	var body bytes.Buffer
 	e := json.NewEncoder(&body)

@@ -133,6 +133,19 @@ func (a *aggregator) byBucket(group uint32) bool {
 	return a.step > 0 && !a.byStack && a.buckets.n > 0 && int64(group) < maxDenseSums/a.buckets.n
 }
 
+// bucketSums returns the sums of a group by bucket, nil where it has no array of
+// buckets of whole milliseconds.
+func (a *aggregator) bucketSums(group uint32) []sum {
+	if a.buckets.stepMs == 0 || !a.byBucket(group) {
+		return nil
+	}
+	g := a.group(group)
+	if g.dense == nil {
+		g.dense = make([]sum, a.buckets.n)
+	}
+	return g.dense
+}
+
 // index returns the index of the bucket of a time.
 func (b *buckets) index(ms int64) int64 {
 	if b.stepMs > 0 {
