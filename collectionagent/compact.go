@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-
-	"github.com/prometheus/client_golang/prometheus"
 )
 
 const compactUsage = `Usage: collectionagent compact [flags of the server]
@@ -54,7 +52,11 @@ func compactData(args, environ []string, stdout, stderr io.Writer) int {
 
 // maintain opens the store for its upkeep alone.
 func maintain(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer) (err error) {
-	db, err := openStore(ctx, c, logger, prometheus.NewRegistry(), func(string) {})
+	plan, err := c.memoryPlan()
+	if err != nil {
+		return err
+	}
+	db, err := openStore(ctx, c, plan, nil, logger, newRegistry(), func(string) {})
 	if err != nil || db == nil {
 		return err
 	}

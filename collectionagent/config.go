@@ -33,8 +33,10 @@ type Config struct {
 	Store           storeKind
 	ClickHouse      ClickHouse
 	AllowedHosts    string // separated by commas
-	HeadMaxBytes    Bytes
+	Memory          Bytes  // of all parts together, 0: by the machine
+	HeadMaxBytes    Bytes  // 0: a part of Memory
 	MinFreeBytes    Bytes
+	Retention       Retention
 	MaxRequestBytes Bytes
 	MaxConcurrent   int
 	Limits          Limits
@@ -52,8 +54,8 @@ func Default() Config {
 		Auth:            auth.ModeAuto,
 		Store:           storeEmbedded,
 		TLSClientAuth:   clientAuthAll,
-		HeadMaxBytes:    256 << 20,
 		MinFreeBytes:    256 << 20,
+		Retention:       defaultRetention(),
 		MaxRequestBytes: 16 << 20,
 		MaxConcurrent:   64,
 		Limits:          defaultLimits(),
@@ -102,12 +104,15 @@ func (c *Config) Validate() error {
 	}
 	c.validateTLS(bad)
 	c.validateStore(bad)
+	c.Retention.validate(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {
 			bad(name, "is %s, must be from %s to %s", v, lowest, highest)
 		}
 	}
-	between("head-max-bytes", c.HeadMaxBytes, minHeadBytes, maxHeadBytes)
+	if c.HeadMaxBytes != 0 {
+		between("head-max-bytes", c.HeadMaxBytes, minHeadBytes, maxHeadBytes)
+	}
 	between("max-request-bytes", c.MaxRequestBytes, minRequestBytes, maxRequestBytes)
 	if c.MinFreeBytes < 0 {
 		bad("min-free-bytes", "is negative")
@@ -116,6 +121,11 @@ func (c *Config) Validate() error {
 		bad("max-concurrent", "is %d, must be from 1 to 10000", c.MaxConcurrent)
 	}
 	errs = append(errs, c.Limits.validate(c)...)
+	if len(errs) == 0 { // what is wrong with the parts shows in their sum, too
+		if _, err := c.memoryPlan(); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if c.ShutdownTimeout <= 0 {
 		bad("shutdown-timeout", "is %s, must be positive", c.ShutdownTimeout)
 	}

@@ -160,6 +160,11 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) { c.GRPCAddress, c.TLSCert, c.TLSKey, c.Auth = ":11000", "c", "k", "off" }, "-auth: is off, and everybody")
 	f(func(c *Config) { c.GRPCAddress, c.Insecure, c.Auth = ":11000", true, "off" })
 	f(func(c *Config) { c.Limits.IngestMemory = 1 << 41 }, "-ingest-memory: is 2TiB, must be from 64MiB, four times -max-request-bytes, to 1TiB")
+	f(func(c *Config) { c.HeadMaxBytes = 1 << 20 }, "-head-max-bytes: is 1MiB, must be from 4MiB to 64GiB")
+	f(func(c *Config) { c.Limits.QueryMemory = 1 }, "-query-memory: is 1, must be from 16MiB to 1TiB")
+	f(func(c *Config) { c.Memory = 512 << 20 })
+	f(func(c *Config) { c.Memory = 100 << 20 }, "-memory: memory does not suffice: 100 MiB, but")
+	f(func(c *Config) { c.Memory, c.HeadMaxBytes = 1<<30, 900<<20 }, "lower -head-max-bytes 900 MiB")
 	f(func(c *Config) { c.AllowedHosts = "a.example, b.example" })
 	f(func(c *Config) { c.AllowedHosts = "https://a.example" }, "-allowed-hosts: \"https://a.example\"")
 	f(func(c *Config) { c.TLSCert = "c" }, "only one is given")
@@ -168,7 +173,7 @@ func TestValidate(t *testing.T) {
 	f(func(c *Config) {
 		*c = Config{HTTPAddress: "127.0.0.1:0", GRPCAddress: "127.0.0.1:0", Limits: defaultLimits()}
 	},
-		"-data-dir: is empty", "-tls-client-auth", "-auth: is \"\", must be auto", "-head-max-bytes: is 0, must be from 4MiB to 64GiB", "-max-request-bytes", "-max-concurrent",
+		"-data-dir: is empty", "-tls-client-auth", "-auth: is \"\", must be auto", "-store: is \"\", must be", "-max-request-bytes", "-max-concurrent",
 		"-shutdown-timeout", "-log-format")
 }
 

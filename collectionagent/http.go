@@ -28,6 +28,8 @@ type site struct {
 	draining atomic.Bool
 	// readOnly says why the store does not take writes, "" when it does.
 	readOnly atomic.Pointer[func() string]
+	// replaying says how far the store has read its log, "" when it takes writes.
+	replaying atomic.Pointer[func() string]
 }
 
 // handler returns the handler of all routes. Each asks the guard first.
@@ -82,8 +84,9 @@ func (s *site) whyStarting() string {
 }
 
 // open makes the rest of the site available.
-func (s *site) open(app http.Handler, readOnly func() string) {
+func (s *site) open(app http.Handler, readOnly, replaying func() string) {
 	s.readOnly.Store(&readOnly)
+	s.replaying.Store(&replaying)
 	s.app.Store(&app)
 }
 
@@ -97,6 +100,10 @@ func (s *site) ready(w http.ResponseWriter, _ *http.Request) {
 	default:
 		if reason := (*s.readOnly.Load())(); reason != "" {
 			say(w, http.StatusServiceUnavailable, "read-only: "+reason)
+			return
+		}
+		if progress := (*s.replaying.Load())(); progress != "" {
+			say(w, http.StatusServiceUnavailable, "starting: "+progress+"; queries are answered from what is read so far")
 			return
 		}
 		if s.guard.Locked() {

@@ -43,7 +43,7 @@ func TestSite(t *testing.T) {
 	f("/-/healthy", http.StatusOK, "healthy")
 	f("/metrics", http.StatusOK, "")
 	reason := ""
-	s.open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "app") }), func() string { return reason })
+	s.open(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { say(w, http.StatusOK, "app") }), func() string { return reason }, func() string { return "" })
 	f("/-/ready", http.StatusOK, "ready")
 	f("/api/v1/top", http.StatusOK, "app")
 	f("/api/v1/none", http.StatusOK, "app")
@@ -66,7 +66,7 @@ func TestLocked(t *testing.T) {
 	}
 	s := &site{guard: guard}
 	h := s.handler(prometheus.NewRegistry(), true)
-	s.open(http.NotFoundHandler(), func() string { return "" })
+	s.open(http.NotFoundHandler(), func() string { return "" }, func() string { return "" })
 	get := func(path string) (int, string) {
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, path, nil))

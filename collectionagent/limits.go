@@ -13,7 +13,7 @@ import (
 
 // Limits are the settings that keep agents, and people, from asking too much.
 type Limits struct {
-	IngestMemory   Bytes
+	IngestMemory   Bytes // 0: a part of Config.Memory
 	MaxConnections int
 	RequestTimeout time.Duration
 	IdleTimeout    time.Duration
@@ -30,6 +30,7 @@ type Limits struct {
 
 	// Of queries. MaxQueries and ProjectQueries of 0 follow the number of CPUs.
 	MaxQueries, ProjectQueries int
+	QueryMemory                Bytes // 0: a part of Config.Memory
 	QueryTimeout               time.Duration
 	QueryRows, QueryNodes      int
 }
@@ -38,7 +39,7 @@ type Limits struct {
 // sends 1,300 samples and 60 kB a second.
 func defaultLimits() Limits {
 	return Limits{
-		IngestMemory: 256 << 20, MaxConnections: 10_000, RequestTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
+		MaxConnections: 10_000, RequestTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,
 		MaxSampleAge: 7 * 24 * time.Hour, MaxSampleLead: time.Hour,
 		MaxSamples: 1 << 18, MaxFrames: 1 << 14, MaxLabels: 64, MaxMetadata: 1 << 10, MaxText: 64 << 10,
 		HostBytes: 32 << 20, HostSamples: 500_000, HostSeries: 20_000,
@@ -49,7 +50,7 @@ func defaultLimits() Limits {
 
 // register adds the flags of the limits.
 func (l *Limits) register(fs *flag.FlagSet) {
-	fs.TextVar(&l.IngestMemory, "ingest-memory", l.IngestMemory, "memory for requests of agents being read and worked on; a `size`")
+	fs.TextVar(&l.IngestMemory, "ingest-memory", l.IngestMemory, "of -memory, that for requests of agents being read and worked on; a `size`, 0: its share")
 	fs.IntVar(&l.MaxConnections, "max-connections", l.MaxConnections, "`number` of connections of agents open at once, and of browsers")
 	fs.DurationVar(&l.RequestTimeout, "request-timeout", l.RequestTimeout, "`time` in which a request, of an agent or a browser, has to arrive")
 	fs.DurationVar(&l.IdleTimeout, "idle-timeout", l.IdleTimeout, "`time` without requests after which a connection of an agent is closed")
@@ -69,6 +70,7 @@ func (l *Limits) register(fs *flag.FlagSet) {
 	fs.IntVar(&l.ProjectHosts, "project-hosts", l.ProjectHosts, "`number` of hosts of a project that send within an hour, 0: no limit")
 	fs.IntVar(&l.MaxQueries, "max-concurrent-queries", l.MaxQueries, "`number` of queries worked on at once, 0: two for each CPU, at least 4")
 	fs.IntVar(&l.ProjectQueries, "project-concurrent-queries", l.ProjectQueries, "`number` of queries of a project worked on at once, 0: three quarters of -max-concurrent-queries")
+	fs.TextVar(&l.QueryMemory, "query-memory", l.QueryMemory, "of -memory, that for all queries being worked on; a `size`, 0: its share")
 	fs.DurationVar(&l.QueryTimeout, "query-timeout", l.QueryTimeout, "`time` that a query may take")
 	fs.IntVar(&l.QueryRows, "max-query-rows", l.QueryRows, "`number` of sums, such as stacks, that an answer is made of")
 	fs.IntVar(&l.QueryNodes, "max-query-nodes", l.QueryNodes, "`number` of nodes of a flame graph that may be asked for")
@@ -86,9 +88,12 @@ func (l *Limits) validate(c *Config) (errs []error) {
 			errs = append(errs, fmt.Errorf("-%s: is %s, must be from %s to %s", name, v, lowest, highest))
 		}
 	}
-	const mostMemory Bytes = 1 << 40
-	if least := 4 * c.MaxRequestBytes; l.IngestMemory < least || l.IngestMemory > mostMemory {
+	const leastQueryMemory, mostMemory Bytes = 16 << 20, 1 << 40
+	if least := requestsInMemory * c.MaxRequestBytes; l.IngestMemory != 0 && (l.IngestMemory < least || l.IngestMemory > mostMemory) {
 		errs = append(errs, fmt.Errorf("-ingest-memory: is %s, must be from %s, four times -max-request-bytes, to %s", l.IngestMemory, least, mostMemory))
+	}
+	if l.QueryMemory != 0 && (l.QueryMemory < leastQueryMemory || l.QueryMemory > mostMemory) {
+		errs = append(errs, fmt.Errorf("-query-memory: is %s, must be from %s to %s", l.QueryMemory, leastQueryMemory, mostMemory))
 	}
 	between("max-connections", int64(l.MaxConnections), 1, 1_000_000)
 	period("request-timeout", l.RequestTimeout, time.Second, time.Hour)

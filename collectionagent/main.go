@@ -60,6 +60,9 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitOK
 	}
 	logger := newLogger(c, stderr)
+	if plan, err := c.memoryPlan(); err == nil { // was validated
+		limitRuntime(plan, logger)
+	}
 	ctx, stop := signalContext(logger)
 	defer stop()
 	if err := serve(ctx, c, logger, stdout); err != nil {

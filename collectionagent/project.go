@@ -3,14 +3,20 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os/signal"
 	"slices"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 )
 
 const projectUsage = `Usage: collectionagent project COMMAND
@@ -18,7 +24,7 @@ const projectUsage = `Usage: collectionagent project COMMAND
 Commands:
   create NAME   make a project, whose data only its own tokens open
   list          list projects
-  remove NAME   remove a project that has no tokens; its data stays
+  remove NAME   remove a project that has no tokens; its data stays unless -data is given
 
 The project "default" is always there. Names are 1 to 64 of a-z, 0-9, -, _ and .
 "collectionagent project COMMAND -help" tells the flags.
@@ -82,13 +88,22 @@ func projectList(args, environ []string, stdout, stderr io.Writer) int {
 }
 
 func projectRemove(args, environ []string, _, stderr io.Writer) int {
-	f := newCommandFlags("project remove", "NAME [flags]", stderr)
+	f := newCommandFlags("project remove", "NAME [-data] [flags]", stderr)
+	data := f.Bool("data", false, "delete the data of the project too, for good; the server must not run, unless the data are in ClickHouse")
 	operands, status, ok := f.parse(args, environ, 1, "the name of the project")
 	if !ok {
 		return status
 	}
 	name := operands[0]
-	err := f.edit(func(file *auth.File) error { return file.RemoveProject(name) })
+	removed := int64(0)
+	err := f.removable(name)
+	if err == nil && *data {
+		// First, so that the command can be repeated when it does not work.
+		removed, err = deleteProjectData(&f.config, name, stderr)
+	}
+	if err == nil {
+		err = f.edit(func(file *auth.File) error { return file.RemoveProject(name) })
+	}
 	switch {
 	case errors.Is(err, auth.ErrInUse):
 		return f.fail(fmt.Errorf("%w: revoke them first, see: %s", err, f.with("token list -project "+name)))
@@ -99,6 +114,42 @@ func projectRemove(args, environ []string, _, stderr io.Writer) int {
 	case err != nil:
 		return f.fail(err)
 	}
+	if *data {
+		f.hint("project %s is removed, and with it %d samples and all that was known of it", name, removed)
+		return exitOK
+	}
 	f.hint("project %s is removed; its data stays in the store and shows up again if the project is created again", name)
 	return exitOK
+}
+
+// removable reports why a project cannot be removed. Nothing is changed.
+func (f *commandFlags) removable(name string) error {
+	file, err := f.read()
+	if err != nil {
+		return err
+	}
+	return file.RemoveProject(name)
+}
+
+// deleteProjectData deletes all that a project has in the store, and returns how many
+// samples that were.
+func deleteProjectData(c *Config, project string, stderr io.Writer) (removed int64, err error) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	plan, err := c.memoryPlan()
+	if err != nil {
+		return 0, err
+	}
+	db, err := openStore(ctx, c, plan, nil, logger, newRegistry(), func(string) {})
+	switch {
+	case errors.Is(err, embedded.ErrLocked):
+		return 0, fmt.Errorf("%w: the server runs; stop it first, or let it delete them: DELETE /api/v1/data?everything=true with a token of the project that has the role admin", err)
+	case err != nil:
+		return 0, err
+	case db == nil:
+		return 0, errors.New("interrupted; nothing was removed")
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	return db.Delete(ctx, &store.Deletion{Project: project})
 }

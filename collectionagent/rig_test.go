@@ -125,7 +125,7 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 
 	s := &site{guard: r.guard}
 	now := time.Now()
-	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}), func() string { return "" })
+	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}), func() string { return "" }, func() string { return "" })
 	r.routes = s.routes(registry, true)
 	r.url = r.serve(r.routes)
 	return r

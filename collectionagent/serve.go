@@ -19,12 +19,15 @@ import (
 	"golang.org/x/net/netutil"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/health"
+	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
+	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
 
 // serve runs the server until the context ends, and then drains it. It prints
@@ -70,7 +73,17 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	defer func() { _ = pages.Close() }()
 
 	started := time.Now()
-	db, err := openStore(ctx, c, logger, registry, s.setStarting)
+	plan, err := c.memoryPlan()
+	if err != nil {
+		return err
+	}
+	queries := memory.NewBudget("-query-memory, a part of -memory", plan.Bytes[memory.Queries], queryPatience)
+	for _, m := range append(plan.Collectors(), queries.Collectors()...) {
+		if err := registry.Register(m); err != nil {
+			return fmt.Errorf("register metrics of memory: %w", err)
+		}
+	}
+	db, err := openStore(ctx, c, plan, queries, logger, registry, s.setStarting)
 	if err != nil || db == nil { // none when the process ends before
 		return err
 	}
@@ -79,10 +92,15 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	single := c.Limits.single()
+	if kept := c.Retention.longest(); kept > 0 && kept < single.MaxSampleAge {
+		logger.Warn("samples that would expire at once are refused", "max_sample_age", single.MaxSampleAge, "retention", kept)
+		single.MaxSampleAge = kept
+	}
 	in, err := ingest.New(ingest.Config{
 		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
-		MemoryBytes: int64(c.Limits.IngestMemory), RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
-		MaxConnections: c.Limits.MaxConnections, Limits: c.Limits.single(), Rates: c.Limits.rates(),
+		MemoryBytes: plan.Bytes[memory.Ingest], RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
+		MaxConnections: c.Limits.MaxConnections, Limits: single, Rates: c.Limits.rates(),
 		Logger: logger, Registerer: registry,
 	})
 	if err != nil {
@@ -93,6 +111,11 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		options = append(options, grpc.Creds(security.grpc))
 	}
 	rpc, healthServer := in.NewGRPCServer(options...)
+	stillReplaying := func() string { return "" }
+	if r, ok := db.(replaying); ok {
+		stillReplaying = r.Replaying
+		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
+	}
 	defer rpc.Stop()
 	go func() {
 		if err := rpc.Serve(in.Limit(grpcListener)); err != nil {
@@ -101,13 +124,23 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	}()
 	s.open(app(api.Config{
 		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
+		Incomplete:    stillReplaying,
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
+		Memory: queries, CacheBytes: plan.Bytes[memory.Definitions],
 		QueryTimeout: c.Limits.QueryTimeout, MaxRows: c.Limits.QueryRows, MaxNodes: c.Limits.QueryNodes,
-	}), db.ReadOnly)
-	logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
-		"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
-	_, _ = fmt.Fprintf(stdout, "Strobe collection agent is ready: open %s (agents send to %s, data in %s)\n",
-		pageURL(httpListener.Addr(), security.http != nil), grpcListener.Addr(), c.DataDir)
+	}), db.ReadOnly, stillReplaying)
+	if r, ok := db.(replaying); ok {
+		if err := awaitReplay(ctx, r, failed); err != nil {
+			return err
+		}
+		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
+	}
+	if ctx.Err() == nil {
+		logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
+			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
+		_, _ = fmt.Fprintf(stdout, "Strobe collection agent is ready: open %s (agents send to %s, data in %s)\n",
+			pageURL(httpListener.Addr(), security.http != nil), grpcListener.Addr(), c.DataDir)
+	}
 
 	select {
 	case <-ctx.Done():
@@ -116,6 +149,24 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s.draining.Store(true)
 	drain(c.ShutdownTimeout, pages, rpc, healthServer, logger)
 	return err
+}
+
+// awaitReplay waits until an engine takes writes. It returns no error when the process
+// ends before.
+func awaitReplay(ctx context.Context, r replaying, failed <-chan error) error {
+	waiting, stop := context.WithCancel(ctx)
+	defer stop()
+	done := make(chan error, 1)
+	go func() { done <- r.WaitReplayed(waiting) }()
+	select {
+	case err := <-done:
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	case err := <-failed:
+		return err
+	}
 }
 
 // newRegistry returns a registry with the metrics of the process itself.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/clickhouse"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
@@ -85,13 +86,25 @@ type engine interface {
 	ReadOnly() string
 }
 
+// replaying is an engine that serves queries before all of its log is read.
+type replaying interface {
+	// Replaying says how far it has come, "" when it is done.
+	Replaying() string
+	// WaitReplayed waits until it is, and returns why it cannot be.
+	WaitReplayed(ctx context.Context) error
+}
+
 // openStore opens the engine that is configured. It says what it waits for, and
 // returns no engine and no error when the context ends first.
-func openStore(ctx context.Context, c *Config, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
+func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memory.Budget, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
 	if c.Store != storeClickHouse {
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
-			HeadMaxBytes: int64(c.HeadMaxBytes), MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
+			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
+			HeadMaxBytes: plan.Bytes[memory.Head], BlockBytes: plan.Bytes[memory.Blocks], MetaBytes: plan.Bytes[memory.Metadata],
+			ReplayInBackground: true,
+			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
+			Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
 		})
 		if err != nil {
 			return nil, err
@@ -102,7 +115,7 @@ func openStore(ctx context.Context, c *Config, logger *slog.Logger, registry pro
 	if err != nil {
 		return nil, err
 	}
-	cfg.Logger, cfg.Registerer = logger, registry
+	cfg.Logger, cfg.Registerer, cfg.PendingBytes = logger, registry, plan.Bytes[memory.Head]
 	var db *clickhouse.Store
 	err = retryOpen(ctx, logger, waiting, func() (err error) {
 		open, cancel := context.WithTimeout(ctx, 2*time.Minute)
@@ -121,7 +134,7 @@ func (c *Config) clickHouse() (cfg clickhouse.Config, err error) {
 	h := &c.ClickHouse
 	cfg = clickhouse.Config{
 		DSN: h.DSN, Password: os.Getenv(clickhouse.PasswordFromEnvironment), Cluster: h.Cluster, Quorum: h.Quorum,
-		QueryTimeout: c.Limits.QueryTimeout,
+		QueryTimeout: c.Limits.QueryTimeout, Retention: c.Retention.engine(),
 	}
 	if h.DSNFile != "" {
 		if cfg.DSN, err = clickhouse.ReadDSN(h.DSNFile); err != nil {

@@ -75,11 +75,15 @@ func TestStoreAway(t *testing.T) {
 	var log bytes.Buffer
 	c := Default()
 	c.Store, c.ClickHouse.DSNFile = storeClickHouse, file
+	plan, err := c.memoryPlan()
+	if err != nil {
+		t.Fatal(err)
+	}
 	waits := make(chan string, 10)
 	done := make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() {
-		db, err := openStore(ctx, &c, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry(), func(reason string) { waits <- reason })
+		db, err := openStore(ctx, &c, plan, nil, slog.New(slog.NewTextHandler(&log, nil)), prometheus.NewRegistry(), func(reason string) { waits <- reason })
 		if db != nil {
 			t.Error("a store without a server")
 		}

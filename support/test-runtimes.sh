@@ -24,3 +24,5 @@ fetch deno @deno/linux-x64-glibc@2.9.6
 fetch dotnet9 @azure/mcp-linux-x64@0.5.0
 fetch dotnet9-single @azure/mcp-linux-x64@1.0.4
 fetch dotnet10-single @azure/mcp-linux-x64@3.0.0-beta.46
+# The current engine of ClickHouse, as a library.
+fetch chdb @chdb/lib-linux-x64-gnu@26.7.3-stable.1

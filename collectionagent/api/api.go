@@ -4,7 +4,7 @@
 // pages and programs, folded stacks and pprof profiles for tools. docs/api.md
 // describes every endpoint.
 //
-// All questions are read-only, are answered with Cache-Control: no-store, and
+// All questions but DELETE /api/v1/data are read-only, are answered with Cache-Control: no-store, and
 // end when the client goes away. A bad parameter is a 400 whose body says which
 // parameter, where in it, and what was expected.
 package api
@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -50,6 +51,11 @@ type Config struct {
 	QueueTimeout time.Duration
 	// QueryTimeout bounds the work on one question. Default 1 min.
 	QueryTimeout time.Duration
+	// Incomplete says why answers do not hold all that is stored yet, "" when they do.
+	// nil: they do.
+	Incomplete func() string
+	// Memory is what questions take their memory from. nil: they have no bounds.
+	Memory *memory.Budget
 	// CacheBytes bounds the definitions that are kept in memory. Default 128 MiB.
 	CacheBytes int64
 	// MaxRows bounds how many sums an answer is made of. Default 4,000,000.
@@ -68,6 +74,7 @@ func Patterns() []string {
 	for _, e := range endpoints() {
 		patterns = append(patterns, e.path)
 	}
+	patterns = append(patterns, dataPattern)
 	return append(patterns, root)
 }
 
@@ -112,6 +119,7 @@ func New(c Config) http.Handler {
 	for _, e := range endpoints() {
 		mux.Handle(e.path, s.handler(&e))
 	}
+	mux.HandleFunc(dataPattern, s.deleteData)
 	mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})
@@ -163,6 +171,17 @@ type server struct {
 	metrics *metrics
 }
 
+// incompleteHeader says why an answer does not hold all that is stored yet.
+const incompleteHeader = "Strobe-Incomplete"
+
+// incomplete returns why answers do not hold all that is stored yet.
+func (s *server) incomplete() string {
+	if s.config.Incomplete == nil {
+		return ""
+	}
+	return s.config.Incomplete()
+}
+
 // handler returns the handler of an endpoint: it checks the request, waits for
 // its turn, and sends the answer or the error.
 func (s *server) handler(e *endpoint) http.Handler {
@@ -194,17 +213,29 @@ func (s *server) handler(e *endpoint) http.Handler {
 		// Waiting is none of the work: who waited is told so, not to ask for less.
 		ctx, cancel := context.WithTimeout(r.Context(), s.config.QueryTimeout)
 		defer cancel()
+		// What a question holds it gives back when its answer is sent. For want of memory
+		// all of it ends at once, as if the client had left.
+		incomplete := s.incomplete()
+		ctx, claim := s.config.Memory.Question(ctx)
+		defer claim.Release()
 		a, err := func() (*answer, error) {
 			s.metrics.running.Inc()
 			defer func() {
 				s.metrics.running.Dec()
 				giveBack()
 			}()
-			return e.answer(s, ctx, p)
+			a, err := e.answer(s, ctx, p)
+			if lack := claim.Err(); lack != nil {
+				return nil, lack
+			}
+			return a, err
 		}()
 		if err != nil {
 			s.fail(w, r, e.name, err)
 			return
+		}
+		if incomplete != "" {
+			w.Header().Set(incompleteHeader, incomplete)
 		}
 		if err := a.send(w, r); err != nil {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left

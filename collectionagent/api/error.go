@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
 // requestError is what the client of a request that is not answered is told.
@@ -62,10 +65,23 @@ func (s *server) toRequestError(r *http.Request, err error) *requestError {
 			Message: fmt.Sprintf("the query took longer than %s, which is the limit (-query-timeout); "+
 				"shorten the time range or narrow the query", s.config.QueryTimeout),
 		}
+	case errors.Is(err, memory.ErrTooLarge):
+		return &requestError{status: http.StatusUnprocessableEntity, reason: "memory_too_large", Message: lastOf(err, memory.ErrTooLarge)}
+	case errors.Is(err, memory.ErrBusy):
+		return &requestError{status: http.StatusServiceUnavailable, reason: "memory_busy", Message: lastOf(err, memory.ErrBusy)}
+	case errors.Is(err, store.ErrBusy):
+		return &requestError{status: http.StatusServiceUnavailable, reason: "store_busy", Message: lastOf(err, store.ErrBusy)}
 	case errors.Is(err, query.ErrTooLarge):
 		return &requestError{status: http.StatusUnprocessableEntity, reason: "too_large", Message: err.Error()}
 	}
 	return &requestError{status: http.StatusInternalServerError, reason: "internal", Message: "the store could not answer"}
+}
+
+// lastOf returns the text of an error from that of a cause on: what was being done
+// when it came up is nothing to the client.
+func lastOf(err, cause error) string {
+	text := err.Error()
+	return text[max(strings.Index(text, cause.Error()), 0):]
 }
 
 // fail answers a request with an error. The command-line pprof shows the text of

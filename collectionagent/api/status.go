@@ -17,6 +17,8 @@ type statusAnswer struct {
 	Store *storeStatus `json:"store,omitempty"`
 	Hosts []hostStatus `json:"hosts"`
 	Types []typeStatus `json:"types"`
+	// Incomplete says why answers do not hold all that is stored yet.
+	Incomplete string `json:"incomplete,omitempty"`
 }
 
 type storeStatus struct {
@@ -51,6 +53,7 @@ func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
 	a := statusAnswer{
 		Version: s.config.Version, NowMs: p.now.UnixMilli(), Project: p.who.Project, Hosts: make([]hostStatus, len(hosts)),
 	}
+	a.Incomplete = s.incomplete()
 	if p.who.ServerWide() {
 		if a.Store, err = s.storeStatus(ctx); err != nil {
 			return nil, err

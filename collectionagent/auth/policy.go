@@ -85,6 +85,7 @@ func DefaultPolicy() Policy {
 
 			"GET /api/v1/whoami":           {Any: true},
 			"GET /api/v1/tokens":           admin,
+			"DELETE /api/v1/data":          admin,
 			"/api/v1/flamegraph":           asks,
 			"/api/v1/top":                  asks,
 			"/api/v1/folded":               asks,

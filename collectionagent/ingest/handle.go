@@ -130,12 +130,13 @@ func (s *Server) appendBatch(ctx context.Context, b *store.Batch) (bool, error) 
 // put returns a function that stores definitions and remembers them.
 func (s *Server) put(ctx context.Context) func(*store.Definitions) (bool, error) {
 	return func(d *store.Definitions) (bool, error) {
+		epoch := s.known.current()
 		duplicate, err := s.cfg.Store.Put(context.WithoutCancel(ctx), d)
 		if err != nil {
 			return false, err
 		}
 		if !duplicate { // what a repeat holds was not looked at
-			s.known.learn(d)
+			s.known.learn(d, epoch)
 			for kind, n := range map[string]int{
 				"stacks": len(d.Stacks), "symbols": len(d.Symbols), "executables": len(d.Executables),
 				"hosts": len(d.Hosts), "metrics": len(d.Metrics),

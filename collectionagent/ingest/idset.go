@@ -82,3 +82,13 @@ func (s *idSet) add(id id128) {
 		}
 	}
 }
+
+// clear forgets everything.
+func (s *idSet) clear() {
+	for i := range s.buckets {
+		lock := &s.locks[i%len(s.locks)]
+		lock.Lock()
+		s.buckets[i] = idBucket{}
+		lock.Unlock()
+	}
+}

@@ -4,6 +4,7 @@ package ingest
 
 import (
 	"context"
+	"sync"
 
 	"github.com/zeebo/xxh3"
 
@@ -18,6 +19,30 @@ import (
 type known struct {
 	store                 store.Store
 	stacks, frames, files *idSet
+
+	mu    sync.Mutex
+	epoch uint64 // of the store's Forgotten when what is remembered was true
+}
+
+// forgetful is a store that removes definitions, and counts how often.
+type forgetful interface{ Forgotten() uint64 }
+
+// current forgets everything when the store has removed definitions since, and
+// returns what [known.learn] wants.
+func (k *known) current() uint64 {
+	f, ok := k.store.(forgetful)
+	if !ok {
+		return 0
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if now := f.Forgotten(); now != k.epoch {
+		k.stacks.clear()
+		k.frames.clear()
+		k.files.clear()
+		k.epoch = now
+	}
+	return k.epoch
 }
 
 // newKnown returns a memory with room for so many stacks, twice as many frames
@@ -37,8 +62,11 @@ func stackKey(h libpf.TraceHash) (hi, lo uint64) { return h.Hi(), h.Lo() }
 
 func fileKey(f libpf.FileID) (hi, lo uint64) { return f.Hi(), f.Lo() }
 
-// learn remembers definitions that were stored.
-func (k *known) learn(d *store.Definitions) {
+// learn remembers definitions that were stored after current returned epoch.
+func (k *known) learn(d *store.Definitions, epoch uint64) {
+	if epoch != k.current() {
+		return // they may have been removed since
+	}
 	stacks, frames, files := k.stacks.owner(d.Project), k.frames.owner(d.Project), k.files.owner(d.Project)
 	for i := range d.Stacks {
 		k.stacks.add(stacks.of(stackKey(d.Stacks[i].Hash)))
@@ -53,9 +81,10 @@ func (k *known) learn(d *store.Definitions) {
 
 // unknown returns the indices of those ids that neither the set nor the store has.
 func unknown[K comparable, V any](
-	ctx context.Context, set *idSet, project string, ids []K, key func(K) (hi, lo uint64), wanted func(int) bool,
+	ctx context.Context, k *known, set *idSet, project string, ids []K, key func(K) (hi, lo uint64), wanted func(int) bool,
 	lookUp func(context.Context, string, []K) (map[K]V, error),
 ) ([]uint32, error) {
+	k.current()
 	owner := set.owner(project)
 	var missing []uint32
 	var ask []K
@@ -86,7 +115,7 @@ func unknown[K comparable, V any](
 
 // unknownStacks returns the indices of the hashes that have no definition.
 func (k *known) unknownStacks(ctx context.Context, project string, hashes []libpf.TraceHash) ([]uint32, error) {
-	return unknown(ctx, k.stacks, project, hashes, stackKey, func(int) bool { return true }, k.store.Stacks)
+	return unknown(ctx, k, k.stacks, project, hashes, stackKey, func(int) bool { return true }, k.store.Stacks)
 }
 
 // needsNames reports whether the names of a frame come separately.
@@ -100,7 +129,7 @@ func (k *known) unnamedFrames(ctx context.Context, project string, table []libpf
 	for i := range table {
 		ids[i] = table[i].ID()
 	}
-	return unknown(ctx, k.frames, project, ids, frameKey, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
+	return unknown(ctx, k, k.frames, project, ids, frameKey, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
 }
 
 // unknownFiles returns the indices of the files of native and kernel frames
@@ -112,5 +141,5 @@ func (k *known) unknownFiles(ctx context.Context, project string, files []libpf.
 			native[table[i].FileID] = true
 		}
 	}
-	return unknown(ctx, k.files, project, files, fileKey, func(i int) bool { return native[files[i]] }, k.store.Executables)
+	return unknown(ctx, k, k.files, project, files, fileKey, func(i int) bool { return native[files[i]] }, k.store.Executables)
 }

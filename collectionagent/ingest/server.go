@@ -14,6 +14,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
@@ -134,7 +135,7 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	for _, c := range []prometheus.Collector{s.ledger, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	for _, c := range []prometheus.Collector{s.ledger, memory.Used(memory.Ingest, s.budget.inUse), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: metricsPrefix + "memory_bytes", Help: "Memory held by requests being read and worked on.",
 	}, func() float64 { return float64(s.budget.inUse()) })} {
 		if err := cfg.Registerer.Register(c); err != nil {

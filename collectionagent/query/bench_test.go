@@ -187,3 +187,41 @@ func BenchmarkPprof(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkFunctions measures what looks for functions by their names.
+func BenchmarkFunctions(b *testing.B) {
+	conditions, err := ParseStackConditions(`{function*="1"} !{function^="x"}`)
+	if err != nil {
+		b.Fatal(err)
+	}
+	some := everything()
+	some.Stacks.Conditions = conditions
+	one := FramePattern{{Op: FrameContains, Value: "12"}}
+	for name, ask := range map[string]func(*Engine) error{
+		"diff": func(e *Engine) error {
+			_, err := e.Diff(b.Context(), everything(), everything(), &DiffOptions{MaxNodes: 8192, Limit: 1000})
+			return err
+		},
+		"sandwich": func(e *Engine) error {
+			_, err := e.Sandwich(b.Context(), everything(), one, 8192)
+			return err
+		},
+		"lines": func(e *Engine) error {
+			_, err := e.Lines(b.Context(), everything(), one, 1000)
+			return err
+		},
+		"filtered": func(e *Engine) error {
+			_, err := e.FlameGraph(b.Context(), some, nil, 8192)
+			return err
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			e := benchEngine(b, nil)
+			for b.Loop() {
+				if err := ask(e); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

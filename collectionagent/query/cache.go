@@ -15,6 +15,9 @@ type cache[K comparable, V any] struct {
 	mu        sync.Mutex
 	hot, cold map[K]costed[V]
 	hotCost   int64
+	// coldCost is what the cold generation cost when it was the hot one; what moved
+	// back since counts twice.
+	coldCost int64
 }
 
 type costed[V any] struct {
@@ -61,8 +64,15 @@ func (c *cache[K, V]) insert(k K, e costed[V]) {
 	c.hotCost += e.cost
 	if c.hotCost > c.budget/2 {
 		c.hot, c.cold = make(map[K]costed[V]), c.hot
-		c.hotCost = 0
+		c.hotCost, c.coldCost = 0, c.hotCost
 	}
+}
+
+// cost returns what all values cost.
+func (c *cache[K, V]) cost() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return min(c.hotCost+c.coldCost, c.budget)
 }
 
 // len returns the number of values.

@@ -105,7 +105,7 @@ func TestCancelledQueriesStop(t *testing.T) {
 			if looks < 20 { // one for every 1,024 stacks in each of some steps
 				t.Errorf("the context was looked at only %d times", looks)
 			}
-			const points = 12
+			const points = 6
 			for i := range int64(points) {
 				ctx := &countdown{Context: t.Context()}
 				at := i * (looks - 1) / points

@@ -11,6 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -51,7 +52,10 @@ func NewEngine(s store.Store, o Options) *Engine {
 }
 
 // Collectors returns the engine's metrics, for the caller to register.
-func (e *Engine) Collectors() []prometheus.Collector { return []prometheus.Collector{e.metrics.cache} }
+func (e *Engine) Collectors() []prometheus.Collector {
+	used := func() int64 { return e.resolver.stacks.cost() + e.resolver.frames.cost() }
+	return []prometheus.Collector{e.metrics.cache, memory.Used(memory.Definitions, used)}
+}
 
 // Selection says which samples a question is about.
 type Selection struct {
@@ -137,6 +141,15 @@ func (s *sums) countUnknown() {
 	}
 }
 
+// Rough sizes of entries with their shares of maps, of arrays that double, and of the
+// copies that sorting makes.
+const (
+	groupSize = 160
+	stackSize = 128
+	rowSize   = 64
+	textSize  = 16 // of a string, without its text
+)
+
 // collector numbers the groups and stacks of one or more selections.
 type collector struct {
 	engine *Engine
@@ -161,6 +174,7 @@ func (c *collector) group(values []string) uint32 {
 	}
 	group, ok := c.groups[string(c.key)]
 	if !ok {
+		c.watch.take(1, groupSize+2*int64(len(c.key)))
 		group = uint32(len(c.values)) //nolint:gosec // at most maxRows
 		c.groups[string(c.key)] = group
 		c.values = append(c.values, cloneStrings(values))
@@ -172,6 +186,7 @@ func (c *collector) group(values []string) uint32 {
 func (c *collector) stack(hash libpf.TraceHash) uint32 {
 	stack, ok := c.stacks[hash]
 	if !ok {
+		c.watch.take(1, stackSize)
 		stack = uint32(len(c.hashes)) //nolint:gosec // at most maxRows
 		if c.stacks != nil {
 			c.stacks[hash] = stack
@@ -197,6 +212,7 @@ func (c *collector) collect(ctx context.Context, s *Selection, groupBy []string)
 			return false
 		}
 		c.rows++
+		c.watch.take(1, rowSize)
 		out.rows = append(out.rows, sum{c.group(r.Group), c.stack(r.Stack), r.Count, r.Value})
 		out.count += r.Count
 		out.value += r.Value

@@ -75,7 +75,11 @@ func (res *resolution) filterStacks(f *StackFilter, fold bool) (out *resolution,
 		}
 	}
 	newStack = make([]int32, len(res.stacks))
-	var shown []uint32
+	frames := 0
+	for _, stack := range res.stacks {
+		frames += len(stack)
+	}
+	flat := make([]uint32, 0, frames) // of what is shown of all stacks
 	for i, stack := range res.stacks {
 		if res.watch.ended() {
 			return sf.out, nil
@@ -84,12 +88,14 @@ func (res *resolution) filterStacks(f *StackFilter, fold bool) (out *resolution,
 		if !sf.holds(stack) {
 			continue
 		}
+		start := len(flat)
 		var ok bool
-		if shown, ok = sf.show(shown[:0], stack); !ok || !sf.startsRight(shown) {
+		if flat, ok = sf.show(flat, stack); !ok || !sf.startsRight(flat[start:]) {
+			flat = flat[:start]
 			continue
 		}
 		newStack[i] = int32(len(sf.out.stacks)) //nolint:gosec // at most maxRows
-		sf.out.stacks = append(sf.out.stacks, slices.Clone(shown))
+		sf.out.stacks = append(sf.out.stacks, flat[start:len(flat):len(flat)])
 		sf.out.unknown = append(sf.out.unknown, res.unknown[i])
 	}
 	sf.dropUnused()
@@ -101,6 +107,9 @@ func (sf *stackFilter) bits(f function) uint32 {
 	bits, known := sf.functions[f]
 	if known {
 		return bits
+	}
+	if sf.in.watch.look() { // a large regular expression takes its time
+		return 0
 	}
 	v := f.Value()
 	for i := range sf.Conditions {

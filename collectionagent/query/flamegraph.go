@@ -88,10 +88,14 @@ func groupLevels(functions *functionTable, groupBy []string, values [][]string) 
 	return groups
 }
 
+// shownSize is about what a node takes that is shown, and its text in the answer.
+const shownSize = 200
+
 // lay picks the nodes to show and puts them in order. It returns the node of the
 // tree that each of them shows, that of its parent for an "(other)".
 func (g *FlameTree) lay(t *tree, functions *functionTable, maxNodes int) (from []uint32) {
 	other := functions.label(otherName, KindOther)
+	t.watch.take(min(len(t.parent), maxNodes), shownSize)
 	shown, hidden := t.pick(max(1, maxNodes))
 	g.HiddenNodes = hidden + t.restLevels
 

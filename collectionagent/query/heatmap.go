@@ -111,8 +111,9 @@ func (e *Engine) HeatmapOfTime(ctx context.Context, s *Selection, column time.Du
 	for i := range rows {
 		h.Rows = append(h.Rows, int64(i)*int64(q.Step))
 	}
-	cells := &heat{make([][]sum, h.Columns), rows}
 	w := newWatch(ctx)
+	w.take(h.Columns*rows, 16+textSize)
+	cells := &heat{make([][]sum, h.Columns), rows}
 	h.Coverage, err = e.selectKept(ctx, q, k, func(r *store.Row) bool {
 		h.add(r)
 		at := int64(r.Bucket-h.Start) / int64(q.Step)

@@ -142,6 +142,7 @@ func (e *Engine) labelSets(ctx context.Context, s *Selection, out *LabelSets) (e
 			return false
 		}
 		out.add(r)
+		w.take(1, groupSize+int64(len(r.Group))*2*textSize)
 		out.Sets = append(out.Sets, LabelSet{cloneStrings(r.Group), r.Count, r.Value})
 		return !w.ended()
 	})

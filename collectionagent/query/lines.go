@@ -42,7 +42,7 @@ func (e *Engine) Lines(ctx context.Context, s *Selection, pattern FramePattern, 
 	called := asCalled()
 	levels := sums.levels(functions, s.FoldInterpreters, called)
 	out := &Lines{Summary: sums.summary(s, levels)}
-	m := matchFunctions(functions, pattern)
+	m := matchFunctions(sums.watch, functions, pattern)
 
 	// What each frame has of the functions: the row of its innermost such level, from
 	// 1, and whether that is its innermost level of all.

@@ -16,7 +16,9 @@ import (
 const (
 	// lookupChunk is how many definitions one look-up asks for. It bounds how long
 	// the store works without looking at the context.
-	lookupChunk = 8192
+	lookupChunk = 2048
+	// definitionBytes is about what a stack takes as the store hands it over.
+	definitionBytes = 4 << 10
 
 	// unknownTTL is how soon a name that is missing is asked for again: an agent
 	// that was just started names its frames within a few flushes.
@@ -131,7 +133,8 @@ func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes
 	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
 	res := &resolution{unknown: make([]bool, len(hashes)), watch: w}
 	for chunk := range slices.Chunk(missing, lookupChunk) {
-		if err := r.loadStacks(ctx, project, hashes, chunk, stacks); err != nil {
+		// What the store finds is in memory twice until the chunk is done.
+		if err := w.hold(lookupChunk*definitionBytes, func() error { return r.loadStacks(ctx, w, project, hashes, chunk, stacks) }); err != nil {
 			return nil, err
 		}
 		for _, i := range chunk {
@@ -149,7 +152,7 @@ func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes
 
 // loadStacks fetches the stacks with the given indexes.
 func (r *resolver) loadStacks(
-	ctx context.Context, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
+	ctx context.Context, w *watch, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
 ) error {
 	want := make([]libpf.TraceHash, len(indexes))
 	for i, index := range indexes {
@@ -173,6 +176,7 @@ func (r *resolver) loadStacks(
 				// A stack keeps its frames in memory whether or not their own cache
 				// does, so the first stack with a frame pays for it.
 				costs[j] = stackCost + stackFrameCost*int64(len(entries)) + added
+				w.take(1, costs[j]) // the question holds it longer than the cache may
 			}
 		}
 	})
@@ -211,6 +215,9 @@ func (res *resolution) index(stacks []*stackEntry, numbered uint64) {
 	for _, s := range stacks {
 		total += len(s.frames)
 	}
+	if !res.watch.take(total, 4) || !res.watch.take(len(stacks), 64) {
+		return
+	}
 	flat := make([]uint32, 0, total)
 	res.stacks = make([][]uint32, len(stacks))
 	var seen pages
@@ -232,6 +239,7 @@ func (res *resolution) index(stacks []*stackEntry, numbered uint64) {
 				slot = seen.slot(number)
 			}
 			if *slot == 0 {
+				res.watch.take(1, 64) // with its name, its place in tables and a page
 				res.entries = append(res.entries, s.frames[j])
 				*slot = uint32(len(res.entries)) //nolint:gosec // fewer than frames in memory
 			}

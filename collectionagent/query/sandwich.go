@@ -39,10 +39,13 @@ type functionMatcher struct {
 	Matches
 }
 
-func matchFunctions(t *functionTable, pattern FramePattern) *functionMatcher {
+func matchFunctions(w *watch, t *functionTable, pattern FramePattern) *functionMatcher {
 	m := &functionMatcher{matched: make([]bool, len(t.functions))}
 	seen := map[Function]struct{}{}
 	for i, f := range t.functions {
+		if w.look() {
+			break
+		}
 		v := f.Value()
 		v.Inlined = false
 		if m.matched[i] = v.Kind != KindLabel && pattern.matches(&v); !m.matched[i] {
@@ -87,7 +90,7 @@ func (e *Engine) Sandwich(ctx context.Context, s *Selection, pattern FramePatter
 	functions := newFunctionTable(len(sums.names))
 	levels := sums.levels(functions, s.FoldInterpreters, nil)
 	out := &Sandwich{Summary: sums.summary(s, levels)}
-	m := matchFunctions(functions, pattern)
+	m := matchFunctions(sums.watch, functions, pattern)
 	root := m.root(functions)
 	callers := &paths{offsets: make([]uint32, 1, len(sums.stacks)+1), watch: sums.watch}
 	callees := &paths{offsets: make([]uint32, 1, len(sums.stacks)+1), watch: sums.watch}

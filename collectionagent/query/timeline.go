@@ -117,6 +117,7 @@ func (e *Engine) timeline(ctx context.Context, s *Selection, by string, step tim
 			return !w.ended()
 		}
 		rows++
+		w.take(1, rowSize+int64(len(name))/8)
 		if rows > e.maxRows {
 			return false
 		}
@@ -135,7 +136,9 @@ func (e *Engine) timeline(ctx context.Context, s *Selection, by string, step tim
 	case rows > e.maxRows:
 		return nil, e.tooLarge("sums", "lengthen the step or narrow the query")
 	}
-	t.build(series, by, limit, buckets)
+	if w.take(min(len(series), limit+1)*int(buckets), 8+textSize) { // with its text in the answer
+		t.build(series, by, limit, buckets)
+	}
 	return t, ctx.Err()
 }
 

@@ -11,6 +11,9 @@ import (
 // maxTreeNodes bounds the memory of one tree, about 30 bytes per node.
 const maxTreeNodes = 16 << 20
 
+// nodeSize is about what a node takes, with its places in lists made of the tree.
+const nodeSize = 40
+
 // tree is a tree of functions with sums, laid out in preorder: the children of a
 // node follow it, each with all that is below it. Node 0 is the root.
 type tree struct {
@@ -47,7 +50,10 @@ func (res *resolution) paths(levels *frameLevels) *paths {
 			n += levels.count(f)
 		}
 	}
-	p := &paths{flat: make([]uint32, 0, n), offsets: make([]uint32, 1, len(res.stacks)+1), watch: res.watch}
+	p := &paths{offsets: make([]uint32, 1, len(res.stacks)+1), watch: res.watch}
+	if p.watch.take(n, 4) && p.watch.take(len(res.stacks), 16) {
+		p.flat = make([]uint32, 0, n)
+	}
 	for _, s := range res.stacks {
 		if p.watch.ended() {
 			break
@@ -144,6 +150,8 @@ func buildTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes in
 // growTree is [buildTree] that tells placed, unless it is nil, in which node each
 // row ends and whether it belongs to the node's rest. When the question ends meanwhile the tree is its root.
 func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int, placed func(r *sum, node uint32, rest bool)) *tree {
+	// A tree for which there is not the memory is cut, as is one that would be too large.
+	maxNodes = p.watch.fit(maxNodes, nodeSize)
 	if p.watch.ended() {
 		rows = nil
 	}
@@ -153,6 +161,9 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 	walk(rows, groups, p, cut, func(_ *sum, path []uint32, shared int) { nodes += len(path) - shared })
 	if nodes > maxNodes {
 		nodes, cut = maxNodes, cutValue(rows, p, maxNodes)
+	}
+	if !p.watch.take(nodes, nodeSize) {
+		nodes, rows = 1, nil
 	}
 	t := &tree{
 		parent:   make([]uint32, 1, nodes),

@@ -79,5 +79,5 @@ func (d *Deletion) HasSeries(s *Series) bool {
 
 // HasTime reports whether samples of a time are in the selection.
 func (d *Deletion) HasTime(t libpf.UnixTimeNs) bool {
-	return t >= d.From && (d.To == 0 || t < d.To)
+	return (d.From == 0 || t >= d.From) && (d.To == 0 || t < d.To)
 }

@@ -67,7 +67,8 @@ func (s *Store) commitLoop(ctx context.Context) {
 // commitGroup inserts items together and tells their callers.
 func (s *Store) commitGroup(group []*item, slots chan struct{}, alone *sync.WaitGroup) {
 	start := time.Now()
-	duplicates, contended, err := s.insertGroup(group)
+	var duplicates, contended map[*item]bool
+	err := whileQuorum(func() (err error) { duplicates, contended, err = s.insertGroup(group); return err })
 	if err != nil {
 		err = forWriter(err)
 		s.metrics.inserts.WithLabelValues("error").Inc()
@@ -84,7 +85,8 @@ func (s *Store) commitGroup(group []*item, slots chan struct{}, alone *sync.Wait
 			alone.Go(func() {
 				slots <- struct{}{}
 				defer func() { <-slots }()
-				duplicate, err := s.insertAlone(i)
+				var duplicate bool
+				err := whileQuorum(func() (err error) { duplicate, err = s.insertAlone(i); return err })
 				if err != nil {
 					err = forWriter(err)
 				}
@@ -125,6 +127,20 @@ func step(f func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout)
 	defer cancel()
 	return f(ctx)
+}
+
+// whileQuorum repeats an insert, each time as a new one, for as long as other
+// collection agents write to the same tables: a table takes one write with a
+// quorum after the other. Agents would repeat it as well, but much later.
+func whileQuorum(insert func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), insertTimeout/2)
+	defer cancel()
+	for {
+		err := insert()
+		if codeOf(err) != codeQuorumInProgress || !pauseForQuorum(ctx) {
+			return err
+		}
+	}
 }
 
 // insertGroup inserts all items that were not stored before. Those that somebody

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -188,9 +189,28 @@ func (s *Store) ddlSettings() Settings {
 	return Settings{"mutations_sync": 2, "materialize_ttl_after_modify": 1, "allow_suspicious_low_cardinality_types": 1}
 }
 
-// insert writes rows to a table.
+// insert writes rows to a table. Where another write to the table waits for its
+// quorum it tries again, but not with samples: some of their parts may be there.
 func (s *Store) insert(ctx context.Context, table string, columns []Column) error {
-	return s.conn.Insert(ctx, string(s.layout.table(table)), columns, s.writeSettings())
+	for {
+		err := s.conn.Insert(ctx, string(s.layout.table(table)), columns, s.writeSettings())
+		if table == tableSamples || codeOf(err) != codeQuorumInProgress || !pauseForQuorum(ctx) {
+			return err
+		}
+	}
+}
+
+// pauseForQuorum waits a moment, because a table takes one write with a quorum
+// after the other. It reports false when the context ended.
+func pauseForQuorum(ctx context.Context) bool {
+	pause := time.NewTimer(time.Duration(5+rand.IntN(45)) * time.Millisecond) //nolint:gosec // only so that not all try at once
+	defer pause.Stop()
+	select {
+	case <-pause.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // one reads the single row of an answer.

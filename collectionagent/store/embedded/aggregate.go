@@ -7,19 +7,24 @@ import (
 	"sync"
 	"time"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // groups gives the groups of a query dense numbers. It is safe for concurrent use.
 type groups struct {
+	claim *memory.Claim
+	taken int64
+
 	mu     sync.Mutex
 	byKey  map[string]uint32
 	values [][]string
 	buf    []string
+	err    error // why there was no memory for more
 }
 
-// id returns the number of the group of a series.
+// id returns the number of the group of a series, none for want of memory.
 func (g *groups) id(s *store.Series, groupOf func([]string, *store.Series) []string) uint32 {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -27,11 +32,25 @@ func (g *groups) id(s *store.Series, groupOf func([]string, *store.Series) []str
 	key := strings.Join(g.buf, "\x00")
 	id, ok := g.byKey[key]
 	if !ok {
+		n := groupBytes + 2*int64(len(key)) + 16*int64(len(g.buf))
+		if g.err == nil {
+			g.err = g.claim.Take(n)
+		}
+		if g.err != nil {
+			return none
+		}
+		g.taken += n
 		id = uint32(len(g.values)) //nolint:gosec // there are fewer series
 		g.byKey[key] = id
 		g.values = append(g.values, append([]string(nil), g.buf...))
 	}
 	return id
+}
+
+// free gives the memory back.
+func (g *groups) free() {
+	g.claim.Give(g.taken)
+	g.taken = 0
 }
 
 // sum is what an answer counts.
@@ -42,6 +61,18 @@ type cell struct {
 	bucket libpf.UnixTimeNs
 	stack  uint32
 }
+
+// Rough sizes of entries with their share of arrays that double and of maps.
+const (
+	groupBytes = 96  // a group, without its texts
+	sumsBytes  = 64  // the sums of a group, without them
+	cellBytes  = 64  // a sum in a map
+	denseBytes = 24  // a sum in an array that grows
+	stackBytes = 100 // a stack with its number
+)
+
+// takeAtOnce is what an aggregator counts before it asks for it.
+const takeAtOnce = 64 << 10
 
 // maxDenseGroups is up to how many groups keep an array with an entry for every
 // stack; beyond, most entries would stay empty.
@@ -89,20 +120,48 @@ type aggregator struct {
 	stackID stackIndex
 	stacks  []libpf.TraceHash
 	groups  []groupSums
+
+	// claim is the memory of the query: what was taken of it for this aggregator, and
+	// what is still to be asked for. err is why there was no more; what was added
+	// since is incomplete.
+	claim       *memory.Claim
+	taken, owed int64
+	err         error
 }
 
-func newAggregator(q *store.Query, b buckets) *aggregator {
-	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b}
+func newAggregator(q *store.Query, b buckets, claim *memory.Claim) *aggregator {
+	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b, claim: claim}
 	if !q.ByStack {
 		a.stacks = []libpf.TraceHash{{}} // every row has stack 0
 	}
 	return a
 }
 
+// take counts memory that is about to be used. It returns false when there is none.
+func (a *aggregator) take(n int64) bool {
+	if a.owed += n; a.owed < takeAtOnce {
+		return true
+	}
+	if a.err == nil {
+		if a.err = a.claim.Take(a.owed); a.err == nil {
+			a.taken += a.owed
+		}
+	}
+	a.owed = 0
+	return a.err == nil
+}
+
+// free gives the memory back.
+func (a *aggregator) free() {
+	a.claim.Give(a.taken)
+	a.taken = 0
+}
+
 // stack returns the number of a stack.
 func (a *aggregator) stack(h libpf.TraceHash) uint32 {
 	id, isNew := a.stackID.number(a.stacks, h)
 	if isNew {
+		a.take(stackBytes)
 		a.stacks = append(a.stacks, h)
 	}
 	return id
@@ -111,6 +170,7 @@ func (a *aggregator) stack(h libpf.TraceHash) uint32 {
 // group returns the sums of a group.
 func (a *aggregator) group(id uint32) *groupSums {
 	for int(id) >= len(a.groups) {
+		a.take(sumsBytes)
 		a.groups = append(a.groups, groupSums{})
 	}
 	return &a.groups[id]
@@ -122,7 +182,8 @@ func (a *aggregator) dense(group uint32) *groupSums {
 		return nil
 	}
 	g := a.group(group)
-	if len(g.dense) < len(a.stacks) {
+	if more := len(a.stacks) - len(g.dense); more > 0 {
+		a.take(denseBytes * int64(more))
 		g.dense = append(g.dense, make([]sum, len(a.stacks)-len(g.dense))...)
 	}
 	return g
@@ -163,23 +224,36 @@ func (a *aggregator) add(group uint32, ms int64, stack uint32, count, value int6
 	}
 	g := a.group(group)
 	if a.byBucket(group) {
-		if g.dense == nil {
-			g.dense = make([]sum, a.buckets.n)
+		if g.dense == nil && !a.denseBuckets(g) {
+			return
 		}
 		s := &g.dense[a.buckets.index(ms)]
 		s.count += count
 		s.value += value
 		return
 	}
-	g.add(cell{bucket: store.Bucket(nanoseconds(ms), a.step), stack: stack}, sum{count, value})
+	a.addSparse(g, cell{bucket: store.Bucket(nanoseconds(ms), a.step), stack: stack}, sum{count, value})
 }
 
-// add adds to a sum in the map.
-func (g *groupSums) add(c cell, s sum) {
+// denseBuckets makes the array of buckets of a group. It returns false when there is
+// no memory for it.
+func (a *aggregator) denseBuckets(g *groupSums) bool {
+	if !a.take(max(takeAtOnce, a.buckets.n*16)) {
+		return false
+	}
+	g.dense = make([]sum, a.buckets.n)
+	return true
+}
+
+// addSparse adds to a sum in the map, unless there is no memory for one more.
+func (a *aggregator) addSparse(g *groupSums, c cell, s sum) {
+	old, ok := g.sparse[c]
+	if !ok && !a.take(cellBytes) {
+		return
+	}
 	if g.sparse == nil {
 		g.sparse = make(map[cell]sum)
 	}
-	old := g.sparse[c]
 	g.sparse[c] = sum{old.count + s.count, old.value + s.value}
 }
 
@@ -194,6 +268,9 @@ func (a *aggregator) merge(b *aggregator) {
 		}
 	}
 	for id := range b.groups {
+		if a.err != nil {
+			return
+		}
 		g, group := &b.groups[id], uint32(id) //nolint:gosec // was one
 		byBucket := b.byBucket(group)
 		for i, s := range g.dense {
@@ -201,8 +278,8 @@ func (a *aggregator) merge(b *aggregator) {
 			case s == (sum{}):
 			case byBucket:
 				into := a.group(group)
-				if into.dense == nil {
-					into.dense = make([]sum, a.buckets.n)
+				if into.dense == nil && !a.denseBuckets(into) {
+					return
 				}
 				into.dense[i].count += s.count
 				into.dense[i].value += s.value
@@ -213,7 +290,7 @@ func (a *aggregator) merge(b *aggregator) {
 		into := a.group(group)
 		for c, s := range g.sparse {
 			c.stack = remap[c.stack]
-			into.add(c, s)
+			a.addSparse(into, c, s)
 		}
 	}
 }

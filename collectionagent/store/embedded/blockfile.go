@@ -117,7 +117,7 @@ func newSampleFile(ops *fileOps, path string, seconds bool) (*rowFile[blockRow],
 	var options []parquet.WriterOption
 	if seconds {
 		options = append(options, &parquet.StructTagOption{
-			ColumnPath: []string{"time"}, StructTag: `parquet:"time,timestamp(millisecond),dict"`,
+			ColumnPath: []string{"Time"}, StructTag: `parquet:"time,timestamp(millisecond),dict"`,
 		})
 	}
 	return newRowFile(ops, path, seriesRow, func(r *blockRow, from *row) {

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
 )
@@ -83,11 +84,35 @@ type blockContent struct {
 	parquet *parquet.File
 	series  []blockSeries
 	columns blockColumns
+	// bytes is about what all of it takes.
+	bytes int64
 }
 
 // blockColumns are the indices of the columns that queries read; those of traces
 // are -1 where there are none.
 type blockColumns struct{ stack, time, count, value, trace, span int }
+
+// Rough sizes of what an open block is made of: the file with its footer, what the
+// footer says of a row group with its pages, and an entry of the table.
+const (
+	openFileBytes     = 32 << 10
+	openRowGroupBytes = 8 << 10
+	tableEntryBytes   = int64(unsafe.Sizeof(blockSeries{}))
+)
+
+// size estimates the memory of an open block.
+func (c *blockContent) size() int64 {
+	n := int64(openFileBytes + openRowGroupBytes*len(c.parquet.RowGroups()))
+	for i := range c.series {
+		s := &c.series[i].series
+		n += tableEntryBytes + 8*11 + int64(len(s.Project)+len(s.Service)+len(s.HostID)+len(s.Host)+len(s.Namespace)+len(s.Pod)+
+			len(s.ContainerID)+len(s.Container)+len(s.Process)+len(s.Executable)+len(s.Comm))
+		for _, l := range s.Labels {
+			n += 48 + int64(len(l.Key)+len(l.Value))
+		}
+	}
+	return n
+}
 
 // acquire opens the block for reading; release must follow. It returns
 // errBlockGone when the block was taken off the list.
@@ -137,11 +162,14 @@ func (b *block) evict() {
 	b.closeIdle()
 }
 
-// isOpen reports whether the block holds a file.
-func (b *block) isOpen() bool {
+// openBytes returns what the block takes while it is open, 0 when it is not.
+func (b *block) openBytes() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.content != nil
+	if b.content == nil {
+		return 0
+	}
+	return b.content.bytes
 }
 
 // closeIdle closes the file when there is one that nobody reads. The lock is held.
@@ -176,7 +204,9 @@ func (b *block) openUnguarded() (*blockContent, error) {
 		_ = f.Close()
 		return nil, fmt.Errorf("open block %s: %w: %d rows, its series table has %d", b.info.File, errCodec, p.NumRows(), rows)
 	}
-	return &blockContent{file: f, parquet: p, series: table, columns: columns}, nil
+	c := &blockContent{file: f, parquet: p, series: table, columns: columns}
+	c.bytes = c.size()
+	return c, nil
 }
 
 // openFile opens the file and checks that it has the columns and row groups that

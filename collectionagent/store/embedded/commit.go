@@ -35,7 +35,7 @@ const (
 )
 
 // now is when a batch window was used.
-func (s *Store) now() time.Time { return time.Now() }
+func (s *Store) now() time.Time { return s.cfg.now() }
 
 // Append implements [store.Store]. When the context ends while the batch is on
 // its way to the disk the batch may be stored all the same; a repeat is then a duplicate.
@@ -51,6 +51,13 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 			return true, nil
 		}
 		s.metrics.rejected.WithLabelValues("read_only").Inc()
+		return false, err
+	}
+	if err := s.checkReplayed(); err != nil {
+		if applied, appliedErr := s.Applied(ctx, b.ID); applied && appliedErr == nil {
+			return true, nil
+		}
+		s.metrics.rejected.WithLabelValues("replaying").Inc()
 		return false, err
 	}
 	r := &request{batch: b, answer: make(chan result, 1)}
@@ -106,7 +113,7 @@ func (s *Store) commitLoop() {
 			}
 			s.commit(s.collect(r))
 		case answer := <-s.cuts:
-			s.cutHead(true)
+			s.cutAll()
 			s.viewMu.RLock()
 			done := s.oldDone
 			s.viewMu.RUnlock()
@@ -175,6 +182,7 @@ func (s *Store) commit(group []*request) {
 		answer(group, result{err: err})
 		return
 	}
+	group = s.refuseBarred(group)
 	var records []byte
 	fresh := make([]*request, 0, len(group))
 	inGroup := make(map[store.BatchID]bool, len(group))
@@ -278,9 +286,22 @@ func (s *Store) makeRoom() error {
 // cutHead hands the head to the flusher and starts a new one, unless the one
 // before is still being written. With wait it waits for that.
 func (s *Store) cutHead(wait bool) {
-	if s.head.view.rows == 0 {
-		return
+	if s.head.view.rows > 0 {
+		s.cut(wait)
 	}
+}
+
+// cutAll hands the head to the flusher even when it has no rows but the log has
+// something: a batch that has none, or what is left of a write that failed.
+func (s *Store) cutAll() {
+	numbers, err := listSegments(s.walDir())
+	if s.head.view.rows > 0 || err != nil || len(numbers) > 0 {
+		s.cut(true)
+	}
+}
+
+// cut is cutHead of a head with or without rows.
+func (s *Store) cut(wait bool) {
 	s.viewMu.RLock()
 	done := s.oldDone
 	s.viewMu.RUnlock()

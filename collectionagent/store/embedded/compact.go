@@ -66,31 +66,60 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.flushHead(ctx); err != nil {
 		return fmt.Errorf("write head: %w", err)
 	}
-	return s.compact(ctx, true)
+	if err := s.compact(ctx, true); err != nil {
+		return err
+	}
+	return s.retain(ctx)
 }
 
-// flushHead waits until everything that is in a head now is in blocks.
+// flushHead waits until everything that is in a head now is in blocks, and the log
+// no longer holds it. It gives up when the disk does not take the block.
 func (s *Store) flushHead(ctx context.Context) error {
-	answer := make(chan (<-chan struct{}), 1)
-	select {
-	case s.cuts <- answer:
-	case <-ctx.Done():
-		return ctx.Err()
+	if err := s.checkReplayed(); err != nil {
+		return err
 	}
-	select {
-	case done := <-answer:
-		if done == nil {
-			return nil
-		}
+	answer := make(chan (<-chan struct{}), 1)
+	done := make(<-chan struct{})
+	cuts := s.cuts
+	tick := time.NewTicker(s.cfg.checkEvery)
+	defer tick.Stop()
+	for {
 		select {
+		case cuts <- answer:
+			cuts = nil
+		case done = <-answer:
+			if done == nil {
+				return s.removeOldSegments()
+			}
 		case <-done:
-			return nil
+			return s.removeOldSegments()
+		case <-tick.C:
+			for _, kind := range []string{causeFlush, causeMeta} {
+				if reason := s.guard.cause(kind); reason != "" {
+					return readOnly(reason)
+				}
+			}
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-	case <-ctx.Done():
-		return ctx.Err()
 	}
+}
+
+// removeOldSegments removes the log segments whose samples are in blocks. A flush does
+// that too, but does not insist on it.
+func (s *Store) removeOldSegments() error {
+	s.listMu.Lock() // a flush removes them before it lets go
+	defer s.listMu.Unlock()
+	v, err := get(s.db, []byte(keyWALFirst))
+	if err != nil || v == nil {
+		return err
+	}
+	d := decoder{b: v}
+	first := d.uvarint()
+	if d.err != nil {
+		return d.err
+	}
+	return removeSegments(s.walDir(), first)
 }
 
 // compact does all merges that are due, or those of all windows as if their time
@@ -146,6 +175,7 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 	}
 	s.metrics.compactions.WithLabelValues(strconv.Itoa(j.to.level)).Inc()
 	s.metrics.compactedRows.Add(float64(result.rows))
+	s.metrics.retainedRows.WithLabelValues(reasonAge).Add(float64(result.removed)) // a merge keeps all others
 	s.metrics.compactionBytes.WithLabelValues("in").Add(float64(result.bytesIn))
 	s.metrics.compactionBytes.WithLabelValues("out").Add(float64(result.bytesOut))
 	s.logger.Debug("merged blocks", "blocks", len(j.in), "into", len(result.blocks), "level", j.to.level, "rows", result.rows,

@@ -10,6 +10,9 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
 // Config says where and how to store. The zero value of every field but Dir is
@@ -40,7 +43,31 @@ type Config struct {
 	WindowTTL time.Duration
 	// MaxOpenBlocks bounds how many blocks stay open between queries. Default 256.
 	MaxOpenBlocks int
+	// BlockBytes bounds the memory of blocks that stay open between queries, of which
+	// the tables of series are the most. Default 128 MiB.
+	BlockBytes int64
+	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
+	MetaBytes int64
+	// ReplayInBackground makes Open return before the log is replayed, see
+	// [Store.Replaying].
+	ReplayInBackground bool
+	// CompactionBytes is about the memory of a merge of blocks. Default 128 MiB.
+	CompactionBytes int64
+	// QueryMemory is what queries take their memory from, unless the context of a
+	// query carries a claim. nil: they have no bounds.
+	QueryMemory *memory.Budget
 
+	// Retention says how long data stay. Default: for ever.
+	Retention store.Retention
+	// RetentionShare bounds what is kept, like Retention.Bytes, by a share of the file
+	// system that holds Dir, not counting what others use of it: 0.8 leaves a fifth of
+	// the rest free. Default 0: no bound.
+	RetentionShare float64
+
+	// now is the clock. Default [time.Now].
+	now func() time.Time
+	// retainEvery is how often retention looks for work.
+	retainEvery time.Duration
 	// Faults for tests.
 	createSegment func(path string) (walFile, error)
 	freeBytes     func(dir string) (uint64, error)
@@ -72,7 +99,14 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
+	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
+	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
+	if c.now == nil {
+		c.now = time.Now
+	}
 	c.maxStall = cmp.Or(c.maxStall, 2*time.Second)
 	if c.createSegment == nil {
 		c.createSegment = createFile
@@ -80,6 +114,7 @@ func (c Config) withDefaults() (Config, error) {
 	if c.freeBytes == nil {
 		c.freeBytes = freeBytes
 	}
+	c.compaction.inputTable = cmp.Or(c.compaction.inputTable, min(maxInputTable, c.CompactionBytes/4))
 	c.compaction = c.compaction.withDefaults()
 	if c.files.create == nil {
 		c.files = localFiles()

@@ -68,6 +68,10 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 	if s.defWindows.has(&d.ID) {
 		return true, nil
 	}
+	if s.barred.has(d.Project) {
+		s.metrics.rejected.WithLabelValues("deleting").Inc()
+		return false, errBarred
+	}
 	p := defWriter{db: s.db, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
 	for i := range d.Stacks {
 		err = errors.Join(err, p.stack(&d.Stacks[i]))

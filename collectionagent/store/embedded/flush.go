@@ -4,7 +4,6 @@ package embedded
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -20,6 +19,8 @@ type flushJob struct {
 	head     *head
 	windows  []windowUpdate
 	walFirst uint64
+	// walOffset is how much of the first log segment is not needed any more.
+	walOffset int64
 }
 
 // flushLoop is the flusher. It ends when the jobs are closed and done.
@@ -72,7 +73,7 @@ func (s *Store) flush(job flushJob) (err error) {
 	b := s.db.NewBatch()
 	err = errors.Join(
 		writeWindows(b, job.windows),
-		b.Set([]byte(keyWALFirst), binary.AppendUvarint(nil, job.walFirst), nil),
+		b.Set([]byte(keyWALFirst), encodeWALFirst(job.walFirst, job.walOffset), nil),
 	)
 	if info != nil {
 		entry, encodeErr := info.encode()

@@ -141,6 +141,10 @@ func FuzzSegment(f *testing.F) {
 		}
 		s := memoryStore(t, dir)
 		r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
+		r.apply = func(b *store.Batch, _ uint64, _ int64) error {
+			s.head.add(b)
+			return nil
+		}
 		defer r.start()()
 		// A head takes at least a chunk, and queries of it as much.
 		hostile.Bound(t, len(data)+unfolded+1<<10, 256, func() {
@@ -148,7 +152,7 @@ func FuzzSegment(f *testing.F) {
 				if err := os.WriteFile(segmentPath(s.walDir(), uint64(n)), content, 0o640); err != nil {
 					t.Fatal(err)
 				}
-				if err := r.segment(uint64(n), n == 1, s.head.add); err != nil {
+				if err := r.segment(t.Context(), uint64(n), 0, n == 1); err != nil {
 					t.Fatalf("segment %d: %v", n, err)
 				}
 			}
@@ -208,7 +212,7 @@ func queryBlock(t *testing.T, dir string, info blockInfo, table []blockSeries, d
 	s.blocks = []*block{b}
 	err = selectAll(t, s)
 	b.kill()
-	if b.isOpen() {
+	if b.openBytes() > 0 {
 		t.Fatal("block stays open")
 	}
 	return counterOf(t, s.metrics.blockPanics), err

@@ -25,10 +25,11 @@ type guard struct {
 
 // Kinds of causes.
 const (
-	causeSpace = "space"
-	causeLog   = "log"
-	causeFlush = "flush"
-	causeMeta  = "meta"
+	causeSpace  = "space"
+	causeLog    = "log"
+	causeFlush  = "flush"
+	causeReplay = "replay"
+	causeMeta   = "meta"
 )
 
 // set says that writes cannot be taken; an empty reason takes it back.
@@ -51,7 +52,7 @@ func (g *guard) set(kind, reason string) {
 		g.logger.Error("store is read-only", "reason", reason)
 	}
 	var text string
-	for _, k := range []string{causeSpace, causeLog, causeMeta, causeFlush} {
+	for _, k := range []string{causeReplay, causeSpace, causeLog, causeMeta, causeFlush} {
 		if r := g.causes[k]; r != "" && text == "" {
 			text = r
 		}

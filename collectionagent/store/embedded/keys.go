@@ -15,9 +15,10 @@ import (
 const (
 	keyEpoch      = "e" // 16 bytes
 	keyFormat     = "v" // version of the directory's format
-	keyWALFirst   = "l" // uvarint: first log segment that is still needed
+	keyWALFirst   = "l" // uvarint: first log segment that is still needed; then maybe uvarint: from where on
 	keyExpired    = "t" // varint: time in ms before which nothing is visible
 	keyCounts     = "c" // numbers of definitions
+	keyHorizon    = 'r' // + project, type: up to which time samples and sums were removed for want of room
 	keyBlock      = 'k' // + number: blockInfo
 	keySeries     = 'i' // + number: series table of the block; + kind: of a companion
 	keyWindow     = 'w' // + kind, project, host, run, type: window

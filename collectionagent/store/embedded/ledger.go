@@ -21,7 +21,10 @@ func (s *Store) Applied(ctx context.Context, id store.BatchID) (bool, error) {
 	if id.Type == store.BatchSamples {
 		s.winMu.RLock()
 		defer s.winMu.RUnlock()
-		return s.winSamples.has(&id), nil
+		if s.winSamples.has(&id) {
+			return true, nil
+		}
+		return false, s.checkReplayed() // it may still be found in the log
 	}
 	return s.await(ctx, always, func() (bool, error) {
 		s.defsMu.Lock()
@@ -45,6 +48,9 @@ func (s *Store) RunLedgers(ctx context.Context, project string) ([]store.RunLedg
 		return nil, err
 	}
 	defer s.users.RUnlock()
+	if err := s.checkReplayed(); err != nil { // not all is known yet
+		return nil, err
+	}
 	s.winMu.RLock()
 	ledgers, err := s.winSamples.runs(project)
 	s.winMu.RUnlock()

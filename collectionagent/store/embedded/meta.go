@@ -21,14 +21,16 @@ import (
 // definitionsBlock is how much of the definitions is compressed together.
 const definitionsBlock = 32 << 10
 
-// openPebble opens the key-value store of definitions.
-func openPebble(dir string, fs vfs.FS, logger *slog.Logger) (*pebble.DB, error) {
+// openPebble opens the key-value store of definitions, which takes about so much
+// memory: half of it caches blocks, and a quarter each are the memtable that is
+// written to and the one that is being flushed.
+func openPebble(dir string, fs vfs.FS, logger *slog.Logger, bytes int64) (*pebble.DB, error) {
 	opts := &pebble.Options{
 		FormatMajorVersion: pebble.FormatNewest,
 		Logger:             pebbleLogger{logger},
 		FS:                 fs,
-		MemTableSize:       8 << 20,
-		CacheSize:          32 << 20,
+		MemTableSize:       uint64(min(max(bytes/4, 1<<20), 16<<20)), //nolint:gosec // positive
+		CacheSize:          bytes / 2,
 	}
 	// Definitions repeat one another a lot, in names and in runs of frames, and are
 	// looked up in the order of their keys by whoever wants many.
@@ -120,8 +122,10 @@ func scan(db *pebble.DB, prefix []byte, f func(key, value []byte) error) (err er
 type meta struct {
 	epoch    [16]byte
 	walFirst uint64
-	expired  int64
-	counts   defCounts
+	// walOffset is how much of that segment is in blocks.
+	walOffset int64
+	expired   int64
+	counts    defCounts
 }
 
 // defCounts are the numbers of definitions in all projects.
@@ -161,8 +165,13 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 		return nil, fmt.Errorf("%w: epoch of %d bytes", errCodec, len(epoch))
 	}
 	for key, read := range map[string]func(*decoder){
-		keyWALFirst: func(d *decoder) { m.walFirst = d.uvarint() },
-		keyExpired:  func(d *decoder) { m.expired = d.varint() },
+		keyWALFirst: func(d *decoder) {
+			m.walFirst = d.uvarint()
+			if len(d.b) > 0 { // absent unless a head was cut in the middle of a segment
+				m.walOffset = int64(min(d.uvarint(), math.MaxInt64)) //nolint:gosec // bounded
+			}
+		},
+		keyExpired: func(d *decoder) { m.expired = d.varint() },
 		keyCounts: func(d *decoder) {
 			m.counts = defCounts{d.varint(), d.varint(), d.varint(), d.varint()}
 		},
@@ -180,6 +189,15 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 		}
 	}
 	return m, nil
+}
+
+// encodeWALFirst encodes from where on the log is needed.
+func encodeWALFirst(segment uint64, offset int64) []byte {
+	b := binary.AppendUvarint(nil, segment)
+	if offset > 0 {
+		b = binary.AppendUvarint(b, uint64(offset))
+	}
+	return b
 }
 
 // create gives a new directory its identity.

@@ -2,7 +2,11 @@
 
 package embedded
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
+)
 
 // metrics are the engine's own.
 type metrics struct {
@@ -20,6 +24,9 @@ type metrics struct {
 	leftovers                      prometheus.Counter
 	blockPanics                    prometheus.Counter
 	expiredBlocks                  prometheus.Counter
+	deletedRows                    prometheus.Counter
+	retainedRows, retainedBytes    *prometheus.CounterVec
+	retainErrors                   prometheus.Counter
 	compactions                    *prometheus.CounterVec
 	compactionErrors               *prometheus.CounterVec
 	compactionSeconds              prometheus.Histogram
@@ -81,6 +88,10 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		blockErrors:       counter("block_errors_total", "Blocks that could not be opened for a query."),
 		blockPanics:       counter("block_panics_total", "Panics of the decoder on damaged blocks; the query failed, nothing else."),
 		expiredBlocks:     counter("expired_blocks_total", "Blocks that were removed by age."),
+		deletedRows:       counter("deleted_rows_total", "Samples that were deleted on request, and sums whose samples were gone."),
+		retainedRows:      counters("retention_samples_total", "Samples that were removed because of their age or for want of room.", "reason"),
+		retainedBytes:     counters("retention_bytes_total", "Bytes of files that were removed because of their age or for want of room.", "reason"),
+		retainErrors:      counter("retention_errors_total", "Rounds of retention that failed; the next one tries again."),
 		compactions:       counters("compactions_total", "Merges of blocks.", "level"),
 		compactionErrors:  counters("compaction_errors_total", "Merges of blocks that failed or could not start.", "reason"),
 		compactionSeconds: histogram("compaction_seconds", "Time of a merge of blocks.", seconds),
@@ -97,14 +108,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		}
 		return float64(rows)
 	})
-	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 {
-		heads, _, _ := s.readView()
-		var n int64
-		for _, h := range heads {
-			n += h.bytes.Load()
-		}
-		return float64(n)
-	})
+	gauge("head_bytes", "Memory of the samples that are not in a block yet.", func() float64 { return float64(s.headBytes()) })
 	gauge("blocks", "Blocks of samples.", func() float64 {
 		_, blocks, _ := s.readView()
 		return float64(len(blocks))
@@ -127,12 +131,27 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		}
 		return float64(n)
 	})
+	gauge("retention_limit_bytes", "Most bytes that the store keeps, 0 without a bound.", func() float64 {
+		return float64(s.byteLimit.Load())
+	})
+	gauge("replay_ratio", "How much of the log of the last process has been replayed, 1 when it is done.", func() float64 {
+		total, read := s.startup.total.Load(), s.startup.read.Load()
+		if s.startup.ended() || total == 0 {
+			return 1
+		}
+		return float64(read) / float64(total)
+	})
 	gauge("read_only", "1 while writes are refused.", func() float64 {
 		if s.guard.reason() != "" {
 			return 1
 		}
 		return 0
 	})
+	all = append(all,
+		memory.Used(memory.Head, s.headBytes),
+		memory.Used(memory.Blocks, s.openBytes.Load),
+		memory.Used(memory.Metadata, s.metaBytes),
+	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {
 			return nil, err

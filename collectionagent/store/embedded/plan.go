@@ -24,6 +24,8 @@ type compactionConfig struct {
 	dayRows int64
 	// smallRows is up to how many rows blocks are merged whatever their sizes.
 	smallRows int64
+	// inputTable bounds the tables of series of flushed heads that are merged at once.
+	inputTable int64
 	// A companion is kept beside samples that have at least gain times its rows (-1:
 	// always), in blocks of at least least rows.
 	gain, least int64
@@ -37,6 +39,7 @@ func (c compactionConfig) withDefaults() compactionConfig {
 	c.heads = cmp.Or(c.heads, 16)
 	c.dayRows = cmp.Or(c.dayRows, 8<<20)
 	c.smallRows = cmp.Or(c.smallRows, 64<<10)
+	c.inputTable = cmp.Or(c.inputTable, maxInputTable)
 	c.gain = max(0, cmp.Or(c.gain, 8))
 	c.least = cmp.Or(c.least, 4096)
 	return c
@@ -148,7 +151,7 @@ func (c *compactionConfig) planHeads(blocks []*block, over func(int64, time.Dura
 		return nil
 	}
 	n, table := 0, int64(0)
-	for n < len(due) && n < maxInputs && (n == 0 || table+due[n].info.TableBytes <= maxInputTable) {
+	for n < len(due) && n < maxInputs && (n == 0 || table+due[n].info.TableBytes <= c.inputTable) {
 		table += due[n].info.TableBytes
 		n++
 	}

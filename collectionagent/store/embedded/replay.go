@@ -3,10 +3,9 @@
 package embedded
 
 import (
-	"bytes"
+	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -18,26 +17,34 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
-// replayer reads log segments after a start.
+// replayer reads log segments after a start, in bounded memory.
 type replayer struct {
 	dir     string
 	logger  *slog.Logger
 	metrics *metrics
+	// apply takes a batch and where its record ends in the segment. It keeps nothing
+	// of the batch.
+	apply func(b *store.Batch, segment uint64, end int64) error
 
-	buffer []byte // of the segment being read, used again for the next
-	// batches that were applied; apply keeps nothing of them.
+	memory []byte // of the reader of segments
+	// batches that were applied.
 	batches sync.Pool
 	jobs    chan *replayed
 	queue   []*replayed // in the order of the log, not applied yet
+	queued  int         // bytes of their payloads
 }
+
+// maxQueued bounds the payloads that are being decoded. In memory a batch is some ten
+// times as large.
+const maxQueued = 1 << 20
 
 // replayed is a record on its way through a decoder.
 type replayed struct {
-	pos     int
-	payload []byte
-	batch   *store.Batch
-	err     error
-	done    chan struct{}
+	pos, end int64
+	payload  []byte
+	batch    *store.Batch
+	err      error
+	done     chan struct{}
 }
 
 // start starts the decoders: reading the log is bound by them. The function
@@ -60,84 +67,97 @@ func (r *replayer) start() (stop func()) {
 	}
 }
 
-// drain applies the records in the queue, except for so many.
-func (r *replayer) drain(n uint64, data []byte, leave int, apply func(*store.Batch)) error {
-	for len(r.queue) > leave {
+// drain applies the records in the queue, up to so many and their bytes.
+func (r *replayer) drain(n uint64, in *segmentReader, leave, leaveBytes int) error {
+	for len(r.queue) > leave || (len(r.queue) > 0 && r.queued > leaveBytes) {
 		j := r.queue[0]
 		r.queue = r.queue[1:]
+		r.queued -= len(j.payload)
 		<-j.done
 		if j.err == nil {
-			apply(j.batch)
+			if err := r.apply(j.batch, n, j.end); err != nil {
+				return err
+			}
 			r.batches.Put(j.batch)
 			continue
 		}
 		r.logger.Error("log record does not decode", "segment", n, "offset", j.pos, "err", j.err)
-		if err := r.quarantine(n, data, j.pos, j.pos+recordHeader+len(j.payload)); err != nil {
+		if err := r.quarantine(n, in, j.pos, j.end); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// readFile reads a file into the buffer.
-func (r *replayer) readFile(path string) (data []byte, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if size := int(info.Size()); cap(r.buffer) < size {
-		r.buffer = make([]byte, size)
-	}
-	data = r.buffer[:info.Size()]
-	_, err = io.ReadFull(f, data)
-	return data, err
-}
-
-// segment hands every intact batch of a segment to apply. What does not read is
-// never skipped in silence: an incomplete end of the last segment, which a crash
-// in the middle of a write leaves, is cut off, logged and counted; anything else
-// is copied to the quarantine, logged as an error and counted, and reading goes
-// on at the next intact record.
-func (r *replayer) segment(n uint64, last bool, apply func(*store.Batch)) (err error) {
+// segment hands every intact batch of a segment, from an offset on, to apply. What
+// does not read is never skipped in silence: an incomplete end of the last segment,
+// which a crash in the middle of a write leaves, is cut off, logged and counted;
+// anything else is copied to the quarantine, logged as an error and counted, and
+// reading goes on at the next intact record.
+func (r *replayer) segment(ctx context.Context, n uint64, from int64, last bool) (err error) {
 	path := segmentPath(r.dir, n)
-	data, err := r.readFile(path)
+	in, err := openSegment(path, r.memory)
 	if err != nil {
 		return fmt.Errorf("read log segment: %w", err)
 	}
-	pos := len(walMagic)
-	if len(data) < pos && string(data) == walMagic[:len(data)] {
+	defer func() {
+		r.memory = in.keep
+		err = errors.Join(err, in.close())
+	}()
+	pos := int64(len(walMagic))
+	switch magic, err := in.at(0, pos); {
+	case err != nil:
+		return fmt.Errorf("read log segment: %w", err)
+	case int64(len(magic)) < pos && string(magic) == walMagic[:len(magic)]:
 		return nil // the crash came while the segment was created
-	}
-	if len(data) < pos || string(data[:pos]) != walMagic {
-		next := nextRecord(data, 0)
-		if err := r.quarantine(n, data, 0, next); err != nil {
+	case from > pos: // what is before is in a block
+		pos = min(from, in.size)
+	case int64(len(magic)) < pos || string(magic[:pos]) != walMagic:
+		next, err := in.next(0)
+		if err == nil {
+			err = r.quarantine(n, in, 0, next)
+		}
+		if err != nil {
 			return err
 		}
 		pos = next
 	}
-	defer func() { err = errors.Join(err, r.drain(n, data, 0, apply)) }()
-	for pos < len(data) {
-		payload, size, ok := parseRecord(data[pos:])
+	defer func() {
+		if err == nil {
+			err = r.drain(n, in, 0, 0)
+		}
+		for _, j := range r.queue { // after an error nobody waits for them
+			<-j.done
+		}
+		r.queue, r.queued = nil, 0
+	}()
+	for pos < in.size {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		payload, size, ok, err := in.record(pos)
+		if err != nil {
+			return fmt.Errorf("read log segment: %w", err)
+		}
 		if ok {
-			j := &replayed{pos: pos, payload: payload, done: make(chan struct{})}
+			j := &replayed{pos: pos, end: pos + size, payload: append([]byte(nil), payload...), done: make(chan struct{})}
 			r.jobs <- j
 			r.queue = append(r.queue, j)
-			if err := r.drain(n, data, cap(r.jobs), apply); err != nil {
+			r.queued += len(payload)
+			if err := r.drain(n, in, cap(r.jobs), maxQueued); err != nil {
 				return err
 			}
 			pos += size
 			continue
 		}
-		next := nextRecord(data, pos+1)
-		if last && next == len(data) {
-			return r.tear(path, n, data, pos)
+		next, err := in.next(pos + 1)
+		if err != nil {
+			return fmt.Errorf("read log segment: %w", err)
 		}
-		if err := r.quarantine(n, data, pos, next); err != nil {
+		if last && next == in.size {
+			return r.tear(path, n, in.size, pos)
+		}
+		if err := r.quarantine(n, in, pos, next); err != nil {
 			return err
 		}
 		pos = next
@@ -164,36 +184,19 @@ func (r *replayer) decode(raw *[]byte, payload []byte) (*store.Batch, error) {
 	return batch, decodeBatch(batch, b)
 }
 
-// nextRecord returns the offset of the first intact record at or after pos, or
-// the length of data.
-func nextRecord(data []byte, pos int) int {
-	for pos < len(data) {
-		i := bytes.Index(data[pos:], []byte(recordMark))
-		if i < 0 {
-			break
-		}
-		pos += i
-		if _, _, ok := parseRecord(data[pos:]); ok {
-			return pos
-		}
-		pos++
-	}
-	return len(data)
-}
-
 // tear cuts the incomplete end off a segment.
-func (r *replayer) tear(path string, n uint64, data []byte, pos int) error {
+func (r *replayer) tear(path string, n uint64, size, pos int64) error {
 	r.metrics.walTorn.Inc()
 	r.logger.Warn("log ends in the middle of a record that was never acknowledged; cut off",
-		"segment", n, "offset", pos, "bytes", len(data)-pos)
-	if err := os.Truncate(path, int64(pos)); err != nil {
+		"segment", n, "offset", pos, "bytes", size-pos)
+	if err := os.Truncate(path, pos); err != nil {
 		return fmt.Errorf("cut torn end off log segment: %w", err)
 	}
 	return nil
 }
 
 // quarantine keeps a copy of bytes that do not read.
-func (r *replayer) quarantine(n uint64, data []byte, from, to int) error {
+func (r *replayer) quarantine(n uint64, in *segmentReader, from, to int64) error {
 	r.metrics.walCorrupt.Inc()
 	dir := filepath.Join(r.dir, "quarantine")
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -202,7 +205,7 @@ func (r *replayer) quarantine(n uint64, data []byte, from, to int) error {
 	path := filepath.Join(dir, fmt.Sprintf("%010d-%d.bad", n, from))
 	r.logger.Error("log is damaged; acknowledged samples may be lost",
 		"segment", n, "offset", from, "bytes", to-from, "copy", path)
-	if err := os.WriteFile(path, data[from:to], 0o640); err != nil {
+	if err := in.copyTo(path, from, to); err != nil {
 		return fmt.Errorf("write quarantine: %w", err)
 	}
 	return nil

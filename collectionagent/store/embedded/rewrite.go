@@ -157,11 +157,6 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 	}
 	for _, b := range old {
 		err = errors.Join(err, batch.Delete(blockKey(keyBlock, b.info.Number), nil))
-		for _, part := range b.parts() {
-			if key := tableKey(b.info.Number, part.kind); !kept[string(key)] {
-				err = errors.Join(err, batch.Delete(key, nil))
-			}
-		}
 	}
 	for _, e := range entries {
 		entry, encodeErr := e.info.encode()
@@ -195,8 +190,14 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 		seen()
 	}
 	s.viewMu.Unlock()
+	garbage := s.db.NewBatch()
 	for _, b := range old {
-		b.kill() // before its file goes, see acquire
+		b.kill() // before its files and tables go, see acquire
+		for _, part := range b.parts() {
+			if key := tableKey(b.info.Number, part.kind); !kept[string(key)] {
+				err = errors.Join(err, garbage.Delete(key, nil))
+			}
+		}
 		for _, name := range b.info.files() {
 			if kept[name] {
 				continue
@@ -206,6 +207,41 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 				s.logger.Warn("file of an old block stays until the next start", "file", name, "err", err)
 			}
 		}
+	}
+	if err == nil {
+		_, err = s.await(context.Background(), always, func() (bool, error) {
+			return true, errors.Join(garbage.Commit(pebble.NoSync), garbage.Close())
+		})
+	}
+	if err != nil {
+		s.logger.Warn("series tables of old blocks stay until the next start", "err", err)
+	}
+	return nil
+}
+
+// removeTables removes series tables of blocks that are no longer listed: a crash
+// came between taking them off the list and removing the tables.
+func (s *Store) removeTables() (err error) {
+	listed := make(map[string]bool)
+	for _, b := range s.blocks {
+		for _, part := range b.parts() {
+			listed[string(tableKey(b.info.Number, part.kind))] = true
+		}
+	}
+	prefix := []byte{keySeries}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix, UpperBound: prefixEnd(prefix)})
+	if err != nil {
+		return fmt.Errorf("list series tables: %w", err)
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	batch := s.db.NewBatch()
+	for it.First(); it.Valid(); it.Next() {
+		if !listed[string(it.Key())] {
+			err = errors.Join(err, batch.Delete(it.Key(), nil))
+		}
+	}
+	if err = errors.Join(err, it.Error(), batch.Commit(pebble.NoSync), batch.Close()); err != nil {
+		return fmt.Errorf("remove series tables: %w", err)
 	}
 	return nil
 }
@@ -361,6 +397,7 @@ func (w *rewriter) window(ms int64) int64 {
 // are not open.
 func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skipped bool, err error) {
 	w.serial++
+	expired := max(w.expired, w.store.floors(s.Project, s.Type).of(store.RollUpHour))
 	var out *output
 	window := int64(math.MaxInt64)
 	for n := 0; ; n++ {
@@ -377,7 +414,7 @@ func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skip
 		if w.first {
 			w.rows++
 		}
-		if r.time < w.expired || (w.keep != nil && !w.keep(s, r.time)) {
+		if r.time < expired || (w.keep != nil && !w.keep(s, r.time)) {
 			if w.first {
 				w.removed++
 			}

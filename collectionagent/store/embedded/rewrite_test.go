@@ -178,9 +178,24 @@ func tableSums(t *testing.T, b *block) [2]int64 {
 	return sums
 }
 
-// checkFiles checks that there are exactly the files that are listed.
+// checkFiles checks that there are exactly the files and series tables that are listed.
 func checkFiles(t *testing.T, s *Store) {
 	t.Helper()
+	tables := make(map[string]bool)
+	for _, b := range s.blocks {
+		for _, part := range b.parts() {
+			tables[string(tableKey(part.info.Number, part.kind))] = true
+		}
+	}
+	n := 0
+	if err := scan(s.db, []byte{keySeries}, func(key, _ []byte) error {
+		if n++; !tables[string(key)] {
+			t.Errorf("series table %q is not listed", key)
+		}
+		return nil
+	}); err != nil || n != len(tables) {
+		t.Errorf("%d series tables instead of %d (error %v)", n, len(tables), err)
+	}
 	var listed, present []string
 	_, blocks, _ := s.readView()
 	for _, b := range blocks {

@@ -115,6 +115,9 @@ func (g *groupScan) run(ctx context.Context, r *rowRun) error {
 		if err := g.add(r, row, n); err != nil {
 			return err
 		}
+		if g.a.err != nil {
+			return g.a.err
+		}
 		row += n
 	}
 	return nil
@@ -159,7 +162,7 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 		return g.addTimes(sums, times, counts, values)
 	}
 	for i, t := range times {
-		if t >= g.from && t < g.to {
+		if t >= r.from && t < g.to {
 			if t < g.lowest || t > g.highest {
 				return errTime(t)
 			}
@@ -218,7 +221,7 @@ func (g *groupScan) addMarked(r *rowRun, row int64, stacks []uint32, counts, val
 		}
 		var t int64
 		if times != nil {
-			if t = times[i]; t < g.from || t >= g.to {
+			if t = times[i]; t < r.from || t >= g.to {
 				continue
 			}
 			if t < g.lowest || t > g.highest {

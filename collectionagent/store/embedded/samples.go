@@ -10,6 +10,7 @@ import (
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -24,13 +25,18 @@ func (s *Store) Samples(ctx context.Context, q *store.Query, yield func(*store.S
 		return err
 	}
 	defer s.users.RUnlock()
-	ss := &sampleScan{q: q, yield: yield}
+	claim, free := s.claim(ctx)
+	defer free()
+	ss := &sampleScan{q: q, yield: yield, claim: claim}
 	heads, open, err := ss.openAll(s)
 	if err != nil {
 		return err
 	}
 	defer s.evictBlocks()
-	defer releaseAll(open)
+	defer func() {
+		releaseAll(open)
+		claim.Give(ss.taken)
+	}()
 	for _, h := range heads {
 		if v := h.snapshot(); v.rows > 0 && v.maxTime >= ss.from && v.minTime < ss.to {
 			if err := ss.head(ctx, v); err != nil || ss.stopped {
@@ -73,6 +79,7 @@ func (ss *sampleScan) openAll(s *Store) (heads []*head, open []openBlock, err er
 // openOnce is openAll of the blocks that are listed now.
 func (ss *sampleScan) openOnce(s *Store) (heads []*head, open []openBlock, err error) {
 	heads, blocks, expired := s.readView()
+	ss.visible = s.visibility(ss.q.Project, 0)
 	ss.from, ss.to = max(store.CeilMs(ss.q.From), expired), store.CeilMs(ss.q.To)
 	clock := s.clock.Add(1)
 	for _, b := range blocks {
@@ -82,12 +89,20 @@ func (ss *sampleScan) openOnce(s *Store) (heads []*head, open []openBlock, err e
 		c, err := b.acquire(clock)
 		if err != nil {
 			releaseAll(open)
+			ss.claim.Give(ss.taken)
+			ss.taken = 0
 			if !errors.Is(err, errBlockGone) {
 				s.metrics.blockErrors.Inc()
 			}
 			return nil, nil, err
 		}
 		open = append(open, openBlock{b, c})
+		if err := ss.claim.Take(c.bytes); err != nil {
+			releaseAll(open)
+			ss.claim.Give(ss.taken)
+			return nil, nil, err
+		}
+		ss.taken += c.bytes
 	}
 	return heads, open, nil
 }
@@ -97,16 +112,20 @@ type sampleScan struct {
 	q *store.Query
 	// from and to bound the rows in ms, to exclusive.
 	from, to int64
+	visible  visibility
 	yield    func(*store.Sample, *store.Series) bool
 	stopped  bool
 	batch    []store.Sample
+	// taken is what of the claim is for the open blocks.
+	claim *memory.Claim
+	taken int64
 }
 
 // head hands over the rows of a head.
 func (ss *sampleScan) head(ctx context.Context, v headView) error {
-	inScope := make([]bool, len(v.series))
+	inScope, from := make([]bool, len(v.series)), make([]int64, len(v.series))
 	for i := range v.series {
-		inScope[i] = ss.q.InScope(&v.series[i])
+		inScope[i], from[i] = ss.q.InScope(&v.series[i]), max(ss.from, ss.visible.from(v.series[i].Type))
 	}
 	wanted, some := v.wantedSpans(ss.q)
 	if !some {
@@ -118,7 +137,7 @@ func (ss *sampleScan) head(ctx context.Context, v headView) error {
 		}
 		for at := range min(chunkRows, v.rows-i*chunkRows) {
 			t, sp := c.times[at], c.spans[at]
-			if t < ss.from || t >= ss.to || !inScope[c.series[at]] || (wanted != nil && !wanted[sp]) {
+			if t < from[c.series[at]] || t >= ss.to || !inScope[c.series[at]] || (wanted != nil && !wanted[sp]) {
 				continue
 			}
 			sample := store.Sample{Time: nanoseconds(t), Stack: v.stacks[c.stacks[at]], Count: c.counts[at], Value: c.values[at]}
@@ -138,6 +157,7 @@ func (ss *sampleScan) head(ctx context.Context, v headView) error {
 type seriesRun struct {
 	series     int   // index into the series table
 	first, end int64 // rows within the row group
+	from       int64 // ms
 }
 
 // block hands over the rows of a block.
@@ -147,7 +167,8 @@ func (ss *sampleScan) block(ctx context.Context, s *Store, c *blockContent) erro
 	rowGroup, groupFirst := 0, int64(0)
 	for i := range c.series {
 		series := &c.series[i]
-		if series.maxTime < ss.from || series.minTime >= ss.to || !ss.q.InScope(&series.series) {
+		from := max(ss.from, ss.visible.from(series.series.Type))
+		if series.maxTime < from || series.minTime >= ss.to || !ss.q.InScope(&series.series) {
 			continue
 		}
 		for first, end := series.firstRow, series.firstRow+series.rows; first < end && rowGroup < len(rowGroups); {
@@ -158,7 +179,7 @@ func (ss *sampleScan) block(ctx context.Context, s *Store, c *blockContent) erro
 				continue
 			}
 			upTo := min(end, groupEnd)
-			runs[rowGroup] = append(runs[rowGroup], seriesRun{i, first - groupFirst, upTo - groupFirst})
+			runs[rowGroup] = append(runs[rowGroup], seriesRun{i, first - groupFirst, upTo - groupFirst, from})
 			first = upTo
 		}
 	}
@@ -232,7 +253,7 @@ func (ss *sampleScan) rowGroup(ctx context.Context, s *Store, c *blockContent, r
 				return err
 			}
 			if err := guarded(func() error {
-				n, err := ss.read(&columns, row, min(r.end-row, maxSampleStep))
+				n, err := ss.read(&columns, row, min(r.end-row, maxSampleStep), r.from)
 				row += n
 				return err
 			}); err != nil {
@@ -252,8 +273,9 @@ func (ss *sampleScan) rowGroup(ctx context.Context, s *Store, c *blockContent, r
 // maxSampleStep is how many rows become samples at a time.
 const maxSampleStep = 1 << 12
 
-// read makes samples of up to n rows and returns how many rows it read.
-func (ss *sampleScan) read(c *sampleColumns, row, n int64) (int64, error) {
+// read makes samples of up to n rows that are not older than from and returns how
+// many rows it read.
+func (ss *sampleScan) read(c *sampleColumns, row, n, from int64) (int64, error) {
 	for _, column := range [...]*columnReader{c.stacks, c.times, c.trace, c.span} {
 		have, err := column.load(row)
 		if err != nil {
@@ -291,7 +313,7 @@ func (ss *sampleScan) read(c *sampleColumns, row, n int64) (int64, error) {
 	}
 	ss.batch = ss.batch[:0]
 	for i, t := range times {
-		if t < ss.from || t >= ss.to || (marks != nil && !marks[i]) {
+		if t < from || t >= ss.to || (marks != nil && !marks[i]) {
 			continue
 		}
 		if t > math.MaxInt64/int64(store.Resolution) || t < math.MinInt64/int64(store.Resolution) {

@@ -9,12 +9,11 @@ import (
 	"math"
 	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -41,6 +40,11 @@ type scanner struct {
 	// which samples have been dropped that roll-ups cannot stand in for.
 	coarsest time.Duration
 	horizon  int64
+	// claim is the memory of the query. free gives it back.
+	claim *memory.Claim
+	free  func()
+	// visible says what is hidden because of its age.
+	visible visibility
 }
 
 // task is a piece of work for one goroutine.
@@ -54,6 +58,7 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 	if err != nil {
 		return store.Coverage{}, err
 	}
+	defer sc.free()
 	a.each(&sc.groups, yield)
 	return sc.coverage(), nil
 }
@@ -61,18 +66,13 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 // coverage says what was read.
 func (sc *scanner) coverage() store.Coverage {
 	c := store.Coverage{Resolution: max(store.Resolution, sc.coarsest)}
-	if horizon := max(sc.expired, sc.horizon); horizon != math.MinInt64 {
+	if horizon := max(sc.expired, sc.horizon); horizon > 0 {
 		c.Horizon = nanoseconds(horizon)
 	}
 	if first, last := max(sc.lowest, sc.from), min(sc.highest, sc.to-1); first <= last {
 		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
 	}
 	return c
-}
-
-// Delete implements [store.Store].
-func (*Store) Delete(context.Context, *store.Deletion) (int64, error) {
-	return 0, errors.ErrUnsupported
 }
 
 // Types implements [store.Store].
@@ -83,6 +83,7 @@ func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTi
 	if err != nil {
 		return nil, err
 	}
+	defer sc.free()
 	var types []store.TypeSum
 	a.each(&sc.groups, func(row *store.Row) bool {
 		t, parseErr := libpf.ParseSampleType(row.Group[0])
@@ -105,6 +106,7 @@ func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error
 	if err != nil {
 		return nil, err
 	}
+	defer sc.free()
 	seen := make(map[string]struct{})
 	var all []string
 	a.each(&sc.groups, func(row *store.Row) bool {
@@ -129,6 +131,7 @@ func (s *Store) LabelValues(ctx context.Context, q *store.Query, search store.La
 	if err != nil {
 		return store.LabelValues{}, err
 	}
+	defer sc.free()
 	var values []store.LabelValue
 	a.each(&sc.groups, func(row *store.Row) bool {
 		if row.Group[0] != "" {
@@ -146,139 +149,25 @@ func withoutDetail(q *store.Query) *store.Query {
 	return &c
 }
 
-// scan sums up everything that matches. rollUp is the width of the coarsest
-// roll-up that knows what q and groupOf ask for.
-func (s *Store) scan(
-	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
-) (*aggregator, *scanner, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	if err := s.enter(); err != nil {
-		return nil, nil, err
-	}
-	defer s.users.RUnlock()
-	for {
-		a, sc, err := s.scanOnce(ctx, q, groupOf, rollUp)
-		if !errors.Is(err, errBlockGone) { // else a block was replaced since the list was read
-			return a, sc, err
-		}
-	}
-}
-
-// scanOnce is scan of the blocks that are listed now.
-func (s *Store) scanOnce(
-	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
-) (*aggregator, *scanner, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, nil, err
-	}
-	sc := &scanner{q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf, rollUp: rollUp, horizon: math.MinInt64}
-	sc.groups.byKey = make(map[string]uint32)
-	heads, blocks, expired := s.readView()
-	sc.from, sc.expired = max(sc.from, expired), expired
-
-	var tasks []task
-	first, last := int64(math.MaxInt64), int64(math.MinInt64) // of what is read
-	for _, h := range heads {
-		if v := h.snapshot(); v.rows > 0 && v.maxTime >= sc.from && v.minTime < sc.to {
-			tasks = append(tasks, sc.headTasks(v)...)
-			first, last = min(first, v.minTime), max(last, v.maxTime)
-		}
-	}
-	clock := s.clock.Add(1)
-	for _, b := range blocks {
-		if b.info.MaxTime < sc.from || b.info.MinTime >= sc.to || !b.mayHave(q) {
-			continue
-		}
-		part := sc.source(b)
-		if part == nil {
-			sc.horizon = max(sc.horizon, b.info.MaxTime+1)
-			continue
-		}
-		c, err := part.acquire(clock)
-		if err != nil && part != b && b.info.File != "" && !errors.Is(err, errBlockGone) {
-			s.metrics.blockErrors.Inc() // the samples say the same
-			part = b
-			c, err = part.acquire(clock)
-		}
-		if err != nil {
-			if !errors.Is(err, errBlockGone) {
-				s.metrics.blockErrors.Inc()
-			}
-			return nil, nil, err
-		}
-		defer part.release()
-		s.metrics.read(part)
-		tasks = append(tasks, sc.partTasks(part, c)...)
-		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
-	}
-	s.evictBlocks()
-	var buckets buckets
-	if q.Step > 0 && len(tasks) > 0 {
-		buckets = newBuckets(q.Step, max(first, sc.from), min(last, sc.to-1))
-	}
-	sc.lowest, sc.highest = first, last
-	a, err := s.run(ctx, q, buckets, tasks)
-	return a, sc, err
-}
-
-// run executes the tasks on as many goroutines as there are processors.
-func (s *Store) run(ctx context.Context, q *store.Query, buckets buckets, tasks []task) (*aggregator, error) {
-	workers := max(1, min(runtime.GOMAXPROCS(0), len(tasks)))
-	aggregators := make([]*aggregator, workers)
-	errs := make([]error, workers)
-	var next atomic.Int64
-	var failed atomic.Bool
-	var wg sync.WaitGroup
-	for w := range workers {
-		aggregators[w] = newAggregator(q, buckets)
-		wg.Go(func() {
-			for {
-				n := int(next.Add(1)) - 1
-				if n >= len(tasks) || failed.Load() {
-					return
-				}
-				err := ctx.Err()
-				if err == nil {
-					err = s.do(ctx, tasks[n], aggregators[w])
-				}
-				if err != nil {
-					errs[w] = err
-					failed.Store(true)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	if err := errors.Join(errs...); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, err
-	}
-	a := aggregators[0]
-	for _, b := range aggregators[1:] {
-		a.merge(b)
-	}
-	return a, ctx.Err()
-}
-
 // do runs a task. A panic would end the process, not only the query, since it is
 // not on the goroutine of the query.
 func (s *Store) do(ctx context.Context, t task, a *aggregator) (err error) {
 	defer s.caught(&err)
-	return t(ctx, a)
+	if err := t(ctx, a); err != nil {
+		return err
+	}
+	return a.err
 }
 
 // headTasks returns the work on a head: as many pieces as processors.
 func (sc *scanner) headTasks(v headView) []task {
 	group := make([]uint32, len(v.series)) // by series; none: not asked for
+	from := make([]int64, len(v.series))
 	matched := false
 	for i := range v.series {
 		group[i] = none
 		if sc.q.InScope(&v.series[i]) {
+			from[i] = max(sc.from, sc.visible.from(v.series[i].Type))
 			group[i] = sc.groups.id(&v.series[i], sc.groupOf)
 			matched = true
 		}
@@ -291,6 +180,11 @@ func (sc *scanner) headTasks(v headView) []task {
 	var tasks []task
 	for first := 0; first < len(v.chunks); first += per {
 		tasks = append(tasks, func(ctx context.Context, a *aggregator) error {
+			work := int64(4 * len(v.stacks))
+			if err := a.claim.Take(work); err != nil {
+				return err
+			}
+			defer a.claim.Give(work)
 			stacks := make([]uint32, len(v.stacks))
 			if sc.q.ByStack {
 				for i := range stacks {
@@ -301,7 +195,9 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				sc.headChunk(v, i, group, stacks, wanted, a)
+				if sc.headChunk(v, i, group, from, stacks, wanted, a); a.err != nil {
+					return a.err
+				}
 			}
 			return nil
 		})
@@ -310,12 +206,12 @@ func (sc *scanner) headTasks(v headView) []task {
 }
 
 // headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
-func (sc *scanner) headChunk(v headView, i int, group, stacks []uint32, wanted []bool, a *aggregator) {
+func (sc *scanner) headChunk(v headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
 		t := c.times[at]
 		g := group[c.series[at]]
-		if t < sc.from || t >= sc.to || g == none || (wanted != nil && !wanted[c.spans[at]]) {
+		if g == none || t < from[c.series[at]] || t >= sc.to || (wanted != nil && !wanted[c.spans[at]]) {
 			continue
 		}
 		local := c.stacks[at]
@@ -332,6 +228,13 @@ type rowRun struct {
 	group      uint32
 	// whole is set when all rows lie in the time range.
 	whole bool
+	from  int64 // ms
+}
+
+// tableSum is a series of which the table says all that is asked for.
+type tableSum struct {
+	group  uint32
+	series *blockSeries
 }
 
 // blockTasks returns the work on a file of a block: the series table alone where that is
@@ -339,17 +242,24 @@ type rowRun struct {
 func (sc *partScan) blockTasks(c *blockContent) []task {
 	rowGroups := c.parquet.RowGroups()
 	runs := make([][]rowRun, len(rowGroups))
-	var fromTable []func(a *aggregator)
+	var fromTable []tableSum
 	rowGroup, groupFirst := 0, int64(0)
 	for i := range c.series {
 		s := &c.series[i]
-		if s.maxTime < sc.from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
+		from := sc.from
+		if sc.mixed {
+			from = max(from, sc.visible.from(s.series.Type))
+		}
+		if s.maxTime < from || s.minTime >= sc.to || !sc.q.InScope(&s.series) {
 			continue
 		}
 		group := sc.groups.id(&s.series, sc.groupOf)
-		whole := s.minTime >= sc.from && s.maxTime < sc.to
+		if group == none {
+			return nil // for want of memory, which the caller finds out
+		}
+		whole := s.minTime >= from && s.maxTime < sc.to
 		if whole && !sc.q.ByStack && !bySpan(sc.q) && sc.oneBucket(s) {
-			fromTable = append(fromTable, func(a *aggregator) { a.add(group, s.minTime, 0, s.count, s.value) })
+			fromTable = append(fromTable, tableSum{group, s})
 			continue
 		}
 		for first, end := s.firstRow, s.firstRow+s.rows; first < end; {
@@ -363,15 +273,15 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 				continue
 			}
 			upTo := min(end, groupEnd)
-			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole})
+			runs[rowGroup] = append(runs[rowGroup], rowRun{first - groupFirst, upTo - groupFirst, group, whole, from})
 			first = upTo
 		}
 	}
 	var tasks []task
 	if len(fromTable) > 0 {
 		tasks = append(tasks, func(_ context.Context, a *aggregator) error {
-			for _, add := range fromTable {
-				add(a)
+			for _, f := range fromTable {
+				a.add(f.group, f.series.minTime, 0, f.series.count, f.series.value)
 			}
 			return nil
 		})
@@ -386,8 +296,16 @@ func (sc *partScan) blockTasks(c *blockContent) []task {
 	return tasks
 }
 
+// rowGroupBytes is about what reading a row group takes: a page of each of five
+// columns, packed and unpacked, and the dictionary.
+const rowGroupBytes = 1 << 20
+
 // rowGroup adds the runs of one row group.
 func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.RowGroup, runs []rowRun, a *aggregator) (err error) {
+	if err := a.claim.Take(rowGroupBytes); err != nil {
+		return err
+	}
+	defer a.claim.Give(rowGroupBytes)
 	g := groupScan{partScan: sc, a: a}
 	defer g.close()
 	needTimes := sc.q.Step > 0

@@ -19,6 +19,9 @@ type partScan struct {
 	// hour starts.
 	from, to        int64
 	lowest, highest int64
+	// mixed says that the file has several types, of which each may be hidden up to
+	// another time.
+	mixed bool
 }
 
 // mayHave reports whether the block may have samples of the project and type of a query.
@@ -31,8 +34,8 @@ func (b *block) mayHave(q *store.Query) bool {
 // width of a companion are in no order in the file, so that to read the ragged ends of a
 // range from the samples costs as much as to read all of it from there. Where the
 // samples have been dropped it is the finest companion; nil when that cannot answer.
-func (sc *scanner) source(b *block) *block {
-	whole := sc.from <= b.info.MinTime && sc.to > b.info.MaxTime
+func (sc *scanner) source(b *block, from int64) *block {
+	whole := from <= b.info.MinTime && sc.to > b.info.MaxTime
 	if c := b.companion(sumsTotals); c != nil && whole && sc.rollUp > 0 && sc.q.Step == 0 && sc.onlyService() {
 		return c
 	}
@@ -43,7 +46,7 @@ func (sc *scanner) source(b *block) *block {
 			continue
 		}
 		finest = c
-		if (sc.from <= b.info.MinTime || sc.from%c.width == 0) && (sc.to > b.info.MaxTime || sc.to%c.width == 0) {
+		if (from <= b.info.MinTime || from%c.width == 0) && (sc.to > b.info.MaxTime || sc.to%c.width == 0) {
 			return c
 		}
 	}
@@ -70,8 +73,8 @@ func (sc *scanner) onlyService() bool {
 }
 
 // partTasks returns the work on what source chose.
-func (sc *scanner) partTasks(part *block, c *blockContent) []task {
-	p := &partScan{scanner: sc, from: sc.from, to: sc.to, lowest: part.info.MinTime, highest: part.info.MaxTime}
+func (sc *scanner) partTasks(part *block, c *blockContent, from int64) []task {
+	p := &partScan{scanner: sc, mixed: part.info.Level == 0, from: from, to: sc.to, lowest: part.info.MinTime, highest: part.info.MaxTime}
 	switch {
 	case part.kind == "":
 		return p.blockTasks(c)
@@ -81,7 +84,7 @@ func (sc *scanner) partTasks(part *block, c *blockContent) []task {
 	default:
 		// The first row may start before the first sample.
 		p.lowest = floorTo(p.lowest, part.width)
-		if sc.from <= part.info.MinTime {
+		if from <= part.info.MinTime {
 			p.from = math.MinInt64
 		}
 		sc.coarsest = max(sc.coarsest, time.Duration(part.width)*time.Millisecond)

@@ -52,7 +52,12 @@ type Store struct {
 	stop chan struct{} // ends the watcher
 	done sync.WaitGroup
 
-	// Owned by the committer.
+	startup startup
+	// walFirst and walOffset are where the replay starts.
+	walFirst  uint64
+	walOffset int64
+
+	// Owned by the replay and then by the committer.
 	wal       *wal
 	lastGroup int
 	flushJobs chan flushJob
@@ -64,6 +69,8 @@ type Store struct {
 	old     *head // being written as a block, nil when none is
 	blocks  []*block
 	expired int64 // ms
+	// horizons say up to which times data were removed for want of room.
+	horizons map[seriesScope]floors
 	// oldDone is closed when old has become a block.
 	oldDone chan struct{}
 
@@ -86,14 +93,26 @@ type Store struct {
 	// counts are changed under defsMu and read without.
 	counts atomic.Pointer[defCounts]
 
-	clock atomic.Int64 // counts queries, to find the blocks that rest
+	// opened is db for metrics, which may be read before everything is open.
+	opened atomic.Pointer[pebble.DB]
+	clock  atomic.Int64 // counts queries, to find the blocks that rest
+	// openBytes is what open blocks took when that was last added up.
+	openBytes atomic.Int64
+
+	// barred are the projects that are being deleted as a whole.
+	barred barred
+	// byteLimit is the last bound of the bytes on disk.
+	byteLimit atomic.Int64
+	// forgotten counts how often definitions were removed.
+	forgotten atomic.Uint64
 }
 
 var _ store.Store = (*Store)(nil)
 
 // Open opens the store in a directory, and replays what the last process had
-// acknowledged but not yet put in blocks. It fails while the disk takes no
-// writes, since Pebble writes when it opens.
+// acknowledged but not yet put in blocks; with [Config.ReplayInBackground] it returns
+// before that is done. It fails while the disk takes no writes, since Pebble writes
+// when it opens.
 func Open(cfg Config) (*Store, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -109,6 +128,7 @@ func Open(cfg Config) (*Store, error) {
 		upkeep:    make(chan struct{}, 1),
 		cuts:      make(chan chan (<-chan struct{})),
 	}
+	s.startup.done = make(chan struct{})
 	s.working, s.quit = context.WithCancel(context.Background())
 	s.guard.logger = cfg.Logger
 	s.fs = &patientFS{
@@ -118,17 +138,29 @@ func Open(cfg Config) (*Store, error) {
 	// Not open yet, the store can serve nobody while it waits for the disk.
 	if _, err := s.await(context.Background(), always, func() (bool, error) { return true, s.open() }); err != nil {
 		_ = s.release()
-		if diskTrouble(err) || errors.Is(err, store.ErrReadOnly) {
-			err = fmt.Errorf("%w: free space on its disk, or make it writable, and start again", err)
-		}
-		return nil, fmt.Errorf("open store %s: %w", cfg.Dir, err)
+		return nil, cfg.openError(err)
 	}
 	s.checkSpace()
-	s.done.Go(s.commitLoop)
 	s.done.Go(s.flushLoop)
 	s.done.Go(s.watchLoop)
+	s.done.Go(func() { s.startLoop(s.walFirst, s.walOffset) })
+	if !cfg.ReplayInBackground {
+		if err := s.awaitReplayed(); err != nil {
+			_ = s.Close()
+			return nil, cfg.openError(err)
+		}
+	}
 	s.done.Go(s.compactLoop)
+	s.done.Go(s.retainLoop)
 	return s, nil
+}
+
+// openError says what could not be opened and what to do about it.
+func (c *Config) openError(err error) error {
+	if diskTrouble(err) || errors.Is(err, store.ErrReadOnly) {
+		err = fmt.Errorf("%w: free space on its disk, or make it writable, and start again", err)
+	}
+	return fmt.Errorf("open store %s: %w", c.Dir, err)
 }
 
 // open opens everything in the directory.
@@ -151,9 +183,10 @@ func (s *Store) open() (err error) {
 	if s.zstdDec, err = zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRecord)); err != nil {
 		return fmt.Errorf("create decompressor: %w", err)
 	}
-	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.fs, s.logger); err != nil {
+	if s.db, err = openPebble(filepath.Join(dir, "meta"), s.fs, s.logger, s.cfg.MetaBytes); err != nil {
 		return err
 	}
+	s.opened.Store(s.db)
 	if err := syncDir(dir); err != nil {
 		return err
 	}
@@ -172,7 +205,11 @@ func (s *Store) open() (err error) {
 	if err := s.loadBlocks(); err != nil {
 		return err
 	}
-	return s.replay(m.walFirst)
+	if s.horizons, err = loadHorizons(s.db); err != nil {
+		return err
+	}
+	s.walFirst, s.walOffset = m.walFirst, m.walOffset
+	return nil
 }
 
 func (s *Store) walDir() string    { return filepath.Join(s.cfg.Dir, "wal") }
@@ -250,7 +287,7 @@ func (s *Store) loadBlocks() error {
 			}
 		}
 	}
-	return nil
+	return s.removeTables()
 }
 
 // newBlock returns the block that an entry of the list describes.
@@ -280,25 +317,6 @@ func (s *Store) newPart(info *blockInfo, kind sumsKind) *block {
 	}
 }
 
-// cutReplayed starts a new head during the replay. The first full one is left to
-// the flusher, as it would have been without the restart, so that opening the
-// store need not wait for a block; another one, which only a store with less
-// memory than before has, is written at once.
-func (s *Store) cutReplayed(walFirst uint64) error {
-	job := flushJob{head: s.head, windows: s.winSamples.takeDirty(), walFirst: walFirst}
-	if s.old != nil {
-		first := <-s.flushJobs
-		if err := s.flush(first); err != nil {
-			return err
-		}
-	}
-	s.viewMu.Lock()
-	s.old, s.head, s.oldDone = s.head, newHead(), make(chan struct{})
-	s.viewMu.Unlock()
-	s.flushJobs <- job // has room
-	return nil
-}
-
 // caught, when deferred, turns a panic of the decoder of blocks into an error. Blocks
 // are files, and those that a bad disk or a stranger changed must end no more
 // than the query that reads them.
@@ -308,48 +326,6 @@ func (s *Store) caught(err *error) {
 		s.logger.Error("reading a block ended in a panic", "panic", r, "stack", string(debug.Stack()))
 		*err = fmt.Errorf("read block: %w: %v", errCodec, r)
 	}
-}
-
-// replay reads the log from the given segment on into the head. A head that
-// becomes too large becomes a block at the next end of a segment.
-func (s *Store) replay(first uint64) error {
-	if err := removeSegments(s.walDir(), first); err != nil {
-		return err
-	}
-	numbers, err := listSegments(s.walDir())
-	if err != nil {
-		return err
-	}
-	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
-	defer r.start()()
-	rows := 0
-	for i, n := range numbers {
-		err := r.segment(n, i == len(numbers)-1, func(b *store.Batch) {
-			if s.winSamples.has(&b.ID) {
-				return // a repeat of a batch whose first write seemed to fail
-			}
-			s.metrics.forgotten.Add(float64(s.winSamples.add(&b.ID, b.Weight(), s.now())))
-			s.head.add(b)
-			rows += len(b.Samples)
-		})
-		if err != nil {
-			return err
-		}
-		if s.headFull() && i < len(numbers)-1 {
-			if err := s.cutReplayed(n + 1); err != nil {
-				return err
-			}
-		}
-	}
-	last := max(first, 1) - 1
-	if len(numbers) > 0 {
-		last = max(last, numbers[len(numbers)-1])
-	}
-	s.wal = &wal{dir: s.walDir(), create: s.cfg.createSegment, segment: last}
-	if rows > 0 {
-		s.logger.Info("replayed log", "segments", len(numbers), "samples", rows)
-	}
-	return nil
 }
 
 // readView returns what a query reads.
@@ -363,24 +339,37 @@ func (s *Store) readView() (heads []*head, blocks []*block, expired int64) {
 	return heads, slices.Clone(s.blocks), s.expired
 }
 
-// evictBlocks closes the blocks that rested longest when too many are open.
+// evictBlocks closes the blocks that rested longest when too many are open, or they
+// take too much memory.
 func (s *Store) evictBlocks() {
+	type entry struct {
+		*block
+		bytes int64
+	}
 	_, blocks, _ := s.readView()
-	var open []*block
+	var open []entry
+	var bytes int64
 	for _, b := range blocks {
 		for _, part := range b.parts() {
-			if part.isOpen() {
-				open = append(open, part)
+			if n := part.openBytes(); n > 0 {
+				open = append(open, entry{part, n})
+				bytes += n
 			}
 		}
 	}
-	if len(open) <= s.cfg.MaxOpenBlocks {
+	s.openBytes.Store(bytes)
+	if len(open) <= s.cfg.MaxOpenBlocks && bytes <= s.cfg.BlockBytes {
 		return
 	}
-	slices.SortFunc(open, func(a, b *block) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
-	for _, b := range open[:len(open)-s.cfg.MaxOpenBlocks] {
+	slices.SortFunc(open, func(a, b entry) int { return cmp.Compare(a.used.Load(), b.used.Load()) })
+	for i, b := range open {
+		if len(open)-i <= s.cfg.MaxOpenBlocks && bytes <= s.cfg.BlockBytes {
+			break
+		}
 		b.evict()
+		bytes -= b.bytes
 	}
+	s.openBytes.Store(bytes)
 }
 
 // Expire implements [store.Store].
@@ -412,4 +401,28 @@ func (s *Store) Expire(ctx context.Context, t libpf.UnixTimeNs) error {
 	}
 	s.metrics.expiredBlocks.Add(float64(len(gone)))
 	return nil
+}
+
+// headBytes returns the memory of the samples that are not in a block yet.
+func (s *Store) headBytes() int64 {
+	heads, _, _ := s.readView()
+	var n int64
+	for _, h := range heads {
+		n += h.bytes.Load()
+	}
+	return n
+}
+
+// metaBytes returns the memory of Pebble.
+func (s *Store) metaBytes() int64 {
+	if s.enter() != nil {
+		return 0
+	}
+	defer s.users.RUnlock()
+	db := s.opened.Load()
+	if db == nil {
+		return 0
+	}
+	m := db.Metrics()
+	return m.BlockCache.Size + int64(m.MemTable.Size) //nolint:gosec // far below
 }

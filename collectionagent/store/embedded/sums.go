@@ -159,6 +159,10 @@ func (w *sumsWriter) weigh(final bool) {
 			*f = nil
 		}
 	}
+	if final && w.hours != nil && w.totals != nil && w.totals.rows*2 > w.hours.rows {
+		w.totals.abandon() // sums per hour do as well
+		w.totals = nil
+	}
 	w.cut()
 }
 

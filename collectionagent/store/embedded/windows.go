@@ -162,3 +162,18 @@ func writeWindows(b *pebble.Batch, updates []windowUpdate) error {
 	}
 	return nil
 }
+
+// forget removes the windows of a project from memory.
+func (w *windows) forget(project string) {
+	prefix := string(appendString([]byte{keyWindow, w.kind}, project))
+	for key := range w.byKey {
+		if strings.HasPrefix(key, prefix) {
+			delete(w.byKey, key)
+		}
+	}
+	for key := range w.dirty {
+		if strings.HasPrefix(key, prefix) {
+			delete(w.dirty, key)
+		}
+	}
+}

@@ -23,9 +23,12 @@ import (
 type Open func(t *testing.T, dir string) store.Store
 
 // Run checks that the engine does what [store.Store] says.
-func Run(t *testing.T, open Open) {
+func Run(t *testing.T, open Open) { RunSeeds(t, open, 6) }
+
+// RunSeeds is [Run] with a number of random histories, for slow engines.
+func RunSeeds(t *testing.T, open Open, seeds uint64) {
 	t.Run("random", func(t *testing.T) {
-		for seed := range uint64(6) {
+		for seed := range seeds {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
 				runRandom(t, open, seed)
@@ -287,6 +290,11 @@ func testStopEarly(t *testing.T, s store.Store) {
 	if err != nil || calls != 3 {
 		t.Errorf("select went on: %d calls, error %v", calls, err)
 	}
+	calls = 0
+	err = s.Samples(t.Context(), everything(), func(*store.Sample, *store.Series) bool { calls++; return calls < 3 })
+	if err != nil || calls != 3 {
+		t.Errorf("samples went on: %d calls, error %v", calls, err)
+	}
 }
 
 func testCancel(t *testing.T, s store.Store) {
@@ -300,6 +308,10 @@ func testCancel(t *testing.T, s store.Store) {
 			_, err := s.Select(ctx, everything(), func(*store.Row) bool { return true })
 			return err
 		},
+		"samples": func() error {
+			return s.Samples(ctx, everything(), func(*store.Sample, *store.Series) bool { return true })
+		},
+		"types":       func() error { _, err := s.Types(ctx, "default", 0, Base); return err },
 		"label names": func() error { _, err := s.LabelNames(ctx, everything()); return err },
 		"label values": func() error {
 			_, err := s.LabelValues(ctx, everything(), store.LabelSearch{Name: store.LabelService})
