@@ -62,10 +62,14 @@ func maintain(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Wri
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	m, ok := db.(interface {
+		WaitReplayed(ctx context.Context) error
 		Maintain(ctx context.Context) error
 	})
 	if !ok {
 		return errors.New("this engine has no upkeep")
+	}
+	if err := m.WaitReplayed(ctx); err != nil {
+		return err
 	}
 	before, err := db.Stats(ctx)
 	if err != nil {

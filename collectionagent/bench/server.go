@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/strobe-profiler/strobe/collectionagent/bench/workload"
 )
 
 // server is a running collection agent.
@@ -36,12 +38,17 @@ var ready = regexp.MustCompile(`open (http://\S+) \(agents send to (\S+),`)
 var noLimits = []string{
 	"-host-bytes-per-second", "0", "-host-samples-per-second", "0", "-host-series-per-second", "0",
 	"-project-bytes-per-second", "0", "-project-samples-per-second", "0", "-project-series-per-second", "0",
-	"-max-sample-age", "87600h",
 }
+
+// noAge lifts the limits of age for a workload that is longer than samples stay.
+var noAge = []string{"-max-sample-age", "87600h", "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0"}
 
 // serve starts a collection agent.
 func (b *bench) serve(ctx context.Context, dir string) (*server, error) {
 	args := append([]string{"-data-dir", dir, "-http-address", "127.0.0.1:0", "-grpc-address", "127.0.0.1:0", "-log-level", "warn"}, noLimits...)
+	if b.windows > 6*24*3600/workload.WindowSeconds {
+		args = append(args, noAge...)
+	}
 	s := &server{cmd: exec.CommandContext(ctx, b.binary, args...)} //nolint:gosec // ours
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()

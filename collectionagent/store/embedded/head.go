@@ -23,6 +23,8 @@ type chunk struct {
 	series [chunkRows]uint32 // index into head.series
 	stacks [chunkRows]uint32 // index into head.stacks
 	spans  [chunkRows]uint32 // 1 + index into head.spans, 0: none
+
+	sums atomic.Pointer[chunkSums] // of a full chunk, nil: nobody asked
 }
 
 // chunkBytes is the size of a chunk.
