@@ -158,9 +158,13 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 	countingSort(rows, len(p.rank), func(r *sum) uint32 { return p.rank[r.stack] })
 	countingSort(rows, len(groups), func(r *sum) uint32 { return r.group })
 	nodes, cut := 1, int64(math.MinInt64)
-	walk(rows, groups, p, cut, func(_ *sum, path []uint32, shared int) { nodes += len(path) - shared })
+	levels := make([]uint32, 0, len(rows)) // that each path shares with the one before
+	walk(rows, groups, p, cut, nil, func(_ *sum, path []uint32, shared int) {
+		nodes += len(path) - shared
+		levels = append(levels, uint32(shared)) //nolint:gosec // within a path
+	})
 	if nodes > maxNodes {
-		nodes, cut = maxNodes, cutValue(rows, p, maxNodes)
+		nodes, cut, levels = maxNodes, cutValue(rows, p, maxNodes), nil
 	}
 	if !p.watch.take(nodes, nodeSize) {
 		nodes, rows = 1, nil
@@ -173,7 +177,7 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 		watch:    p.watch,
 	}
 	open := make([]uint32, 1, 64) // the node of each level of the path before
-	walk(rows, groups, p, cut, func(r *sum, path []uint32, shared int) {
+	walk(rows, groups, p, cut, levels, func(r *sum, path []uint32, shared int) {
 		node := open[shared]
 		if shared < len(path) {
 			open = open[:shared+1]
@@ -201,8 +205,9 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 
 // walk hands over the path of each row and how many of its levels it shares with
 // the path before. A path that is the start of the one before leaves that in its
-// place. Rows below the cut end at their group.
-func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum, path []uint32, shared int)) {
+// place. Rows below the cut end at their group. levels are the numbers of shared
+// levels from a walk before with the same cut, nil: they are counted.
+func walk(rows []sum, groups [][]uint32, p *paths, cut int64, levels []uint32, yield func(r *sum, path []uint32, shared int)) {
 	var before, path []uint32
 	var rooms [2][]uint32
 	held := 0 // the room that before may be in
@@ -221,10 +226,14 @@ func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum,
 			rooms[free] = append(append(rooms[free][:0], group...), p.of(r.stack)...)
 			path = rooms[free]
 		}
-		n := min(len(path), len(before))
 		shared := 0
-		for shared < n && path[shared] == before[shared] {
-			shared++
+		if i < len(levels) {
+			shared = int(levels[i])
+		} else {
+			n := min(len(path), len(before))
+			for shared < n && path[shared] == before[shared] {
+				shared++
+			}
 		}
 		yield(r, path, shared)
 		if shared < len(path) {
