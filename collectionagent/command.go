@@ -26,6 +26,8 @@ func findCommand(args []string) (command, bool) {
 		return nil, false
 	}
 	switch args[0] {
+	case "compact":
+		return compactData, true
 	case "token":
 		return group(tokenUsage, map[string]command{
 			"create": tokenCreate, "list": tokenList, "rotate": tokenRotate, "revoke": tokenRevoke,

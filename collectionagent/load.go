@@ -76,7 +76,7 @@ func usage(fs *flag.FlagSet) {
 	_, _ = fmt.Fprint(out, `Usage: collectionagent [flags]
        collectionagent token create|list|rotate|revoke
        collectionagent project create|list|remove
-       collectionagent backup|restore|verify|inspect
+       collectionagent backup|restore|verify|inspect|compact
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and

@@ -2,7 +2,11 @@
 
 package api
 
-import "github.com/strobe-profiler/strobe/collectionagent/query"
+import (
+	"fmt"
+
+	"github.com/strobe-profiler/strobe/collectionagent/query"
+)
 
 // flameGraph is a flame graph in columns, with every text once.
 type flameGraph struct {
@@ -95,4 +99,35 @@ func (t *flameTree) fill(g *query.FlameTree, texts *textTable) {
 	for i, node := range g.Nodes {
 		n.Frame[i], n.Depth[i], n.Self[i], n.Total[i] = node.Frame, node.Depth, node.Self, node.Total
 	}
+}
+
+// columns implements columnar.
+func (g *flameGraph) columns() (rest any, appendColumns func([]byte) []byte, err error) {
+	type plain struct {
+		*summary
+		PeriodNs int64    `json:"period_ns,omitempty"`
+		GroupBy  []string `json:"group_by"`
+		Strings  []string `json:"strings"`
+	}
+	return plain{g.summary, g.PeriodNs, g.GroupBy, g.Strings}, g.appendColumns, nil
+}
+
+func (t *flameTree) appendColumns(b []byte) []byte {
+	b = appendObject(b, "frames", t.Frames.appendColumns)
+	b = appendObject(b, "nodes", func(b []byte) []byte {
+		b = appendNumbers(b, "frame", t.Nodes.Frame)
+		b = appendNumbers(b, "depth", t.Nodes.Depth)
+		b = appendNumbers(b, "self", t.Nodes.Self)
+		return appendNumbers(b, "total", t.Nodes.Total)
+	})
+	return fmt.Appendf(b, `,"hidden":{"nodes":%d,"value":%d}`, t.Hidden.Nodes, t.Hidden.Value)
+}
+
+func (f *frames) appendColumns(b []byte) []byte {
+	b = appendNumbers(b, "name", f.Name)
+	b = appendNumbers(b, "file", f.File)
+	b = appendNumbers(b, "line", f.Line)
+	b = appendNumbers(b, "binary", f.Binary)
+	b = appendNumbers(b, "kind", f.Kind)
+	return appendNumbers(b, "inlined", f.Inlined)
 }

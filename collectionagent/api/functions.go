@@ -3,7 +3,9 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 )
@@ -121,6 +123,34 @@ type diffAnswer struct {
 		Nodes int64 `json:"nodes"`
 		Rows  int   `json:"rows"`
 	} `json:"hidden"`
+}
+
+// columns implements columnar.
+func (a *diffAnswer) columns() (rest any, appendColumns func([]byte) []byte, err error) {
+	type plain struct {
+		*summary
+		Base    *summary `json:"base"`
+		GroupBy []string `json:"group_by"`
+		Scale   float64  `json:"scale"`
+		Strings []string `json:"strings"`
+	}
+	rows, err := encode(a.Rows)
+	if err != nil {
+		return nil, nil, err
+	}
+	return plain{a.summary, a.Base, a.GroupBy, a.Scale, a.Strings}, func(b []byte) []byte {
+		b = appendObject(b, "frames", a.Frames.appendColumns)
+		b = appendObject(b, "nodes", func(b []byte) []byte {
+			n := &a.Nodes
+			b = appendNumbers(b, "frame", n.Frame)
+			b = appendNumbers(b, "depth", n.Depth)
+			b = appendNumbers(b, "self", n.Self)
+			b = appendNumbers(b, "total", n.Total)
+			b = appendNumbers(b, "base_self", n.BaseSelf)
+			return appendNumbers(b, "base_total", n.BaseTotal)
+		})
+		return fmt.Appendf(b, `,"rows":%s,"hidden":{"nodes":%d,"rows":%d}`, bytes.TrimSpace(rows), a.Hidden.Nodes, a.Hidden.Rows)
+	}, nil
 }
 
 type diffRow struct {

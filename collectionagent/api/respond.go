@@ -3,8 +3,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,13 +27,11 @@ type answer struct {
 
 // jsonAnswer returns the answer that holds a value as JSON.
 func jsonAnswer(v any) (*answer, error) {
-	var body bytes.Buffer
-	e := json.NewEncoder(&body)
-	e.SetEscapeHTML(false) // names are full of < and >
-	if err := e.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode answer: %w", err)
+	body, err := encode(v)
+	if err != nil {
+		return nil, err
 	}
-	return &answer{contentType: "application/json", body: body.Bytes()}, nil
+	return &answer{contentType: "application/json", body: body}, nil
 }
 
 // minCompress is the size from which on a body is worth compressing.

@@ -4,11 +4,9 @@ package ingest
 
 import (
 	"context"
-	"fmt"
-	"hash/maphash"
 	"sync"
 
-	"github.com/elastic/go-freelru"
+	"github.com/zeebo/xxh3"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -17,12 +15,10 @@ import (
 // known remembers which definitions the store has, so that an answer's lists of
 // unknown ones do not cost a look-up for each row. Only what the store is known
 // to have is remembered: what is missing now may be there in a moment. All
-// projects share its room, each with its own entries. It is safe for concurrent use.
+// projects share its room. It is safe for concurrent use.
 type known struct {
-	store  store.Store
-	stacks *cache[libpf.TraceHash]
-	frames *cache[libpf.FrameID]
-	files  *cache[libpf.FileID]
+	store                 store.Store
+	stacks, frames, files *idSet
 
 	mu    sync.Mutex
 	epoch uint64 // of the store's Forgotten when what is remembered was true
@@ -41,74 +37,59 @@ func (k *known) current() uint64 {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if now := f.Forgotten(); now != k.epoch {
-		k.stacks.Purge()
-		k.frames.Purge()
-		k.files.Purge()
+		k.stacks.clear()
+		k.frames.clear()
+		k.files.clear()
 		k.epoch = now
 	}
 	return k.epoch
 }
 
-// owned is an ID of a project.
-type owned[K comparable] struct {
-	project string
-	id      K
-}
-
-// cache is a bounded set of IDs of all projects.
-type cache[K comparable] = freelru.ShardedLRU[owned[K], struct{}]
-
-// newCache returns a set of so many IDs with the given hash.
-func newCache[K comparable](entries uint32, hash func(K) uint32) (*cache[K], error) {
-	seed := maphash.MakeSeed()
-	return freelru.NewSharded[owned[K], struct{}](entries, func(o owned[K]) uint32 {
-		return hash(o.id) ^ uint32(maphash.String(seed, o.project)) //nolint:gosec // a hash
-	})
-}
-
 // newKnown returns a memory with room for so many stacks, twice as many frames
 // and an eighth as many files.
-func newKnown(s store.Store, entries uint32) (*known, error) {
-	k := &known{store: s}
-	var err error
-	if k.stacks, err = newCache(entries, func(h libpf.TraceHash) uint32 { return h.Hash32() }); err != nil {
-		return nil, fmt.Errorf("create cache of stacks: %w", err)
-	}
-	if k.frames, err = newCache(2*entries, libpf.FrameID.Hash32); err != nil {
-		return nil, fmt.Errorf("create cache of frames: %w", err)
-	}
-	if k.files, err = newCache(max(entries/8, 64), func(f libpf.FileID) uint32 { return f.Hash32() }); err != nil {
-		return nil, fmt.Errorf("create cache of files: %w", err)
-	}
-	return k, nil
+func newKnown(s store.Store, entries int) *known {
+	return &known{store: s, stacks: newIDSet(entries), frames: newIDSet(2 * entries), files: newIDSet(entries / 8)}
 }
+
+// frameKey returns 16 bytes that stand for a frame.
+func frameKey(f libpf.FrameID) (hi, lo uint64) {
+	b := f.Bytes()
+	h := xxh3.Hash128(b[:])
+	return h.Hi, h.Lo
+}
+
+func stackKey(h libpf.TraceHash) (hi, lo uint64) { return h.Hi(), h.Lo() }
+
+func fileKey(f libpf.FileID) (hi, lo uint64) { return f.Hi(), f.Lo() }
 
 // learn remembers definitions that were stored after current returned epoch.
 func (k *known) learn(d *store.Definitions, epoch uint64) {
 	if epoch != k.current() {
 		return // they may have been removed since
 	}
+	stacks, frames, files := k.stacks.owner(d.Project), k.frames.owner(d.Project), k.files.owner(d.Project)
 	for i := range d.Stacks {
-		k.stacks.Add(owned[libpf.TraceHash]{d.Project, d.Stacks[i].Hash}, struct{}{})
+		k.stacks.add(stacks.of(stackKey(d.Stacks[i].Hash)))
 	}
 	for i := range d.Symbols {
-		k.frames.Add(owned[libpf.FrameID]{d.Project, d.Symbols[i].Frame}, struct{}{})
+		k.frames.add(frames.of(frameKey(d.Symbols[i].Frame)))
 	}
 	for i := range d.Executables {
-		k.files.Add(owned[libpf.FileID]{d.Project, d.Executables[i].FileID}, struct{}{})
+		k.files.add(files.of(fileKey(d.Executables[i].FileID)))
 	}
 }
 
-// unknown returns the indices of those ids that neither the cache nor the store has.
+// unknown returns the indices of those ids that neither the set nor the store has.
 func unknown[K comparable, V any](
-	ctx context.Context, k *known, cache *cache[K], project string, ids []K, wanted func(int) bool,
+	ctx context.Context, k *known, set *idSet, project string, ids []K, key func(K) (hi, lo uint64), wanted func(int) bool,
 	lookUp func(context.Context, string, []K) (map[K]V, error),
 ) ([]uint32, error) {
 	k.current()
+	owner := set.owner(project)
 	var missing []uint32
 	var ask []K
 	for i, id := range ids {
-		if !wanted(i) || cache.Contains(owned[K]{project, id}) {
+		if !wanted(i) || set.has(owner.of(key(id))) {
 			continue
 		}
 		missing = append(missing, uint32(i)) //nolint:gosec // a table of a request
@@ -124,7 +105,7 @@ func unknown[K comparable, V any](
 	still := missing[:0]
 	for _, i := range missing {
 		if _, ok := found[ids[i]]; ok {
-			cache.Add(owned[K]{project, ids[i]}, struct{}{})
+			set.add(owner.of(key(ids[i])))
 		} else {
 			still = append(still, i)
 		}
@@ -134,7 +115,7 @@ func unknown[K comparable, V any](
 
 // unknownStacks returns the indices of the hashes that have no definition.
 func (k *known) unknownStacks(ctx context.Context, project string, hashes []libpf.TraceHash) ([]uint32, error) {
-	return unknown(ctx, k, k.stacks, project, hashes, func(int) bool { return true }, k.store.Stacks)
+	return unknown(ctx, k, k.stacks, project, hashes, stackKey, func(int) bool { return true }, k.store.Stacks)
 }
 
 // needsNames reports whether the names of a frame come separately.
@@ -148,7 +129,7 @@ func (k *known) unnamedFrames(ctx context.Context, project string, table []libpf
 	for i := range table {
 		ids[i] = table[i].ID()
 	}
-	return unknown(ctx, k, k.frames, project, ids, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
+	return unknown(ctx, k, k.frames, project, ids, frameKey, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
 }
 
 // unknownFiles returns the indices of the files of native and kernel frames
@@ -160,5 +141,5 @@ func (k *known) unknownFiles(ctx context.Context, project string, files []libpf.
 			native[table[i].FileID] = true
 		}
 	}
-	return unknown(ctx, k, k.files, project, files, func(i int) bool { return native[files[i]] }, k.store.Executables)
+	return unknown(ctx, k, k.files, project, files, fileKey, func(i int) bool { return native[files[i]] }, k.store.Executables)
 }

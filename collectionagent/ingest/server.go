@@ -52,9 +52,9 @@ type Config struct {
 	Limits Limits
 	// Rates bound how fast projects and hosts send. The zero value is without limits.
 	Rates limit.Config
-	// KnownStacks is how many stacks are remembered as known. Default 131072,
-	// about 25 MiB with the frames and files that go with them.
-	KnownStacks uint32
+	// KnownStacks is how many stacks are remembered as known. Default 262144,
+	// about 13 MiB with the frames and files that go with them.
+	KnownStacks int
 	// Fleet remembers what agents say of themselves. Default: one that nobody else reads.
 	Fleet *fleet.Registry
 	// Logger defaults to none, Registerer to none, Now to time.Now.
@@ -93,7 +93,7 @@ func New(cfg Config) (*Server, error) {
 	cfg.Project = cmp.Or(cfg.Project, DefaultProject)
 	cfg.MaxRequestBytes = cmp.Or(cfg.MaxRequestBytes, 16<<20)
 	cfg.MaxConcurrent = cmp.Or(cfg.MaxConcurrent, 64)
-	cfg.KnownStacks = cmp.Or(cfg.KnownStacks, 1<<17)
+	cfg.KnownStacks = cmp.Or(cfg.KnownStacks, 1<<18)
 	cfg.MemoryBytes = max(cmp.Or(cfg.MemoryBytes, 256<<20), 4*int64(cfg.MaxRequestBytes))
 	cfg.RequestTimeout = cmp.Or(cfg.RequestTimeout, 30*time.Second)
 	cfg.IdleTimeout = cmp.Or(cfg.IdleTimeout, 5*time.Minute)
@@ -118,10 +118,7 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	k, err := newKnown(cfg.Store, cfg.KnownStacks)
-	if err != nil {
-		return nil, err
-	}
+	k := newKnown(cfg.Store, cfg.KnownStacks)
 	epoch := cfg.Store.Epoch()
 	s := &Server{
 		cfg: cfg, metrics: m, known: k, epoch: epoch[:], slots: make(chan struct{}, cfg.MaxConcurrent),

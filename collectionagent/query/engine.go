@@ -110,6 +110,9 @@ type sums struct {
 func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sums, error) {
 	w := newWatch(ctx)
 	c := newCollector(e, w)
+	if len(groupBy) == 0 {
+		c.stacks = nil
+	}
 	out, err := c.collect(ctx, s, groupBy)
 	if err != nil {
 		return nil, err
@@ -152,8 +155,8 @@ type collector struct {
 	engine *Engine
 	watch  *watch
 	groups map[string]uint32
-	values [][]string // of the groups
-	stacks map[libpf.TraceHash]uint32
+	values [][]string                 // of the groups
+	stacks map[libpf.TraceHash]uint32 // nil: each stack comes once
 	hashes []libpf.TraceHash
 	rows   int
 	key    []byte
@@ -185,7 +188,9 @@ func (c *collector) stack(hash libpf.TraceHash) uint32 {
 	if !ok {
 		c.watch.take(1, stackSize)
 		stack = uint32(len(c.hashes)) //nolint:gosec // at most maxRows
-		c.stacks[hash] = stack
+		if c.stacks != nil {
+			c.stacks[hash] = stack
+		}
 		c.hashes = append(c.hashes, hash)
 	}
 	return stack
@@ -247,7 +252,26 @@ func (s *sums) sort(w *watch) {
 
 // rankHashes is [rank] for stacks.
 func rankHashes(w *watch, hashes []libpf.TraceHash) []uint32 {
-	return rank(w, hashes, func(a, b libpf.TraceHash) int { return a.Compare(b.Hash128) })
+	type entry struct {
+		hash  libpf.TraceHash
+		place uint32
+	}
+	order := make([]entry, len(hashes))
+	for i, h := range hashes {
+		order[i] = entry{h, uint32(i)} //nolint:gosec // at most maxRows
+	}
+	slices.SortFunc(order, func(a, b entry) int {
+		if w.ended() { // any order will do, the sooner the better
+			return 0
+		}
+		return a.hash.Compare(b.hash.Hash128)
+	})
+	ranks := make([]uint32, len(hashes))
+	for i := range order {
+		hashes[i] = order[i].hash
+		ranks[order[i].place] = uint32(i) //nolint:gosec // at most maxRows
+	}
+	return ranks
 }
 
 // renumber gives groups and stacks new numbers.

@@ -106,7 +106,7 @@ func (g *FlameTree) lay(t *tree, functions *functionTable, maxNodes int) (from [
 	frame := func(function uint32) uint32 {
 		if frameOf[function] < 0 {
 			frameOf[function] = int32(len(g.Frames)) //nolint:gosec // fewer than frames in memory
-			g.Frames = append(g.Frames, FlameFrame{functions.functions[function].Value(), functions.lines[function].best()})
+			g.Frames = append(g.Frames, FlameFrame{*functions.value(function), functions.lines[function].best()})
 		}
 		return uint32(frameOf[function]) //nolint:gosec // not negative
 	}
@@ -148,10 +148,9 @@ func (g *FlameTree) lay(t *tree, functions *functionTable, maxNodes int) (from [
 			g.HiddenValue += rest
 		}
 		// Last first, because the stack is worked off from its end.
-		slices.SortFunc(stack[first:], func(a, b pending) int {
-			fa, fb := functions.functions[a.function].Value(), functions.functions[b.function].Value()
-			return fb.compare(&fa)
-		})
+		if len(stack) > first+1 {
+			slices.SortFunc(stack[first:], func(a, b pending) int { return functions.value(b.function).compare(functions.value(a.function)) })
+		}
 		g.Nodes = append(g.Nodes, FlameNode{
 			Frame: frame(p.function), Depth: p.depth, Self: self, Total: t.total[p.node],
 		})
@@ -172,12 +171,12 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 		return shown, 0
 	}
 	// left is how many children of a shown node are not shown, with one for its rest.
-	left := make(map[uint32]int, limit)
+	left := make([]uint32, n)
 	var queue nodeHeap
 	// expand makes the children of a node that is shown candidates, and returns
 	// the cost of one node for what is hidden below it.
 	expand := func(node uint32) int {
-		l := 0
+		l := uint32(0)
 		t.children(node, func(c uint32) {
 			queue.push(heapNode{c, t.total[c]})
 			l++
@@ -186,7 +185,7 @@ func (t *tree) pick(limit int) (shown []bool, hidden int64) {
 			l++
 		}
 		left[node] = l
-		return min(l, 1)
+		return int(min(l, 1))
 	}
 	count := 1 + expand(0)
 	picked := 1

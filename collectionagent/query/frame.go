@@ -37,6 +37,9 @@ type Function struct {
 }
 
 func (f *Function) compare(o *Function) int {
+	if c := strings.Compare(f.Name, o.Name); c != 0 {
+		return c
+	}
 	inlined := 0
 	if f.Inlined != o.Inlined {
 		inlined = 1

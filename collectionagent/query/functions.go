@@ -24,6 +24,7 @@ type functionTable struct {
 	numbers   map[function]uint32
 	functions []function
 	lines     []functionLines
+	values    []*Function // those that were asked for
 }
 
 // newFunctionTable returns a table with room for the functions of some frames.
@@ -45,6 +46,18 @@ func (t *functionTable) number(f function) uint32 {
 		t.lines = append(t.lines, functionLines{})
 	}
 	return n
+}
+
+// value returns a function, which is not to be changed.
+func (t *functionTable) value(n uint32) *Function {
+	for len(t.values) < len(t.functions) {
+		t.values = append(t.values, nil)
+	}
+	if t.values[n] == nil {
+		f := t.functions[n].Value()
+		t.values[n] = &f
+	}
+	return t.values[n]
 }
 
 // label returns the number of a level that is not code.
@@ -70,6 +83,8 @@ type frameLevels struct {
 	levels  []uint32
 	// named is how many levels of each frame have a name.
 	named []uint32
+	// unnamed is how many of all have none.
+	unnamed int
 }
 
 // levels numbers the functions of all frames. With identity it may map
@@ -100,6 +115,8 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 			out.levels = append(out.levels, n)
 			if l.named {
 				out.named[i]++
+			} else {
+				out.unnamed++
 			}
 		}
 		out.offsets = append(out.offsets, uint32(len(out.levels))) //nolint:gosec // fewer than frames in memory

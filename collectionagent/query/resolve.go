@@ -143,7 +143,7 @@ func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes
 			}
 		}
 	}
-	res.index(stacks)
+	res.index(stacks, r.numbers.Load())
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -209,8 +209,8 @@ func (r *resolver) internFrames(project string, frames []libpf.Frame) (entries [
 	return entries, added
 }
 
-// index numbers the frames of the stacks.
-func (res *resolution) index(stacks []*stackEntry) {
+// index numbers the frames of the stacks. numbered is the highest number of a frame in memory, about.
+func (res *resolution) index(stacks []*stackEntry, numbered uint64) {
 	total := 0
 	for _, s := range stacks {
 		total += len(s.frames)
@@ -221,13 +221,23 @@ func (res *resolution) index(stacks []*stackEntry) {
 	flat := make([]uint32, 0, total)
 	res.stacks = make([][]uint32, len(stacks))
 	var seen pages
+	// Walking an array is twice as fast where it is not much larger than what is walked.
+	var array []uint32
+	if numbered <= uint64(max(4*total, 1<<14)) { //nolint:gosec // not negative
+		array = make([]uint32, numbered+1)
+	}
 	for i, s := range stacks {
 		if res.watch.ended() {
 			return
 		}
 		start := len(flat)
 		for j, number := range s.numbers {
-			slot := seen.slot(number)
+			var slot *uint32
+			if number < uint64(len(array)) {
+				slot = &array[number]
+			} else {
+				slot = seen.slot(number)
+			}
 			if *slot == 0 {
 				res.watch.take(1, 64) // with its name, its place in tables and a page
 				res.entries = append(res.entries, s.frames[j])

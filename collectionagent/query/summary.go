@@ -38,6 +38,9 @@ func (s *sums) summary(selection *Selection, levels *frameLevels) Summary {
 	out := selection.summary()
 	out.Total, out.Samples, out.Excluded, out.Coverage = s.value, s.count, s.excluded, s.coverage
 	out.ByStack, out.UnknownStacks, out.Symbolized = true, s.unknownValue, 1
+	if levels.unnamed == 0 {
+		return out
+	}
 	namedIn, allIn := make([]int, len(s.stacks)), make([]int, len(s.stacks))
 	for i, frames := range s.stacks {
 		if s.watch.ended() {

@@ -80,20 +80,63 @@ func (p *paths) sort() {
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows
 	}
-	slices.SortFunc(order, func(a, b uint32) int {
-		if p.watch.ended() { // any order will do, the sooner the better
-			return 0
-		}
-		if c := slices.Compare(p.of(a), p.of(b)); c != 0 {
-			return c
-		}
-		return cmp.Compare(a, b)
-	})
+	p.order(order, 0)
 	p.rank = make([]uint32, len(order))
 	for i, s := range order {
 		p.rank[s] = uint32(i) //nolint:gosec // at most maxRows
 	}
 }
+
+// at returns the level of a path at a depth, from 1, or 0 where it has ended.
+func (p *paths) at(stack uint32, depth int) uint64 {
+	i := p.offsets[stack] + uint32(depth) //nolint:gosec // within the paths
+	if i >= p.offsets[stack+1] {
+		return 0
+	}
+	return uint64(p.flat[i]) + 1
+}
+
+// order sorts stacks whose paths are the same up to a depth, by parting them into
+// those with a smaller, the same, and a larger level there: what paths share is
+// looked at once. Equal paths stay in the order of their numbers.
+func (p *paths) order(stacks []uint32, depth int) {
+	for len(stacks) > 12 && !p.watch.ended() {
+		pivot := median(p.at(stacks[0], depth), p.at(stacks[len(stacks)/2], depth), p.at(stacks[len(stacks)-1], depth))
+		less, i, more := 0, 0, len(stacks)
+		for i < more {
+			switch level := p.at(stacks[i], depth); {
+			case level < pivot:
+				stacks[less], stacks[i] = stacks[i], stacks[less]
+				less++
+				i++
+			case level > pivot:
+				more--
+				stacks[i], stacks[more] = stacks[more], stacks[i]
+			default:
+				i++
+			}
+		}
+		p.order(stacks[:less], depth)
+		p.order(stacks[more:], depth)
+		stacks = stacks[less:more]
+		if pivot == 0 { // all have ended here
+			slices.Sort(stacks)
+			return
+		}
+		depth++
+	}
+	slices.SortFunc(stacks, func(a, b uint32) int {
+		if p.watch.ended() { // any order will do, the sooner the better
+			return 0
+		}
+		return cmp.Or(slices.Compare(p.from(a, depth), p.from(b, depth)), cmp.Compare(a, b))
+	})
+}
+
+// from returns what a path has from a depth on that it reaches.
+func (p *paths) from(stack uint32, depth int) []uint32 { return p.of(stack)[depth:] }
+
+func median(a, b, c uint64) uint64 { return max(min(a, b), min(max(a, b), c)) }
 
 // buildTree folds rows, which it sorts, into a tree. Rows that share the most go
 // next to each other, so that the tree grows at its end only and no node is ever
@@ -115,9 +158,13 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 	countingSort(rows, len(p.rank), func(r *sum) uint32 { return p.rank[r.stack] })
 	countingSort(rows, len(groups), func(r *sum) uint32 { return r.group })
 	nodes, cut := 1, int64(math.MinInt64)
-	walk(rows, groups, p, cut, func(_ *sum, path []uint32, shared int) { nodes += len(path) - shared })
+	levels := make([]uint32, 0, len(rows)) // that each path shares with the one before
+	walk(rows, groups, p, cut, nil, func(_ *sum, path []uint32, shared int) {
+		nodes += len(path) - shared
+		levels = append(levels, uint32(shared)) //nolint:gosec // within a path
+	})
 	if nodes > maxNodes {
-		nodes, cut = maxNodes, cutValue(rows, p, maxNodes)
+		nodes, cut, levels = maxNodes, cutValue(rows, p, maxNodes), nil
 	}
 	if !p.watch.take(nodes, nodeSize) {
 		nodes, rows = 1, nil
@@ -130,7 +177,7 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 		watch:    p.watch,
 	}
 	open := make([]uint32, 1, 64) // the node of each level of the path before
-	walk(rows, groups, p, cut, func(r *sum, path []uint32, shared int) {
+	walk(rows, groups, p, cut, levels, func(r *sum, path []uint32, shared int) {
 		node := open[shared]
 		if shared < len(path) {
 			open = open[:shared+1]
@@ -158,26 +205,42 @@ func growTree(root uint32, rows []sum, groups [][]uint32, p *paths, maxNodes int
 
 // walk hands over the path of each row and how many of its levels it shares with
 // the path before. A path that is the start of the one before leaves that in its
-// place. Rows below the cut end at their group.
-func walk(rows []sum, groups [][]uint32, p *paths, cut int64, yield func(r *sum, path []uint32, shared int)) {
+// place. Rows below the cut end at their group. levels are the numbers of shared
+// levels from a walk before with the same cut, nil: they are counted.
+func walk(rows []sum, groups [][]uint32, p *paths, cut int64, levels []uint32, yield func(r *sum, path []uint32, shared int)) {
 	var before, path []uint32
+	var rooms [2][]uint32
+	held := 0 // the room that before may be in
 	for i := range rows {
 		if p.watch.ended() {
 			return
 		}
 		r := &rows[i]
-		path = append(path[:0], groups[r.group]...)
-		if r.value >= cut {
-			path = append(path, p.of(r.stack)...)
+		switch group := groups[r.group]; {
+		case r.value < cut:
+			path = group
+		case len(group) == 0:
+			path = p.of(r.stack)
+		default:
+			free := 1 - held
+			rooms[free] = append(append(rooms[free][:0], group...), p.of(r.stack)...)
+			path = rooms[free]
 		}
-		n := min(len(path), len(before))
 		shared := 0
-		for shared < n && path[shared] == before[shared] {
-			shared++
+		if i < len(levels) {
+			shared = int(levels[i])
+		} else {
+			n := min(len(path), len(before))
+			for shared < n && path[shared] == before[shared] {
+				shared++
+			}
 		}
 		yield(r, path, shared)
 		if shared < len(path) {
-			before, path = path, before
+			before = path
+			if len(groups[r.group]) > 0 && r.value >= cut {
+				held = 1 - held
+			}
 		}
 	}
 }

@@ -117,7 +117,7 @@ type aggregator struct {
 	byStack bool
 	step    time.Duration
 	buckets buckets // of an answer with buckets
-	stackID map[libpf.TraceHash]uint32
+	stackID stackIndex
 	stacks  []libpf.TraceHash
 	groups  []groupSums
 
@@ -130,7 +130,7 @@ type aggregator struct {
 }
 
 func newAggregator(q *store.Query, b buckets, claim *memory.Claim) *aggregator {
-	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b, stackID: make(map[libpf.TraceHash]uint32), claim: claim}
+	a := &aggregator{byStack: q.ByStack, step: q.Step, buckets: b, claim: claim}
 	if !q.ByStack {
 		a.stacks = []libpf.TraceHash{{}} // every row has stack 0
 	}
@@ -159,11 +159,9 @@ func (a *aggregator) free() {
 
 // stack returns the number of a stack.
 func (a *aggregator) stack(h libpf.TraceHash) uint32 {
-	id, ok := a.stackID[h]
-	if !ok {
+	id, isNew := a.stackID.number(a.stacks, h)
+	if isNew {
 		a.take(stackBytes)
-		id = uint32(len(a.stacks)) //nolint:gosec // bounded by memory
-		a.stackID[h] = id
 		a.stacks = append(a.stacks, h)
 	}
 	return id
@@ -194,6 +192,19 @@ func (a *aggregator) dense(group uint32) *groupSums {
 // byBucket reports whether a group is kept as an array of buckets.
 func (a *aggregator) byBucket(group uint32) bool {
 	return a.step > 0 && !a.byStack && a.buckets.n > 0 && int64(group) < maxDenseSums/a.buckets.n
+}
+
+// bucketSums returns the sums of a group by bucket, nil where it has no array of
+// buckets of whole milliseconds.
+func (a *aggregator) bucketSums(group uint32) []sum {
+	if a.buckets.stepMs == 0 || !a.byBucket(group) {
+		return nil
+	}
+	g := a.group(group)
+	if g.dense == nil {
+		g.dense = make([]sum, a.buckets.n)
+	}
+	return g.dense
 }
 
 // index returns the index of the bucket of a time.

@@ -248,36 +248,6 @@ func resize[T any](s []T, n int) []T {
 	return s
 }
 
-// appendFrames appends the frames of a stack.
-func appendFrames(b []byte, frames []libpf.Frame) []byte {
-	b = binary.AppendUvarint(b, uint64(len(frames)))
-	for i := range frames {
-		f := &frames[i]
-		b = append(b, byte(f.Type))
-		b = f.FileID.AppendBytes(b)
-		b = binary.AppendUvarint(b, uint64(f.AddressOrLineno))
-		b = appendString(b, f.FunctionName)
-		b = appendString(b, f.SourceFile)
-		b = binary.AppendUvarint(b, uint64(f.SourceLine))
-	}
-	return b
-}
-
-func decodeFrames(b []byte) ([]libpf.Frame, error) {
-	d := decoder{b: b}
-	frames := make([]libpf.Frame, d.count(21))
-	for i := range frames {
-		f := &frames[i]
-		f.Type = libpf.FrameType(d.byte())
-		f.FileID = libpf.FileID{Hash128: d.hash()}
-		f.AddressOrLineno = libpf.AddressOrLineno(d.uvarint())
-		f.FunctionName = d.string()
-		f.SourceFile = d.string()
-		f.SourceLine = libpf.SourceLineno(d.uvarint())
-	}
-	return frames, d.err
-}
-
 // appendSymbol appends whether a symbol is a fallback, and its lines.
 func appendSymbol(b []byte, s *store.Symbol) []byte {
 	var flags byte

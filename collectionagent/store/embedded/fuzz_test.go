@@ -399,6 +399,7 @@ func FuzzValue(f *testing.F) {
 		f.Add(uint8(kind), value)
 		f.Add(uint8(kind), value[:len(value)-1])
 	}
+	f.Add(uint8(0), appendFramesInFull(nil, frames))
 	f.Add(uint8(2), []byte(`{"file":"../../etc/passwd"}`))
 	f.Add(uint8(2), []byte(`{"number":7,"level":1,"project":"p","type":1,"rows":9,"min_time_ms":1,"max_time_ms":2,"sorted":true,`+
 		`"sums":[{"kind":"1h","file":"a-1h.parquet","rows":3,"bytes":4},{"kind":"all","file":"a-all.parquet"}]}`))

@@ -23,6 +23,8 @@ type chunk struct {
 	series [chunkRows]uint32 // index into head.series
 	stacks [chunkRows]uint32 // index into head.stacks
 	spans  [chunkRows]uint32 // 1 + index into head.spans, 0: none
+
+	sums atomic.Pointer[chunkSums] // of a full chunk, nil: nobody asked
 }
 
 // chunkBytes is the size of a chunk.
@@ -52,7 +54,7 @@ type head struct {
 
 	// The rest belongs to the goroutine that adds.
 	seriesIDs map[string]uint32
-	stackIDs  map[libpf.TraceHash]uint32
+	stackIDs  stackIndex
 	spanIDs   map[span]uint32
 	bytes     atomic.Int64
 	remap     []uint32
@@ -75,7 +77,6 @@ func newHead() *head {
 	return &head{
 		created:   time.Now(),
 		seriesIDs: make(map[string]uint32),
-		stackIDs:  make(map[libpf.TraceHash]uint32),
 		spanIDs:   make(map[span]uint32),
 	}
 }
@@ -111,10 +112,8 @@ func (h *head) add(b *store.Batch) {
 			grown += chunkBytes
 		}
 		c := v.chunks[len(v.chunks)-1]
-		stack, ok := h.stackIDs[s.Stack]
-		if !ok {
-			stack = uint32(len(v.stacks)) //nolint:gosec // bounded by the size of the head
-			h.stackIDs[s.Stack] = stack
+		stack, isNew := h.stackIDs.number(v.stacks, s.Stack)
+		if isNew {
 			if h.note != nil {
 				h.note(s.Stack)
 			}

@@ -14,8 +14,12 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	sstblock "github.com/cockroachdb/pebble/v2/sstable/block"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
+
+// definitionsBlock is how much of the definitions is compressed together.
+const definitionsBlock = 32 << 10
 
 // openPebble opens the key-value store of definitions, which takes about so much
 // memory: half of it caches blocks, and a quarter each are the memtable that is
@@ -28,7 +32,13 @@ func openPebble(dir string, fs vfs.FS, logger *slog.Logger, bytes int64) (*pebbl
 		MemTableSize:       uint64(min(max(bytes/4, 1<<20), 16<<20)), //nolint:gosec // positive
 		CacheSize:          bytes / 2,
 	}
+	// Definitions repeat one another a lot, in names and in runs of frames, and are
+	// looked up in the order of their keys by whoever wants many.
+	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
+		return pebble.UniformDBCompressionSettings(sstblock.ZstdCompression)
+	})
 	for i := range opts.Levels {
+		opts.Levels[i].BlockSize = definitionsBlock
 		// Almost every look-up of a definition is of one that may not be there.
 		opts.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 		opts.Levels[i].FilterType = pebble.TableFilter

@@ -158,13 +158,46 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 	if err != nil {
 		return err
 	}
+	if sums := g.a.bucketSums(r.group); sums != nil {
+		return g.addTimes(sums, times, counts, values)
+	}
 	for i, t := range times {
 		if t >= r.from && t < g.to {
 			if t < g.lowest || t > g.highest {
-				return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
+				return errTime(t)
 			}
 			g.a.add(r.group, t, stacks[i], counts[i], values[i])
 		}
+	}
+	return nil
+}
+
+func errTime(t int64) error {
+	return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
+}
+
+// addTimes is add for an answer that is an array of buckets of whole milliseconds.
+func (g *groupScan) addTimes(sums []sum, times, counts, values []int64) error {
+	first, width := g.a.buckets.firstMs, g.a.buckets.stepMs
+	perBucket := 1 / float64(width) // a product takes a fraction of the time of a quotient
+	counts, values = counts[:len(times)], values[:len(times)]
+	for i, t := range times {
+		if t < g.from || t >= g.to {
+			continue
+		}
+		if t < g.lowest || t > g.highest {
+			return errTime(t)
+		}
+		// It is off by one at most, the array has fewer entries than a float has bits.
+		at := int64(float64(t-first) * perBucket)
+		if over := t - first - at*width; over >= width {
+			at++
+		} else if over < 0 {
+			at--
+		}
+		s := &sums[at]
+		s.count += counts[i]
+		s.value += values[i]
 	}
 	return nil
 }
@@ -192,7 +225,7 @@ func (g *groupScan) addMarked(r *rowRun, row int64, stacks []uint32, counts, val
 				continue
 			}
 			if t < g.lowest || t > g.highest {
-				return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
+				return errTime(t)
 			}
 		}
 		g.a.add(r.group, t, stacks[i], counts[i], values[i])

@@ -139,6 +139,12 @@ func (sc *scanner) headTasks(v headView) []task {
 // headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
 func (sc *scanner) headChunk(v headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
+	if (i+1)*chunkRows <= v.rows && wanted == nil {
+		sums := c.summed()
+		if sums.maxTime < sc.from || sums.minTime >= sc.to || sc.fromSums(sums, group, from, a) {
+			return
+		}
+	}
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
 		t := c.times[at]
 		g := group[c.series[at]]

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"math/rand/v2"
+	"sync"
+	"testing"
+)
+
+func TestIDSet(t *testing.T) {
+	t.Parallel()
+	s := newIDSet(1000)
+	red, blue := s.owner("red"), s.owner("blue")
+	r := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time
+	type key struct{ hi, lo uint64 }
+	var keys []key
+	for range 100 {
+		keys = append(keys, key{r.Uint64(), r.Uint64()})
+	}
+	keys = append(keys, key{}, key{red.hi, red.lo}, key{red.hi, red.lo ^ 1})
+	for i, k := range keys[:101] {
+		if s.has(red.of(k.hi, k.lo)) {
+			t.Fatalf("key %d is there before it was added", i)
+		}
+		s.add(red.of(k.hi, k.lo))
+		s.add(red.of(k.hi, k.lo))
+		if !s.has(red.of(k.hi, k.lo)) || s.has(blue.of(k.hi, k.lo)) {
+			t.Fatalf("key %d: red %v, blue %v", i, s.has(red.of(k.hi, k.lo)), s.has(blue.of(k.hi, k.lo)))
+		}
+	}
+	if k := keys[101]; s.has(red.of(k.hi, k.lo)) {
+		t.Error("an ID that reads as none is there")
+	}
+	// The set is bounded, keeps what came last, and most of what there is room for.
+	for range 100_000 {
+		id := red.of(r.Uint64(), r.Uint64())
+		s.add(id)
+		if !s.has(id) {
+			t.Fatal("what was just added is not there")
+		}
+	}
+	kept := 0
+	fresh := newIDSet(1000)
+	for i := range uint64(500) {
+		fresh.add(red.of(i, i*i))
+	}
+	for i := range uint64(500) {
+		if fresh.has(red.of(i, i*i)) {
+			kept++
+		}
+	}
+	if kept < 450 {
+		t.Errorf("%d of 500 IDs are left in a set for 1000", kept)
+	}
+	var workers sync.WaitGroup
+	for w := range uint64(4) {
+		workers.Go(func() {
+			for i := range uint64(1000) {
+				s.add(blue.of(w, i))
+				s.has(red.of(i, w))
+			}
+		})
+	}
+	workers.Wait()
+}
