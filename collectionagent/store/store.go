@@ -275,6 +275,8 @@ type Stats struct {
 	Samples int64
 	// Bytes is the size on disk by part ("wal", "blocks", "meta").
 	Bytes map[string]int64
+	// Limit is how many bytes the store keeps at most, 0: no bound.
+	Limit int64
 	// Oldest and Newest bound the stored samples, 0 when there are none.
 	Oldest, Newest                      libpf.UnixTimeNs
 	Stacks, Symbols, Executables, Hosts int64

@@ -85,6 +85,17 @@ type blockContent struct {
 	columns blockColumns
 	// bytes is about what all of it takes.
 	bytes int64
+	// charged is set once a query counts it as its own: what others open is theirs.
+	charged atomic.Bool
+}
+
+// charge returns what a query that just acquired the content has to pay: all of it
+// if it is the first since the file was opened, else nothing, as it is shared.
+func (c *blockContent) charge() int64 {
+	if c.charged.Swap(true) {
+		return 0
+	}
+	return c.bytes
 }
 
 // blockColumns are the indices of the columns that queries read; those of traces

@@ -72,6 +72,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.retain(ctx); err != nil {
 		return err
 	}
+	if err := s.collectGarbage(ctx); err != nil {
+		return err
+	}
 	return s.offload(ctx)
 }
 

@@ -86,6 +86,8 @@ type Config struct {
 
 	// now is the clock. Default [time.Now].
 	now func() time.Time
+	// garbageGrace is how long definitions stay that nothing refers to. Default 24 hours.
+	garbageGrace time.Duration
 	// retainEvery is how often retention looks for work.
 	retainEvery time.Duration
 	// Faults for tests.
@@ -129,6 +131,7 @@ func (c Config) withDefaults() (Config, error) {
 	c.LabelBytes = cmp.Or(c.LabelBytes, 64<<20)
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.garbageGrace = cmp.Or(c.garbageGrace, 24*time.Hour)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
 	if c.now == nil {
 		c.now = time.Now

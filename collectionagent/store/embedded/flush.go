@@ -203,7 +203,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	defer s.users.RUnlock()
 	heads, blocks, expired := s.readView()
-	st := store.Stats{Engine: "embedded", Bytes: map[string]int64{}}
+	st := store.Stats{Engine: "embedded", Bytes: map[string]int64{}, Limit: s.byteLimit.Load()}
 	bound := func(minTime, maxTime int64) {
 		minTime = max(minTime, expired)
 		if maxTime < minTime {

@@ -57,6 +57,8 @@ type head struct {
 	bytes     atomic.Int64
 	remap     []uint32
 	key       []byte
+	// note, where it is not nil, is told of stacks that are new in the head.
+	note func(libpf.TraceHash)
 }
 
 // headView is a consistent state of the head.
@@ -113,6 +115,9 @@ func (h *head) add(b *store.Batch) {
 		if !ok {
 			stack = uint32(len(v.stacks)) //nolint:gosec // bounded by the size of the head
 			h.stackIDs[s.Stack] = stack
+			if h.note != nil {
+				h.note(s.Stack)
+			}
 			v.stacks = append(v.stacks, s.Stack)
 			grown += stackEntryBytes
 		}

@@ -109,10 +109,11 @@ func (l *labelScan) file(s *Store, sc *scanner, scope string, f *source, clock i
 		return nil, err
 	}
 	defer part.release()
-	if err := sc.claim.Take(c.bytes); err != nil {
+	n := c.charge()
+	if err := sc.claim.Take(n); err != nil {
 		return nil, err
 	}
-	defer sc.claim.Give(c.bytes)
+	defer sc.claim.Give(n)
 	s.metrics.read(part)
 	sums := make(map[string]sum)
 	var buf []string

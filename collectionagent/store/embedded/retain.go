@@ -22,15 +22,18 @@ const (
 
 // retainLoop removes what has expired in the background.
 func (s *Store) retainLoop() {
-	if s.cfg.RetentionShare <= 0 && s.cfg.Retention.Bytes <= 0 && len(s.cfg.Retention.Rules) == 0 && s.cfg.Retention.Ages == (store.Ages{}) {
-		return
-	}
 	tick := time.NewTicker(s.cfg.retainEvery)
 	defer tick.Stop()
-	for {
+	for start := true; ; start = false {
 		if err := s.retain(s.working); err != nil && s.working.Err() == nil {
 			s.metrics.retainErrors.Inc()
 			s.logger.Error("removing expired data; it is tried again", "err", err)
+		}
+		if !start && s.guard.check() == nil {
+			if err := s.collectGarbage(s.working); err != nil && s.working.Err() == nil && !errors.Is(err, store.ErrReadOnly) {
+				s.metrics.retainErrors.Inc()
+				s.logger.Error("removing unused definitions; it is tried again", "err", err)
+			}
 		}
 		select {
 		case <-tick.C:

@@ -183,18 +183,20 @@ type source struct {
 func (s *Store) wave(
 	ctx context.Context, sc *scanner, w *workers, tasks []task, parts []source, most int64, clock int64,
 ) (opened int, err error) {
-	var taken int64
+	var taken, size int64
 	defer func() { sc.claim.Give(taken) }()
-	for ; opened < len(parts) && (opened == 0 || (taken < most && opened < s.cfg.MaxOpenBlocks)); opened++ {
+	for ; opened < len(parts) && (opened == 0 || (size < most && opened < s.cfg.MaxOpenBlocks)); opened++ {
 		c, part, err := s.acquire(&parts[opened], clock)
 		if err != nil {
 			return opened, err
 		}
 		defer part.release()
-		if err := sc.claim.Take(c.bytes); err != nil {
+		n := c.charge()
+		if err := sc.claim.Take(n); err != nil {
 			return opened, err
 		}
-		taken += c.bytes
+		taken += n
+		size += c.bytes
 		s.metrics.read(part)
 		tasks = append(tasks, sc.partTasks(part, c, parts[opened].from)...)
 		if sc.groups.err != nil {

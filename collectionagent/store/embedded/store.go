@@ -102,6 +102,7 @@ type Store struct {
 	// openBytes is what open blocks took when that was last added up.
 	openBytes atomic.Int64
 
+	garbage garbage
 	// barred are the projects that are being deleted as a whole.
 	barred barred
 	// byteLimit is the last bound of the bytes on disk.
