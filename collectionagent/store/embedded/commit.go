@@ -188,6 +188,7 @@ func (s *Store) commit(group []*request) {
 	fresh := make([]*request, 0, len(group))
 	inGroup := make(map[store.BatchID]bool, len(group))
 	var repeats []*request
+	s.winMu.RLock() // a deletion forgets windows, too
 	for _, r := range group {
 		if s.winSamples.has(&r.batch.ID) || inGroup[r.batch.ID] {
 			repeats = append(repeats, r)
@@ -199,6 +200,7 @@ func (s *Store) commit(group []*request) {
 		fresh = append(fresh, r)
 		records = append(records, r.record...)
 	}
+	s.winMu.RUnlock()
 	if len(fresh) > 0 {
 		if err := s.wal.append(records); err != nil {
 			s.metrics.walErrors.Inc()

@@ -138,6 +138,9 @@ const sweepChunk = 2048
 
 // collectGarbage does a round when the last one is long enough ago.
 func (s *Store) collectGarbage(ctx context.Context) error {
+	if !s.startup.ended() { // the log may use what nothing else does
+		return nil
+	}
 	g := &s.garbage
 	g.running.Lock()
 	defer g.running.Unlock()

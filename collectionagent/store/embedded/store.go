@@ -84,7 +84,7 @@ type Store struct {
 	working context.Context
 	quit    context.CancelFunc
 
-	// winMu is held by the committer when it changes winSamples, and by others when they read it.
+	// winMu is held by whoever changes winSamples or reads it.
 	winMu      sync.RWMutex
 	winSamples *windows
 
