@@ -88,7 +88,7 @@ func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) 
 }
 
 func newRemembered(budget int64) *remembered {
-	m := &remembered{stacks: newCache[stackKey, *stackEntry](budget / 4), frames: make(map[frameKey]uint32)}
+	m := &remembered{stacks: newCache[stackKey, *stackEntry](3 * budget / 8), frames: make(map[frameKey]uint32)}
 	for _, text := range []string{"unknown stack", "empty stack"} {
 		m.add(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})
 	}
@@ -99,7 +99,7 @@ func newRemembered(budget int64) *remembered {
 func (r *resolver) current() *remembered {
 	m := r.memory.Load()
 	m.mu.Lock()
-	full := m.cost > r.budget/4
+	full := m.cost > r.budget/8
 	m.mu.Unlock()
 	if full {
 		next := newRemembered(r.budget)
@@ -156,7 +156,7 @@ func (m *remembered) takeOver(project string, hashes []libpf.TraceHash, indexes 
 // used returns about how many bytes are remembered.
 func (r *resolver) used() int64 {
 	m := r.memory.Load()
-	return m.used(r.budget/4) + m.before.Load().used(r.budget/4)
+	return m.used(r.budget/8) + m.before.Load().used(r.budget/8)
 }
 
 func (m *remembered) used(frames int64) int64 {

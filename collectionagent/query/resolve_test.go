@@ -47,7 +47,7 @@ func (*manyFrames) Executables(context.Context, string, []libpf.FileID) (map[lib
 // TestResolverStartsAnew resolves more frames than there is room for, and then some that fit.
 func TestResolverStartsAnew(t *testing.T) {
 	t.Parallel()
-	const budget = 64 << 10 // some 60 frames
+	const budget = 128 << 10 // some 60 frames
 	store := &manyFrames{}
 	r := newResolver(store, budget, time.Now, newMetrics())
 	resolve := func(first, n uint64) {
