@@ -5,10 +5,10 @@ GO      ?= go
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X main.version=$(VERSION)
 UI      := collectionagent/web/ui
-# Packages whose tests load eBPF programs or start whole programs run one after
-# another: they sample the same two CPUs.
-ROOT_PKGS := ./tracer ./agent/e2e ./agent/reliability
-PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
+# Packages whose tests load eBPF programs, start whole programs or database servers
+# run one after another: they use the same two CPUs.
+ROOT_PKGS := ./collectionagent/store/clickhouse ./tracer ./agent/e2e ./agent/reliability
+PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
 # Packages that own goroutines or locks and whose tests need no kernel.
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
@@ -32,9 +32,9 @@ test: test-deps drift check-fmt ## install what the tests need, then run all of 
 	$(MAKE) test-ui test-race test-root
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 15m -skip 'Crash' $(RACE_PKGS)
+	$(GO) test -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol)' $(RACE_PKGS)
 
-test-root: ## run the tests that sample this host (as root)
+test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
 
 test-ui: ## run the tests of the web page

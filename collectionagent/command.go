@@ -36,6 +36,14 @@ func findCommand(args []string) (command, bool) {
 		return group(projectUsage, map[string]command{
 			"create": projectCreate, "list": projectList, "remove": projectRemove,
 		}), true
+	case "backup":
+		return backup, true
+	case "restore":
+		return restore, true
+	case "verify":
+		return verify, true
+	case "inspect":
+		return inspect, true
 	}
 	return nil, false
 }
@@ -73,11 +81,12 @@ type commandFlags struct {
 	file   string
 	format string // of lists
 	usage  string // the arguments in short
+	help   string // behind the flags
 	stderr io.Writer
 }
 
 func newCommandFlags(name, usage string, stderr io.Writer) *commandFlags {
-	f := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), config: Default(), format: "table", usage: usage, stderr: stderr}
+	f := &commandFlags{FlagSet: flag.NewFlagSet(name, flag.ContinueOnError), config: Default(), format: "table", usage: usage, help: fileHelp, stderr: stderr}
 	f.SetOutput(stderr)
 	f.StringVar(&f.file, "config", "", "YAML `file` with settings of the server")
 	f.StringVar(&f.config.DataDir, "data-dir", f.config.DataDir, "`directory` of the server's data")
@@ -85,7 +94,7 @@ func newCommandFlags(name, usage string, stderr io.Writer) *commandFlags {
 	f.Usage = func() {
 		_, _ = fmt.Fprintf(stderr, "Usage: collectionagent %s %s\n\nFlags:\n", name, usage)
 		f.PrintDefaults()
-		_, _ = io.WriteString(stderr, fileHelp)
+		_, _ = io.WriteString(stderr, f.help)
 	}
 	return f
 }

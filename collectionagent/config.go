@@ -32,6 +32,7 @@ type Config struct {
 	AuthFile        string // "": auth.json in DataDir
 	Store           storeKind
 	ClickHouse      ClickHouse
+	Objects         Objects
 	AllowedHosts    string // separated by commas
 	Memory          Bytes  // of all parts together, 0: by the machine
 	HeadMaxBytes    Bytes  // 0: a part of Memory
@@ -54,6 +55,7 @@ func Default() Config {
 		Auth:            auth.ModeAuto,
 		Store:           storeEmbedded,
 		TLSClientAuth:   clientAuthAll,
+		Objects:         Objects{CacheBytes: 1 << 30},
 		MinFreeBytes:    256 << 20,
 		Retention:       defaultRetention(),
 		MaxRequestBytes: 16 << 20,
@@ -104,6 +106,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateTLS(bad)
 	c.validateStore(bad)
+	c.validateObjects(bad)
 	c.Retention.validate(bad)
 	between := func(name string, v, lowest, highest Bytes) {
 		if v < lowest || v > highest {

@@ -55,6 +55,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
 	fs.StringVar((*string)(&c.Store), "store", string(c.Store), "`engine` that keeps the data: embedded (in -data-dir) or clickhouse")
 	c.ClickHouse.register(fs)
+	c.Objects.register(fs)
 	fs.TextVar(&c.Memory, "memory", c.Memory, "memory for everything together: requests, samples not in a block yet, caches, queries, merges of blocks; a `size` such as 1GiB, 0: a quarter of what the machine or the cgroup has, at least 256MiB and at most 2GiB")
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "of -memory, that for samples that are not in a block yet; a `size` such as 256MiB, 0: its share")
 	fs.TextVar(&c.MinFreeBytes, "min-free-bytes", c.MinFreeBytes, "free disk space below which nothing is taken in; a `size`, 0: until the disk is full")
@@ -75,7 +76,7 @@ func usage(fs *flag.FlagSet) {
 	_, _ = fmt.Fprint(out, `Usage: collectionagent [flags]
        collectionagent token create|list|rotate|revoke
        collectionagent project create|list|remove
-       collectionagent compact [flags]
+       collectionagent backup|restore|verify|inspect|compact
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and

@@ -151,5 +151,10 @@ func deleteProjectData(c *Config, project string, stderr io.Writer) (removed int
 		return 0, errors.New("interrupted; nothing was removed")
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	if r, ok := db.(replaying); ok {
+		if err := r.WaitReplayed(ctx); err != nil {
+			return 0, err
+		}
+	}
 	return db.Delete(ctx, &store.Deletion{Project: project})
 }

@@ -88,6 +88,11 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		return err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	closeControl, err := serveControl(ctx, c, db, logger)
+	if err != nil {
+		return err
+	}
+	defer closeControl()
 	agents, err := fleet.New(fleet.Options{Registerer: registry})
 	if err != nil {
 		return err

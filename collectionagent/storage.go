@@ -94,17 +94,26 @@ type replaying interface {
 	WaitReplayed(ctx context.Context) error
 }
 
+// reserveBytes is twice what the definitions write when they are opened.
+const reserveBytes = 32 << 20
+
 // openStore opens the engine that is configured. It says what it waits for, and
 // returns no engine and no error when the context ends first.
 func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memory.Budget, logger *slog.Logger, registry prometheus.Registerer, waiting func(string)) (engine, error) {
 	if c.Store != storeClickHouse {
+		bucket, err := c.Objects.open()
+		if err != nil {
+			return nil, err
+		}
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
 			HeadMaxBytes: plan.Bytes[memory.Head], BlockBytes: plan.Bytes[memory.Blocks], MetaBytes: plan.Bytes[memory.Metadata],
+			LabelBytes:         plan.Bytes[memory.Labels],
 			ReplayInBackground: true,
 			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
-			Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
+			ReserveBytes: reserveBytes, Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
+			Objects: bucket, ObjectCacheBytes: int64(c.Objects.CacheBytes),
 		})
 		if err != nil {
 			return nil, err

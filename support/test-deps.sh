@@ -62,6 +62,15 @@ if [ "$(id -u)" -eq 0 ]; then
 	[ -d /sys/kernel/tracing/events ] || mount -t tracefs tracefs /sys/kernel/tracing || true
 fi
 
+# A real S3 server for the tests of object storage. It is built beside the module, of
+# whose dependencies it is none.
+root=$(cd "$(dirname "$0")/.." && pwd)
+s3=v1.8.0
+[ -e "$root/bin/versitygw-$s3" ] || {
+	GOBIN="$root/bin" GOFLAGS= "${GO:-go}" install "github.com/versity/versitygw/cmd/versitygw@$s3"
+	touch "$root/bin/versitygw-$s3"
+}
+
 cd "$(dirname "$0")/../collectionagent/web/ui"
 ../../../support/test-runtimes.sh
 [ -d node_modules ] && [ node_modules -nt package-lock.json ] || npm ci --no-audit --no-fund

@@ -71,6 +71,11 @@ func (s *server) toRequestError(r *http.Request, err error) *requestError {
 		return &requestError{status: http.StatusServiceUnavailable, reason: "memory_busy", Message: lastOf(err, memory.ErrBusy)}
 	case errors.Is(err, store.ErrBusy):
 		return &requestError{status: http.StatusServiceUnavailable, reason: "store_busy", Message: lastOf(err, store.ErrBusy)}
+	case errors.Is(err, store.ErrAway):
+		return &requestError{
+			status: http.StatusServiceUnavailable, reason: "object_storage_away",
+			Message: "part of the data is in object storage, which does not answer; ask again later, or for a time range that is still on the disk",
+		}
 	case errors.Is(err, query.ErrTooLarge):
 		return &requestError{status: http.StatusUnprocessableEntity, reason: "too_large", Message: err.Error()}
 	}

@@ -25,6 +25,7 @@ type storeStatus struct {
 	Engine      string           `json:"engine"`
 	Samples     int64            `json:"samples"`
 	Bytes       map[string]int64 `json:"bytes"`
+	LimitBytes  int64            `json:"limit_bytes,omitempty"`
 	OldestMs    int64            `json:"oldest_ms"`
 	NewestMs    int64            `json:"newest_ms"`
 	Stacks      int64            `json:"stacks"`
@@ -78,7 +79,7 @@ func (s *server) storeStatus(ctx context.Context) (*storeStatus, error) {
 		return nil, fmt.Errorf("read statistics of the store: %w", err)
 	}
 	a := &storeStatus{
-		Engine: stats.Engine, Samples: stats.Samples, Bytes: stats.Bytes,
+		Engine: stats.Engine, Samples: stats.Samples, Bytes: stats.Bytes, LimitBytes: stats.Limit,
 		OldestMs: milliseconds(stats.Oldest), NewestMs: milliseconds(stats.Newest),
 		Stacks: stats.Stacks, Symbols: stats.Symbols, Executables: stats.Executables, Hosts: stats.Hosts,
 	}

@@ -23,6 +23,10 @@ var ErrBusy = errors.New("memory is in use by other questions")
 // granule is what a claim takes at a time, so that it seldom needs the lock of the budget.
 const granule = 256 << 10
 
+// firstMost is what a claim gets with its first request, or an eighth of the budget if
+// that is less: who cannot have that much waits before it began, and not half done.
+const firstMost = 16 << 20
+
 // Budget is a number of bytes that questions share. It is safe for concurrent use.
 // A nil budget has no bounds.
 type Budget struct {
@@ -35,7 +39,8 @@ type Budget struct {
 	used    int64
 	holders int       // claims that hold something
 	stuck   int       // of them, those that wait for more
-	waiting list.List // of *waiter, first come first served
+	serial  uint64    // of the last claim
+	waiting list.List // of *waiter, by the age of their claims
 	// refused count claims that got no more.
 	refusedBusy, refusedTooLarge atomic.Int64
 }
@@ -82,38 +87,40 @@ func (b *Budget) Refused() (busy, tooLarge int64) {
 }
 
 // acquire takes n bytes for a claim that holds some already or none.
-func (b *Budget) acquire(ctx context.Context, c *Claim, n int64) error {
+func (b *Budget) acquire(ctx context.Context, c *Claim, n int64) (got int64, err error) {
 	b.mu.Lock()
 	if c.held+n > b.size {
 		held := c.held
 		b.mu.Unlock()
 		b.refusedTooLarge.Add(1)
-		return fmt.Errorf("%w: at least %d MiB, of %d MiB that all questions share (%s); shorten the time range or narrow the query",
+		return 0, fmt.Errorf("%w: at least %d MiB, of %d MiB that all questions share (%s); shorten the time range or narrow the query",
 			ErrTooLarge, (held+n+1<<20-1)>>20, b.size>>20, b.flag)
 	}
-	// Who holds some goes before those who wait for their first: it is closer to
-	// giving all of it back.
-	if b.size-b.used >= n && (c.held > 0 || b.waiting.Len() == 0) {
+	if c.held == 0 { // its first
+		n = max(n, min(b.size/8, firstMost))
+		b.serial++
+		c.serial = b.serial
+	}
+	// Nobody overtakes one who came earlier: that one is closer to giving all back.
+	if first := b.waiting.Front(); b.size-b.used >= n && (first == nil || first.Value.(*waiter).claim.serial > c.serial) { //nolint:forcetypeassert // the list holds nothing else
 		b.give(c, n)
 		b.mu.Unlock()
-		return nil
+		return n, nil
 	}
 	w := &waiter{claim: c, n: n, answer: make(chan error, 1)}
 	var e *list.Element
 	if c.held > 0 {
 		b.stuck++
-		e = b.pushStuck(w)
-	} else {
-		e = b.waiting.PushBack(w)
 	}
+	e = b.push(w)
 	b.breakDeadlock()
 	b.mu.Unlock()
 	timer := time.NewTimer(b.patience)
 	defer timer.Stop()
-	err := ErrBusy
+	err = ErrBusy
 	select {
 	case err = <-w.answer:
-		return b.explain(err, n)
+		return n, b.explain(err, n)
 	case <-timer.C:
 	case <-ctx.Done():
 		err = ctx.Err()
@@ -122,19 +129,18 @@ func (b *Budget) acquire(ctx context.Context, c *Claim, n int64) error {
 	defer b.mu.Unlock()
 	select {
 	case granted := <-w.answer: // just now
-		return b.explain(granted, n)
+		return n, b.explain(granted, n)
 	default:
 		b.remove(e, w)
 		b.wake()
 	}
-	return b.explain(err, n)
+	return 0, b.explain(err, n)
 }
 
-// pushStuck puts one who holds something behind others who do and before those who
-// wait for their first. The lock is held.
-func (b *Budget) pushStuck(w *waiter) *list.Element {
+// push puts a waiter in its place by age of its claim. The lock is held.
+func (b *Budget) push(w *waiter) *list.Element {
 	for e := b.waiting.Front(); e != nil; e = e.Next() {
-		if e.Value.(*waiter).claim.held == 0 { //nolint:forcetypeassert // the list holds nothing else
+		if e.Value.(*waiter).claim.serial > w.claim.serial { //nolint:forcetypeassert // the list holds nothing else
 			return b.waiting.InsertBefore(w, e)
 		}
 	}
@@ -183,21 +189,18 @@ func (b *Budget) wake() {
 }
 
 // breakDeadlock refuses, when all who hold something wait for more, the one among
-// them that holds least. The lock is held.
+// them that came last. The lock is held.
 func (b *Budget) breakDeadlock() {
 	if b.stuck == 0 || b.stuck < b.holders {
 		return
 	}
-	var victim *list.Element
-	var least *waiter
-	for e := b.waiting.Front(); e != nil; e = e.Next() {
-		w := e.Value.(*waiter) //nolint:forcetypeassert // the list holds nothing else
-		if w.claim.held > 0 && (least == nil || w.claim.held < least.claim.held) {
-			victim, least = e, w
+	for e := b.waiting.Back(); e != nil; e = e.Prev() {
+		if w := e.Value.(*waiter); w.claim.held > 0 { //nolint:forcetypeassert // the list holds nothing else
+			b.remove(e, w)
+			w.answer <- ErrBusy
+			return
 		}
 	}
-	b.remove(victim, least)
-	least.answer <- ErrBusy
 }
 
 // release takes n bytes back from a claim.
@@ -222,6 +225,10 @@ type Claim struct {
 	// is guarded by the lock of the budget.
 	used atomic.Int64
 	held int64
+	// serial is the claim's place in the order of their first requests, first what that
+	// was given, which is kept to the end.
+	serial uint64
+	first  int64
 
 	mu      sync.Mutex // held while waiting for more
 	granted atomic.Int64
@@ -284,14 +291,16 @@ func (c *Claim) Take(n int64) error {
 	if rest := c.budget.size - c.granted.Load(); more < rest {
 		more = min(rest, (more+granule-1)/granule*granule)
 	}
-	if c.failed = c.budget.acquire(c.ctx, c, more); c.failed != nil {
+	if more, c.failed = c.budget.acquire(c.ctx, c, more); c.failed != nil {
 		c.used.Add(-n)
 		if c.cancel != nil {
 			c.cancel(c.failed)
 		}
 		return c.failed
 	}
-	c.granted.Add(more)
+	if c.granted.Add(more) == more {
+		c.first = more
+	}
 	return nil
 }
 
@@ -306,7 +315,7 @@ func (c *Claim) Give(n int64) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if surplus := (c.granted.Load() - c.used.Load()) / granule * granule; surplus > 0 && !c.closed {
+	if surplus := (c.granted.Load() - max(c.used.Load(), c.first)) / granule * granule; surplus > 0 && !c.closed {
 		c.granted.Add(-surplus)
 		c.budget.release(c, surplus)
 	}

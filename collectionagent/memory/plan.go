@@ -127,4 +127,4 @@ func NewPlan(total int64, fixed map[Part]Fixed, floors map[Part]Fixed) (*Plan, e
 func DefaultTotal() int64 { return min(max(Available()/4, leastDefault), mostDefault) }
 
 // RuntimeLimit returns what the runtime should keep the process below.
-func (p *Plan) RuntimeLimit() int64 { return p.Total / 100 * 95 }
+func (p *Plan) RuntimeLimit() int64 { return p.Total / 100 * 85 }

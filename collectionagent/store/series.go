@@ -143,9 +143,12 @@ func (l *LabelSearch) Pick(values []LabelValue) LabelValues {
 
 // SortLabelValues puts the largest sum first and breaks ties by count and value.
 func SortLabelValues(values []LabelValue) {
-	slices.SortFunc(values, func(a, b LabelValue) int {
-		return cmp.Or(cmp.Compare(b.Sum, a.Sum), cmp.Compare(b.Count, a.Count), strings.Compare(a.Value, b.Value))
-	})
+	slices.SortFunc(values, func(a, b LabelValue) int { return a.Compare(&b) })
+}
+
+// Compare puts the larger sum first and breaks ties by count and value.
+func (v *LabelValue) Compare(o *LabelValue) int {
+	return cmp.Or(cmp.Compare(o.Sum, v.Sum), cmp.Compare(o.Count, v.Count), strings.Compare(v.Value, o.Value))
 }
 
 // SortRunLedgers sorts by host and run.

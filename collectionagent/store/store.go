@@ -27,6 +27,10 @@ var ErrReadOnly = errors.New("store does not accept writes")
 // because the disk does not keep up. The write may be repeated soon.
 var ErrBusy = errors.New("store is busy")
 
+// ErrAway is returned (wrapped) by queries that need data which the store keeps
+// elsewhere and cannot reach at the moment.
+var ErrAway = errors.New("data cannot be reached")
+
 // BatchType tells the sequences of the different kinds of batches apart.
 type BatchType uint8
 
@@ -271,6 +275,8 @@ type Stats struct {
 	Samples int64
 	// Bytes is the size on disk by part ("wal", "blocks", "meta").
 	Bytes map[string]int64
+	// Limit is how many bytes the store keeps at most, 0: no bound.
+	Limit int64
 	// Oldest and Newest bound the stored samples, 0 when there are none.
 	Oldest, Newest                      libpf.UnixTimeNs
 	Stacks, Symbols, Executables, Hosts int64

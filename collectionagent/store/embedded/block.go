@@ -34,6 +34,10 @@ type blockInfo struct {
 	// Sorted says that the rows of a series are sorted by stack and time. In blocks
 	// of format 1 the order of stacks is that in which they came.
 	Sorted bool `json:"sorted,omitempty"`
+	// Sum holds the checksums of File; blocks of older versions have none.
+	Sum *fileSum `json:"sum,omitempty"`
+	// Remote says that the files are in object storage and not in the directory.
+	Remote bool `json:"remote,omitempty"`
 	// Sums are the companions that a compacted block has.
 	Sums []sumsInfo `json:"sums,omitempty"`
 }
@@ -44,6 +48,7 @@ type sumsInfo struct {
 	File  string   `json:"file"` // base name
 	Rows  int64    `json:"rows"`
 	Bytes int64    `json:"bytes"`
+	Sum   *fileSum `json:"sum,omitempty"`
 }
 
 // sumsKind says what a companion keeps apart.
@@ -80,6 +85,27 @@ func (i *blockInfo) files() []string {
 	return names
 }
 
+// fileInfo describes one file of a block.
+type fileInfo struct {
+	name  string
+	kind  sumsKind // "" for samples
+	rows  int64
+	bytes int64
+	sum   *fileSum // nil when there is none
+}
+
+// fileInfos describes the files of the block.
+func (i *blockInfo) fileInfos() []fileInfo {
+	var files []fileInfo
+	if i.File != "" {
+		files = append(files, fileInfo{name: i.File, rows: i.Rows, bytes: i.Bytes, sum: i.Sum})
+	}
+	for _, c := range i.Sums {
+		files = append(files, fileInfo{name: c.File, kind: c.Kind, rows: c.Rows, bytes: c.Bytes, sum: c.Sum})
+	}
+	return files
+}
+
 // bytes returns the size of all files of the block.
 func (i *blockInfo) bytes() int64 {
 	n := i.Bytes
@@ -107,6 +133,14 @@ func decodeBlockInfo(b []byte) (*blockInfo, error) {
 	}
 	if i.Rows < 0 || i.Bytes < 0 || i.TableBytes < 0 || i.Level < 0 || i.Level > maxLevel {
 		return nil, fmt.Errorf("read entry of list of blocks: %w: %d rows in %d bytes at level %d", errCodec, i.Rows, i.Bytes, i.Level)
+	}
+	for _, f := range i.fileInfos() {
+		if !f.sum.valid(f.bytes) {
+			return nil, fmt.Errorf("read entry of list of blocks: %w: checksums do not fit the size of %s", errCodec, f.name)
+		}
+		if i.Remote && f.sum == nil {
+			return nil, fmt.Errorf("read entry of list of blocks: %w: %s is in object storage and has no checksums", errCodec, f.name)
+		}
 	}
 	for n, c := range i.Sums {
 		if c.Rows < 0 || c.Bytes < 0 || (c.Kind != sumsMinutes && c.Kind != sumsHours && c.Kind != sumsTotals) {

@@ -94,3 +94,39 @@ func TestBlockFile(t *testing.T) {
 		t.Errorf("column of one value is not recognized: %d, %v", v, ok)
 	}
 }
+
+// TestNoColumnIndex makes sure that no other reader prunes pages by bounds that are
+// not there.
+func TestNoColumnIndex(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Config{Dir: dir})
+	mustAppend(t, s, mixedBatch(1, "default", 20_000))
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, blocks, _ := s.readView()
+	for _, b := range blocks {
+		for _, part := range b.parts() {
+			content, err := part.acquire(1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, g := range content.parquet.Metadata().RowGroups {
+				for _, c := range g.Columns {
+					if c.ColumnIndexOffset != 0 || c.ColumnIndexLength != 0 {
+						t.Errorf("%s: column %v has an index of bounds", part.info.File, c.MetaData.PathInSchema)
+					}
+					if c.OffsetIndexLength == 0 {
+						t.Errorf("%s: column %v has no index of pages", part.info.File, c.MetaData.PathInSchema)
+					}
+				}
+			}
+			part.release()
+		}
+	}
+	for _, damaged := range [][]byte{nil, []byte("PAR1"), []byte("\xff\xff\xff\xffPAR1"), []byte("xxxx\x04\x00\x00\x00PAR1")} {
+		if _, err := withoutColumnIndex(damaged); err == nil {
+			t.Errorf("footer %q is taken", damaged)
+		}
+	}
+}

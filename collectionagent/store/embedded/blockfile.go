@@ -4,6 +4,8 @@ package embedded
 
 import (
 	"bufio"
+	"bytes"
+	"errors"
 	"fmt"
 	"os"
 
@@ -55,7 +57,10 @@ type rowFile[R any] struct {
 	file     blockOutput
 	buffered *bufio.Writer
 	written  int64
-	w        *parquet.GenericWriter[R]
+	sums     summer
+	// end collects what comes behind the pages, nil before that.
+	end *bytes.Buffer
+	w   *parquet.GenericWriter[R]
 	// describe returns the columns that all rows of a series share, set fills in the others.
 	describe func(*store.Series) (R, error)
 	set      func(*R, *row)
@@ -89,11 +94,7 @@ func newRowFile[R any](
 		ops: ops, path: path, file: f, describe: describe, set: set, buf: make([]R, 1024), owner: make([]int64, 1024),
 		minGroup: minGroupRows, maxGroup: maxGroupRows,
 	}
-	w.buffered = bufio.NewWriterSize(writerFunc(func(b []byte) (int, error) {
-		n, err := f.Write(b)
-		w.written += int64(n)
-		return n, err
-	}), 256<<10)
+	w.buffered = bufio.NewWriterSize(writerFunc(w.write), 256<<10)
 	options := append(boundless(),
 		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
 		parquet.PageBufferSize(pageBytes),
@@ -203,16 +204,42 @@ func (w *rowFile[R]) add(r *row) error {
 	return nil
 }
 
+// write writes to the file, or keeps the end of it.
+func (w *rowFile[R]) write(b []byte) (int, error) {
+	if w.end != nil {
+		return w.end.Write(b)
+	}
+	n, err := w.file.Write(b)
+	w.written += int64(n)
+	_, _ = w.sums.Write(b[:n]) // cannot fail
+	return n, err
+}
+
+// writeEnd writes the rows that are left, and the footer.
+func (w *rowFile[R]) writeEnd() error {
+	if err := w.flush(w.inGroup > 0); err != nil {
+		return err
+	}
+	if err := w.buffered.Flush(); err != nil {
+		return err
+	}
+	w.end = &bytes.Buffer{}
+	if err := errors.Join(w.w.Close(), w.buffered.Flush()); err != nil {
+		return err
+	}
+	end, err := withoutColumnIndex(w.end.Bytes())
+	w.end = nil
+	if err != nil {
+		return err
+	}
+	_, err = w.write(end)
+	return err
+}
+
 // finish makes the file durable under its temporary name.
 func (w *rowFile[R]) finish() error {
 	w.endSeries()
-	err := w.flush(false)
-	if err == nil {
-		err = w.w.Close()
-	}
-	if err == nil {
-		err = w.buffered.Flush()
-	}
+	err := w.writeEnd()
 	if err == nil {
 		err = w.file.Sync()
 	}

@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -21,7 +19,8 @@ import (
 // A companion is a block of its own, with one file and one table.
 type block struct {
 	info *blockInfo
-	dir  string
+	// read opens a file for reading.
+	read func(*blockInfo) (blockReader, error)
 	// loadTable reads the series table, rawTable its bytes as they are stored.
 	loadTable func(number uint64) ([]blockSeries, error)
 	rawTable  func(number uint64) ([]byte, error)
@@ -80,12 +79,23 @@ func (b *block) parts() []*block {
 
 // blockContent is an open block.
 type blockContent struct {
-	file    *os.File
+	file    blockReader
 	parquet *parquet.File
 	series  []blockSeries
 	columns blockColumns
 	// bytes is about what all of it takes.
 	bytes int64
+	// charged is set once a query counts it as its own: what others open is theirs.
+	charged atomic.Bool
+}
+
+// charge returns what a query that just acquired the content has to pay: all of it
+// if it is the first since the file was opened, else nothing, as it is shared.
+func (c *blockContent) charge() int64 {
+	if c.charged.Swap(true) {
+		return 0
+	}
+	return c.bytes
 }
 
 // blockColumns are the indices of the columns that queries read; those of traces
@@ -149,6 +159,17 @@ func (b *block) kill() {
 	for _, c := range b.sums {
 		c.kill()
 	}
+	if b.info.Remote && !b.mu.TryLock() {
+		go b.end() // somebody waits for object storage with the lock, the caller must not
+		return
+	} else if b.info.Remote {
+		b.mu.Unlock()
+	}
+	b.end()
+}
+
+// end makes the block a dead one.
+func (b *block) end() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.dead = true
@@ -157,14 +178,18 @@ func (b *block) kill() {
 
 // evict closes the block if nobody reads it.
 func (b *block) evict() {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return // somebody is opening it
+	}
 	defer b.mu.Unlock()
 	b.closeIdle()
 }
 
 // openBytes returns what the block takes while it is open, 0 when it is not.
 func (b *block) openBytes() int64 {
-	b.mu.Lock()
+	if !b.mu.TryLock() {
+		return 0 // it is just being opened or closed
+	}
 	defer b.mu.Unlock()
 	if b.content == nil {
 		return 0
@@ -211,8 +236,8 @@ func (b *block) openUnguarded() (*blockContent, error) {
 
 // openFile opens the file and checks that it has the columns and row groups that
 // a reader relies on.
-func (b *block) openFile() (_ *os.File, _ *parquet.File, columns blockColumns, err error) {
-	f, err := os.Open(filepath.Join(b.dir, b.info.File))
+func (b *block) openFile() (_ blockReader, _ *parquet.File, columns blockColumns, err error) {
+	f, err := b.read(b.info)
 	if err != nil {
 		return nil, nil, columns, fmt.Errorf("open block: %w", err)
 	}
@@ -255,13 +280,11 @@ func (b *block) openFile() (_ *os.File, _ *parquet.File, columns blockColumns, e
 
 // openParquet opens a file. Its footer is read as a whole, so the size that it
 // declares is checked before.
-func openParquet(f *os.File, size int64) (*parquet.File, error) {
-	info, err := f.Stat()
-	if err != nil {
+func openParquet(f blockReader, size int64) (*parquet.File, error) {
+	if n, err := f.Size(); err != nil {
 		return nil, err
-	}
-	if info.Size() != size {
-		return nil, fmt.Errorf("%w: the file has %d bytes instead of %d", errCodec, info.Size(), size)
+	} else if n != size {
+		return nil, fmt.Errorf("%w: the file has %d bytes instead of %d", errCodec, n, size)
 	}
 	var tail [8]byte // length of the footer, magic
 	if size < int64(len(tail)) {

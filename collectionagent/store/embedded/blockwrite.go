@@ -187,6 +187,7 @@ func writeBlock(ops *fileOps, dir string, number uint64, v headView, from int64)
 	info = &blockInfo{
 		Number: number, Rows: w.rows, Bytes: w.written, TableBytes: int64(len(w.table.b)), MinTime: w.minTime, MaxTime: w.maxTime, Sorted: true,
 	}
+	info.Sum = w.sums.sum()
 	info.File = fmt.Sprintf("%d-%d-%010d.parquet", info.MinTime, info.MaxTime, number)
 	if err := w.name(filepath.Join(dir, info.File)); err != nil {
 		return nil, nil, err

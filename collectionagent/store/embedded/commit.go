@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/s2"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // request is a batch on its way to the log.
@@ -213,9 +214,13 @@ func (s *Store) commit(group []*request) {
 		s.metrics.groupSize.Observe(float64(len(fresh)))
 	}
 	s.remember(fresh)
-	for _, r := range fresh {
-		s.head.add(r.batch)
-	}
+	s.garbage.use(func(note func(libpf.TraceHash)) {
+		s.head.note = note
+		for _, r := range fresh {
+			s.head.add(r.batch)
+		}
+		s.head.note = nil
+	})
 	answer(fresh, result{})
 	answer(repeats, result{duplicate: true})
 	s.metrics.duplicates.WithLabelValues("samples").Add(float64(len(repeats)))

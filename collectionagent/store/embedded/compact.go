@@ -69,7 +69,13 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.compact(ctx, true); err != nil {
 		return err
 	}
-	return s.retain(ctx)
+	if err := s.retain(ctx); err != nil {
+		return err
+	}
+	if err := s.collectGarbage(ctx); err != nil {
+		return err
+	}
+	return s.offload(ctx)
 }
 
 // flushHead waits until everything that is in a head now is in blocks, and the log

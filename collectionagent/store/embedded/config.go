@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
 // Config says where and how to store. The zero value of every field but Dir is
@@ -46,6 +48,8 @@ type Config struct {
 	// BlockBytes bounds the memory of blocks that stay open between queries, of which
 	// the tables of series are the most. Default 128 MiB.
 	BlockBytes int64
+	// LabelBytes bounds what is remembered of the values of labels. Default 64 MiB.
+	LabelBytes int64
 	// MetaBytes is the memory of Pebble: its cache and memtables. Default 64 MiB.
 	MetaBytes int64
 	// ReplayInBackground makes Open return before the log is replayed, see
@@ -57,6 +61,18 @@ type Config struct {
 	// query carries a claim. nil: they have no bounds.
 	QueryMemory *memory.Budget
 
+	// Objects is where blocks of level 1 and more are kept; nil: on the disk. The
+	// prefix must be this store's alone.
+	Objects objects.Bucket
+	// ObjectCacheBytes bounds the disk space for parts of blocks from object
+	// storage. Default 1 GiB.
+	ObjectCacheBytes int64
+
+	objectCacheDir string
+	objectEvery    time.Duration // between looks for what is to be moved
+	objectGrace    time.Duration // age of objects before they count as leftovers
+	objectClaim    time.Duration // for the claim of the prefix at the start
+
 	// Retention says how long data stay. Default: for ever.
 	Retention store.Retention
 	// RetentionShare bounds what is kept, like Retention.Bytes, by a share of the file
@@ -64,8 +80,14 @@ type Config struct {
 	// the rest free. Default 0: no bound.
 	RetentionShare float64
 
+	// ReserveBytes is the size of a file that is given up when the disk is full, so that
+	// the store can be opened and can remove data. Default 0: none.
+	ReserveBytes int64
+
 	// now is the clock. Default [time.Now].
 	now func() time.Time
+	// garbageGrace is how long definitions stay that nothing refers to. Default 24 hours.
+	garbageGrace time.Duration
 	// retainEvery is how often retention looks for work.
 	retainEvery time.Duration
 	// Faults for tests.
@@ -99,10 +121,17 @@ func (c Config) withDefaults() (Config, error) {
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
 	c.MaxOpenBlocks = cmp.Or(c.MaxOpenBlocks, 256)
+	c.ObjectCacheBytes = cmp.Or(c.ObjectCacheBytes, 1<<30)
+	c.objectCacheDir = cmp.Or(c.objectCacheDir, filepath.Join(c.Dir, "cache"))
+	c.objectEvery = cmp.Or(c.objectEvery, 10*time.Second)
+	c.objectGrace = cmp.Or(c.objectGrace, time.Hour)
+	c.objectClaim = cmp.Or(c.objectClaim, 10*time.Second)
 	c.CompactionBytes = cmp.Or(c.CompactionBytes, 128<<20)
 	c.BlockBytes = cmp.Or(c.BlockBytes, 128<<20)
+	c.LabelBytes = cmp.Or(c.LabelBytes, 64<<20)
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
+	c.garbageGrace = cmp.Or(c.garbageGrace, 24*time.Hour)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
 	if c.now == nil {
 		c.now = time.Now

@@ -23,8 +23,11 @@ const envMerging = "EMBEDDED_CRASH_MERGING"
 // crashConfig makes heads and segments so small that a kill hits every step.
 func crashConfig(dir string) Config {
 	cfg := Config{Dir: dir, HeadMaxBytes: 700 << 10, SegmentBytes: 64 << 10}
-	if os.Getenv(envMerging) != "" {
+	if os.Getenv(envMerging)+os.Getenv(envDeleting) != "" {
 		cfg.HeadMaxAge, cfg.compaction = 10*time.Millisecond, busy
+	}
+	if place := os.Getenv(envObjects); place != "" {
+		remoteCrash(&cfg, place)
 	}
 	return cfg
 }
@@ -34,6 +37,9 @@ func TestMain(m *testing.M) {
 		s, err := Open(crashConfig(dir))
 		if err == nil && os.Getenv(envMerging) != "" {
 			go shed(s)
+		}
+		if err == nil && os.Getenv(envDeleting) != "" {
+			go wipe(s)
 		}
 		return s, err
 	})

@@ -72,6 +72,7 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 		s.metrics.rejected.WithLabelValues("deleting").Inc()
 		return false, errBarred
 	}
+	s.garbage.put(func(note func(definition)) { noteAll(d, note) })
 	p := defWriter{db: s.db, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
 	for i := range d.Stacks {
 		err = errors.Join(err, p.stack(&d.Stacks[i]))
@@ -105,6 +106,24 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 	}
 	s.counts.Store(&p.counts)
 	return false, nil
+}
+
+// noteAll calls note with all definitions that are put, and with those that they need.
+func noteAll(d *store.Definitions, note func(definition)) {
+	for i := range d.Stacks {
+		note(stackDefinition(d.Stacks[i].Hash))
+		for j := range d.Stacks[i].Frames {
+			f := &d.Stacks[i].Frames[j]
+			note(frameDefinition(f.ID()))
+			note(fileDefinition(f.FileID))
+		}
+	}
+	for i := range d.Symbols {
+		note(frameDefinition(d.Symbols[i].Frame))
+	}
+	for i := range d.Executables {
+		note(fileDefinition(d.Executables[i].FileID))
+	}
 }
 
 // defWriter adds the definitions of one project to a batch.

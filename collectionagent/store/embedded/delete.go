@@ -71,6 +71,9 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 			errs = append(errs, err)
 		}
 	}
+	if err := s.awaitObjectsGone(ctx); err != nil {
+		errs = append(errs, err)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return removed, fmt.Errorf("delete; some of the selection may be left: %w", err)
 	}

@@ -10,6 +10,7 @@
 //	wal/quarantine/       parts of the log that could not be read, kept for inspection
 //	blocks/*.parquet      immutable blocks of samples, readable by any Parquet reader
 //	blocks/*-1m.parquet   their sums per minute, *-1h.parquet per hour, *-all.parquet in total
+//	reserve               room that is given up when the disk is full
 //	meta/                 Pebble: definitions, batch windows, list of blocks with their series
 //
 // # The life of a sample
@@ -69,4 +70,32 @@
 // Expire takes blocks off the list that are older than the limit as a whole; what a
 // block that straddles it holds from before it is hidden at once and goes when
 // the block is merged or expires.
+//
+// # Removal
+//
+// Retention by age hides at query time what is too old, by project and type and as far
+// as the roll-ups that may answer have expired too, and takes files off the list when
+// all their rows have. Retention by bytes takes the oldest samples, then the oldest
+// sums, and notes up to which time (the horizon of answers). Delete writes blocks with
+// selected rows again, after the head has become a block and the log is empty; deleting
+// a whole project bars its writes meanwhile, removes its definitions and windows in one
+// batch at the end, and makes Pebble write its tables and logs anew. Definitions that
+// nothing refers to are collected, see garbage.go.
+//
+// On a disk without a free byte a reserve is given up, so that the store opens, answers,
+// and can take blocks off the list; see reserve.go.
+//
+// # Object storage
+//
+// With Config.Objects, blocks of level 1 and more are uploaded in the background: files
+// first, then their entry in the list, then they leave the disk. So whatever the list calls
+// remote is there whole, a crash leaves objects or files that are not listed, and nothing
+// waits for the network but queries of what is remote. Pieces of files have checksums in the
+// list, by which each range that is fetched is checked. A marker in the prefix names the
+// store and the process that own it.
+//
+// # Backups
+//
+// A snapshot is a checkpoint of Pebble, links to the blocks and links to the log, made
+// while the list of blocks stands still. It is a data directory like that after a crash.
 package embedded

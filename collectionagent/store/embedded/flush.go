@@ -180,6 +180,7 @@ func (s *Store) releaseAll() (err error) {
 	if s.wal != nil && s.wal.file != nil {
 		_, err = s.wal.rotate()
 	}
+	s.closeObjects()
 	if s.db != nil {
 		err = errors.Join(err, s.db.Close())
 	}
@@ -202,7 +203,7 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	defer s.users.RUnlock()
 	heads, blocks, expired := s.readView()
-	st := store.Stats{Engine: "embedded", Bytes: map[string]int64{}}
+	st := store.Stats{Engine: "embedded", Bytes: map[string]int64{}, Limit: s.byteLimit.Load()}
 	bound := func(minTime, maxTime int64) {
 		minTime = max(minTime, expired)
 		if maxTime < minTime {
@@ -223,7 +224,11 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	}
 	for _, b := range blocks {
 		st.Samples += b.info.Rows
-		st.Bytes["blocks"] += b.info.bytes()
+		if b.info.Remote {
+			st.Bytes["objects"] += b.info.bytes()
+		} else {
+			st.Bytes["blocks"] += b.info.bytes()
+		}
 		if b.info.File != "" {
 			bound(b.info.MinTime, b.info.MaxTime)
 		}

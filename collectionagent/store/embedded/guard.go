@@ -104,6 +104,7 @@ func (s *Store) checkSpace() {
 		s.logger.Warn("free disk space is unknown", "err", err)
 		return
 	}
+	s.checkReserve(free)
 	limit := uint64(max(s.cfg.MinFreeBytes, 0)) //nolint:gosec // not negative
 	low := s.guard.has(causeSpace)
 	switch {

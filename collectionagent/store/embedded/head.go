@@ -59,6 +59,8 @@ type head struct {
 	bytes     atomic.Int64
 	remap     []uint32
 	key       []byte
+	// note, where it is not nil, is told of stacks that are new in the head.
+	note func(libpf.TraceHash)
 }
 
 // headView is a consistent state of the head.
@@ -112,6 +114,9 @@ func (h *head) add(b *store.Batch) {
 		c := v.chunks[len(v.chunks)-1]
 		stack, isNew := h.stackIDs.number(v.stacks, s.Stack)
 		if isNew {
+			if h.note != nil {
+				h.note(s.Stack)
+			}
 			v.stacks = append(v.stacks, s.Stack)
 			grown += stackEntryBytes
 		}

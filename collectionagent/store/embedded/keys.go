@@ -18,6 +18,7 @@ const (
 	keyWALFirst   = "l" // uvarint: first log segment that is still needed; then maybe uvarint: from where on
 	keyExpired    = "t" // varint: time in ms before which nothing is visible
 	keyCounts     = "c" // numbers of definitions
+	keyOwner      = "o" // 16 bytes: names the store in object storage; absent before it uses any
 	keyHorizon    = 'r' // + project, type: up to which time samples and sums were removed for want of room
 	keyBlock      = 'k' // + number: blockInfo
 	keySeries     = 'i' // + number: series table of the block; + kind: of a companion

@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
@@ -40,7 +39,7 @@ const cursorRows = 4096
 // last. It does not need the table of series in memory.
 type blockCursor struct {
 	block   *block
-	file    *os.File
+	file    blockReader
 	parquet *parquet.File
 	columns blockColumns
 	table   *tableReader

@@ -140,12 +140,12 @@ func (c *defCounts) encode() []byte {
 
 // loadMeta reads the meta, and writes it in a new directory.
 func loadMeta(db *pebble.DB) (*meta, error) {
-	m := &meta{expired: math.MinInt64}
 	format, err := get(db, []byte(keyFormat))
 	if err != nil {
 		return nil, err
 	}
 	if format == nil {
+		m := &meta{expired: minExpired}
 		return m, m.create(db)
 	}
 	switch string(format) {
@@ -157,6 +157,15 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 	default:
 		return nil, fmt.Errorf("data directory has format %q, this program reads %q", format, formatVersion)
 	}
+	return readMeta(db)
+}
+
+// minExpired is the time of expiry of a store in which nothing ever expired.
+const minExpired = math.MinInt64
+
+// readMeta reads the meta.
+func readMeta(db *pebble.DB) (*meta, error) {
+	m := &meta{expired: minExpired}
 	epoch, err := get(db, []byte(keyEpoch))
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ type metrics struct {
 	deletedRows                    prometheus.Counter
 	retainedRows, retainedBytes    *prometheus.CounterVec
 	retainErrors                   prometheus.Counter
+	garbage                        *prometheus.CounterVec
 	compactions                    *prometheus.CounterVec
 	compactionErrors               *prometheus.CounterVec
 	compactionSeconds              prometheus.Histogram
@@ -91,6 +92,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		deletedRows:       counter("deleted_rows_total", "Samples that were deleted on request, and sums whose samples were gone."),
 		retainedRows:      counters("retention_samples_total", "Samples that were removed because of their age or for want of room.", "reason"),
 		retainedBytes:     counters("retention_bytes_total", "Bytes of files that were removed because of their age or for want of room.", "reason"),
+		garbage:           counters("garbage_removed_total", "Definitions that nothing referred to any more, and old points of metrics, that were removed.", "kind"),
 		retainErrors:      counter("retention_errors_total", "Rounds of retention that failed; the next one tries again."),
 		compactions:       counters("compactions_total", "Merges of blocks.", "level"),
 		compactionErrors:  counters("compaction_errors_total", "Merges of blocks that failed or could not start.", "reason"),
@@ -151,6 +153,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		memory.Used(memory.Head, s.headBytes),
 		memory.Used(memory.Blocks, s.openBytes.Load),
 		memory.Used(memory.Metadata, s.metaBytes),
+		memory.Used(memory.Labels, s.labelCache.used),
 	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {

@@ -128,6 +128,7 @@ func (w *rewriter) close(o *output) error {
 			return err
 		}
 		info.File, info.Rows, info.Bytes, info.TableBytes = base+".parquet", f.rows, f.written, int64(len(f.table.b))
+		info.Sum = f.sums.sum()
 		e.tables[""] = f.table.encode(s.zstdEnc)
 		f.table = tableWriter{}
 	}
@@ -138,6 +139,7 @@ func (w *rewriter) close(o *output) error {
 		for _, c := range o.sums.files() {
 			info.Sums = append(info.Sums, sumsInfo{
 				Kind: c.kind, File: base + "-" + string(c.kind) + ".parquet", Rows: c.file.rows, Bytes: c.file.written,
+				Sum: c.file.sums.sum(),
 			})
 			e.tables[c.kind] = c.file.table.encode(s.zstdEnc)
 			c.file.table = tableWriter{}

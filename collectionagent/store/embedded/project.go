@@ -83,6 +83,8 @@ func (s *Store) Forgotten() uint64 { return s.forgotten.Load() }
 // forgetProject removes the definitions, windows and ledgers of a project that is
 // barred and has no samples.
 func (s *Store) forgetProject(ctx context.Context, project string) error {
+	s.garbage.running.Lock() // the numbers of keys must stay
+	defer s.garbage.running.Unlock()
 	// Whoever passed the bar before is done now.
 	s.defsMu.Lock()
 	s.defsMu.Unlock() //nolint:staticcheck // see above

@@ -22,15 +22,18 @@ const (
 
 // retainLoop removes what has expired in the background.
 func (s *Store) retainLoop() {
-	if s.cfg.RetentionShare <= 0 && s.cfg.Retention.Bytes <= 0 && len(s.cfg.Retention.Rules) == 0 && s.cfg.Retention.Ages == (store.Ages{}) {
-		return
-	}
 	tick := time.NewTicker(s.cfg.retainEvery)
 	defer tick.Stop()
-	for {
+	for start := true; ; start = false {
 		if err := s.retain(s.working); err != nil && s.working.Err() == nil {
 			s.metrics.retainErrors.Inc()
 			s.logger.Error("removing expired data; it is tried again", "err", err)
+		}
+		if !start && s.guard.check() == nil {
+			if err := s.collectGarbage(s.working); err != nil && s.working.Err() == nil && !errors.Is(err, store.ErrReadOnly) {
+				s.metrics.retainErrors.Inc()
+				s.logger.Error("removing unused definitions; it is tried again", "err", err)
+			}
 		}
 		select {
 		case <-tick.C:
@@ -93,7 +96,9 @@ func (s *Store) retainByAge(ctx context.Context) error {
 // retainByBytes removes the oldest samples, and when there are none any more the
 // oldest sums, while the files take more than they may.
 func (s *Store) retainByBytes(ctx context.Context) error {
-	used, err := s.usedBytes()
+	// A share of the disk is one of what is on it; a number of bytes is one of everything.
+	everywhere := s.cfg.Retention.Bytes > 0
+	used, err := s.usedBytes(everywhere)
 	if err != nil {
 		return err
 	}
@@ -106,7 +111,9 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 	defer r.log()
 	for _, samples := range []bool{true, false} {
 		_, blocks, _ := s.readView()
-		blocks = slices.DeleteFunc(blocks, func(b *block) bool { return (b.info.File != "") != samples })
+		blocks = slices.DeleteFunc(blocks, func(b *block) bool {
+			return (b.info.File != "") != samples || (b.info.Remote && !everywhere)
+		})
 		slices.SortFunc(blocks, func(a, b *block) int {
 			return cmp.Or(cmp.Compare(a.info.MaxTime, b.info.MaxTime), cmp.Compare(a.info.Number, b.info.Number))
 		})
@@ -139,12 +146,15 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 	return nil
 }
 
-// usedBytes returns the size of everything in the data directory that is ours.
-func (s *Store) usedBytes() (int64, error) {
+// usedBytes returns the size of everything in the data directory that is ours, and
+// of the blocks in object storage too if those are to count.
+func (s *Store) usedBytes(everywhere bool) (int64, error) {
 	_, blocks, _ := s.readView()
 	var n int64
 	for _, b := range blocks {
-		n += b.info.bytes()
+		if everywhere || !b.info.Remote {
+			n += b.info.bytes()
+		}
 	}
 	for _, part := range []string{"wal", "meta"} {
 		size, err := dirBytes(filepath.Join(s.cfg.Dir, part))

@@ -22,12 +22,12 @@ func (c *testClock) now() time.Time { return time.Unix(0, c.ns.Load()) }
 const mixedStart = libpf.UnixTimeNs(1_700_000_000e9)
 
 // retained returns a store with samples of five hours in blocks, and a model of it.
-func retained(t *testing.T, cfg Config) (*Store, *memstore.Store) {
+func retained(t *testing.T, cfg Config, rows int) (*Store, *memstore.Store) {
 	t.Helper()
 	s, model := openTest(t, cfg), memstore.New()
 	for seq := uint64(1); seq <= 3; seq++ {
 		for _, project := range []string{"default", "other"} {
-			b := mixedBatch(seq, project, 1000)
+			b := mixedBatch(seq, project, rows)
 			mustAppend(t, s, b)
 			if _, err := model.Append(t.Context(), b); err != nil {
 				t.Fatal(err)
@@ -73,7 +73,7 @@ func TestRetentionByAge(t *testing.T) {
 			Rules: []store.RetentionRule{{Project: "default", Type: libpf.SampleOffCPU, Ages: store.Ages{Samples: 8 * time.Hour}}},
 		},
 	}
-	s, model := retained(t, cfg)
+	s, model := retained(t, cfg, 1000)
 	check := func(when string) {
 		t.Helper()
 		now := clock.now()
@@ -108,7 +108,7 @@ func TestRetentionByAge(t *testing.T) {
 		t.Fatal(err)
 	}
 	clock.ns.Add(123e6)
-	for hour := range 40 {
+	for hour := range 36 {
 		when := clock.now().UTC().Format("15:04")
 		check(when)
 		if err := s.Maintain(t.Context()); err != nil {
@@ -133,7 +133,7 @@ func TestRetentionByAge(t *testing.T) {
 // TestRetentionByBytes gives the store less and less room.
 func TestRetentionByBytes(t *testing.T) {
 	cfg := Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour}
-	s, model := retained(t, cfg)
+	s, model := retained(t, cfg, 1000)
 	if err := s.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestRetentionByBytes(t *testing.T) {
 	total := size()
 	var oldest int64
 	for share := int64(9); share > 0; share-- {
-		used, err := s.usedBytes()
+		used, err := s.usedBytes(true)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +158,7 @@ func TestRetentionByBytes(t *testing.T) {
 		if err := s.retain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if now, err := s.usedBytes(); err != nil || now > s.cfg.Retention.Bytes {
+		if now, err := s.usedBytes(true); err != nil || now > s.cfg.Retention.Bytes {
 			t.Fatalf("%d bytes are used of %d (error %v)", now, s.cfg.Retention.Bytes, err)
 		}
 		checkFiles(t, s)

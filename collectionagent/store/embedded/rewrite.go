@@ -198,8 +198,13 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 				err = errors.Join(err, garbage.Delete(key, nil))
 			}
 		}
-		for _, name := range b.info.files() {
+		for _, f := range b.info.fileInfos() {
+			name := f.name
 			if kept[name] {
+				continue
+			}
+			if b.info.Remote {
+				s.remote.removeObject(f)
 				continue
 			}
 			if err := s.cfg.files.remove(filepath.Join(s.blocksDir(), name)); err != nil {

@@ -97,12 +97,13 @@ func (ss *sampleScan) openOnce(s *Store) (heads []*head, open []openBlock, err e
 			return nil, nil, err
 		}
 		open = append(open, openBlock{b, c})
-		if err := ss.claim.Take(c.bytes); err != nil {
+		n := c.charge()
+		if err := ss.claim.Take(n); err != nil {
 			releaseAll(open)
 			ss.claim.Give(ss.taken)
 			return nil, nil, err
 		}
-		ss.taken += c.bytes
+		ss.taken += n
 	}
 	return heads, open, nil
 }

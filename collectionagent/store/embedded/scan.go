@@ -34,6 +34,14 @@ func (s *Store) claim(ctx context.Context) (c *memory.Claim, free func()) {
 func (s *Store) scan(
 	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
 ) (*aggregator, *scanner, error) {
+	return s.scanLabels(ctx, q, groupOf, rollUp, nil)
+}
+
+// scanLabels is scan that leaves the files to labels, unless that is nil, whose tables
+// of series suffice.
+func (s *Store) scanLabels(
+	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration, labels *labelScan,
+) (*aggregator, *scanner, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
 	}
@@ -49,7 +57,10 @@ func (s *Store) scan(
 		}
 		sc := &scanner{
 			q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf, rollUp: rollUp, horizon: math.MinInt64,
-			claim: claim,
+			claim: claim, labels: labels,
+		}
+		if labels != nil {
+			labels.whole = nil
 		}
 		a, err := s.scanOnce(ctx, sc, waves)
 		if err == nil {
@@ -111,7 +122,9 @@ func (s *Store) scanOnce(ctx context.Context, sc *scanner, waves int64) (a *aggr
 			sc.horizon = max(sc.horizon, b.info.MaxTime+1)
 			continue
 		}
-		parts = append(parts, source{b, part, from})
+		if src := (source{b, part, from}); !sc.labels.takes(sc, src) {
+			parts = append(parts, src)
+		}
 		first, last = min(first, b.info.MinTime), max(last, b.info.MaxTime)
 	}
 	var buckets buckets
@@ -148,8 +161,16 @@ func (s *Store) scanOnce(ctx context.Context, sc *scanner, waves int64) (a *aggr
 		}
 		tasks = tasks[:0]
 	}
+	if sc.labels != nil {
+		if err := sc.labels.load(ctx, s, sc); err != nil {
+			return nil, err
+		}
+	}
 	return w.merge(ctx)
 }
+
+// msDuration returns a number of milliseconds as a duration.
+func msDuration(ms int64) time.Duration { return time.Duration(ms) * time.Millisecond }
 
 // source is a file that a query reads of a block, from a time in ms on.
 type source struct {
@@ -162,18 +183,20 @@ type source struct {
 func (s *Store) wave(
 	ctx context.Context, sc *scanner, w *workers, tasks []task, parts []source, most int64, clock int64,
 ) (opened int, err error) {
-	var taken int64
+	var taken, size int64
 	defer func() { sc.claim.Give(taken) }()
-	for ; opened < len(parts) && (opened == 0 || (taken < most && opened < s.cfg.MaxOpenBlocks)); opened++ {
+	for ; opened < len(parts) && (opened == 0 || (size < most && opened < s.cfg.MaxOpenBlocks)); opened++ {
 		c, part, err := s.acquire(&parts[opened], clock)
 		if err != nil {
 			return opened, err
 		}
 		defer part.release()
-		if err := sc.claim.Take(c.bytes); err != nil {
+		n := c.charge()
+		if err := sc.claim.Take(n); err != nil {
 			return opened, err
 		}
-		taken += c.bytes
+		taken += n
+		size += c.bytes
 		s.metrics.read(part)
 		tasks = append(tasks, sc.partTasks(part, c, parts[opened].from)...)
 		if sc.groups.err != nil {

@@ -3,19 +3,15 @@
 package embedded
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"math"
 	"runtime"
-	"slices"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
-	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // none marks a series that a query does not ask for, and an entry of a
@@ -40,6 +36,8 @@ type scanner struct {
 	// which samples have been dropped that roll-ups cannot stand in for.
 	coarsest time.Duration
 	horizon  int64
+	// labels takes the files whose tables of series suffice, nil: none.
+	labels *labelScan
 	// claim is the memory of the query. free gives it back.
 	claim *memory.Claim
 	free  func()
@@ -73,73 +71,6 @@ func (sc *scanner) coverage() store.Coverage {
 		c.From, c.To = max(nanoseconds(first), sc.q.From), min(nanoseconds(last+1), sc.q.To)
 	}
 	return c
-}
-
-// Types implements [store.Store].
-func (s *Store) Types(ctx context.Context, project string, from, to libpf.UnixTimeNs) ([]store.TypeSum, error) {
-	q := &store.Query{Project: project, From: from, To: to}
-	name := func(dst []string, series *store.Series) []string { return append(dst, series.Type.String()) }
-	a, sc, err := s.scan(ctx, q, name, q.RollUp())
-	if err != nil {
-		return nil, err
-	}
-	defer sc.free()
-	var types []store.TypeSum
-	a.each(&sc.groups, func(row *store.Row) bool {
-		t, parseErr := libpf.ParseSampleType(row.Group[0])
-		err = errors.Join(err, parseErr)
-		types = append(types, store.TypeSum{Type: t, Count: row.Count, Sum: row.Value})
-		return true
-	})
-	slices.SortFunc(types, func(a, b store.TypeSum) int { return cmp.Compare(a.Type, b.Type) })
-	return types, err
-}
-
-// LabelNames implements [store.Store].
-func (s *Store) LabelNames(ctx context.Context, q *store.Query) ([]string, error) {
-	// Series with the same set of names make up a group.
-	names := func(dst []string, series *store.Series) []string {
-		series.EachLabelName(func(name string) { dst = append(dst, name) })
-		return dst
-	}
-	a, sc, err := s.scan(ctx, withoutDetail(q), names, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer sc.free()
-	seen := make(map[string]struct{})
-	var all []string
-	a.each(&sc.groups, func(row *store.Row) bool {
-		for _, name := range row.Group {
-			if _, ok := seen[name]; !ok {
-				seen[name] = struct{}{}
-				all = append(all, name)
-			}
-		}
-		return true
-	})
-	slices.Sort(all)
-	return all, nil
-}
-
-// LabelValues implements [store.Store].
-func (s *Store) LabelValues(ctx context.Context, q *store.Query, search store.LabelSearch) (store.LabelValues, error) {
-	value := func(dst []string, series *store.Series) []string { return append(dst, series.Label(search.Name)) }
-	byLabel := *withoutDetail(q)
-	byLabel.GroupBy = []string{search.Name}
-	a, sc, err := s.scan(ctx, &byLabel, value, byLabel.RollUp())
-	if err != nil {
-		return store.LabelValues{}, err
-	}
-	defer sc.free()
-	var values []store.LabelValue
-	a.each(&sc.groups, func(row *store.Row) bool {
-		if row.Group[0] != "" {
-			values = append(values, store.LabelValue{Value: row.Group[0], Count: row.Count, Sum: row.Value})
-		}
-		return true
-	})
-	return search.Pick(values), nil
 }
 
 // withoutDetail returns the query without buckets and stacks.

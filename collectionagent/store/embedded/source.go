@@ -135,13 +135,13 @@ func (s *Store) dropParts(ctx context.Context, blocks []*block, gone func(part *
 		info.Sums = nil
 		left := false
 		if info.File != "" && gone(b) {
-			info.File, info.Rows, info.Bytes, info.TableBytes = "", 0, 0, 0
+			info.File, info.Rows, info.Bytes, info.TableBytes, info.Sum = "", 0, 0, 0, nil
 		} else if info.File != "" {
 			left = true
 		}
 		for _, c := range b.sums {
 			if !gone(c) {
-				info.Sums = append(info.Sums, sumsInfo{Kind: c.kind, File: c.info.File, Rows: c.info.Rows, Bytes: c.info.Bytes})
+				info.Sums = append(info.Sums, sumsInfo{Kind: c.kind, File: c.info.File, Rows: c.info.Rows, Bytes: c.info.Bytes, Sum: c.info.Sum})
 				left = left || c.width > 0
 			}
 		}

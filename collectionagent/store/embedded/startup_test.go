@@ -3,11 +3,15 @@
 package embedded
 
 import (
+	"bufio"
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -201,4 +205,88 @@ func TestSegmentWindow(t *testing.T) {
 	if cap(r.keep) > 2*segmentWindow {
 		t.Errorf("the window has %d bytes", cap(r.keep))
 	}
+}
+
+// writeLog fills the log of a new directory up to a size.
+func writeLog(tb testing.TB, dir string, size int64) (rows int) {
+	tb.Helper()
+	s, err := Open(Config{Dir: dir})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		tb.Fatal(err)
+	}
+	w := newWorkload()
+	batches := w.reports(200_000)
+	const segment = 64 << 20
+	for n := uint64(1); size > 0; n++ {
+		f, err := os.Create(segmentPath(s.walDir(), n))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		out := bufio.NewWriterSize(f, 1<<20)
+		_, _ = out.WriteString(walMagic) // an error stays until Flush
+		for in := int64(0); in < min(segment, size); {
+			w.seq++
+			b := batches[w.seq%uint64(len(batches))]
+			b.ID.Sequence = w.seq
+			record, err := encodeRecord(b)
+			if err != nil {
+				tb.Fatal(err)
+			}
+			_, _ = out.Write(record)
+			in += int64(len(record))
+			rows += len(b.Samples)
+		}
+		if err := errors.Join(out.Flush(), f.Close()); err != nil {
+			tb.Fatal(err)
+		}
+		size -= segment
+	}
+	return rows
+}
+
+// BenchmarkOpenLongLog opens a store whose log, of STROBE_BENCH_LOG_MIB, is much
+// longer than its head: until queries are answered, and until all is replayed.
+func BenchmarkOpenLongLog(b *testing.B) {
+	mib, err := strconv.ParseInt(os.Getenv("STROBE_BENCH_LOG_MIB"), 10, 32)
+	if err != nil {
+		mib = 64
+	}
+	var asked, replayed time.Duration
+	var peak uint64
+	rows := 0
+	for b.Loop() {
+		b.StopTimer()
+		cfg := Config{Dir: b.TempDir(), HeadMaxBytes: 64 << 20, ReplayInBackground: true}
+		rows = writeLog(b, cfg.Dir, mib<<20)
+		debug.FreeOSMemory()
+		stop := heapPeak()
+		b.StartTimer()
+		started := time.Now()
+		s, err := Open(cfg)
+		if err != nil {
+			b.Fatal(err)
+		}
+		q := &store.Query{Project: "default", To: 1 << 62}
+		if _, err := s.Select(b.Context(), q, func(*store.Row) bool { return true }); err != nil {
+			b.Fatal(err)
+		}
+		asked = time.Since(started)
+		if err := s.WaitReplayed(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+		replayed = time.Since(started)
+		b.StopTimer()
+		peak = max(peak, stop())
+		if err := s.Close(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
+	b.ReportMetric(float64(asked.Microseconds())/1000, "ms-to-answer")
+	b.ReportMetric(replayed.Seconds(), "s-to-writes")
+	b.ReportMetric(float64(rows)/replayed.Seconds()/1e6, "Mrows/s")
+	b.ReportMetric(float64(peak)/(1<<20), "peak-heap-MiB")
 }

@@ -93,12 +93,16 @@ type Store struct {
 	// counts are changed under defsMu and read without.
 	counts atomic.Pointer[defCounts]
 
+	remote *remote // nil: none
+
 	// opened is db for metrics, which may be read before everything is open.
-	opened atomic.Pointer[pebble.DB]
-	clock  atomic.Int64 // counts queries, to find the blocks that rest
+	opened     atomic.Pointer[pebble.DB]
+	clock      atomic.Int64 // counts queries, to find the blocks that rest
+	labelCache *labelCache
 	// openBytes is what open blocks took when that was last added up.
 	openBytes atomic.Int64
 
+	garbage garbage
 	// barred are the projects that are being deleted as a whole.
 	barred barred
 	// byteLimit is the last bound of the bytes on disk.
@@ -120,13 +124,14 @@ func Open(cfg Config) (*Store, error) {
 	}
 	s := &Store{
 		cfg: cfg, logger: cfg.Logger,
-		requests:  make(chan *request, 256),
-		stop:      make(chan struct{}),
-		flushJobs: make(chan flushJob, 1),
-		gaveUp:    make(chan struct{}),
-		head:      newHead(),
-		upkeep:    make(chan struct{}, 1),
-		cuts:      make(chan chan (<-chan struct{})),
+		requests:   make(chan *request, 256),
+		stop:       make(chan struct{}),
+		flushJobs:  make(chan flushJob, 1),
+		gaveUp:     make(chan struct{}),
+		head:       newHead(),
+		labelCache: newLabelCache(cfg.LabelBytes),
+		upkeep:     make(chan struct{}, 1),
+		cuts:       make(chan chan (<-chan struct{})),
 	}
 	s.startup.done = make(chan struct{})
 	s.working, s.quit = context.WithCancel(context.Background())
@@ -151,6 +156,9 @@ func Open(cfg Config) (*Store, error) {
 		}
 	}
 	s.done.Go(s.compactLoop)
+	if s.remote != nil {
+		s.done.Go(s.offloadLoop)
+	}
 	s.done.Go(s.retainLoop)
 	return s, nil
 }
@@ -173,6 +181,12 @@ func (s *Store) open() (err error) {
 	}
 	if s.lock, err = lockDir(dir); err != nil {
 		return err
+	}
+	if err := errors.Join(checkRestored(dir), s.removeSnapshots()); err != nil {
+		return err
+	}
+	if free, err := s.cfg.freeBytes(dir); err == nil {
+		s.checkReserve(free)
 	}
 	if s.metrics, err = newMetrics(s.cfg.Registerer, s); err != nil {
 		return fmt.Errorf("register metrics: %w", err)
@@ -202,7 +216,10 @@ func (s *Store) open() (err error) {
 	if s.defWindows, err = loadWindows(s.db, windowDefinitions, s.cfg.WindowTTL); err != nil {
 		return err
 	}
-	if err := s.loadBlocks(); err != nil {
+	if err := errors.Join(s.openObjects(), s.loadOwner()); err != nil {
+		return err
+	}
+	if err := errors.Join(s.loadBlocks(), s.claimObjects()); err != nil {
 		return err
 	}
 	if s.horizons, err = loadHorizons(s.db); err != nil {
@@ -241,8 +258,11 @@ func (s *Store) loadBlocks() error {
 		if err != nil {
 			return err
 		}
+		if info.Remote && s.remote == nil {
+			return fmt.Errorf("block %s: %w", info.files()[0], errNoObjects)
+		}
 		for _, name := range info.files() {
-			listed[name] = true
+			listed[name] = !info.Remote
 		}
 		s.nextBlock.Store(max(s.nextBlock.Load(), info.Number))
 		s.blocks = append(s.blocks, s.newBlock(info))
@@ -271,6 +291,9 @@ func (s *Store) loadBlocks() error {
 		}
 	}
 	for _, b := range s.blocks {
+		if b.info.Remote {
+			continue // what is missing there is found when it is read
+		}
 		// Without a companion the samples answer.
 		b.sums = slices.DeleteFunc(b.sums, func(c *block) bool {
 			lost := !present[c.info.File] && b.info.File != ""
@@ -295,7 +318,7 @@ func (s *Store) newBlock(info *blockInfo) *block {
 	b := s.newPart(info, "")
 	for _, c := range info.Sums {
 		b.sums = append(b.sums, s.newPart(&blockInfo{
-			Number: info.Number, Level: info.Level, Project: info.Project, Type: info.Type, File: c.File, Rows: c.Rows, Bytes: c.Bytes,
+			Number: info.Number, Level: info.Level, Project: info.Project, Type: info.Type, File: c.File, Rows: c.Rows, Bytes: c.Bytes, Sum: c.Sum, Remote: info.Remote,
 			MinTime: info.MinTime, MaxTime: info.MaxTime, Sorted: true,
 		}, c.Kind))
 	}
@@ -306,7 +329,7 @@ func (s *Store) newBlock(info *blockInfo) *block {
 func (s *Store) newPart(info *blockInfo, kind sumsKind) *block {
 	raw := func(number uint64) ([]byte, error) { return get(s.db, tableKey(number, kind)) }
 	return &block{
-		info: info, dir: s.blocksDir(), caught: s.caught, kind: kind, width: kind.width(), rawTable: raw,
+		info: info, read: s.openBlockFile, caught: s.caught, kind: kind, width: kind.width(), rawTable: raw,
 		loadTable: func(number uint64) ([]blockSeries, error) {
 			v, err := raw(number)
 			if err != nil {

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+)
+
+// TestRealFullDiskReserve opens a store on a disk without a free byte: it answers, says
+// why it takes nothing in, and goes on by itself when there is room; or makes it itself,
+// where it may.
+func TestRealFullDiskReserve(t *testing.T) {
+	for _, retains := range []bool{false, true} {
+		mount := mountTmpfs(t, 256<<20)
+		cfg := diskConfig(filepath.Join(mount, "data"))
+		cfg.MinFreeBytes, cfg.ReserveBytes, cfg.compaction, cfg.retainEvery = 34<<20, 32<<20, calm, 10*time.Millisecond
+		s := openTest(t, cfg)
+		if _, err := os.Stat(s.reservePath()); err != nil {
+			t.Fatal(err)
+		}
+		var want int64
+		for seq := uint64(1); want < 2_000_000; seq++ {
+			mustAppend(t, s, testBatch(seq, 50_000))
+			want += 50_000
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ballast := fillDisk(t, mount, 0)
+		if retains {
+			cfg.Retention.Bytes = 3 << 20
+		}
+		s = openTest(t, cfg) // more than once, as a supervisor may
+		if !retains {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = openTest(t, cfg)
+			var got int64
+			for _, n := range stored(t, s) {
+				got += n
+			}
+			if got != want {
+				t.Errorf("%d samples instead of %d", got, want)
+			}
+			if s.ReadOnly() == "" {
+				t.Error("the store takes writes on a full disk")
+			}
+			if _, err := s.Append(t.Context(), testBatch(1<<20, 1)); err == nil {
+				t.Error("a batch was acknowledged")
+			}
+		} else {
+			eventually(t, "room is made", func() bool {
+				used, err := s.usedBytes(true)
+				return err == nil && used <= cfg.Retention.Bytes
+			})
+		}
+		if err := os.Remove(ballast); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the store takes writes again", func() bool { return s.ReadOnly() == "" })
+		mustAppend(t, s, testBatch(1<<21, 1))
+		eventually(t, "room is kept again", func() bool { _, err := os.Stat(s.reservePath()); return err == nil })
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRealFullDiskDelete deletes a project on a disk without a free byte.
+func TestRealFullDiskDelete(t *testing.T) {
+	mount := mountTmpfs(t, 256<<20)
+	cfg := diskConfig(filepath.Join(mount, "data"))
+	cfg.MinFreeBytes, cfg.ReserveBytes, cfg.compaction = 34<<20, 32<<20, calm
+	s := openTest(t, cfg)
+	for seq := uint64(1); seq <= 20; seq++ {
+		mustAppend(t, s, testBatch(seq, 10_000))
+	}
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fillDisk(t, mount, 0)
+	if n, err := s.Delete(t.Context(), &store.Deletion{Project: "default"}); err != nil || n != 200_000 {
+		t.Errorf("removed %d (error %v)", n, err)
+	}
+}
