@@ -53,7 +53,7 @@ func NewEngine(s store.Store, o Options) *Engine {
 
 // Collectors returns the engine's metrics, for the caller to register.
 func (e *Engine) Collectors() []prometheus.Collector {
-	used := func() int64 { return e.resolver.stacks.cost() + e.resolver.frames.cost() }
+	used := e.resolver.used
 	return []prometheus.Collector{e.metrics.cache, memory.Used(memory.Definitions, used)}
 }
 

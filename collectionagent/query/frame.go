@@ -75,10 +75,8 @@ type frameKey struct {
 
 // frameEntry is a frame that stacks share. Its identity never changes, its names may.
 type frameEntry struct {
-	// number tells entries apart cheaply.
-	number uint64
-	frame  libpf.Frame // without Lines
-	names  atomic.Pointer[frameNames]
+	frame libpf.Frame // without Lines
+	names atomic.Pointer[frameNames]
 }
 
 // frameNames are the names of a frame as they are known. They are immutable.

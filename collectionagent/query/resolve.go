@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,7 +33,7 @@ const (
 
 	// Costs of cache entries in bytes, by and large.
 	stackCost      = 128
-	stackFrameCost = 16
+	stackFrameCost = 4
 	frameCost      = 512
 )
 
@@ -56,48 +57,127 @@ type resolver struct {
 	store   definitions
 	now     func() time.Time
 	metrics *metrics
-	numbers atomic.Uint64
-	stacks  *cache[stackKey, *stackEntry]
-	frames  *cache[frameKey, *frameEntry]
-	// unknown and empty stand for stacks that have no frames to show.
-	unknown, empty *stackEntry
+	budget  int64
+	memory  atomic.Pointer[remembered]
 }
 
+// remembered is what a resolver knows. Stacks refer to frames by number, so frames
+// stay until they are too many. Then another one begins, which takes over what is
+// asked for again of the one before. A question sticks to the one it began with.
+type remembered struct {
+	before atomic.Pointer[remembered]
+	stacks *cache[stackKey, *stackEntry]
+
+	mu     sync.Mutex
+	frames map[frameKey]uint32
+	table  []*frameEntry // by number; only grows
+	cost   int64         // of the frames
+}
+
+// Stacks that have no frames to show are only a frame that says why. They have
+// the first numbers.
+var (
+	unknownStack = &stackEntry{numbers: []uint32{0}}
+	emptyStack   = &stackEntry{numbers: []uint32{1}}
+)
+
 func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) *resolver {
-	r := &resolver{
-		store: s, now: now, metrics: m,
-		stacks: newCache[stackKey, *stackEntry](budget / 2),
-		frames: newCache[frameKey, *frameEntry](budget / 2),
-	}
-	r.unknown, r.empty = r.marker("unknown stack"), r.marker("empty stack")
+	r := &resolver{store: s, now: now, metrics: m, budget: budget}
+	r.memory.Store(newRemembered(budget))
 	return r
 }
 
-// stackEntry is a stack, leaf first. It is immutable.
-type stackEntry struct {
-	frames []*frameEntry
-	// numbers are those of the frames: walking them does not touch the frames,
-	// which are spread over memory.
-	numbers []uint64
-}
-
-func newStackEntry(frames []*frameEntry) *stackEntry {
-	s := &stackEntry{frames: frames, numbers: make([]uint64, len(frames))}
-	for i, f := range frames {
-		s.numbers[i] = f.number
+func newRemembered(budget int64) *remembered {
+	m := &remembered{stacks: newCache[stackKey, *stackEntry](3 * budget / 8), frames: make(map[frameKey]uint32)}
+	for _, text := range []string{"unknown stack", "empty stack"} {
+		m.add(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})
 	}
-	return s
+	return m
 }
 
-// marker returns a stack that is only a frame saying why there is no other.
-func (r *resolver) marker(text string) *stackEntry {
-	return newStackEntry([]*frameEntry{r.newEntry(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})})
+// current returns what is remembered for a question that begins.
+func (r *resolver) current() *remembered {
+	m := r.memory.Load()
+	m.mu.Lock()
+	full := m.cost > r.budget/8
+	m.mu.Unlock()
+	if full {
+		next := newRemembered(r.budget)
+		next.before.Store(m)
+		if r.memory.CompareAndSwap(m, next) {
+			m.before.Store(nil)
+		}
+		m = r.memory.Load()
+	}
+	return m
 }
 
-func (r *resolver) newEntry(f *libpf.Frame) *frameEntry {
-	e := &frameEntry{number: r.numbers.Add(1), frame: *f}
+// takeOver looks up the stacks with the given indexes in what was remembered before,
+// and returns those that were not there.
+func (m *remembered) takeOver(project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry) (missing []int) {
+	b := m.before.Load()
+	if b == nil {
+		return indexes
+	}
+	found := make([]*stackEntry, len(indexes))
+	b.stacks.locked(func() {
+		for j, i := range indexes {
+			found[j], _ = b.stacks.get(stackKey{project, hashes[i]})
+		}
+	})
+	b.mu.Lock()
+	table := b.table
+	b.mu.Unlock()
+	m.mu.Lock()
+	for j, i := range indexes {
+		switch s := found[j]; s {
+		case nil:
+			missing = append(missing, i)
+		case emptyStack:
+			stacks[i] = s
+		default:
+			stacks[i] = &stackEntry{numbers: make([]uint32, len(s.numbers))}
+			for k, number := range s.numbers {
+				stacks[i].numbers[k] = m.number(project, &table[number].frame, table[number].names.Load())
+			}
+		}
+	}
+	m.mu.Unlock()
+	m.stacks.locked(func() {
+		for _, i := range indexes {
+			if s := stacks[i]; s != nil {
+				m.stacks.put(stackKey{project, hashes[i]}, s, stackCost+stackFrameCost*int64(len(s.numbers)))
+			}
+		}
+	})
+	return missing
+}
+
+// used returns about how many bytes are remembered.
+func (r *resolver) used() int64 {
+	m := r.memory.Load()
+	return m.used(r.budget/8) + m.before.Load().used(r.budget/8)
+}
+
+func (m *remembered) used(frames int64) int64 {
+	if m == nil {
+		return 0
+	}
+	m.mu.Lock()
+	frames = min(frames, m.cost)
+	m.mu.Unlock()
+	return m.stacks.cost() + frames
+}
+
+// stackEntry is a stack as numbers of frames, leaf first. It is immutable.
+type stackEntry struct{ numbers []uint32 }
+
+// add gives a frame a number. The lock is held, or nobody else knows m.
+func (m *remembered) add(f *libpf.Frame) (number uint32) {
+	e := &frameEntry{frame: *f}
 	e.frame.Lines = nil
-	return e
+	m.table = append(m.table, e)
+	return uint32(len(m.table) - 1) //nolint:gosec // their cost is bounded far below
 }
 
 // resolution is what is known of the stacks of one query.
@@ -115,35 +195,42 @@ type resolution struct {
 
 // resolve looks stacks up.
 func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes []libpf.TraceHash) (*resolution, error) {
+	m := r.current()
 	stacks := make([]*stackEntry, len(hashes))
 	var missing []int
 	for first := 0; first < len(hashes); first += lookupChunk {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		r.stacks.locked(func() {
+		m.stacks.locked(func() {
 			for i, h := range hashes[first:min(first+lookupChunk, len(hashes))] {
 				var ok bool
-				if stacks[first+i], ok = r.stacks.get(stackKey{project, h}); !ok {
+				if stacks[first+i], ok = m.stacks.get(stackKey{project, h}); !ok {
 					missing = append(missing, first+i)
 				}
 			}
 		})
 	}
+	if len(missing) > 0 {
+		missing = m.takeOver(project, hashes, missing, stacks)
+	}
 	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
 	res := &resolution{unknown: make([]bool, len(hashes)), watch: w}
 	for chunk := range slices.Chunk(missing, lookupChunk) {
 		// What the store finds is in memory twice until the chunk is done.
-		if err := w.hold(lookupChunk*definitionBytes, func() error { return r.loadStacks(ctx, w, project, hashes, chunk, stacks) }); err != nil {
+		if err := w.hold(lookupChunk*definitionBytes, func() error { return r.loadStacks(ctx, w, m, project, hashes, chunk, stacks) }); err != nil {
 			return nil, err
 		}
 		for _, i := range chunk {
 			if stacks[i] == nil {
-				stacks[i], res.unknown[i] = r.unknown, true
+				stacks[i], res.unknown[i] = unknownStack, true
 			}
 		}
 	}
-	res.index(stacks, r.numbers.Load())
+	m.mu.Lock()
+	table := m.table
+	m.mu.Unlock()
+	res.index(stacks, table)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -152,7 +239,7 @@ func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes
 
 // loadStacks fetches the stacks with the given indexes.
 func (r *resolver) loadStacks(
-	ctx context.Context, w *watch, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
+	ctx context.Context, w *watch, m *remembered, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
 ) error {
 	want := make([]libpf.TraceHash, len(indexes))
 	for i, index := range indexes {
@@ -163,108 +250,81 @@ func (r *resolver) loadStacks(
 		return fmt.Errorf("look up stacks: %w", err)
 	}
 	costs := make([]int64, len(indexes))
-	r.frames.locked(func() {
-		for j, i := range indexes {
-			frames, ok := found[hashes[i]]
-			switch {
-			case !ok:
-			case len(frames) == 0:
-				stacks[i], costs[j] = r.empty, stackCost
-			default:
-				entries, added := r.internFrames(project, frames)
-				stacks[i] = newStackEntry(entries)
-				// A stack keeps its frames in memory whether or not their own cache
-				// does, so the first stack with a frame pays for it.
-				costs[j] = stackCost + stackFrameCost*int64(len(entries)) + added
-				w.take(1, costs[j]) // the question holds it longer than the cache may
-			}
+	m.mu.Lock()
+	for j, i := range indexes {
+		frames, ok := found[hashes[i]]
+		switch {
+		case !ok:
+		case len(frames) == 0:
+			stacks[i], costs[j] = emptyStack, stackCost
+		default:
+			before := m.cost
+			stacks[i] = m.intern(project, frames)
+			costs[j] = stackCost + stackFrameCost*int64(len(frames))
+			w.take(1, costs[j]+m.cost-before) // the question holds it longer than the cache may
 		}
-	})
-	r.stacks.locked(func() {
+	}
+	m.mu.Unlock()
+	m.stacks.locked(func() {
 		for j, i := range indexes {
 			if s := stacks[i]; s != nil {
-				r.stacks.put(stackKey{project, hashes[i]}, s, costs[j])
+				m.stacks.put(stackKey{project, hashes[i]}, s, costs[j])
 			}
 		}
 	})
 	return nil
 }
 
-// internFrames returns the entries of frames and the cost of those that are new.
-// The lock of the frames is held.
-func (r *resolver) internFrames(project string, frames []libpf.Frame) (entries []*frameEntry, added int64) {
-	entries = make([]*frameEntry, len(frames))
+// intern returns a stack of frames. The lock is held.
+func (m *remembered) intern(project string, frames []libpf.Frame) *stackEntry {
+	s := &stackEntry{numbers: make([]uint32, len(frames))}
 	for i := range frames {
-		f := &frames[i]
-		key := frameKey{project, f.Type, f.ID(), f.FunctionName, f.SourceFile, f.SourceLine}
-		e, ok := r.frames.get(key)
-		if !ok {
-			e = r.newEntry(f)
-			cost := frameCost + int64(len(f.FunctionName)+len(f.SourceFile))
-			r.frames.put(key, e, cost)
-			added += cost
-		}
-		entries[i] = e
+		s.numbers[i] = m.number(project, &frames[i], nil)
 	}
-	return entries, added
+	return s
 }
 
-// index numbers the frames of the stacks. numbered is the highest number of a frame in memory, about.
-func (res *resolution) index(stacks []*stackEntry, numbered uint64) {
+// number returns the number of a frame, with what names are known of it. The lock is held.
+func (m *remembered) number(project string, f *libpf.Frame, names *frameNames) uint32 {
+	key := frameKey{project, f.Type, f.ID(), f.FunctionName, f.SourceFile, f.SourceLine}
+	n, ok := m.frames[key]
+	if !ok {
+		n = m.add(f)
+		m.frames[key] = n
+		m.table[n].names.Store(names)
+		m.cost += frameCost + int64(len(f.FunctionName)+len(f.SourceFile))
+	}
+	return n
+}
+
+// index numbers the frames of the stacks among themselves.
+func (res *resolution) index(stacks []*stackEntry, table []*frameEntry) {
 	total := 0
 	for _, s := range stacks {
-		total += len(s.frames)
+		total += len(s.numbers)
 	}
-	if !res.watch.take(total, 4) || !res.watch.take(len(stacks), 64) {
+	if !res.watch.take(total, 4) || !res.watch.take(len(stacks), 64) || !res.watch.take(len(table), 4) {
 		return
 	}
 	flat := make([]uint32, 0, total)
 	res.stacks = make([][]uint32, len(stacks))
-	var seen pages
-	// Walking an array is twice as fast where it is not much larger than what is walked.
-	var array []uint32
-	if numbered <= uint64(max(4*total, 1<<14)) { //nolint:gosec // not negative
-		array = make([]uint32, numbered+1)
-	}
+	seen := make([]uint32, len(table)) // 1 + index into entries
 	for i, s := range stacks {
 		if res.watch.ended() {
 			return
 		}
 		start := len(flat)
-		for j, number := range s.numbers {
-			var slot *uint32
-			if number < uint64(len(array)) {
-				slot = &array[number]
-			} else {
-				slot = seen.slot(number)
-			}
+		for _, number := range s.numbers {
+			slot := &seen[number]
 			if *slot == 0 {
-				res.watch.take(1, 64) // with its name, its place in tables and a page
-				res.entries = append(res.entries, s.frames[j])
+				res.watch.take(1, 64) // with its name and its place in tables
+				res.entries = append(res.entries, table[number])
 				*slot = uint32(len(res.entries)) //nolint:gosec // fewer than frames in memory
 			}
 			flat = append(flat, *slot-1)
 		}
 		res.stacks[i] = flat[start:len(flat):len(flat)]
 	}
-}
-
-// pages is an array of numbers, at first 0, of which only the parts in use are
-// in memory. Numbers of frames are given out in turn, so those of one query lie
-// close together.
-type pages []*[1 << pageBits]uint32
-
-const pageBits = 9
-
-func (p *pages) slot(i uint64) *uint32 {
-	page := i >> pageBits
-	if page >= uint64(len(*p)) {
-		*p = append(*p, make(pages, page+1-uint64(len(*p)))...)
-	}
-	if (*p)[page] == nil {
-		(*p)[page] = new([1 << pageBits]uint32)
-	}
-	return &(*p)[page][i&(1<<pageBits-1)]
 }
 
 // nameFrames finds the names of all frames, those that are not known or are out
