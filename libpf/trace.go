@@ -158,6 +158,26 @@ func HashTrace(frames []Frame) TraceHash {
 	return NewTraceHash(s.Hi, s.Lo)
 }
 
+// AppendIdentity appends what [HashTrace] covers of a frame. Whoever hashes many
+// stacks of the same frames writes each frame once; see [HashIdentities].
+func (f *Frame) AppendIdentity(b []byte) []byte {
+	b = append(b, byte(f.Type))
+	b = f.FileID.AppendBytes(b)
+	b = binary.LittleEndian.AppendUint64(b, uint64(f.AddressOrLineno))
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(f.FunctionName)))
+	b = append(b, f.FunctionName...)
+	b = binary.LittleEndian.AppendUint64(b, uint64(len(f.SourceFile)))
+	b = append(b, f.SourceFile...)
+	return binary.LittleEndian.AppendUint64(b, uint64(f.SourceLine))
+}
+
+// HashIdentities returns what [HashTrace] does of frames whose number stands in
+// the first 8 bytes of b, little endian, and whose identities follow, leaf first.
+func HashIdentities(b []byte) TraceHash {
+	s := xxh3.Hash128(b)
+	return NewTraceHash(s.Hi, s.Lo)
+}
+
 // TraceAndCounts is a number of equal samples in the form of the first agents
 // of the field: a stack, a second, a count, and three names.
 type TraceAndCounts struct {

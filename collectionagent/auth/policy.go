@@ -54,6 +54,8 @@ func DefaultPolicy() Policy {
 			"/collectionagent.v1.CollectionAgent/AddMetrics":            sends,
 			"/collectionagent.v1.CollectionAgent/ReportStatus":          sends,
 
+			"/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export": sends,
+
 			"/grpc.health.v1.Health/Check": health,
 			"/grpc.health.v1.Health/List":  health,
 			"/grpc.health.v1.Health/Watch": health,

@@ -170,17 +170,23 @@ func (s *Server) allow(id store.BatchID, m *meter, converted any) error {
 	if s.limiter == nil {
 		return nil
 	}
-	var cost limit.Amount
+	var bytes int64
 	if m != nil {
-		cost.Bytes = m.bytes
+		bytes = m.bytes
 	}
-	var fresh []uint64
-	if b, ok := converted.(*store.Batch); ok {
-		cost.Samples = int64(len(b.Samples))
-		fresh = s.recent.fresh(b)
-		cost.Series = int64(len(fresh))
+	b, ok := converted.(*store.Batch)
+	if !ok {
+		b = &store.Batch{ID: id}
 	}
-	if e := s.limiter.Allow(id.Project, id.HostID, cost); e != nil {
+	return s.allowCost(b, int64(len(b.Samples)), bytes)
+}
+
+// allowCost applies the limits of the project and the host of a batch to its
+// series and to so many samples and bytes.
+func (s *Server) allowCost(b *store.Batch, samples, bytes int64) error {
+	fresh := s.recent.fresh(b)
+	cost := limit.Amount{Bytes: bytes, Samples: samples, Series: int64(len(fresh))}
+	if e := s.limiter.Allow(b.ID.Project, b.ID.HostID, cost); e != nil {
 		s.metrics.limited.WithLabelValues(e.Limit, e.Scope).Inc()
 		return limitError{e}
 	}

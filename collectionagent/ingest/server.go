@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
@@ -66,9 +67,10 @@ type Config struct {
 	patience time.Duration
 }
 
-// Server implements the service. It is safe for concurrent use.
+// Server implements the service of agents and that of OTLP. It is safe for concurrent use.
 type Server struct {
 	pb.UnimplementedCollectionAgentServer
+	collector.UnimplementedProfilesServiceServer
 	cfg     Config
 	metrics *metrics
 	known   *known
@@ -86,7 +88,10 @@ type Server struct {
 	inFlight   map[store.BatchID]struct{}
 }
 
-var _ pb.CollectionAgentServer = (*Server)(nil)
+var (
+	_ pb.CollectionAgentServer        = (*Server)(nil)
+	_ collector.ProfilesServiceServer = (*Server)(nil)
+)
 
 // New returns a server that stores in cfg.Store.
 func New(cfg Config) (*Server, error) {

@@ -4,6 +4,7 @@ package ingest
 
 import (
 	"errors"
+	"fmt"
 	"reflect"
 	"sync"
 
@@ -20,8 +21,9 @@ import (
 // errWire is returned for bytes that are no message.
 var errWire = errors.New("not a protocol buffer")
 
-// maxDepth bounds how deep messages nest; those of the protocol have three levels.
-const maxDepth = 8
+// maxDepth bounds how deep messages nest. Those of the protocol have three levels,
+// those of OTLP five and values that may nest further.
+const maxDepth = 16
 
 // Sizes of what decoding makes. A repeated field grows by doubling, which leaves
 // as much garbage behind as it keeps.
@@ -34,8 +36,19 @@ const (
 
 // shape is what is known of the fields of a message type.
 type shape struct {
-	size   int64 // of the Go struct
-	fields map[protowire.Number]fieldShape
+	size   int64        // of the Go struct
+	fields []fieldShape // by number
+}
+
+// maxNumber is the largest number of a field.
+const maxNumber = 1000
+
+// field returns the shape of a field, nil when it is not known.
+func (s *shape) field(n protowire.Number) *fieldShape {
+	if int(n) >= len(s.fields) || s.fields[n].name == "" {
+		return nil
+	}
+	return &s.fields[n]
 }
 
 type fieldShape struct {
@@ -64,11 +77,21 @@ func shapeOf(m protoreflect.MessageType) *shape {
 	if s, ok := shapes.Load(name); ok {
 		return s.(*shape) //nolint:forcetypeassert // the map holds nothing else
 	}
-	zero := m.New()
-	s := &shape{
-		size:   int64(reflect.TypeOf(zero.Interface()).Elem().Size()), //nolint:gosec // a small number
-		fields: make(map[protowire.Number]fieldShape),
+	s := makeShape(m, make(map[protoreflect.FullName]*shape))
+	shapes.Store(name, s)
+	return s
+}
+
+// makeShape makes the shape of a message type. made are those of the types around
+// it: a message may hold others of its own type.
+func makeShape(m protoreflect.MessageType, made map[protoreflect.FullName]*shape) *shape {
+	name := m.Descriptor().FullName()
+	if s := made[name]; s != nil {
+		return s
 	}
+	zero := m.New()
+	s := &shape{size: int64(reflect.TypeOf(zero.Interface()).Elem().Size())} //nolint:gosec // a small number
+	made[name] = s
 	fields := m.Descriptor().Fields()
 	for i := range fields.Len() {
 		fd := fields.Get(i)
@@ -77,16 +100,22 @@ func shapeOf(m protoreflect.MessageType) *shape {
 		case f.isMap:
 			f.element = mapEntryBytes
 		case fd.Kind() == protoreflect.MessageKind && fd.IsList():
-			f.message = shapeOf(zero.NewField(fd).List().NewElement().Message().Type())
+			f.message = makeShape(zero.NewField(fd).List().NewElement().Message().Type(), made)
 			f.element = pointerBytes + f.message.size
 		case fd.Kind() == protoreflect.MessageKind:
-			f.message = shapeOf(zero.NewField(fd).Message().Type())
+			f.message = makeShape(zero.NewField(fd).Message().Type(), made)
 		case fd.IsList():
 			f.element, f.scalar = element(fd.Kind())
 		}
-		s.fields[fd.Number()] = f
+		n := int(fd.Number())
+		if n > maxNumber {
+			panic(fmt.Sprintf("field %s of %s has the number %d", f.name, name, n)) // of a schema, not of data
+		}
+		if n >= len(s.fields) {
+			s.fields = append(s.fields, make([]fieldShape, n+1-len(s.fields))...)
+		}
+		s.fields[n] = f
 	}
-	shapes.Store(name, s)
 	return s
 }
 
@@ -127,12 +156,12 @@ func (s *shape) measure(b []byte, meter *meter, depth int) error {
 			return errWire
 		}
 		b = b[n:]
-		f, known := s.fields[number]
+		f := s.field(number)
 		if typ != protowire.BytesType {
 			if n = protowire.ConsumeFieldValue(number, typ, b); n < 0 {
 				return errWire
 			}
-			if known && f.element > 0 { // not packed: grows one by one
+			if f != nil && f.element > 0 { // not packed: grows one by one
 				if err := meter.charge(f.name, 1, 2*f.element); err != nil {
 					return err
 				}
@@ -145,7 +174,7 @@ func (s *shape) measure(b []byte, meter *meter, depth int) error {
 			return errWire
 		}
 		b = b[n:]
-		if !known {
+		if f == nil {
 			continue // is not decoded
 		}
 		if err := f.measure(v, meter, depth); err != nil {

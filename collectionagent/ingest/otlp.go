@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package ingest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/zeebo/xxh3"
+	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
+
+	"github.com/strobe-profiler/strobe/collectionagent/otlp"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// typeProfiles is the type of batch of OTLP in metrics.
+const typeProfiles = "profiles"
+
+// Export implements the service of OTLP. OTLP has no identity for batches: a
+// request whose answer was lost is stored again when the client repeats it.
+func (s *Server) Export(ctx context.Context, r *collector.ExportProfilesServiceRequest) (*collector.ExportProfilesServiceResponse, error) {
+	started := time.Now()
+	defer func() { s.metrics.seconds.WithLabelValues(typeProfiles).Observe(time.Since(started).Seconds()) }()
+	project := s.project(ctx)
+	in, err := s.export(ctx, project, r)
+	projects := &s.ledger.projects
+	if err != nil {
+		answer, result := s.toStatus(err)
+		s.metrics.batches.WithLabelValues(typeProfiles, result).Inc()
+		weight := otlp.Weight(r)
+		if in != nil {
+			weight = in.Batch.Weight()
+			s.leftOut(project, in)
+		}
+		projects.Refuse(project, result, weight)
+		return nil, answer
+	}
+	s.pressure.serve()
+	projects.Store(project, in.Batch.Weight(), false)
+	s.leftOut(project, in)
+	answer, result := &collector.ExportProfilesServiceResponse{}, "stored"
+	if in.RejectedProfiles > 0 || len(in.Notes) > 0 {
+		result = "partial"
+		answer.PartialSuccess = &collector.ExportProfilesPartialSuccess{
+			RejectedProfiles: in.RejectedProfiles, ErrorMessage: strings.Join(in.Notes, "; "),
+		}
+	}
+	s.metrics.batches.WithLabelValues(typeProfiles, result).Inc()
+	return answer, nil
+}
+
+// leftOut counts the samples of a request that are not taken for ever.
+func (s *Server) leftOut(project string, in *otlp.Request) {
+	for reason, n := range map[string]uint64{"too_old": in.TooOld, "in_future": in.InFuture, "unsupported": in.Unsupported} {
+		if n > 0 {
+			s.ledger.projects.Refuse(project, reason, n)
+		}
+	}
+}
+
+// export checks and stores a request. in is nil when it is not valid.
+func (s *Server) export(ctx context.Context, project string, r *collector.ExportProfilesServiceRequest) (in *otlp.Request, err error) {
+	now := libpf.UnixTimeNs(s.cfg.Now().UnixNano())
+	m := meterOf(ctx)
+	o := &otlp.Options{
+		Project: project, Now: now, MaxSamples: s.cfg.Limits.MaxSamples, MaxFrames: s.cfg.Limits.MaxFrames,
+		MaxLabels: s.cfg.Limits.MaxLabels, MaxTextBytes: s.cfg.Limits.MaxTextBytes, Charge: m.charge,
+	}
+	o.First, o.Last = s.cfg.Limits.window(now)
+	if m != nil {
+		o.Bytes = m.bytes
+	}
+	in, err = otlp.Decode(r, o)
+	if err != nil {
+		var field *otlp.FieldError
+		if errors.As(err, &field) {
+			err = &fieldError{field: field.Field, description: field.Description}
+		}
+		return nil, err
+	}
+	if len(in.Batch.Samples) == 0 {
+		return in, nil
+	}
+	if err := s.allowHosts(project, o.Bytes, in); err != nil {
+		return in, err
+	}
+	// A client that leaves does not end the storing: see appendBatch. Definitions
+	// come first, so that nothing is shown without names.
+	epoch := s.known.current()
+	known := &knownContent{known: s.known, project: project}
+	known.stacks, known.frames, known.files = s.known.stacks.owner(project), s.known.frames.owner(project), s.known.files.owner(project)
+	if err := s.define(ctx, in, known); err != nil {
+		return in, err
+	}
+	if err := s.putHosts(ctx, in, known); err != nil {
+		return in, err
+	}
+	if _, err := s.appendBatch(ctx, in.Batch); err != nil {
+		return in, err
+	}
+	if s.known.current() != epoch { // what was left out as known may be gone
+		if err := s.define(ctx, in, nil); err != nil {
+			s.cfg.Logger.Warn("defining again what the store forgot", "err", err)
+		}
+	}
+	return in, nil
+}
+
+// allowHosts applies the limits of the project and of the hosts of a request.
+func (s *Server) allowHosts(project string, bytes int64, in *otlp.Request) error {
+	if s.limiter == nil {
+		return nil
+	}
+	hosts := make(map[string]*store.Batch)
+	for i := range in.Batch.Series {
+		h := in.Batch.Series[i].HostID
+		if hosts[h] == nil {
+			hosts[h] = &store.Batch{ID: store.BatchID{Project: project, HostID: h}}
+		}
+		hosts[h].Series = append(hosts[h].Series, in.Batch.Series[i])
+	}
+	samples := make(map[string]int64, len(hosts))
+	for i := range in.Batch.Samples {
+		samples[in.Batch.Series[in.Batch.Samples[i].Series].HostID]++
+	}
+	for host, b := range hosts {
+		share := bytes * samples[host] / int64(len(in.Batch.Samples))
+		if err := s.allowCost(b, samples[host], share); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// define stores what samples refer to and is not known, and remembers it.
+func (s *Server) define(ctx context.Context, in *otlp.Request, known *knownContent) error {
+	put := s.put(ctx)
+	var ask otlp.Known
+	if known != nil {
+		ask = known
+	}
+	return in.Definitions(ask, func(d *store.Definitions) error {
+		epoch := s.known.current()
+		if _, err := put(d); err != nil {
+			return err
+		}
+		if known != nil && s.known.current() == epoch {
+			known.learn(d)
+		}
+		return nil
+	})
+}
+
+// hostEvery is how often a host that goes on sending is stored again.
+const hostEvery = 10 * time.Minute
+
+// putHosts stores the hosts that were not stored lately.
+func (s *Server) putHosts(ctx context.Context, in *otlp.Request, known *knownContent) error {
+	var fresh []id128
+	d := &store.Definitions{Project: known.project}
+	for i := range in.Hosts {
+		h := &in.Hosts[i]
+		var x xxh3.Hasher
+		_, _ = x.WriteString(h.LastSeen.Time().Truncate(hostEvery).String() + "\x00" + h.ID + "\x00" + h.Name) // cannot fail
+		sum := x.Sum128()
+		for k, v := range h.Metadata { // in any order
+			one := xxh3.HashString128(k + "\x00" + v)
+			sum.Hi, sum.Lo = sum.Hi+one.Hi, sum.Lo+one.Lo
+		}
+		id := known.files.of(sum.Hi, sum.Lo)
+		if known.known.files.has(id) {
+			continue
+		}
+		fresh = append(fresh, id)
+		d.Hosts = append(d.Hosts, *h)
+	}
+	if len(d.Hosts) == 0 {
+		return nil
+	}
+	if _, err := s.put(ctx)(d); err != nil {
+		return err
+	}
+	for _, id := range fresh {
+		known.known.files.add(id)
+	}
+	return nil
+}
+
+// knownContent is what is known of the definitions of a project, by content.
+type knownContent struct {
+	known                 *known
+	project               string
+	stacks, frames, files idOwner
+}
+
+var _ otlp.Known = (*knownContent)(nil)
+
+// Stack implements [otlp.Known].
+func (k *knownContent) Stack(h libpf.TraceHash) bool {
+	return k.known.stacks.has(k.stacks.of(stackKey(h)))
+}
+
+// Symbol implements [otlp.Known].
+func (k *knownContent) Symbol(hi, lo uint64) bool { return k.known.frames.has(k.frames.of(hi, lo)) }
+
+// Executable implements [otlp.Known].
+func (k *knownContent) Executable(hi, lo uint64) bool { return k.known.files.has(k.files.of(hi, lo)) }
+
+// learn remembers definitions by content. By their IDs the server knows them already.
+func (k *knownContent) learn(d *store.Definitions) {
+	for i := range d.Symbols {
+		k.known.frames.add(k.frames.of(otlp.SymbolKey(&d.Symbols[i])))
+	}
+	for i := range d.Executables {
+		k.known.files.add(k.files.of(otlp.ExecutableKey(&d.Executables[i])))
+	}
+}

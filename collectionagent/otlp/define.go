@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package otlp
+
+import (
+	"encoding/binary"
+
+	"github.com/zeebo/xxh3"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// Known says what need not be defined again. Symbols and executables are asked
+// for by their content, so that a better name is not taken for a known one.
+type Known interface {
+	Stack(libpf.TraceHash) bool
+	Symbol(hi, lo uint64) bool
+	Executable(hi, lo uint64) bool
+}
+
+// chunkBytes is about how much memory definitions take that are handed over at once.
+const chunkBytes = 2 << 20
+
+// Definitions hands what the samples refer to and is not known to yield, in parts
+// of a few megabytes, until yield returns an error. A nil Known knows nothing.
+func (r *Request) Definitions(known Known, yield func(*store.Definitions) error) error {
+	d := r.d
+	w := &writer{decoder: d, yield: yield, out: &store.Definitions{Project: d.Project}}
+	for i := range d.stacks {
+		s := &d.stacks[i]
+		if !s.done || (known != nil && known.Stack(s.hash)) {
+			continue
+		}
+		frames := d.framesOf(int32(i)) //nolint:gosec // an index of 32 bits
+		w.out.Stacks = append(w.out.Stacks, store.Stack{Hash: s.hash, Frames: frames})
+		if err := w.wrote(frameBytes * len(frames)); err != nil {
+			return err
+		}
+	}
+	var b []byte
+	for id, i := range d.symbols {
+		b = d.appendSymbol(b[:0], id, i)
+		h := xxh3.Hash128(b)
+		if known != nil && known.Symbol(h.Hi, h.Lo) {
+			continue
+		}
+		lines := d.linesOf(i)
+		w.out.Symbols = append(w.out.Symbols, store.Symbol{Frame: id, Lines: lines})
+		if err := w.wrote(len(b) + 100*len(lines)); err != nil {
+			return err
+		}
+	}
+	for i := range d.mappings {
+		e := &d.mappings[i].executable
+		if e.FileID.IsZero() || e.FileName == "" {
+			continue
+		}
+		if hi, lo := ExecutableKey(e); known != nil && known.Executable(hi, lo) {
+			continue
+		}
+		w.out.Executables = append(w.out.Executables, *e)
+		if err := w.wrote(100); err != nil {
+			return err
+		}
+	}
+	return w.flush()
+}
+
+// writer collects definitions.
+type writer struct {
+	*decoder
+	yield func(*store.Definitions) error
+	out   *store.Definitions
+	bytes int
+}
+
+// wrote hands over what was collected when it is enough.
+func (w *writer) wrote(bytes int) error {
+	if w.bytes += bytes; w.bytes < chunkBytes {
+		return nil
+	}
+	return w.flush()
+}
+
+func (w *writer) flush() error {
+	d := w.out
+	if len(d.Stacks) == 0 && len(d.Symbols) == 0 && len(d.Executables) == 0 {
+		return nil
+	}
+	w.out, w.bytes = &store.Definitions{Project: w.Project}, 0
+	return w.yield(d)
+}
+
+// linesOf returns the names that a location gives its frame.
+func (d *decoder) linesOf(i int32) []libpf.SourceLine {
+	raw := d.raw.LocationTable[i].GetLines()
+	lines := make([]libpf.SourceLine, len(raw))
+	for j, l := range raw {
+		lines[j] = d.functions[l.GetFunctionIndex()]
+		lines[j].Line = libpf.SourceLineno(l.GetLine()) //nolint:gosec // not negative
+	}
+	return lines
+}
+
+// appendSymbol appends what [SymbolKey] hashes.
+func (d *decoder) appendSymbol(b []byte, id libpf.FrameID, i int32) []byte {
+	key := id.Bytes()
+	b = append(b, key[:]...)
+	for _, l := range d.raw.LocationTable[i].GetLines() {
+		s := d.functions[l.GetFunctionIndex()]
+		s.Line = libpf.SourceLineno(l.GetLine()) //nolint:gosec // not negative
+		b = appendLine(b, &s)
+	}
+	return b
+}
+
+func appendLine(b []byte, s *libpf.SourceLine) []byte {
+	for _, text := range [...]string{s.Function, s.SystemName, s.File} {
+		b = binary.LittleEndian.AppendUint32(b, uint32(len(text))) //nolint:gosec // bounded
+		b = append(b, text...)
+	}
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.Line))
+	return binary.LittleEndian.AppendUint64(b, uint64(s.StartLine))
+}
+
+// SymbolKey returns what [Known] is asked for of a symbol.
+func SymbolKey(s *store.Symbol) (hi, lo uint64) {
+	key := s.Frame.Bytes()
+	b := append([]byte(nil), key[:]...)
+	for i := range s.Lines {
+		b = appendLine(b, &s.Lines[i])
+	}
+	h := xxh3.Hash128(b)
+	return h.Hi, h.Lo
+}
+
+// ExecutableKey returns what [Known] is asked for of an executable.
+func ExecutableKey(e *libpf.Executable) (hi, lo uint64) {
+	h := xxh3.HashString128(e.FileID.String() + "\x00" + e.FileName + "\x00" + e.BuildID)
+	return h.Hi, h.Lo
+}
