@@ -39,15 +39,19 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 		}
 	}
 	var b []byte
-	for id, i := range d.symbols {
-		b = d.appendSymbol(b[:0], id, i)
+	for _, n := range d.symbols.list {
+		b = d.appendSymbol(b[:0], n.id, n.location)
 		h := xxh3.Hash128(b)
 		if known != nil && known.Symbol(h.Hi, h.Lo) {
 			continue
 		}
-		lines := d.linesOf(i)
-		w.out.Symbols = append(w.out.Symbols, store.Symbol{Frame: id, Lines: lines})
-		if err := w.wrote(len(b) + 100*len(lines)); err != nil {
+		lines := d.linesOf(n.location)
+		w.out.Symbols = append(w.out.Symbols, store.Symbol{Frame: n.id, Lines: lines})
+		bytes := 0
+		for j := range lines {
+			bytes += 100 + len(lines[j].Function) + len(lines[j].SystemName) + len(lines[j].File)
+		}
+		if err := w.wrote(bytes); err != nil {
 			return err
 		}
 	}
@@ -97,39 +101,44 @@ func (d *decoder) linesOf(i int32) []libpf.SourceLine {
 	raw := d.raw.LocationTable[i].GetLines()
 	lines := make([]libpf.SourceLine, len(raw))
 	for j, l := range raw {
-		lines[j] = d.functions[l.GetFunctionIndex()]
+		lines[j] = d.functions[l.GetFunctionIndex()].line
 		lines[j].Line = libpf.SourceLineno(l.GetLine()) //nolint:gosec // not negative
 	}
 	return lines
 }
 
-// appendSymbol appends what [SymbolKey] hashes.
+// appendSymbol appends what is hashed of a symbol.
 func (d *decoder) appendSymbol(b []byte, id libpf.FrameID, i int32) []byte {
 	key := id.Bytes()
 	b = append(b, key[:]...)
 	for _, l := range d.raw.LocationTable[i].GetLines() {
-		s := d.functions[l.GetFunctionIndex()]
-		s.Line = libpf.SourceLineno(l.GetLine()) //nolint:gosec // not negative
-		b = appendLine(b, &s)
+		b = binary.LittleEndian.AppendUint64(b, d.functions[l.GetFunctionIndex()].sum)
+		b = binary.LittleEndian.AppendUint64(b, uint64(l.GetLine())) //nolint:gosec // not negative
 	}
 	return b
 }
 
-func appendLine(b []byte, s *libpf.SourceLine) []byte {
+// functionSum returns the hash of a function, and a buffer to use again.
+func functionSum(b []byte, s *libpf.SourceLine) (sum uint64, scratch []byte) {
+	b = b[:0]
 	for _, text := range [...]string{s.Function, s.SystemName, s.File} {
 		b = binary.LittleEndian.AppendUint32(b, uint32(len(text))) //nolint:gosec // bounded
 		b = append(b, text...)
 	}
-	b = binary.LittleEndian.AppendUint64(b, uint64(s.Line))
-	return binary.LittleEndian.AppendUint64(b, uint64(s.StartLine))
+	b = binary.LittleEndian.AppendUint64(b, uint64(s.StartLine))
+	return xxh3.Hash(b), b
 }
 
 // SymbolKey returns what [Known] is asked for of a symbol.
 func SymbolKey(s *store.Symbol) (hi, lo uint64) {
 	key := s.Frame.Bytes()
 	b := append([]byte(nil), key[:]...)
+	var scratch []byte
 	for i := range s.Lines {
-		b = appendLine(b, &s.Lines[i])
+		var sum uint64
+		sum, scratch = functionSum(scratch, &s.Lines[i])
+		b = binary.LittleEndian.AppendUint64(b, sum)
+		b = binary.LittleEndian.AppendUint64(b, uint64(s.Lines[i].Line))
 	}
 	h := xxh3.Hash128(b)
 	return h.Hi, h.Lo

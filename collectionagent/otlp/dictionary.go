@@ -16,7 +16,7 @@ type tables struct {
 	texts      []string
 	attributes []attribute
 	mappings   []mapping
-	functions  []libpf.SourceLine // without Line
+	functions  []function
 	locations  []location
 	links      []link
 	stacks     []stack
@@ -25,17 +25,28 @@ type tables struct {
 	// frames are those of all locations, identities what is hashed of them.
 	frames     []libpf.Frame
 	identities []byte
-	symbols    map[libpf.FrameID]int32 // to the location that named it
+	symbols    symbols
 }
 
 // attribute is an entry of the attribute table.
-type attribute struct{ key, value string }
+type attribute struct {
+	key, value string
+	// frameType is set for the type of a frame, if it is one that is known.
+	isFrameType, known bool
+	frameType          libpf.FrameType
+}
 
 // mapping is a file.
 type mapping struct {
 	executable           libpf.Executable
 	identified           bool // by a build ID
 	start, limit, offset uint64
+}
+
+// function is an entry of the function table: a line without its number.
+type function struct {
+	line libpf.SourceLine
+	sum  uint64 // of its texts and first line, for symbolKey
 }
 
 // location is a range of frames and of identities.
@@ -112,6 +123,10 @@ func (d *decoder) attributeTable() (err error) {
 		if d.attributes[i].value, err = d.anyValue(a.Value, func() string { return at("dictionary.attribute_table", i) + ".value" }); err != nil {
 			return err
 		}
+		if d.attributes[i].key == keyFrameType {
+			d.attributes[i].isFrameType = true
+			d.attributes[i].frameType, d.attributes[i].known = parseFrameType(d.attributes[i].value)
+		}
 	}
 	return nil
 }
@@ -182,16 +197,17 @@ func (m *mapping) address(a uint64) libpf.AddressOrLineno {
 }
 
 func (d *decoder) functionTable() (err error) {
+	var scratch []byte
 	table := d.raw.FunctionTable
 	if err := d.charge("dictionary.function_table", len(table), 2*entryBytes); err != nil {
 		return err
 	}
-	d.functions = make([]libpf.SourceLine, max(len(table), 1))
+	d.functions = make([]function, max(len(table), 1))
 	for i, f := range table {
 		if f == nil {
 			continue
 		}
-		out := &d.functions[i]
+		out := &d.functions[i].line
 		if out.Function, err = d.text(f.NameStrindex, "function_table", i, ".name_strindex"); err != nil {
 			return err
 		}
@@ -211,6 +227,7 @@ func (d *decoder) functionTable() (err error) {
 			return invalid(at("dictionary.function_table", i)+".start_line", "is %d, must not be negative", f.StartLine)
 		}
 		out.StartLine = libpf.SourceLineno(f.StartLine)
+		d.functions[i].sum, scratch = functionSum(scratch, out)
 	}
 	return nil
 }

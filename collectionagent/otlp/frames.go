@@ -28,7 +28,8 @@ func (d *decoder) locationTable() error {
 	}
 	d.locations = make([]location, max(len(table), 1))
 	d.frames = make([]libpf.Frame, 0, len(table)+1)
-	d.symbols = make(map[libpf.FrameID]int32, len(table))
+	d.symbols = newSymbols(len(table))
+	d.identities = make([]byte, 0, 64*len(table))
 	for i := range d.locations {
 		var l *profiles.Location
 		if i < len(table) {
@@ -67,13 +68,13 @@ func (d *decoder) location(i int, l *profiles.Location) error {
 	if l.MappingIndex < 0 || int(l.MappingIndex) >= len(d.mappings) {
 		return index(at("dictionary.location_table", i)+".mapping_index", l.MappingIndex, "mapping_table", len(d.raw.MappingTable))
 	}
-	kind := ""
+	var kind *attribute
 	for j, a := range l.AttributeIndices {
 		if a < 0 || int(a) >= len(d.attributes) {
 			return index(at(at("dictionary.location_table", i)+".attribute_indices", j), a, "attribute_table", len(d.raw.AttributeTable))
 		}
-		if d.attributes[a].key == keyFrameType {
-			kind = d.attributes[a].value
+		if d.attributes[a].isFrameType {
+			kind = &d.attributes[a]
 		}
 	}
 	if len(l.Lines) > maxLines {
@@ -88,7 +89,7 @@ func (d *decoder) location(i int, l *profiles.Location) error {
 		if n < 0 {
 			return invalid(at(at("dictionary.location_table", i)+".lines", j)+".line", "is %d, must not be negative", n)
 		}
-		named = named || d.functions[f].Function != "" || d.functions[f].File != ""
+		named = named || d.functions[f].line.Function != "" || d.functions[f].line.File != ""
 	}
 	m := &d.mappings[l.MappingIndex]
 	frame := libpf.Frame{Type: frameType(kind, m, l.Address), FileID: m.executable.FileID}
@@ -103,7 +104,7 @@ func (d *decoder) location(i int, l *profiles.Location) error {
 			// Each symbol is stored with its texts, however often they repeat.
 			var texts int64
 			for _, line := range l.Lines {
-				f := &d.functions[line.GetFunctionIndex()]
+				f := &d.functions[line.GetFunctionIndex()].line
 				texts += int64(len(f.Function) + len(f.SystemName) + len(f.File))
 			}
 			if err := d.charge("dictionary.location_table", 1, texts); err != nil {
@@ -115,7 +116,7 @@ func (d *decoder) location(i int, l *profiles.Location) error {
 		frame.AddressOrLineno = 0
 	}
 	for _, line := range l.Lines {
-		function := &d.functions[line.GetFunctionIndex()]
+		function := &d.functions[line.GetFunctionIndex()].line
 		frame.FunctionName, frame.SourceFile, frame.SourceLine = function.Function, function.File, libpf.SourceLineno(line.GetLine()) //nolint:gosec // not negative
 		if frame.FunctionName == "" && frame.SourceFile == "" {
 			continue
@@ -128,13 +129,11 @@ func (d *decoder) location(i int, l *profiles.Location) error {
 // names notes that a location names a frame. It returns false when another one of
 // the request gives it other names, so that the address says too little.
 func (d *decoder) names(id libpf.FrameID, i int32, l *profiles.Location) bool {
-	first, ok := d.symbols[id]
-	if !ok {
-		d.symbols[id] = i
+	first, ok := d.symbols.add(id, i)
+	if ok {
 		return true
 	}
-	other := d.raw.LocationTable[first]
-	return slices.EqualFunc(l.Lines, other.Lines, func(a, b *profiles.Line) bool {
+	return slices.EqualFunc(l.Lines, d.raw.LocationTable[first].Lines, func(a, b *profiles.Line) bool {
 		return a.GetFunctionIndex() == b.GetFunctionIndex() && a.GetLine() == b.GetLine()
 	})
 }
@@ -144,15 +143,19 @@ func inFile(t libpf.FrameType) bool {
 	return t == libpf.NativeFrame || t == libpf.KernelFrame || t == libpf.GoFrame
 }
 
-// frameType returns the type of a frame, by what the location says, else by what it has.
-func frameType(kind string, m *mapping, address uint64) libpf.FrameType {
-	if t, ok := frameTypes[kind]; ok {
-		return t
+// parseFrameType returns the type of a frame by its name.
+func parseFrameType(name string) (libpf.FrameType, bool) {
+	if t, ok := frameTypes[name]; ok {
+		return t, true
 	}
-	if kind != "" {
-		if t, err := libpf.ParseFrameType(kind); err == nil {
-			return t
-		}
+	t, err := libpf.ParseFrameType(name)
+	return t, err == nil
+}
+
+// frameType returns the type of a frame, by what the location says, else by what it has.
+func frameType(kind *attribute, m *mapping, address uint64) libpf.FrameType {
+	if kind != nil && kind.known {
+		return kind.frameType
 	}
 	switch {
 	case m.executable.FileName == "[kernel.kallsyms]":

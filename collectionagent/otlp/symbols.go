@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package otlp
+
+import (
+	"math/bits"
+	"math/rand/v2"
+
+	"github.com/strobe-profiler/strobe/libpf"
+)
+
+// symbols are the frames that locations of a request name, each once, in order.
+type symbols struct {
+	list []named
+	// places are indices into list plus one, by hash; a power of two of them.
+	places []uint32
+	seeds  [2]uint64
+}
+
+type named struct {
+	id       libpf.FrameID
+	location int32
+}
+
+// newSymbols returns room for so many.
+func newSymbols(n int) symbols {
+	size := 1 << bits.Len(uint(2*n+1)) //nolint:gosec // not negative
+	return symbols{
+		list: make([]named, 0, n), places: make([]uint32, size),
+		seeds: [2]uint64{rand.Uint64(), rand.Uint64()}, //nolint:gosec // keeps requests from choosing what collides
+	}
+}
+
+// add adds a frame that a location names, unless it is there: then it returns the
+// location that named it first.
+func (s *symbols) add(id libpf.FrameID, location int32) (first int32, added bool) {
+	hi, lo := bits.Mul64(uint64(id.AddressOrLineno)^s.seeds[0], id.FileID.Lo()^id.FileID.Hi()^s.seeds[1])
+	mask := uint64(len(s.places) - 1)
+	for at := (hi ^ lo) & mask; ; at = (at + 1) & mask {
+		n := s.places[at]
+		if n == 0 {
+			s.list = append(s.list, named{id, location})
+			s.places[at] = uint32(len(s.list)) //nolint:gosec // of a request
+			return location, true
+		}
+		if s.list[n-1].id == id {
+			return s.list[n-1].location, false
+		}
+	}
+}
