@@ -118,6 +118,8 @@ func (b *bench) run(ctx context.Context) error {
 			_, _ = fmt.Fprintln(b.out, "this collection agent does not take OTLP")
 		} else if err != nil {
 			return err
+		} else if err := b.measure(ctx, t, filepath.Join(b.dir, "otlp with times"), b.pushOTLPTimes, false); err != nil {
+			return err
 		}
 	}
 	t.print(b.out)

@@ -164,6 +164,11 @@ func (b *bench) pushOTLP(ctx context.Context, address string, took func(int)) (i
 	return b.exportOTLP(ctx, address, false, took)
 }
 
+// pushOTLPTimes is pushOTLP with a time for each observation.
+func (b *bench) pushOTLPTimes(ctx context.Context, address string, took func(int)) (int, error) {
+	return b.exportOTLP(ctx, address, true, took)
+}
+
 func (b *bench) exportOTLP(ctx context.Context, address string, timestamps bool, took func(int)) (int, error) {
 	conn, err := dial(address)
 	if err != nil {

@@ -34,7 +34,7 @@ func (t *table) add(name, goal, peer, format string, a ...any) {
 // ingest adds what sending took, by its way.
 func (t *table) ingest(via string, p pushed) {
 	goal, peer := "1", "13.8 (30.2)"
-	if via == "otlp" {
+	if strings.HasPrefix(via, "otlp") {
 		goal, peer = "3", "22.1 (36.3)"
 	}
 	million := float64(p.samples) / 1e6
