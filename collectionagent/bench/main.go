@@ -33,6 +33,13 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 		}
 		return s.run(ctx)
 	},
+	"month": func(ctx context.Context, args []string) error {
+		m, err := newMonth(args, os.Stdout, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return m.run(ctx)
+	},
 }
 
 func main() {

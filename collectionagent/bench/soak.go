@@ -195,8 +195,9 @@ func (s *soak) load(ctx context.Context, server *server, sender *sender, rate fl
 	parts.Go(func() { sender.run(ctx, end, rate) })
 	parts.Go(func() { s.ask(ctx, server, end) })
 	defer parts.Wait()
-	s.say("\n| s | resident MB | head MB | blocks | blocks MB | disk MB | expired samples | samples sent | questions | errors |\n%s",
-		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	s.say("\n| s | CPU server / driver | resident MB | head MB | blocks | blocks MB | disk MB | expired samples | samples sent | questions | errors |\n%s",
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+	busy, driver, before := cpu(server.pid()), cpu(os.Getpid()), time.Duration(0)
 	for tick := time.NewTicker(s.every); time.Until(end) > 0; {
 		select {
 		case <-ctx.Done():
@@ -208,8 +209,11 @@ func (s *soak) load(ctx context.Context, server *server, sender *sender, rate fl
 			return nil, fmt.Errorf("look at the server: %w", err)
 		}
 		looks = append(looks, l)
-		s.say("| %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %d | %d | %d |", l.at.Seconds(), float64(l.resident)/1e6, l.headBytes/1e6,
-			l.blocks, l.blockBytes/1e6, float64(l.disk)/1e6, l.expired, s.sent.samples(), s.asked.answered(), s.sent.failures()+s.asked.failures())
+		here, own := cpu(server.pid()), cpu(os.Getpid())
+		elapsed := (l.at - before).Seconds()
+		s.say("| %.0f | %.2f / %.2f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %d | %d | %d |", l.at.Seconds(), (here-busy).Seconds()/elapsed, (own-driver).Seconds()/elapsed,
+			float64(l.resident)/1e6, l.headBytes/1e6, l.blocks, l.blockBytes/1e6, float64(l.disk)/1e6, l.expired, s.sent.samples(), s.asked.answered(), s.sent.failures()+s.asked.failures())
+		busy, driver, before = here, own, l.at
 	}
 	return looks, nil
 }

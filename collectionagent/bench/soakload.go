@@ -92,6 +92,16 @@ type sender struct {
 	client pb.CollectionAgentClient
 	native *workload.Native
 	next   atomic.Int64
+	ready  []readyWindow
+}
+
+// readyWindows is how many windows are made before the load, and sent again and again, so
+// that this program leaves the processors to the server.
+const readyWindows = 64
+
+type readyWindow struct {
+	request               *pb.AddCountsForTracesRequest
+	samples, observations int
 }
 
 // newSender connects and defines what samples refer to.
@@ -106,6 +116,11 @@ func (s *soak) newSender(ctx context.Context, server *server) (*sender, error) {
 			_ = conn.Close()
 			return nil, fmt.Errorf("define what %s sends: %w", workload.HostName(host), err)
 		}
+	}
+	for i := range readyWindows {
+		var w readyWindow
+		w.request, w.samples, w.observations = out.native.Counts(i%s.hosts, i/s.hosts, 0)
+		out.ready = append(out.ready, w)
 	}
 	s.sent.weight = make(map[int]uint64)
 	return out, nil
@@ -125,7 +140,8 @@ func (d *sender) run(ctx context.Context, end time.Time, rate float64) {
 			for time.Now().Before(end) && ctx.Err() == nil {
 				n := int(d.next.Add(1) - 1)
 				host, window := n%s.hosts, n/s.hosts
-				r, samples, observations := d.native.Counts(host, window, s.at(time.Now(), rate > 0 && n%lateShare == 0).UnixNano())
+				w := &d.ready[n%len(d.ready)]
+				samples, observations := w.samples, w.observations
 				if rate > 0 {
 					at := began.Add(time.Duration(float64(due.Add(int64(samples))-int64(samples)-before) / rate * float64(time.Second)))
 					if !at.Before(end) {
@@ -136,6 +152,8 @@ func (d *sender) run(ctx context.Context, end time.Time, rate float64) {
 						return
 					}
 				}
+				late := rate > 0 && n%lateShare == 0
+				r := workload.Again(w.request, host, window, s.at(time.Now(), late).UnixNano())
 				d.send(ctx, r, host, samples, observations)
 			}
 		})
