@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/bench/workload"
@@ -45,7 +46,7 @@ var commands = map[string]func(ctx context.Context, args []string) error{
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
-		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		if err := commands[os.Args[1]](ctx, os.Args[2:]); err != nil && !errors.Is(err, flag.ErrHelp) {
 			log.Fatal("bench: ", err) //nolint:gocritic // the end of the process stops everything
@@ -76,7 +77,7 @@ func main() {
 	if b.windows == 0 {
 		b.windows = int(hours * 3600 / workload.WindowSeconds)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
 	if r.target != "" {
