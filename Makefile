@@ -13,7 +13,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build run test test-race test-root test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store clean
+.PHONY: help all build run test test-race test-root test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -88,6 +88,9 @@ bench: ## run the benchmarks and print the table of docs/measurements.md (as roo
 
 bench-store: build ## measure the collection agent on the hour of docs/measurements.md; BENCH passes flags, such as BENCH='-stacks 200000'
 	$(GO) run ./collectionagent/bench $(BENCH)
+
+soak-store: build ## put the collection agent under a mixed load for 30 minutes, with a verdict; SOAK passes flags, such as SOAK='-duration 5m'
+	$(GO) run ./collectionagent/bench soak $(SOAK)
 
 clean: ## remove what was built
 	rm -rf bin

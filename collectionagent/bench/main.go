@@ -5,6 +5,9 @@
 // questions that people ask. It prints one table, with the goals and with what
 // was measured of others on the same workload. It needs bin/collectionagent
 // (make build). With -target it sends the same workload to another server.
+//
+// "bench soak" is a mixed load that lasts, and checks that nothing is lost and memory
+// stays flat; "bench month" asks for 30 days of 100 hosts. Both take -h.
 package main
 
 import (
@@ -16,13 +19,40 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/bench/workload"
 )
 
+// commands are what else there is to measure.
+var commands = map[string]func(ctx context.Context, args []string) error{
+	"soak": func(ctx context.Context, args []string) error {
+		s, err := newSoak(args, os.Stdout, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return s.run(ctx)
+	},
+	"month": func(ctx context.Context, args []string) error {
+		m, err := newMonth(args, os.Stdout, os.Stderr)
+		if err != nil {
+			return err
+		}
+		return m.run(ctx)
+	},
+}
+
 func main() {
 	log.SetFlags(0)
+	if len(os.Args) > 1 && commands[os.Args[1]] != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+		defer stop()
+		if err := commands[os.Args[1]](ctx, os.Args[2:]); err != nil && !errors.Is(err, flag.ErrHelp) {
+			log.Fatal("bench: ", err) //nolint:gocritic // the end of the process stops everything
+		}
+		return
+	}
 	b := &bench{config: workload.Default(), out: os.Stdout}
 	var hours float64
 	r := replay{}
@@ -47,7 +77,7 @@ func main() {
 	if b.windows == 0 {
 		b.windows = int(hours * 3600 / workload.WindowSeconds)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var err error
 	if r.target != "" {

@@ -43,12 +43,13 @@ var noLimits = []string{
 // noAge lifts the limits of age for a workload that is longer than samples stay.
 var noAge = []string{"-max-sample-age", "87600h", "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0"}
 
-// serve starts a collection agent.
-func (b *bench) serve(ctx context.Context, dir string) (*server, error) {
+// serve starts a collection agent, with more flags.
+func (b *bench) serve(ctx context.Context, dir string, more ...string) (*server, error) {
 	args := append([]string{"-data-dir", dir, "-http-address", "127.0.0.1:0", "-grpc-address", "127.0.0.1:0", "-log-level", "warn"}, noLimits...)
 	if b.windows > 6*24*3600/workload.WindowSeconds {
 		args = append(args, noAge...)
 	}
+	args = append(args, more...)
 	s := &server{cmd: exec.CommandContext(ctx, b.binary, args...)} //nolint:gosec // ours
 	s.cmd.Stderr = os.Stderr
 	out, err := s.cmd.StdoutPipe()

@@ -36,6 +36,12 @@ func (w *Workload) Native() *Native {
 	return n
 }
 
+// Hash returns the identity of a stack.
+func (n *Native) Hash(stack int) libpf.TraceHash { return n.hashes[stack] }
+
+// HostID returns the identity of a host.
+func HostID(host int) string { return fmt.Sprintf("%032x", host+1) }
+
 func buildID(service int) string { return fmt.Sprintf("%040x", service+1) }
 
 func (n *Native) frame(l *Location) libpf.Frame {
@@ -50,7 +56,7 @@ func RunID(host int) []byte {
 
 func batch(host, sequence int) *pb.Batch {
 	return &pb.Batch{
-		HostId: fmt.Sprintf("%032x", host+1), HostName: HostName(host), RunId: RunID(host), Sequence: uint64(sequence + 1), //nolint:gosec // not negative
+		HostId: HostID(host), HostName: HostName(host), RunId: RunID(host), Sequence: uint64(sequence + 1), //nolint:gosec // not negative
 	}
 }
 
@@ -108,6 +114,17 @@ func (n *Native) Counts(host, window int, start int64) (r *pb.AddCountsForTraces
 	}
 	r.StringTable = text.list
 	return r, samples, observations
+}
+
+// Again returns a request with the samples of another, as if they were those of a
+// host in a window that starts at a time. Both share what they hold.
+func Again(r *pb.AddCountsForTracesRequest, host, window int, start int64) *pb.AddCountsForTracesRequest {
+	return &pb.AddCountsForTracesRequest{
+		Batch: batch(host, window), BaseTime: start, DefaultType: r.DefaultType, Processes: r.Processes,
+		ThreadTids: r.ThreadTids, ThreadComms: r.ThreadComms, SourceProcesses: r.SourceProcesses, SourceThreads: r.SourceThreads,
+		Stacks: r.Stacks, HiTraceHashes: r.HiTraceHashes, LoTraceHashes: r.LoTraceHashes, TimeDeltas: r.TimeDeltas,
+		Sources: r.Sources, Counts: r.Counts, Values: r.Values, StringTable: r.StringTable,
+	}
 }
 
 // stacksPerRequest is how many stacks or frames a request defines.

@@ -232,3 +232,14 @@ func (w *Workload) Window(host, window, service int) []Sample {
 
 // HostName returns the name of a host.
 func HostName(host int) string { return fmt.Sprintf("host-%04d", host) }
+
+// Draw draws an observation: its service and its stack.
+func (w *Workload) Draw(r *rand.Rand) (service, stack int) {
+	u := r.Float64()
+	for service < len(w.share)-1 && u >= w.share[service] {
+		u -= w.share[service]
+		service++
+	}
+	k := min(sort.SearchFloat64s(w.upTo[service], r.Float64()), len(w.upTo[service])-1)
+	return service, w.byService[service][k]
+}

@@ -34,16 +34,18 @@ type metrics struct {
 	compactionBytes                *prometheus.CounterVec
 	compactedRows                  prometheus.Counter
 	selectSeconds                  prometheus.Histogram
-	filesRead                      *prometheus.CounterVec
+	filesRead, rowsRead            *prometheus.CounterVec
 }
 
 // read counts that a query reads a file.
-func (m *metrics) read(part *block) {
-	kind := "samples"
-	if part.kind != "" {
-		kind = string(part.kind)
+func (m *metrics) read(part *block) { m.filesRead.WithLabelValues(partName(part.kind)).Inc() }
+
+// partName is what metrics call a part of a block.
+func partName(kind sumsKind) string {
+	if kind == "" {
+		return "samples"
 	}
-	m.filesRead.WithLabelValues(kind).Inc()
+	return string(kind)
 }
 
 const metricsPrefix = "strobe_collectionagent_store_"
@@ -100,6 +102,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		compactionBytes:   counters("compaction_bytes_total", "Bytes of files that merges of blocks read and wrote.", "direction"),
 		compactedRows:     counter("compacted_rows_total", "Samples that merges of blocks read."),
 		filesRead:         counters("files_read_total", "Files of blocks that queries read.", "kind"),
+		rowsRead:          counters("rows_read_total", "Rows of files of blocks that queries read.", "kind"),
 		selectSeconds:     histogram("select_seconds", "Time of a query in the store.", seconds),
 	}
 	gauge("head_rows", "Samples that are not in a block yet.", func() float64 {

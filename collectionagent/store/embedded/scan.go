@@ -57,7 +57,7 @@ func (s *Store) scanLabels(
 		}
 		sc := &scanner{
 			q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf, rollUp: rollUp, horizon: math.MinInt64,
-			claim: claim, labels: labels,
+			claim: claim, labels: labels, rowsRead: s.metrics.rowsRead,
 		}
 		if labels != nil {
 			labels.whole = nil

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -41,6 +42,8 @@ type scanner struct {
 	// claim is the memory of the query. free gives it back.
 	claim *memory.Claim
 	free  func()
+	// rowsRead counts the rows that are read, by kind of file.
+	rowsRead *prometheus.CounterVec
 	// visible says what is hidden because of its age.
 	visible visibility
 }
@@ -279,6 +282,7 @@ func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.Ro
 		if err := g.run(ctx, &runs[i]); err != nil {
 			return err
 		}
+		sc.rows.Add(float64(runs[i].end - runs[i].first))
 	}
 	return nil
 }

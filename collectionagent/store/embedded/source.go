@@ -8,6 +8,8 @@ import (
 	"math"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
@@ -22,6 +24,8 @@ type partScan struct {
 	// mixed says that the file has several types, of which each may be hidden up to
 	// another time.
 	mixed bool
+	// rows counts the rows that are read.
+	rows prometheus.Counter
 }
 
 // mayHave reports whether the block may have samples of the project and type of a query.
@@ -75,6 +79,7 @@ func (sc *scanner) onlyService() bool {
 // partTasks returns the work on what source chose.
 func (sc *scanner) partTasks(part *block, c *blockContent, from int64) []task {
 	p := &partScan{scanner: sc, mixed: part.info.Level == 0, from: from, to: sc.to, lowest: part.info.MinTime, highest: part.info.MaxTime}
+	p.rows = sc.rowsRead.WithLabelValues(partName(part.kind))
 	switch {
 	case part.kind == "":
 		return p.blockTasks(c)
