@@ -110,12 +110,7 @@ func (s *server) deletion(r *http.Request, project string) (*store.Deletion, err
 	if d.Matchers, err = query.ParseSelector(r.Form.Get("query")); err != nil {
 		p.fail("query", err)
 	}
-	if r.Form.Get("from") != "" {
-		d.From = p.time("from", "")
-	}
-	if r.Form.Get("to") != "" {
-		d.To = p.time("to", "")
-	}
+	d.From, d.To = p.bound("from"), p.bound("to")
 	everything := r.Form.Get("everything")
 	switch {
 	case p.err != nil:
@@ -132,6 +127,19 @@ func (s *server) deletion(r *http.Request, project string) (*store.Deletion, err
 		return nil, p.err
 	}
 	return d, nil
+}
+
+// bound reads one end of what is deleted, 0 where there is no bound. A time that
+// looks like none, such as the 0 of a script whose own sum failed, is refused.
+func (p *parameters) bound(name string) libpf.UnixTimeNs {
+	if p.values.Get(name) == "" {
+		return 0
+	}
+	t := p.time(name, "")
+	if p.err == nil && t == 0 {
+		p.fail(name, errors.New("is 1970: leave it out where there is to be no bound"))
+	}
+	return t
 }
 
 // sortedNames returns the names of parameters in a fixed order.

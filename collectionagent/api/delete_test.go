@@ -45,6 +45,8 @@ func TestDeleteData(t *testing.T) {
 		{"query={", admin, 400, `"parameter":"query"`, false},
 		{"from=now-1h&from=now", admin, 400, "more than once", false},
 		{"from=now&to=now-1h", admin, 400, "is not before to", false},
+		{"query={service!=\"\"}&to=0", admin, 400, `"parameter":"to"`, false},
+		{"types=on_cpu&from=0", admin, 400, `"parameter":"from"`, false},
 		{"everything=true", &auth.Principal{Scope: "default", Project: "default", Roles: auth.RoleQuery | auth.RoleIngest}, 403, "who asks", false},
 		{"everything=true", &auth.Principal{Scope: "other", Project: "other", Roles: auth.RoleAdmin}, 200, `"samples":0`, false},
 		{"query={service=\"nobody\"}", admin, 200, `"samples":0`, false},
