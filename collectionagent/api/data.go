@@ -96,6 +96,9 @@ func (s *server) deletion(r *http.Request, project string) (*store.Deletion, err
 		if len(r.Form[name]) > 1 {
 			return nil, badParameter(name, errors.New("given more than once"))
 		}
+		if r.Form[name][0] == "" { // a variable of a script that was meant to narrow it
+			return nil, badParameter(name, errors.New("is empty: leave it out"))
+		}
 	}
 	p := &parameters{values: r.Form, path: r.PathValue, now: s.config.Now()}
 	d := &store.Deletion{Project: project}

@@ -46,6 +46,7 @@ func TestDeleteData(t *testing.T) {
 		{"from=now-1h&from=now", admin, 400, "more than once", false},
 		{"from=now&to=now-1h", admin, 400, "is not before to", false},
 		{"query={service!=\"\"}&to=0", admin, 400, `"parameter":"to"`, false},
+		{"types=on_cpu&to=", admin, 400, "is empty", false},
 		{"types=on_cpu&from=0", admin, 400, `"parameter":"from"`, false},
 		{"everything=true", &auth.Principal{Scope: "default", Project: "default", Roles: auth.RoleQuery | auth.RoleIngest}, 403, "who asks", false},
 		{"everything=true", &auth.Principal{Scope: "other", Project: "other", Roles: auth.RoleAdmin}, 200, `"samples":0`, false},
