@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -121,6 +122,10 @@ func New(c Config) http.Handler {
 	}
 	mux.HandleFunc(dataPattern, s.deleteData)
 	mux.HandleFunc(root, func(w http.ResponseWriter, r *http.Request) {
+		if _, path, _ := strings.Cut(dataPattern, " "); r.URL.Path == path {
+			s.fail(w, r, "data", &requestError{status: http.StatusMethodNotAllowed, reason: "method", allow: http.MethodDelete, Message: "use DELETE"})
+			return
+		}
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})
 	return mux
@@ -182,18 +187,22 @@ func (s *server) incomplete() string {
 	return s.config.Incomplete()
 }
 
+// catch, deferred, answers a request that ended in a panic: net/http would only end
+// the connection.
+func (s *server) catch(w http.ResponseWriter, r *http.Request, endpoint string) {
+	if cause := recover(); cause != nil {
+		s.config.Logger.Error("query ended in a panic", "endpoint", endpoint, "panic", cause, "stack", string(debug.Stack()))
+		s.fail(w, r, endpoint, errPanic)
+	}
+}
+
 // handler returns the handler of an endpoint: it checks the request, waits for
 // its turn, and sends the answer or the error.
 func (s *server) handler(e *endpoint) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		defer func() { s.metrics.duration.WithLabelValues(e.name).Observe(time.Since(start).Seconds()) }()
-		defer func() {
-			if cause := recover(); cause != nil { // net/http would only end the connection
-				s.config.Logger.Error("query ended in a panic", "endpoint", e.name, "panic", cause, "stack", string(debug.Stack()))
-				s.fail(w, r, e.name, errPanic)
-			}
-		}()
+		defer s.catch(w, r, e.name)
 		who, ok := auth.From(r.Context())
 		if !ok {
 			s.fail(w, r, e.name, errNobody)

@@ -40,6 +40,7 @@ func (s *server) deleteData(w http.ResponseWriter, r *http.Request) {
 	const name = "data"
 	start := time.Now()
 	defer func() { s.metrics.duration.WithLabelValues(name).Observe(time.Since(start).Seconds()) }()
+	defer s.catch(w, r, name)
 	who, ok := auth.From(r.Context())
 	if !ok || !who.Roles.Has(auth.RoleAdmin) {
 		s.fail(w, r, name, errNobody)

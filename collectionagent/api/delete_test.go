@@ -80,7 +80,7 @@ func TestDeleteData(t *testing.T) {
 	}
 	w := httptest.NewRecorder()
 	letIn(New(Config{Store: testStore(t)})).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/api/v1/data", nil))
-	if w.Code != http.StatusNotFound {
-		t.Errorf("GET: %d", w.Code)
+	if w.Code != http.StatusMethodNotAllowed || w.Header().Get("Allow") != http.MethodDelete {
+		t.Errorf("GET: %d, allowed %q", w.Code, w.Header().Get("Allow"))
 	}
 }

@@ -18,6 +18,7 @@ import (
 type requestError struct {
 	status    int
 	reason    string // in metrics
+	allow     string // methods, of 405
 	Parameter string `json:"parameter"`
 	// Position is the offset in bytes into the parameter's value.
 	Position int    `json:"position"`
@@ -105,7 +106,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, endpoint string, e
 	case http.StatusServiceUnavailable:
 		h.Set("Retry-After", "1")
 	case http.StatusMethodNotAllowed:
-		h.Set("Allow", "GET, HEAD, POST")
+		h.Set("Allow", e.allow)
 	}
 	if endpoint == "pprof" && r.Header.Get("Accept") == "" {
 		h.Set("X-Go-Pprof", "1")

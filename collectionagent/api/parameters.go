@@ -146,7 +146,7 @@ func readParameters(w http.ResponseWriter, r *http.Request, known []string, now 
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxFormBytes)
 	default:
-		return nil, &requestError{status: http.StatusMethodNotAllowed, reason: "method", Message: "use GET, or POST with a form"}
+		return nil, &requestError{status: http.StatusMethodNotAllowed, reason: "method", allow: "GET, HEAD, POST", Message: "use GET, or POST with a form"}
 	}
 	if err := r.ParseForm(); err != nil {
 		var tooLarge *http.MaxBytesError
