@@ -274,3 +274,44 @@ func TestIsolatedDeletion(t *testing.T) {
 	r.paint("red", now) // no batch is taken for a repeat
 	sameStored("sent again", red, r.ask("red", now))
 }
+
+// TestDeletionByAnotherSite has a browser that is logged in as admin visit pages of others
+// that ask for a deletion.
+func TestDeletionByAnotherSite(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.paint("red", time.Now())
+	form := url.Values{"token": {r.tokens["red admin"]}}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, r.url+"/login", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := (&http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}).Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if len(resp.Cookies()) != 1 {
+		t.Fatalf("login: %d, %d cookies", resp.StatusCode, len(resp.Cookies()))
+	}
+	cookie := resp.Cookies()[0].Name + "=" + resp.Cookies()[0].Value
+	for _, c := range []struct {
+		header, value string
+		status        int
+	}{
+		{"Sec-Fetch-Site", "cross-site", http.StatusForbidden},
+		{"Sec-Fetch-Site", "same-site", http.StatusForbidden},
+		{"Origin", "https://evil.example", http.StatusForbidden},
+		{"Origin", "null", http.StatusForbidden},
+		{"Sec-Fetch-Site", "same-origin", http.StatusOK},
+	} {
+		resp, body := r.do(http.MethodDelete, r.url+"/api/v1/data?everything=true", "", "Cookie", cookie, c.header, c.value)
+		if resp.StatusCode != c.status {
+			t.Errorf("%s %s: %d %s", c.header, c.value, resp.StatusCode, body)
+		}
+		if c.status == http.StatusForbidden && !strings.Contains(body, "another site") {
+			t.Errorf("%s %s: %s", c.header, c.value, body)
+		}
+	}
+}
