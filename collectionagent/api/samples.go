@@ -73,7 +73,7 @@ func (s *server) heatmap(ctx context.Context, p *parameters) (*answer, error) {
 // column reads the shape of a heatmap.
 func (p *parameters) column(s *query.Selection, by string) (column time.Duration, rows int) {
 	span := time.Duration(s.To - s.From)
-	column, rows = query.NiceColumn(span)
+	column = query.NiceColumn(span)
 	if by == "value" {
 		column = query.NiceStep(span)
 	}
@@ -91,7 +91,7 @@ func (p *parameters) column(s *query.Selection, by string) (column time.Duration
 			p.fail("rows", errors.New("rows of values are powers of two: leave it out"))
 		}
 	} else {
-		rows = p.integer("rows", rows, 1, maxHeatmapRows)
+		rows = p.integer("rows", query.NiceRows(column), 1, maxHeatmapRows)
 	}
 	columns := int64(0)
 	if p.err == nil {

@@ -36,20 +36,35 @@ type HeatmapCell struct {
 	Samples, Value int64
 }
 
-// NiceColumn returns the width of the columns of a heatmap of a range, and into how
-// many rows they are best cut.
-func NiceColumn(span time.Duration) (column time.Duration, rows int) {
+// NiceColumn returns the width of the columns of a heatmap of a range.
+func NiceColumn(span time.Duration) time.Duration {
 	const day = 24 * time.Hour
 	switch {
 	case span <= 15*time.Minute:
-		return time.Second, 50
+		return time.Second
 	case span <= 12*time.Hour:
-		return time.Minute, 60
+		return time.Minute
 	case span <= 45*day:
-		return time.Hour, 60
+		return time.Hour
 	default:
-		return day, 24
+		return day
 	}
+}
+
+// NiceRows returns into how many rows a column is best cut: 50 for a second, 24 for
+// a day, 60 for what is between, and fewer where those would not be whole milliseconds.
+func NiceRows(column time.Duration) int {
+	rows := 60
+	switch {
+	case column <= time.Second:
+		rows = 50
+	case column >= 24*time.Hour:
+		rows = 24
+	}
+	for column.Milliseconds()%int64(rows) != 0 {
+		rows--
+	}
+	return rows
 }
 
 // newHeatmap returns a heatmap without cells.
