@@ -105,7 +105,7 @@ func TestParseDuration(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]time.Duration{
 		"15s": 15 * time.Second, "90": 90 * time.Second, "1m30s": 90 * time.Second, "500ms": 500 * time.Millisecond,
-		"1w": 7 * 24 * time.Hour,
+		"1w": 7 * 24 * time.Hour, "1y": 365 * 24 * time.Hour,
 	} {
 		if got, err := ParseDuration(in); err != nil || got != want {
 			t.Errorf("%q is %s (%v) instead of %s", in, got, err, want)

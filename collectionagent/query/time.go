@@ -127,8 +127,8 @@ func datePrefix(s string) int {
 }
 
 // ParseDuration reads a positive duration: numbers with units, as in 90s or
-// 1h30m. The units are ms, s, m, h, d of 24 hours and w of 7 days. A number
-// alone is in seconds. Errors are a [*SyntaxError].
+// 1h30m. The units are ms, s, m, h, d of 24 hours, w of 7 days and y of 365 days. A
+// number alone is in seconds. Errors are a [*SyntaxError].
 func ParseDuration(s string) (time.Duration, error) {
 	if s != "" && strings.Trim(s, "0123456789") == "" {
 		s += "s"
@@ -145,7 +145,7 @@ func ParseDuration(s string) (time.Duration, error) {
 
 var durationUnits = map[string]time.Duration{
 	"ms": time.Millisecond, "s": time.Second, "m": time.Minute, "h": time.Hour,
-	"d": 24 * time.Hour, "w": 7 * 24 * time.Hour,
+	"d": 24 * time.Hour, "w": 7 * 24 * time.Hour, "y": 365 * 24 * time.Hour,
 }
 
 // parseDuration reads a duration that starts at an offset of the whole text.
@@ -162,7 +162,7 @@ func parseDuration(s string, offset int) (time.Duration, error) {
 		letters := spanOf(s[i+digits:], func(c byte) bool { return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' })
 		unit, ok := durationUnits[s[i+digits:i+digits+letters]]
 		if !ok {
-			return 0, syntaxErrorf(offset+i+digits, "expected a unit: ms, s, m, h, d or w")
+			return 0, syntaxErrorf(offset+i+digits, "expected a unit: ms, s, m, h, d, w or y")
 		}
 		n, err := strconv.ParseInt(s[i:i+digits], 10, 64)
 		if err != nil || n > (math.MaxInt64-int64(sum))/int64(unit) {
