@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,6 +43,7 @@ func (r *rig) paint(project string, now time.Time) []any {
 		ThreadTids: []uint32{1}, ThreadComms: []uint32{2}, SourceProcesses: []uint32{0}, SourceThreads: []uint32{0},
 		BaseTime: now.Add(-time.Second).UnixNano(), TimeDeltas: []int64{0, 0}, Stacks: []uint32{0, 1}, Sources: []uint32{0, 0},
 		DefaultValue: 50_000_000, DefaultType: uint32(libpf.SampleOnCPU),
+		Spans: [][]byte{bytes.Repeat([]byte{7}, 24)}, SpanRefs: []uint32{1, 0},
 	}
 	table := &pb.SetFramesForTracesRequest{
 		Batch: batch(), StringTable: []string{""}, HiFileIds: []uint64{1}, LoFileIds: []uint64{2},
@@ -102,7 +104,7 @@ func questions(now time.Time) []string {
 	}.Encode()
 	list := []string{"/api/v1/whoami", "/api/v1/tokens", "/api/v1/none", "/api/v1/top?query={", "/api/v1/flamegraph?group_by=service&" + window}
 	function := url.Values{"function": {`{function*=""}`}}.Encode() + "&"
-	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "series?labels=service,comm&"} {
+	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "series?labels=service,comm&", "totals?trace_id=" + strings.Repeat("07", 16) + "&", "exemplars?span_id=" + strings.Repeat("07", 8) + "&"} {
 		list = append(list, "/api/v1/"+q+window)
 	}
 	for _, pattern := range api.Patterns() {
@@ -199,7 +201,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 			t.Errorf("red changes what blue sees at %s (-before +after):\n%s", q, d)
 		}
 	}
-	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue", "blue-version", "blue error", "blue_reason", "blue-limitation"} {
+	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue", "blue-version", "blue error", "blue_reason", "blue-limitation", `"span_id":"0707070707070707"`} {
 		found := false
 		for _, answer := range after {
 			found = found || strings.Contains(answer, want)
