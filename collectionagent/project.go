@@ -90,6 +90,7 @@ func projectList(args, environ []string, stdout, stderr io.Writer) int {
 func projectRemove(args, environ []string, _, stderr io.Writer) int {
 	f := newCommandFlags("project remove", "NAME [-data] [flags]", stderr)
 	data := f.Bool("data", false, "delete the data of the project too, for good; the server must not run, unless the data are in ClickHouse")
+	f.config.registerStore(f.FlagSet)
 	operands, status, ok := f.parse(args, environ, 1, "the name of the project")
 	if !ok {
 		return status
@@ -99,7 +100,9 @@ func projectRemove(args, environ []string, _, stderr io.Writer) int {
 	err := f.removable(name)
 	if err == nil && *data {
 		// First, so that the command can be repeated when it does not work.
-		removed, err = deleteProjectData(&f.config, name, stderr)
+		if err = f.config.Validate(); err == nil {
+			removed, err = deleteProjectData(&f.config, name, stderr)
+		}
 	}
 	if err == nil {
 		err = f.edit(func(file *auth.File) error { return file.RemoveProject(name) })

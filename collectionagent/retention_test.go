@@ -190,6 +190,11 @@ func TestRemoveProjectData(t *testing.T) {
 	if status, text := command("project", "remove", "none", "-data"); status != exitFailure || !strings.Contains(text, "does not exist") {
 		t.Errorf("no such project: status %d: %s", status, text)
 	}
+	for _, wrong := range []string{"-store=clickhouse", "-store=sqlite", "-object-store=s3://"} {
+		if status, text := command("project", "remove", "-data", "shop", wrong); status != exitFailure {
+			t.Errorf("%s: status %d: %s", wrong, status, text)
+		}
+	}
 	if status, text := command("project", "remove", "-data", "shop"); status != exitOK || !strings.Contains(text, "2 samples") {
 		t.Errorf("status %d: %s", status, text)
 	}

@@ -48,6 +48,13 @@ func (c *ClickHouse) register(fs *flag.FlagSet) {
 	fs.StringVar(&c.CA, "clickhouse-ca", c.CA, "PEM `file` with the authority that signed the certificate of ClickHouse (default those of the system)")
 }
 
+// registerStore adds the flags that say where the data are, beside -data-dir.
+func (c *Config) registerStore(fs *flag.FlagSet) {
+	fs.StringVar((*string)(&c.Store), "store", string(c.Store), "`engine` that keeps the data: embedded (in -data-dir) or clickhouse")
+	c.ClickHouse.register(fs)
+	c.Objects.register(fs)
+}
+
 // validateStore reports what is wrong with the choice of the engine.
 func (c *Config) validateStore(bad func(name, format string, args ...any)) {
 	h := &c.ClickHouse
