@@ -15,7 +15,8 @@ const compactUsage = `Usage: collectionagent compact [flags of the server]
 
 Does the upkeep of the data directory now that a running server does in the
 background when its time has come: it merges blocks, makes their roll-ups, and
-ends. The server must not be running. Nothing that is stored is lost by it.
+ends. The server must not be running. Nothing that is stored is lost by it: what
+is too old, or too much, the server removes when it runs again.
 `
 
 // compactData is the command compact.
@@ -40,6 +41,7 @@ func compactData(args, environ []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitFailure
 	}
+	c.KeepAges = true
 	logger := newLogger(c, stderr)
 	ctx, stop := signalContext(logger)
 	defer stop()

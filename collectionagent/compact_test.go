@@ -39,8 +39,10 @@ func TestCompact(t *testing.T) {
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	f(exitOK, "1 samples, ", "-data-dir", dir, "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0")
-	f(exitOK, "1 samples, ", "-data-dir", dir, "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0")
+	f(exitOK, "1 samples, ", "-data-dir", dir)
+	f(exitOK, "1 samples, ", "-data-dir", dir)
+	// Not what is older than the server would keep.
+	f(exitOK, "1 samples, ", "-data-dir", dir, "-retention", "1h", "-retention-minutes", "1h", "-retention-hours", "1h")
 	f(exitOK, "Usage: collectionagent compact", "-help")
 	f(exitUsage, "-nonsense", "-nonsense")
 	f(exitUsage, "Usage: collectionagent compact", "-version")

@@ -44,6 +44,9 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	LogLevel        slog.Level
 	LogFormat       string
+	// KeepAges is set in commands that work on data beside the server, which alone
+	// decides how long they stay: their own flags of -retention may well be missing.
+	KeepAges bool
 }
 
 // Default returns the configuration of a start without flags.

@@ -101,6 +101,7 @@ func projectRemove(args, environ []string, _, stderr io.Writer) int {
 	if err == nil && *data {
 		// First, so that the command can be repeated when it does not work.
 		if err = f.config.Validate(); err == nil {
+			f.config.KeepAges = true // those of other projects
 			removed, err = deleteProjectData(&f.config, name, stderr)
 		}
 	}

@@ -173,10 +173,12 @@ func TestRemoveProjectData(t *testing.T) {
 		return db
 	}
 	db := open()
+	now := libpf.UnixTimeNs(time.Now().UnixNano())
+	old := now - libpf.UnixTimeNs(1000*24*time.Hour) // beyond the ages that the command has by default
 	for _, project := range []string{"shop", "other"} {
 		if _, err := db.Append(t.Context(), &store.Batch{
 			Series:  []store.Series{{Project: project, Type: libpf.SampleOnCPU, Service: "web"}},
-			Samples: []store.Sample{{Time: libpf.UnixTimeNs(time.Now().UnixNano()), Count: 1, Value: 1}, {Time: libpf.UnixTimeNs(time.Now().UnixNano()), Count: 1, Value: 1}},
+			Samples: []store.Sample{{Time: old, Count: 1, Value: 1}, {Time: now, Count: 1, Value: 1}},
 		}); err != nil {
 			t.Fatal(err)
 		}

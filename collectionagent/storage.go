@@ -112,6 +112,10 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 		if err != nil {
 			return nil, err
 		}
+		var keep Retention // for ever
+		if !c.KeepAges {
+			keep = c.Retention
+		}
 		db, err := embedded.Open(embedded.Config{
 			Dir: c.DataDir, Logger: logger, Registerer: registry,
 			MinFreeBytes: cmp.Or(int64(c.MinFreeBytes), -1),
@@ -119,7 +123,7 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 			LabelBytes:         plan.Bytes[memory.Labels],
 			ReplayInBackground: true,
 			CompactionBytes:    plan.Bytes[memory.Compaction], QueryMemory: queries,
-			ReserveBytes: reserveBytes, Retention: c.Retention.engine(), RetentionShare: float64(c.Retention.Bytes.Percent) / 100,
+			ReserveBytes: reserveBytes, Retention: keep.engine(), RetentionShare: float64(keep.Bytes.Percent) / 100,
 			Objects: bucket, ObjectCacheBytes: int64(c.Objects.CacheBytes),
 		})
 		if err != nil {
@@ -150,7 +154,7 @@ func (c *Config) clickHouse() (cfg clickhouse.Config, err error) {
 	h := &c.ClickHouse
 	cfg = clickhouse.Config{
 		DSN: h.DSN, Password: os.Getenv(clickhouse.PasswordFromEnvironment), Cluster: h.Cluster, Quorum: h.Quorum,
-		QueryTimeout: c.Limits.QueryTimeout, Retention: c.Retention.engine(),
+		QueryTimeout: c.Limits.QueryTimeout, Retention: c.Retention.engine(), KeepExpiry: c.KeepAges,
 	}
 	if h.DSNFile != "" {
 		if cfg.DSN, err = clickhouse.ReadDSN(h.DSNFile); err != nil {

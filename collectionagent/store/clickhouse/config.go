@@ -43,6 +43,8 @@ type Config struct {
 	Registerer prometheus.Registerer
 	// Retention says how long the servers keep data. Bytes means nothing here.
 	Retention store.Retention
+	// KeepExpiry leaves what the servers were told of Retention as it is.
+	KeepExpiry bool
 	// GroupWindow is the least time from one insert to the next. Servers want few
 	// large inserts; what comes in the meantime shares the next. Default 200 ms.
 	GroupWindow time.Duration

@@ -149,7 +149,7 @@ func (s *Store) expiry(at text, age func(store.Ages) int64) string {
 // applyRetention makes the servers expire data as configured. They are told only
 // when that changed: it is work for them.
 func (s *Store) applyRetention(ctx context.Context) error {
-	if s.layout.legacy {
+	if s.layout.legacy || s.cfg.KeepExpiry {
 		return nil
 	}
 	for _, t := range []struct {
