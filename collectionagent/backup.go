@@ -33,6 +33,15 @@ func newStoreFlags(name, usage, what string, stderr io.Writer) *commandFlags {
 	return f
 }
 
+// parseStore is parse for a command on a data directory.
+func (f *commandFlags) parseStore(args, environ []string, wanted int, what string) (operands []string, status int, ok bool) {
+	operands, status, ok = f.parse(args, environ, wanted, what)
+	if ok && f.config.Store == storeClickHouse {
+		return nil, f.fail(fmt.Errorf("%s: -store is clickhouse: use the server's own tools, this command is for the embedded engine", f.Name())), false
+	}
+	return operands, status, ok
+}
+
 // interruptible returns a context that ends with SIGINT and SIGTERM.
 func interruptible() (context.Context, func()) {
 	return signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -46,7 +55,7 @@ keep it secret. The server goes on meanwhile.
 
 func backup(args, environ []string, stdout, stderr io.Writer) int {
 	f := newStoreFlags("backup", "DIR|FILE.tar|- [flags]", backupHelp, stderr)
-	operands, status, ok := f.parse(args, environ, 1, "where to put the backup")
+	operands, status, ok := f.parseStore(args, environ, 1, "where to put the backup")
 	if !ok {
 		return status
 	}
@@ -76,7 +85,11 @@ func backupTo(ctx context.Context, c *Config, to string, stdout io.Writer) (m *e
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, source.Close()) }()
+	defer func() {
+		if closeErr := source.Close(); !errors.Is(err, closeErr) { // it may have come with the archive already
+			err = errors.Join(err, closeErr)
+		}
+	}()
 	switch {
 	case to == "-":
 		return embedded.CheckArchive(ctx, io.TeeReader(source, stdout))
@@ -155,7 +168,7 @@ in it are known as repeats; agents send again what names their frames.
 
 func restore(args, environ []string, _, stderr io.Writer) int {
 	f := newStoreFlags("restore", "DIR|FILE.tar|- [flags]", restoreHelp, stderr)
-	operands, status, ok := f.parse(args, environ, 1, "a backup")
+	operands, status, ok := f.parseStore(args, environ, 1, "a backup")
 	if !ok {
 		return status
 	}
@@ -192,7 +205,7 @@ when something is damaged; each problem says what to do.
 func verify(args, environ []string, stdout, stderr io.Writer) int {
 	f := newStoreFlags("verify", "[-o table|json] [flags]", verifyHelp, stderr)
 	f.listFlag()
-	if _, status, ok := f.parse(args, environ, 0, ""); !ok {
+	if _, status, ok := f.parseStore(args, environ, 0, ""); !ok {
 		return status
 	}
 	ctx, stop := interruptible()
@@ -267,7 +280,7 @@ that is a directory.
 func inspect(args, environ []string, stdout, stderr io.Writer) int {
 	f := newStoreFlags("inspect", "[-o table|json] [flags]", inspectHelp, stderr)
 	f.listFlag()
-	if _, status, ok := f.parse(args, environ, 0, ""); !ok {
+	if _, status, ok := f.parseStore(args, environ, 0, ""); !ok {
 		return status
 	}
 	ctx, stop := interruptible()

@@ -45,6 +45,19 @@ func TestBackupCommands(t *testing.T) {
 	runCommand(t, 0, "backup", folder, "-data-dir", dir)
 	runCommand(t, 1, "backup", folder, "-data-dir", dir) // is not empty any more
 	runCommand(t, 2, "backup")
+	nothing := filepath.Join(base, "nothing")
+	if _, errs := runCommand(t, 1, "backup", folder+"2", "-data-dir", nothing); strings.Count(errs, "not the data directory of a store") != 1 {
+		t.Errorf("backup of nothing: %q", errs)
+	}
+	clickhouse := filepath.Join(base, "clickhouse.yaml")
+	if err := os.WriteFile(clickhouse, []byte("store: clickhouse\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{{"backup", folder + "3"}, {"restore", folder}, {"verify"}, {"inspect"}} {
+		if _, errs := runCommand(t, 1, append(command, "-data-dir", nothing, "-config", clickhouse)...); !strings.Contains(errs, "embedded engine") {
+			t.Errorf("%s with another engine: %q", command, errs)
+		}
+	}
 	if out, _ := runCommand(t, 0, "verify", "-data-dir", dir); !strings.Contains(out, "1 batches in the log; 0 problems") {
 		t.Errorf("verify: %q", out)
 	}

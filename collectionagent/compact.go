@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -21,11 +22,14 @@ is too old, or too much, the server removes when it runs again.
 
 // compactData is the command compact.
 func compactData(args, environ []string, stdout, stderr io.Writer) int {
-	c, a, err := load(args, environ, stderr)
-	switch {
-	case errors.Is(err, flag.ErrHelp):
+	var said bytes.Buffer // by load, which would tell how to use the server
+	c, a, err := load(args, environ, &said)
+	if errors.Is(err, flag.ErrHelp) {
 		_, _ = io.WriteString(stdout, compactUsage)
 		return exitOK
+	}
+	_, _ = said.WriteTo(stderr) // nobody is left to tell
+	switch {
 	case errors.Is(err, errUsage):
 		return exitUsage
 	case err == nil && (a.version || a.checkConfig || a.printConfig):
