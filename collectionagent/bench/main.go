@@ -74,6 +74,9 @@ func main() {
 	flag.StringVar(&r.dir, "server-dir", "", "data directory of the other server, to measure it")
 	flag.BoolVar(&r.timestamps, "timestamps", false, "OTLP: a time for each observation instead of counts")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		log.Fatalf("bench: unexpected argument %q: expected soak, month, or flags alone", flag.Arg(0))
+	}
 	if b.windows == 0 {
 		b.windows = int(hours * 3600 / workload.WindowSeconds)
 	}

@@ -112,7 +112,11 @@ func cpu(pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// size returns the bytes in a directory.
+// reserve is a file in a data directory that takes the same room however much there
+// is: it is given up when the disk is full.
+const reserve = "reserve"
+
+// size returns the bytes in a directory, without the reserve.
 func size(dir string) (int64, error) {
 	var n int64
 	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
@@ -122,7 +126,7 @@ func size(dir string) (int64, error) {
 			}
 			return err
 		}
-		if info, err := e.Info(); err == nil && e.Type().IsRegular() {
+		if info, err := e.Info(); err == nil && e.Type().IsRegular() && e.Name() != reserve {
 			n += info.Size()
 		}
 		return nil
