@@ -11,6 +11,14 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
+// patient makes a reporter wait for late answers, with a queue that is soon full.
+func patient(c *Config, _ *Options) {
+	c.CountsForTracesMaxQueue = 64
+	times := fastTimes()
+	times.operation = time.Minute
+	c.Times = times
+}
+
 // A server that keeps a batch without an answer does not make the queue overflow:
 // what comes meanwhile goes to disk.
 func TestLateAnswer(t *testing.T) {
@@ -27,12 +35,7 @@ func TestLateAnswer(t *testing.T) {
 		}
 		return nil
 	})
-	r := startSpool(t, s.serve(), t.TempDir(), func(c *Config, _ *Options) {
-		c.CountsForTracesMaxQueue = 64
-		times := fastTimes()
-		times.operation = time.Minute
-		c.Times = times
-	})
+	r := startSpool(t, s.serve(), t.TempDir(), patient)
 	report(r, 0, 10)
 	<-asked
 	const rows = 2000 // many times what the queue holds
@@ -68,12 +71,7 @@ func TestLateAnswerKeepsOrder(t *testing.T) {
 		}
 		return errAway
 	})
-	r := startSpool(t, s.serve(), t.TempDir(), func(c *Config, _ *Options) {
-		c.CountsForTracesMaxQueue = 64
-		times := fastTimes()
-		times.operation = time.Minute
-		c.Times = times
-	})
+	r := startSpool(t, s.serve(), t.TempDir(), patient)
 	report(r, 0, 25)
 	<-asked
 	report(r, 25, 60) // more than half of what the queue holds
