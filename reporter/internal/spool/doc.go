@@ -17,8 +17,8 @@
 // are and allowed to lag: what is missing in it is sent once more, and the
 // batch's identity keeps it from being stored twice. Only the entry of a record
 // that others took the place of is durable, and they before it, since they have
-// other identities. A segment whose records are
-// all settled is removed. A segment of an earlier run is never written to again.
+// other identities. A segment whose records are all settled is removed. A segment
+// of an earlier run is never written to again.
 //
 // # Damage
 //

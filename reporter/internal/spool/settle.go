@@ -10,15 +10,21 @@ func (s *Spool) hold(seg *segment, h *header) {
 	s.held[h.Order] = holding{seg: seg, weight: h.Weight}
 }
 
+// letGo ends the hold of a record. ok is false when it is not held.
+func (s *Spool) letGo(order uint64) (held holding, ok bool) {
+	held, ok = s.held[order]
+	delete(s.held, order)
+	return held, ok
+}
+
 // Settle says that a record that is held need not be sent again. ok is false when
 // it is not held.
 func (s *Spool) Settle(order uint64) (ok bool) {
-	held, ok := s.held[order]
+	held, ok := s.letGo(order)
 	if !ok {
 		return false
 	}
 	defer s.publish()
-	delete(s.held, order)
 	if held.seg != nil {
 		s.settle(held.seg, order)
 	}
@@ -75,12 +81,11 @@ func (s *Spool) Withdraw(stream Stream, order, weight uint64) (ok bool) {
 // Return gives back a record that is held, to be read again. ok is false when it
 // was evicted meanwhile.
 func (s *Spool) Return(order uint64) (ok bool) {
-	held, ok := s.held[order]
+	held, ok := s.letGo(order)
 	if !ok {
 		return false
 	}
 	defer s.publish()
-	delete(s.held, order)
 	if held.seg == nil {
 		return false
 	}
