@@ -76,11 +76,19 @@ type unit struct {
 	read    time.Time
 	sum     [sha256.Size]byte
 	failing bool
-	expired bool // said in the log
-	exposed bool // said in the log
+	tried   [sha256.Size]byte // sum of what was read last, zero: not even that
+	refusal refusal           // the last that was counted, while failing
+	expired bool              // said in the log
+	exposed bool              // said in the log
 
 	now              atomic.Pointer[material]
 	reloads, refused atomic.Uint64
+}
+
+// refusal is what could not be used, and why.
+type refusal struct {
+	sum  [sha256.Size]byte
+	text string
 }
 
 // Open reads the files for the first time. The error names every file that cannot
@@ -164,7 +172,11 @@ func (f *Files) check(u *unit, now time.Time) {
 	changed, err := u.load(now)
 	log := f.options.Logger
 	if err != nil {
-		u.refused.Add(1)
+		// The same broken files are looked at again and again.
+		if now := (refusal{u.tried, err.Error()}); !u.failing || now != u.refusal {
+			u.refused.Add(1)
+			u.refusal = now
+		}
 		if !u.failing {
 			log.Warn("TLS files cannot be used, keeping what was read before", "kind", u.kind, "err", err,
 				"in_force_until", u.now.Load().notAfter.UTC())
@@ -221,6 +233,7 @@ func validity(kind string, m *material, now time.Time) error {
 // load reads the files if they have changed and reports whether what they hold
 // did. Without changes, and with an error, nothing is replaced.
 func (u *unit) load(now time.Time) (changed bool, err error) {
+	u.tried = [sha256.Size]byte{}
 	infos := make([]os.FileInfo, len(u.paths))
 	for i, path := range u.paths {
 		if infos[i], err = stat(path, u.flags[i]); err != nil {
@@ -243,6 +256,7 @@ func (u *unit) load(now time.Time) (changed bool, err error) {
 		digest.Write(part[:])
 	}
 	sum := [sha256.Size]byte(digest.Sum(nil))
+	u.tried = sum
 	if before == nil || sum != u.sum {
 		m, err := u.parse(contents)
 		if err != nil {
