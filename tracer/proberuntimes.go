@@ -100,15 +100,33 @@ func (p *runtimeProbe) detect(pid libpf.PID, m *process.Mapping) *detected {
 		return nil
 	}
 	e := &interpreter.Executable{Path: m.Path, FileID: fileID, Open: func() (*pfelf.File, error) { return pfelf.Open(path) }}
+	p.files[id] = p.recognise(e)
+	return p.files[id]
+}
+
+// recognise asks the runtimes whose a file is, nil for none. One that panics is believed
+// to be the one when no other is: the rest of the answer is worth knowing.
+func (p *runtimeProbe) recognise(e *interpreter.Executable) (d *detected) {
 	for _, r := range p.runtimes {
-		b, err := r.Detect(e)
+		b, err := guardedDetect(r, e)
 		var unsupported *interpreter.UnsupportedError
-		if b != nil || errors.As(err, &unsupported) {
-			p.files[id] = &detected{runtime: r, binary: b, err: err}
-			break
+		switch {
+		case b != nil || errors.As(err, &unsupported):
+			return &detected{runtime: r, binary: b, err: err}
+		case errors.Is(err, errPanic) && d == nil:
+			d = &detected{runtime: r, err: &interpreter.UnsupportedError{Runtime: r.Name(), Version: "unknown", Reason: err.Error() + ", please report it"}}
 		}
 	}
-	return p.files[id]
+	return d
+}
+
+func guardedDetect(r interpreter.Runtime, e *interpreter.Executable) (b interpreter.Binary, err error) {
+	defer func() {
+		if recover() != nil {
+			b, err = nil, errPanic
+		}
+	}()
+	return r.Detect(e)
 }
 
 func (p *runtimeProbe) capabilities() []Capability {
