@@ -4,9 +4,7 @@ package reporter
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -16,10 +14,9 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/status"
-)
 
-// maxTokenBytes bounds the size of a token file.
-const maxTokenBytes = 4096
+	"github.com/strobe-profiler/strobe/proto/tokenfile"
+)
 
 // tokenFile is the bearer token of RPCs, read from a file when it changes. It never
 // gives the token to anything but gRPC. A nil tokenFile is none. Safe for concurrent use.
@@ -104,7 +101,9 @@ func (t *tokenFile) get() (string, error) {
 
 func (t *tokenFile) read(now fileState) {
 	before := t.token
-	t.token, t.err = readToken(t.path)
+	if t.token, _, t.err = tokenfile.Read(t.path); t.err != nil {
+		t.err = fmt.Errorf("read token file: %w", t.err)
+	}
 	t.state = now
 	t.renewed = t.renewed || (t.err == nil && t.token != before)
 }
@@ -132,22 +131,4 @@ func (t *tokenFile) refused(err error) bool {
 	t.read(t.state)
 	t.mu.Unlock()
 	return t.changed()
-}
-
-// readToken reads a token. Its errors do not show what is in the file.
-func readToken(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("read token file: %w", err)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxTokenBytes+1))
-	if err := errors.Join(err, f.Close()); err != nil {
-		return "", fmt.Errorf("read token file: %w", err)
-	}
-	token := strings.TrimSpace(string(data))
-	odd := func(r rune) bool { return r <= ' ' || r >= 0x7f }
-	if token == "" || len(data) > maxTokenBytes || strings.ContainsFunc(token, odd) {
-		return "", fmt.Errorf("token file %s does not hold one token of at most %d printable characters", path, maxTokenBytes)
-	}
-	return token, nil
 }

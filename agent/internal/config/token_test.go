@@ -34,7 +34,7 @@ func TestCheckToken(t *testing.T) {
 		"blank":          {content: " \n\t", mode: 0o600, want: "is empty"},
 		"two lines":      {content: secret + "\n" + secret + "\n", mode: 0o600, want: "more than one token"},
 		"binary":         {content: secret + "\x00", mode: 0o600, want: "printable"},
-		"huge":           {content: strings.Repeat(secret, 1000), mode: 0o600, want: "larger than 4KiB"},
+		"huge":           {content: strings.Repeat(secret, 1000), mode: 0o600, want: "larger than 4 KiB"},
 		"missing":        {path: filepath.Join(dir, "nowhere"), want: "no such file"},
 		"directory":      {path: dir, want: "no regular file"},
 		"FIFO":           {path: filepath.Join(dir, "fifo"), want: "no regular file"},
