@@ -60,12 +60,18 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 
 	// HTTP first: replaying a long log takes time, in which /-/ready says so.
 	s := &site{guard: guard}
+	said := &httpLog{logger, newHandshakeCounter()}
+	if security.http != nil {
+		if err := registry.Register(said.handshakes); err != nil {
+			return fmt.Errorf("register metrics of TLS: %w", err)
+		}
+	}
 	pages := &http.Server{
 		Handler:   s.handler(registry, isLoopback(httpListener.Addr().String()) || c.Auth != auth.ModeOff),
 		TLSConfig: security.http, IdleTimeout: 2 * time.Minute,
 		// Anybody may send the form of the login, and never end it.
 		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: c.Limits.RequestTimeout,
-		MaxHeaderBytes: 64 << 10, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelDebug),
+		MaxHeaderBytes: 64 << 10, ErrorLog: said.standard(),
 	}
 	failed := make(chan error, 2)
 	// More than that wait in the kernel, which bounds them as well.
