@@ -69,9 +69,10 @@ type Guard struct {
 
 // New returns a guard. A file of tokens that cannot be used is an error.
 func New(c Config) (*Guard, error) {
+	m := newMetrics()
 	g := &Guard{
 		mode: cmp.Or(c.Mode, ModeAuto), reachable: c.Reachable, hosts: map[string]bool{}, logger: c.Logger, now: c.Now,
-		metrics: newMetrics(), sessions: newSessions(), attempts: newAttempts(),
+		metrics: m, sessions: newSessions(m.evicted), attempts: newAttempts(),
 	}
 	for _, h := range c.AllowedHosts {
 		g.hosts[strings.ToLower(h)] = true

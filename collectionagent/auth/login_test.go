@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	dto "github.com/prometheus/client_model/go"
 )
 
 // browser sends requests with the cookie that it got.
@@ -190,6 +192,10 @@ func TestSessionLife(t *testing.T) {
 	}
 	if n := w.guard.sessions.len(); n != maxTokenSessions+1 {
 		t.Errorf("%d sessions", n)
+	}
+	var evicted dto.Metric
+	if err := w.guard.metrics.evicted.WithLabelValues("token").Write(&evicted); err != nil || evicted.GetCounter().GetValue() < maxTokenSessions {
+		t.Errorf("%v sessions are counted as evicted, error %v", evicted.GetCounter().GetValue(), err)
 	}
 	b.status(200, "GET", "/api/v1/whoami")
 }

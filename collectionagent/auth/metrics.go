@@ -27,6 +27,7 @@ type metrics struct {
 	limited    prometheus.Counter
 	fileErrors prometheus.Counter
 	fileReads  prometheus.Counter
+	evicted    *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -51,6 +52,10 @@ func newMetrics() *metrics {
 			Name: "strobe_collectionagent_auth_file_reads_total",
 			Help: "Changes of the file of tokens that were taken over.",
 		}),
+		evicted: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "strobe_collectionagent_auth_sessions_evicted_total",
+			Help: "People logged out because others logged in, by what was full: token (200 sessions), server (10,000).",
+		}, []string{"full"}),
 	}
 }
 
@@ -103,5 +108,5 @@ func (g *Guard) Collect(c chan<- prometheus.Metric) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.accepted, m.denied, m.limited, m.fileErrors, m.fileReads}
+	return []prometheus.Collector{m.accepted, m.denied, m.limited, m.fileErrors, m.fileReads, m.evicted}
 }

@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 const (
@@ -34,9 +36,13 @@ type sessions struct {
 	// byID has the digests of the IDs, so that looking one up takes no time that
 	// tells about another.
 	byID map[Digest]*session
+	// evicted counts those that ended to make room, by what was full: token or server.
+	evicted *prometheus.CounterVec
 }
 
-func newSessions() *sessions { return &sessions{byID: make(map[Digest]*session)} }
+func newSessions(evicted *prometheus.CounterVec) *sessions {
+	return &sessions{byID: make(map[Digest]*session), evicted: evicted}
+}
 
 // create returns the ID of a new session.
 func (s *sessions) create(tokenID string, secret Digest, now time.Time) string {
@@ -75,8 +81,10 @@ func (s *sessions) makeRoom(tokenID string, now time.Time) {
 	switch {
 	case ofToken >= maxTokenSessions:
 		delete(s.byID, oldestOfToken)
+		s.evicted.WithLabelValues("token").Inc()
 	case len(s.byID) >= maxSessions:
 		delete(s.byID, oldest)
+		s.evicted.WithLabelValues("server").Inc()
 	}
 }
 
