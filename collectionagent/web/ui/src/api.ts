@@ -1,6 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the page asks; see docs/api.md for the answers.
 
+/** What an answer was made from. */
+export interface Coverage {
+  resolution_ms: number;
+  from_ms: number;
+  to_ms: number;
+  /** Before it the server no longer has what the question needs, 0: it has everything. */
+  horizon_ms: number;
+}
+
 export interface FlameAnswer {
   type: string;
   unit: string;
@@ -8,6 +17,7 @@ export interface FlameAnswer {
   to_ms: number;
   total: number;
   samples: number;
+  coverage: Coverage;
   group_by: string[] | null;
   strings: string[];
   frames: { name: number[]; file: number[]; line: number[]; binary: number[]; kind: number[]; inlined: number[] };
@@ -36,6 +46,7 @@ export interface TopAnswer {
 
 export interface TimelineAnswer {
   unit: string;
+  coverage: Coverage;
   step_ms: number;
   from_ms: number;
   to_ms: number;
@@ -162,9 +173,17 @@ export function address(path: string, params: Params): string {
   return `api/v1/${path}?${query}`;
 }
 
-async function get<T>(path: string, params: Params, signal?: AbortSignal): Promise<T> {
+/** Says why an answer does not hold all that is stored yet; not there when it does. */
+interface Incomplete {
+  incomplete?: string;
+}
+
+async function get<T>(path: string, params: Params, signal?: AbortSignal): Promise<T & Incomplete> {
   const response = await fetch(address(path, params), { signal, headers: { Accept: "application/json" } });
-  if (response.ok) return (await response.json()) as T;
+  if (response.ok) {
+    const answer = (await response.json()) as T;
+    return { ...answer, incomplete: response.headers.get("Strobe-Incomplete") ?? undefined };
+  }
   if (response.status === 401) {
     // The page comes back to what it shows now.
     location.replace(`login?return=${encodeURIComponent(location.search)}`);

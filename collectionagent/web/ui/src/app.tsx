@@ -4,6 +4,7 @@ import { useCallback, useEffect, useMemo, useRef, useState } from "preact/hooks"
 import { Account } from "./account";
 import * as api from "./api";
 import { base, type Theme } from "./colour";
+import { goneBefore, source } from "./coverage";
 import { Flame } from "./flame";
 import { amount, count, dateTime, duration, percent } from "./format";
 import { Help } from "./help";
@@ -24,6 +25,8 @@ const ranges = [
   ["now-6h", "6 h"],
   ["now-24h", "24 h"],
   ["now-7d", "7 d"],
+  ["now-30d", "30 d"],
+  ["now-365d", "1 y"],
 ] as const;
 const groups = [
   ["", "functions only"],
@@ -38,6 +41,8 @@ interface Data {
   top: api.TopAnswer;
   timeline: api.TimelineAnswer;
   lost: api.LedgerAnswer["lost"] | null;
+  /** Why not all that is stored is in it yet, "" when it is. */
+  incomplete: string;
 }
 
 function useTheme(): [Theme, () => void] {
@@ -120,7 +125,8 @@ export function App() {
           api.timeline({ ...params, by: state.by, limit: "7" }, abort.signal),
           api.ledger({ from: state.from, to: state.to, limit: "0" }, abort.signal).catch(() => null), // the profile is worth showing without
         ]);
-        setData({ tree: new Tree(flame), top, timeline, lost: ledger?.lost ?? null });
+        const incomplete = flame.incomplete ?? top.incomplete ?? timeline.incomplete ?? "";
+        setData({ tree: new Tree(flame), top, timeline, lost: ledger?.lost ?? null, incomplete });
         setError(null);
       } catch (e) {
         if ((e as Error).name === "AbortError") return;
@@ -273,6 +279,7 @@ export function App() {
 
       {profile && (
         <main aria-busy={loading} data-ready={!!tree && !loading}>
+          {data && <Lacking data={data} />}
           {data?.lost && <Lost lost={data.lost} onShow={() => change({ page: "status" })} />}
           {data && !empty && (
             <section class="panel" aria-label="Timeline">
@@ -395,6 +402,7 @@ export function App() {
             <span>
               {count(tree.answer.samples)} samples, {amount(tree.answer.total, tree.answer.unit)} of CPU
             </span>
+            <span title="What the coarsest data are that the profile is made from">{source(tree.answer.coverage)}</span>
             <span>{percent(tree.answer.symbolized, 1)} of frames named</span>
             {tree.answer.hidden.nodes > 0 && (
               <span>
@@ -445,6 +453,28 @@ function TimeInput({ label, value, onChange }: { label: string; value: string; o
         if (!Number.isNaN(t)) onChange(String(t));
       }}
     />
+  );
+}
+
+/** Says what is not in the profile because the server does not have it yet, or no longer. */
+function Lacking({ data }: { data: Data }) {
+  const { from_ms, to_ms, coverage } = data.tree.answer;
+  const ofProfile = goneBefore(from_ms, to_ms, coverage);
+  const ofTimeline = goneBefore(from_ms, to_ms, data.timeline.coverage);
+  const where = ofProfile === 0 ? "in the timeline" : ofTimeline === 0 ? "in the profile" : "here";
+  return (
+    <>
+      {data.incomplete && (
+        <p class="lost" role="note">
+          <b aria-hidden="true">⚠</b> Not all is in the profile yet: {data.incomplete}.
+        </p>
+      )}
+      {ofProfile + ofTimeline > 0 && (
+        <p class="lost" role="note">
+          <b aria-hidden="true">⚠</b> Nothing {where} is from before {dateTime(Math.max(ofProfile, ofTimeline))}: the server no longer has what that needs.
+        </p>
+      )}
+    </>
   );
 }
 

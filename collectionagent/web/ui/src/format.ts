@@ -55,6 +55,13 @@ export function dateTime(ms: number): string {
   return `${d.getFullYear()}-${pad(d.getMonth() + 1)}-${pad(d.getDate())} ${clock(ms)}`;
 }
 
+/** A time as it reads best on an axis that spans so many ms. */
+export function mark(ms: number, span: number): string {
+  if (span < 2 * 86400e3) return clock(ms, span < 7200e3);
+  const day = dateTime(ms).slice(0, 10);
+  return span < 8 * 86400e3 ? `${day.slice(5)} ${clock(ms, false)}` : day;
+}
+
 export function duration(ms: number): string {
   const s = Math.round(ms / 1000);
   if (s < 120) return `${s} s`;

@@ -4,7 +4,7 @@
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import type { TimelineAnswer } from "./api";
 import { otherSeries, series as palette, type Theme } from "./colour";
-import { amount, clock, dateTime } from "./format";
+import { amount, clock, dateTime, mark } from "./format";
 
 const height = 84;
 
@@ -66,7 +66,7 @@ export function Timeline({ data, theme, onSelect }: Props) {
     for (let i = 0; i <= marks; i++) {
       const x = (i / marks) * width;
       g.textAlign = i === 0 ? "left" : i === marks ? "right" : "center";
-      g.fillText(clock(data.from_ms + (span * i) / marks, span < 7200e3), x, height - 3);
+      g.fillText(mark(data.from_ms + (span * i) / marks, span), x, height - 3);
     }
   });
 
@@ -105,7 +105,7 @@ export function Timeline({ data, theme, onSelect }: Props) {
       )}
       {at && !drag && list.length > 0 && (
         <div class="tooltip small" style={{ position: "absolute", top: "4px", [at.x > width / 2 ? "right" : "left"]: `${at.x > width / 2 ? width - at.x + 10 : at.x + 10}px` }}>
-          <strong>{clock(data.from_ms + (at.bucket + 0.5) * data.step_ms)}</strong>
+          <strong>{span < 2 * 86400e3 ? clock(data.from_ms + (at.bucket + 0.5) * data.step_ms) : dateTime(data.from_ms + at.bucket * data.step_ms)}</strong>
           <ul>
             {list
               .map((s, i) => ({ name: s.name, value: s.values[at.bucket] ?? 0, colour: colourOf(s.name, i) }))

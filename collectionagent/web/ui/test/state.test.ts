@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { amount, count, percent } from "../src/format";
+import { amount, count, mark, percent } from "../src/format";
 import { defaults, formatState, isLive, parseState, selector } from "../src/state";
 import { sortRows } from "../src/table";
 
@@ -41,6 +41,10 @@ describe("selector", () => {
 });
 
 describe("numbers", () => {
+  test("marks of time axes tell the day where they span days", () => {
+    const ms = new Date(2026, 10, 21, 9, 5, 7).getTime();
+    expect([3600e3, 86400e3, 7 * 86400e3, 365 * 86400e3].map((span) => mark(ms, span))).toEqual(["09:05:07", "09:05", "11-21 09:05", "2026-11-21"]);
+  });
   test.each([
     [0, "0 ns"],
     [1500, "1.50 µs"],

@@ -6,6 +6,7 @@ import { pattern, Tree } from "../src/tree";
 // all(10) -> main(10) -> [alpha(6) -> [beta(2)], gamma(3)]
 const answer: FlameAnswer = {
   type: "on_cpu", unit: "nanoseconds", from_ms: 0, to_ms: 1, total: 10, samples: 10, group_by: [],
+  coverage: { resolution_ms: 1, from_ms: 0, to_ms: 1, horizon_ms: 0 },
   strings: ["", "all", "main", "alpha", "beta", "gamma", "native", "label", "prog"],
   frames: {
     name: [1, 2, 3, 4, 5], file: [0, 0, 0, 0, 0], line: [0, 1, 2, 3, 4], binary: [0, 8, 8, 8, 8],
