@@ -12,6 +12,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store/clickhouse"
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
 // envPrefix starts the names of environment variables: -data-dir is also
@@ -197,7 +200,21 @@ func setFromFile(fs *flag.FlagSet, path string, given map[string]bool) error {
 	return errors.Join(errs...)
 }
 
-// printConfig writes the settings as a configuration file.
+// mayHoldSecret reports whether an address is one that [Config.Validate] refuses: those
+// with a secret in them, and those of which nobody can tell.
+func (c *Config) mayHoldSecret(name string) bool {
+	var err error
+	switch {
+	case name == "clickhouse-dsn" && c.ClickHouse.DSN != "":
+		err = clickhouse.ParseDSN(c.ClickHouse.DSN, false)
+	case name == "object-store" && c.Objects.Location != "":
+		_, err = objects.ParseLocation(c.Objects.Location)
+	}
+	return err != nil
+}
+
+// printConfig writes the settings as a configuration file, without secrets: it gets
+// into reports of bugs.
 func printConfig(w io.Writer, c *Config) error {
 	root := &yaml.Node{Kind: yaml.MappingNode}
 	fs := flags(c, &actions{}, io.Discard)
@@ -207,6 +224,9 @@ func printConfig(w io.Writer, c *Config) error {
 		}
 		_, help := flag.UnquoteUsage(f)
 		value := &yaml.Node{Kind: yaml.ScalarNode, Value: f.Value.String()}
+		if c.mayHoldSecret(f.Name) {
+			value.Value = "(not shown: it is not valid, and may hold a secret)"
+		}
 		if value.Value == "" {
 			value.Style = yaml.DoubleQuotedStyle
 		}

@@ -136,6 +136,10 @@ func openStore(ctx context.Context, c *Config, plan *memory.Plan, queries *memor
 		return nil, err
 	}
 	cfg.Logger, cfg.Registerer, cfg.PendingBytes = logger, registry, plan.Bytes[memory.Head]
+	if info, err := os.Stat(c.ClickHouse.DSNFile); err == nil && info.Mode().Perm()&0o004 != 0 {
+		logger.Warn("every user of this machine may read the file with the address of ClickHouse", "file", c.ClickHouse.DSNFile,
+			"mode", info.Mode().Perm().String(), "advice", "chmod 0600, or 0640 with a group of its own")
+	}
 	var db *clickhouse.Store
 	err = retryOpen(ctx, logger, waiting, func() (err error) {
 		open, cancel := context.WithTimeout(ctx, 2*time.Minute)

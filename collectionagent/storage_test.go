@@ -36,6 +36,7 @@ func TestValidateStore(t *testing.T) {
 		{"http", []string{"-store", "clickhouse", "-clickhouse-dsn", "http://ch:8123"}, "native protocol"},
 		{"no port", []string{"-store", "clickhouse", "-clickhouse-dsn", "clickhouse://ch/strobe"}, "host:port"},
 		{"database", []string{"-store", "clickhouse", "-clickhouse-dsn", "clickhouse://ch:9000/a%60b"}, "letters, digits"},
+		{"secret of object storage", []string{"-object-store", "s3://key:hunter2@bucket/prefix"}, "holds credentials"},
 		{"both", []string{"-store", "clickhouse", "-clickhouse-dsn", "clickhouse://ch:9000", "-clickhouse-dsn-file", "f"}, "both give an address"},
 		{"quorum", []string{"-store", "clickhouse", "-clickhouse-dsn", "clickhouse://ch:9000", "-clickhouse-quorum", "-1"}, "-clickhouse-quorum: is negative"},
 	} {
@@ -54,6 +55,10 @@ func TestValidateStore(t *testing.T) {
 			case err != nil && strings.Contains(err.Error(), "hunter2"):
 				t.Errorf("error repeats the password: %v", err)
 			}
+			var printed bytes.Buffer
+			if err := printConfig(&printed, config); err != nil || strings.Contains(printed.String(), "hunter2") {
+				t.Errorf("error %v, printed:\n%s", err, &printed)
+			}
 		})
 	}
 }
@@ -69,7 +74,7 @@ func TestStoreAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "dsn")
-	if err := os.WriteFile(file, []byte("clickhouse://u:hunter2@"+address+"/strobe\n"), 0o600); err != nil {
+	if err := os.WriteFile(file, []byte("clickhouse://u:hunter2@"+address+"/strobe\n"), 0o644); err != nil { //nolint:gosec // as it should not be
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
@@ -101,7 +106,7 @@ func TestStoreAway(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Errorf("ended with %v", err)
 	}
-	if !strings.Contains(log.String(), "waiting for ClickHouse") || strings.Contains(log.String(), "hunter2") {
+	if !strings.Contains(log.String(), "every user of this machine may read") || !strings.Contains(log.String(), "waiting for ClickHouse") || strings.Contains(log.String(), "hunter2") {
 		t.Errorf("log: %s", log.String())
 	}
 }
