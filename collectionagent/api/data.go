@@ -53,11 +53,13 @@ func (s *server) deleteData(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), deletionTimeout)
 	defer cancel()
+	// Who deleted what has to be known later, when it is gone, even if this process
+	// does not see the end of it.
+	audit := s.config.Logger.With("project", d.Project, "token", who.TokenID, "token_name", who.TokenName, "remote", r.RemoteAddr,
+		"types", r.Form.Get("types"), "query", r.Form.Get("query"), "from", r.Form.Get("from"), "to", r.Form.Get("to"), "everything", d.Whole())
+	audit.Info("audit: deletion of data begins")
 	removed, err := s.config.Store.Delete(ctx, d)
-	// Who deleted what has to be known later, when it is gone.
-	s.config.Logger.Info("audit: deletion of data", "project", d.Project, "token", who.TokenID, "token_name", who.TokenName, "remote", r.RemoteAddr,
-		"types", r.Form.Get("types"), "query", r.Form.Get("query"), "from", r.Form.Get("from"), "to", r.Form.Get("to"), "everything", d.Whole(),
-		"samples", removed, "complete", err == nil)
+	audit.Info("audit: deletion of data", "samples", removed, "complete", err == nil)
 	if err != nil {
 		s.fail(w, r, name, deletionError(err))
 		return
