@@ -166,14 +166,12 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 		s.logger.Error("unused definitions stay: it is not known which of them a block needs that cannot be read; restore it from a backup or delete its time range",
 			"files", bad.info.files(), "err", err)
 	}
-	if err != nil { // what it remembers is not all
-		g.mu.Lock()
-		g.touched = nil
-		g.mu.Unlock()
-		g.last, g.unused = now, nil
+	if err != nil { // what the round before it found unused still holds
 		if isBadBlock(err) != nil {
+			g.last = now
 			return nil
 		}
+		g.last = now.Add(s.cfg.garbageGrace/24 - s.cfg.garbageGrace) // it may work soon
 		return fmt.Errorf("collect unused definitions: %w", err)
 	}
 	g.last, g.unused = now, w.unused
@@ -231,7 +229,7 @@ func (w *sweep) markStacks(ctx context.Context) error {
 		if err := w.markPart(part); errors.Is(err, errBlockGone) {
 			return err
 		} else if err != nil {
-			return &badBlockError{b, err}
+			return blame(b, err)
 		}
 	}
 	w.s.evictBlocks()

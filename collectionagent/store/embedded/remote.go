@@ -165,6 +165,9 @@ func (s *Store) ObjectTrouble() string {
 	return s.remote.trouble
 }
 
+// failing reports whether the storage could not be reached when it was asked last.
+func (r *remote) failing() bool { return r != nil && r.bucket != nil && r.bucket.Failing() }
+
 // openBlockFile opens the file of samples, or the one of a companion, that an entry describes.
 func (s *Store) openBlockFile(info *blockInfo) (blockReader, error) {
 	if info.Remote {

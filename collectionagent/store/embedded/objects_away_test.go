@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package embedded
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
+)
+
+// lockedBucket is a directory as object storage that can be made to be away, and tells of
+// what is put.
+type lockedBucket struct {
+	*objects.Dir
+	away atomic.Bool
+	// put, unless it is nil, comes before an object is put.
+	put func(name string)
+}
+
+func (b *lockedBucket) check() error {
+	if b.away.Load() {
+		return objects.ErrAway
+	}
+	return nil
+}
+
+func (b *lockedBucket) Put(ctx context.Context, name string, r io.ReadSeeker, size int64) error {
+	if b.put != nil {
+		b.put(name)
+	}
+	return errors.Join(b.check(), b.Dir.Put(ctx, name, r, size))
+}
+
+func (b *lockedBucket) ReadRange(ctx context.Context, name string, buf []byte, offset int64) error {
+	if err := b.check(); err != nil {
+		return err
+	}
+	return b.Dir.ReadRange(ctx, name, buf, offset)
+}
+
+func (b *lockedBucket) Get(ctx context.Context, name string, limit int64) ([]byte, error) {
+	if err := b.check(); err != nil {
+		return nil, err
+	}
+	return b.Dir.Get(ctx, name, limit)
+}
+
+// TestAwayIsNotDamaged goes through upkeep while object storage cannot be reached: what
+// cannot be read now is neither given up nor set aside.
+func TestAwayIsNotDamaged(t *testing.T) {
+	bucket := &lockedBucket{Dir: objects.NewDir(t.TempDir())}
+	cfg := remoteConfig(t.TempDir(), bucket)
+	cfg.objectEvery, cfg.retainEvery, cfg.ObjectCacheBytes = time.Hour, time.Hour, 1
+	cfg.compaction = calm
+	cfg.compaction.gain, cfg.compaction.least = 1<<40, 1<<40 // no companions
+	cfg.garbageGrace = time.Nanosecond
+	s := openTest(t, cfg)
+	mustAppend(t, s, mixedBatch(1, "default", 1000))
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	hours := &store.Query{Project: "default", From: math.MinInt64, To: math.MaxInt64, GroupBy: []string{"service"}, Step: time.Hour}
+	before, _ := selectRows(t, s, hours)
+	// The same windows again, which makes merges due, and the samples are too old by now.
+	mustAppend(t, s, mixedBatch(1, "other", 1000))
+	second := mixedBatch(2, "default", 1000)
+	mustAppend(t, s, second)
+	if err := s.flushHead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	bucket.away.Store(true)
+	for range 3 {
+		if err := s.compact(t.Context(), true); err != nil && !errors.Is(err, store.ErrAway) {
+			t.Fatalf("merge: %v", err)
+		}
+	}
+	_, blocks, _ := s.readView()
+	for _, b := range blocks {
+		if b.aside.Load() {
+			t.Errorf("%v is set aside", b.info.files())
+		}
+	}
+	s.cfg.Retention.Samples = time.Hour
+	if err := s.retain(t.Context()); !errors.Is(err, store.ErrAway) {
+		t.Errorf("retention: %v", err)
+	}
+	if err := s.collectGarbage(t.Context()); !errors.Is(err, store.ErrAway) {
+		t.Errorf("garbage: %v", err)
+	}
+	bucket.away.Store(false)
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	after, _ := selectRows(t, s, hours)
+	if len(before) == 0 || len(after) != len(before) {
+		t.Fatalf("%d sums per hour instead of %d", len(after), len(before))
+	}
+	for i := range after {
+		if after[i].Count <= before[i].Count {
+			t.Errorf("%v: %d samples, there were %d before more came", after[i].Group, after[i].Count, before[i].Count)
+		}
+	}
+}
