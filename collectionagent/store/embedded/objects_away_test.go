@@ -108,3 +108,45 @@ func TestAwayIsNotDamaged(t *testing.T) {
 		}
 	}
 }
+
+// TestReplacedObjectIsRead replaces a block in object storage while a query reads it.
+func TestReplacedObjectIsRead(t *testing.T) {
+	bucket := &lockedBucket{Dir: objects.NewDir(t.TempDir())}
+	cfg := remoteConfig(t.TempDir(), bucket)
+	cfg.objectEvery, cfg.ObjectCacheBytes, cfg.compaction = time.Hour, 1, calm
+	s := openTest(t, cfg)
+	mustAppend(t, s, mixedBatch(1, "default", 3000))
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n, replaced := 0, false
+	err := s.Samples(t.Context(), everythingOf("default"), func(*store.Sample, *store.Series) bool {
+		n++
+		if !replaced {
+			replaced = true
+			unlock, err := s.lockUpkeep(t.Context())
+			if err != nil {
+				t.Error(err)
+				return false
+			}
+			_, blocks, _ := s.readView()
+			for _, b := range blocks {
+				if _, err := s.rewrite(t.Context(), []*block{b}, b.sameTarget(), nil, nil); err != nil {
+					t.Error(err)
+				}
+			}
+			unlock()
+			if err := s.offload(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		return true
+	})
+	if err != nil || n != 3000 {
+		t.Errorf("%d samples, error %v", n, err)
+	}
+	if err := s.offload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	checkObjects(t, s)
+}

@@ -147,8 +147,8 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 	return nil
 }
 
-// awaitObjectsGone removes the objects of old blocks now, those too that a backup
-// still wants to read: what somebody deletes has to go.
+// awaitObjectsGone removes the objects of old blocks now, those too that a query or a
+// backup still wants to read: what somebody deletes has to go.
 func (s *Store) awaitObjectsGone(ctx context.Context) error {
 	if s.remote == nil {
 		return nil
@@ -170,18 +170,19 @@ func (r *remote) removeGone(ctx context.Context, held bool) error {
 	}
 	for {
 		r.mu.Lock()
-		if len(r.gone) == 0 || (r.holds > 0 && !held) {
+		next := slices.IndexFunc(r.gone, func(o goneObject) bool { return held || (r.holds == 0 && !o.part.isRead()) })
+		if next < 0 {
 			r.mu.Unlock()
 			return nil
 		}
-		name := r.gone[0]
+		name := r.gone[next].name
 		r.mu.Unlock()
 		if err := r.bucket.Delete(ctx, name); err != nil {
 			return err
 		}
 		r.removed.Inc()
-		r.mu.Lock()
-		r.gone = r.gone[1:]
+		r.mu.Lock() // others only add
+		r.gone = slices.Delete(r.gone, next, next+1)
 		r.mu.Unlock()
 	}
 }
@@ -218,8 +219,8 @@ func (s *Store) upload(ctx context.Context, b *block) error {
 	info.Remote = true
 	err := s.listRemote(ctx, b, &info)
 	if errors.Is(err, errBlockGone) {
-		for _, f := range info.fileInfos() {
-			r.removeObject(f)
+		for _, part := range b.parts() {
+			r.removeObject(part)
 		}
 		return nil
 	}
@@ -283,8 +284,17 @@ func (r *remote) keepObject(ctx context.Context, name string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.gone = slices.DeleteFunc(r.gone, func(gone string) bool { return gone == name })
+	r.gone = slices.DeleteFunc(r.gone, func(gone goneObject) bool { return gone.name == name })
 	return nil
+}
+
+// isRead reports whether somebody may be reading the block.
+func (b *block) isRead() bool {
+	if !b.mu.TryLock() {
+		return true // it is just being opened
+	}
+	defer b.mu.Unlock()
+	return b.refs > 0
 }
 
 // isDead reports whether the block was taken off the list.

@@ -35,8 +35,8 @@ type remote struct {
 	wake     chan struct{}
 
 	mu sync.Mutex
-	// gone are the objects to remove, and holds how many still want to read them.
-	gone  []string
+	// gone are the objects to remove, and holds how many still want to read some of them.
+	gone  []goneObject
 	holds int
 	// trouble is why uploads wait, "" when they do not.
 	trouble string
@@ -47,6 +47,12 @@ type remote struct {
 	requests                *prometheus.CounterVec
 	transferred, readFrom   *prometheus.CounterVec
 	faulty, removed, orphan prometheus.Counter
+}
+
+// goneObject is an object to remove once no query reads it any more.
+type goneObject struct {
+	name string
+	part *block
 }
 
 // errNoObjects is returned for a block in object storage when none is set up.
@@ -189,14 +195,14 @@ func (r *remote) object(file string) string { return "blocks/" + r.owner.id + "/
 
 // removeObject has an object removed soon. It is never waited for: those who change
 // the list of blocks must not wait for the network.
-func (r *remote) removeObject(f fileInfo) {
+func (r *remote) removeObject(part *block) {
 	if r == nil {
 		return // the object stays until a start with object storage
 	}
-	name := r.object(f.name)
-	r.cache.Forget(name, f.bytes)
+	name := r.object(part.info.File)
+	r.cache.Forget(name, part.info.Bytes)
 	r.mu.Lock()
-	r.gone = append(r.gone, name)
+	r.gone = append(r.gone, goneObject{name, part})
 	r.mu.Unlock()
 	r.nudge()
 }
