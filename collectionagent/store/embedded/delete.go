@@ -32,6 +32,16 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.working, cancel)()
+	removed, err = s.deleteRows(ctx, d)
+	if err = errors.Join(err, s.awaitObjectsGone(ctx)); err != nil {
+		return removed, fmt.Errorf("delete; some of the selection may be left: %w", err)
+	}
+	s.logger.Info("deleted data", "project", d.Project, "whole_project", d.Whole(), "rows", removed)
+	return removed, nil
+}
+
+// deleteRows is Delete but for objects that wait to be removed.
+func (s *Store) deleteRows(ctx context.Context, d *store.Deletion) (removed int64, err error) {
 	unlock, err := s.lockUpkeep(ctx)
 	if err != nil {
 		return 0, err
@@ -41,7 +51,7 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 		defer s.barred.add(d.Project)()
 	}
 	if err := s.flushHead(ctx); err != nil {
-		return 0, fmt.Errorf("delete: write head: %w", err)
+		return 0, fmt.Errorf("write head: %w", err)
 	}
 	x := newSelection(d)
 	var touched numbers
@@ -71,14 +81,7 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 			errs = append(errs, err)
 		}
 	}
-	if err := s.awaitObjectsGone(ctx); err != nil {
-		errs = append(errs, err)
-	}
-	if err := errors.Join(errs...); err != nil {
-		return removed, fmt.Errorf("delete; some of the selection may be left: %w", err)
-	}
-	s.logger.Info("deleted data", "project", d.Project, "whole_project", d.Whole(), "rows", removed, "blocks", touched.n)
-	return removed, nil
+	return removed, errors.Join(errs...)
 }
 
 // numbers are the numbers of blocks that were changed.

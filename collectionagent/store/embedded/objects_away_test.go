@@ -150,3 +150,49 @@ func TestReplacedObjectIsRead(t *testing.T) {
 	}
 	checkObjects(t, s)
 }
+
+// TestDeleteDuringUpload deletes a block while its files are put into object storage: when
+// the deletion returns they are not there.
+func TestDeleteDuringUpload(t *testing.T) {
+	var s *Store
+	deleted := make(chan error, 1)
+	bucket := &lockedBucket{Dir: objects.NewDir(t.TempDir())}
+	cfg := remoteConfig(t.TempDir(), bucket)
+	cfg.objectEvery, cfg.compaction = time.Hour, calm
+	s = openTest(t, cfg)
+	mustAppend(t, s, mixedBatch(1, "default", 1000))
+	if err := s.flushHead(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.compact(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	_, blocks, _ := s.readView()
+	n := 0
+	bucket.put = func(name string) {
+		if n++; n != 2 {
+			return
+		}
+		go func() {
+			_, err := s.Delete(context.Background(), &store.Deletion{Project: "default"})
+			deleted <- err
+		}()
+		eventually(t, "the blocks are off the list", func() bool {
+			_, left, _ := s.readView()
+			return len(left) == 0
+		})
+	}
+	uploaded := make(chan error, 1)
+	go func() { uploaded <- s.offload(context.Background()) }()
+	if err := <-deleted; err != nil {
+		t.Errorf("delete: %v", err)
+	}
+	checkObjects(t, s)
+	if err := <-uploaded; err != nil {
+		t.Errorf("upload: %v", err)
+	}
+	checkObjects(t, s)
+	if len(blocks) == 0 {
+		t.Error("there was nothing to delete")
+	}
+}

@@ -148,12 +148,24 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 }
 
 // awaitObjectsGone removes the objects of old blocks now, those too that a query or a
-// backup still wants to read: what somebody deletes has to go.
+// backup still wants to read: what somebody deletes has to go. The caller does not hold
+// s.upkeep, which an upload may wait for.
 func (s *Store) awaitObjectsGone(ctx context.Context) error {
-	if s.remote == nil {
+	r := s.remote
+	if r == nil {
 		return nil
 	}
-	return s.remote.removeGone(ctx, true)
+	r.mu.Lock()
+	uploading, uploaded := r.uploading, r.uploaded
+	r.mu.Unlock()
+	if uploading != nil && uploading.isDead() { // its files are still on their way
+		select {
+		case <-uploaded:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return r.removeGone(ctx, true)
 }
 
 // removeGone removes the objects of old blocks, unless somebody still reads them. What
@@ -191,9 +203,18 @@ func (r *remote) removeGone(ctx context.Context, held bool) error {
 // removes the files from the disk. Each step may be the last one before a crash.
 func (s *Store) upload(ctx context.Context, b *block) error {
 	r := s.remote
+	defer r.beginUpload(b)()
+	var put []*block // what may be in the storage and is not listed
+	defer func() {
+		for _, part := range put {
+			r.removeObject(part)
+		}
+	}()
 	info := *b.info
 	info.Sums = slices.Clone(b.info.Sums)
-	for _, f := range info.fileInfos() {
+	for _, part := range b.parts() {
+		f := fileInfo{name: part.info.File, kind: part.kind, bytes: part.info.Bytes, sum: part.info.Sum}
+		put = append(put, part)
 		sum, err := s.uploadFile(ctx, f)
 		switch {
 		case errors.Is(err, errSum):
@@ -219,10 +240,10 @@ func (s *Store) upload(ctx context.Context, b *block) error {
 	info.Remote = true
 	err := s.listRemote(ctx, b, &info)
 	if errors.Is(err, errBlockGone) {
-		for _, part := range b.parts() {
-			r.removeObject(part)
-		}
 		return nil
+	}
+	if err == nil || errors.Is(err, errUncertain) {
+		put = nil
 	}
 	if err != nil {
 		return err
@@ -235,6 +256,20 @@ func (s *Store) upload(ctx context.Context, b *block) error {
 	}
 	s.logger.Debug("put block into object storage", "files", info.files(), "bytes", info.bytes())
 	return nil
+}
+
+// beginUpload notes which block is being uploaded. end must be called.
+func (r *remote) beginUpload(b *block) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	uploaded := make(chan struct{})
+	r.uploading, r.uploaded = b, uploaded
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.uploading = nil
+		close(uploaded)
+	}
 }
 
 // listRemote swaps the entry of a block.

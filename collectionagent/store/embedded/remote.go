@@ -38,6 +38,10 @@ type remote struct {
 	// gone are the objects to remove, and holds how many still want to read some of them.
 	gone  []goneObject
 	holds int
+	// uploading is the block whose files are being put, nil: none; uploaded is closed when
+	// that has ended.
+	uploading *block
+	uploaded  chan struct{}
 	// trouble is why uploads wait, "" when they do not.
 	trouble string
 	tidied  bool // leftovers were looked for
