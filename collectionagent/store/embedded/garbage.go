@@ -23,7 +23,7 @@ import (
 // stack was removed, ingest finds that it is unknown and asks for it.
 //
 // All sets are filters of fixed size that may take something for an element that is
-// none: then it stays. After a restart the first round only remembers.
+// none: then it stays. What a round found unused survives a restart.
 type garbage struct {
 	mu sync.RWMutex // see garbage.use and sweep.remove
 	// touched is what was put or used since the last round began, nil before the first.
@@ -51,6 +51,9 @@ type filter struct {
 func newFilter(elements int64) *filter {
 	return &filter{words: make([]uint64, min(max(elements*filterBits/64, 1<<10), maxFilter/8))}
 }
+
+// filtered returns the elements of a filter of all definitions, and of some more to come.
+func (c *defCounts) filtered() int64 { return (c.stacks+c.symbols+c.executables)*5/4 + 1<<16 }
 
 // probes calls f with the bits of a definition until it returns false.
 func (f *filter) probes(d definition, each func(word int, bit uint64) bool) {
@@ -148,8 +151,7 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 	if !g.last.IsZero() && now.Sub(g.last) < s.cfg.garbageGrace {
 		return nil
 	}
-	c := s.counts.Load()
-	elements := (c.stacks+c.symbols+c.executables)*5/4 + 1<<16
+	elements := s.counts.Load().filtered()
 	w := sweep{
 		s: s, used: newFilter(elements), unused: newFilter(elements), touched: newFilter(elements), before: g.unused,
 		removed: make(map[byte]int),
@@ -175,6 +177,9 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 		return fmt.Errorf("collect unused definitions: %w", err)
 	}
 	g.last, g.unused = now, w.unused
+	if err := s.saveGarbage(); err != nil {
+		s.logger.Warn("what is unused is forgotten at a restart", "err", err)
+	}
 	if len(w.removed) > 0 {
 		s.logger.Info("removed unused definitions", "stacks", w.removed[keyStack], "symbols", w.removed[keySymbol],
 			"executables", w.removed[keyExecutable], "metrics", w.removed[keyMetric])
