@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -65,6 +67,7 @@ func (s *Store) deleteRows(ctx context.Context, d *store.Deletion) (removed int6
 		removed += n
 		if changed {
 			touched.add(b.info.Number)
+			err = errors.Join(err, s.removeLeft(b))
 		}
 		if err != nil { // the others may be fine
 			errs = append(errs, err)
@@ -82,6 +85,22 @@ func (s *Store) deleteRows(ctx context.Context, d *store.Deletion) (removed int6
 		}
 	}
 	return removed, errors.Join(errs...)
+}
+
+// removeLeft removes the files of a block that is off the list, if that did not work when
+// it was taken off.
+func (s *Store) removeLeft(b *block) error {
+	var errs []error
+	for _, name := range b.info.files() {
+		path := filepath.Join(s.blocksDir(), name)
+		if _, err := os.Lstat(path); err != nil {
+			continue // gone, or in object storage
+		}
+		if err := s.cfg.files.remove(path); err != nil {
+			errs = append(errs, fmt.Errorf("file of a deleted block stays until the next start: %w", err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // numbers are the numbers of blocks that were changed.

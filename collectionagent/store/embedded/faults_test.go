@@ -4,7 +4,11 @@ package embedded
 
 import (
 	"errors"
+	"math"
+	"os"
 	"testing"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
 var errFault = errors.New("fault")
@@ -84,6 +88,34 @@ func (o *faultyOutput) Close() error {
 		return errFault
 	}
 	return err
+}
+
+// TestDeleteLeavesFile deletes while files cannot be removed: it does not say that all is
+// gone, and the next start removes them.
+func TestDeleteLeavesFile(t *testing.T) {
+	for _, times := range []int{1, 1 << 20} {
+		cfg := Config{Dir: t.TempDir(), compaction: calm}
+		broken := cfg
+		broken.files = localFiles()
+		broken.files.remove = func(path string) error {
+			if times--; times >= 0 {
+				return errFault
+			}
+			return os.Remove(path)
+		}
+		s := openTest(t, broken)
+		mustAppend(t, s, mixedBatch(1, "default", 100))
+		once := times == 1
+		n, err := s.Delete(t.Context(), &store.Deletion{Project: "default", To: math.MaxInt64})
+		if n != 100 || (err == nil) != once || (err != nil && !errors.Is(err, errFault)) {
+			t.Errorf("removed %d, error %v", n, err)
+		}
+		if once {
+			checkFiles(t, s)
+		}
+		s = cut(t, cfg, s)
+		checkFiles(t, s)
+	}
 }
 
 // TestFaults makes each step of a merge fail: no answer changes, neither then nor
