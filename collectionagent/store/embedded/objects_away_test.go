@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -195,4 +196,23 @@ func TestDeleteDuringUpload(t *testing.T) {
 	if len(blocks) == 0 {
 		t.Error("there was nothing to delete")
 	}
+}
+
+// TestYoungOrphan has an object that a crash left just before the start.
+func TestYoungOrphan(t *testing.T) {
+	bucket := objects.NewDir(t.TempDir())
+	cfg := remoteConfig(t.TempDir(), bucket)
+	cfg.objectEvery, cfg.objectGrace = time.Hour, 300*time.Millisecond
+	s := openTest(t, cfg)
+	orphan := s.remote.object("1-2-0000000077.parquet")
+	if err := bucket.Put(t.Context(), orphan, strings.NewReader("x"), 1); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it goes", func() bool {
+		if err := s.offload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		_, err := bucket.Get(t.Context(), orphan, 10)
+		return errors.Is(err, objects.ErrNotFound)
+	})
 }

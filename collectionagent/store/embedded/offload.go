@@ -112,11 +112,11 @@ func (s *Store) localBlocks() []*block {
 }
 
 // tidyObjects removes objects that no entry lists: a crash came between an upload
-// and its entry, or before an object was removed. It does so once after a start,
-// and leaves young ones, in case a clock is wrong or something is overlooked.
+// and its entry, or before an object was removed. It does so after a start, and leaves
+// young ones until they are not, in case a clock is wrong or something is overlooked.
 func (s *Store) tidyObjects(ctx context.Context) error {
 	r := s.remote
-	if r.tidied { // only changed with r.busy
+	if r.tidied || time.Now().Before(r.tidyAt) { // only changed with r.busy
 		return nil
 	}
 	listed := make(map[string]bool)
@@ -126,9 +126,19 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 			listed[r.object(name)] = true
 		}
 	}
+	r.mu.Lock()
+	for _, o := range r.gone { // they go when nobody reads them any more
+		listed[o.name] = true
+	}
+	r.mu.Unlock()
 	var orphans []string
+	young := false
 	err := r.bucket.List(ctx, r.object(""), func(o objects.Object) error {
-		if !listed[o.Name] && strings.HasSuffix(o.Name, ".parquet") && time.Since(o.Modified) >= s.cfg.objectGrace {
+		switch {
+		case listed[o.Name] || !strings.HasSuffix(o.Name, ".parquet"):
+		case time.Since(o.Modified) < s.cfg.objectGrace:
+			young = true
+		default:
 			orphans = append(orphans, o.Name)
 		}
 		return nil
@@ -143,7 +153,7 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 		}
 		r.orphan.Inc()
 	}
-	r.tidied = true
+	r.tidied, r.tidyAt = !young, time.Now().Add(s.cfg.objectGrace)
 	return nil
 }
 

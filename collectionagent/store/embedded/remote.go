@@ -44,7 +44,10 @@ type remote struct {
 	uploaded  chan struct{}
 	// trouble is why uploads wait, "" when they do not.
 	trouble string
-	tidied  bool // leftovers were looked for
+	// tidied says that there are no more leftovers of the process before; tidyAt is when to
+	// look for them again.
+	tidied bool
+	tidyAt time.Time
 	// damaged are local blocks that are not what they should be. They are not uploaded.
 	damaged map[uint64]bool
 
