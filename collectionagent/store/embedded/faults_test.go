@@ -118,6 +118,20 @@ func TestDeleteLeavesFile(t *testing.T) {
 	}
 }
 
+// TestFlushFaults makes each step of the writing of a head fail: it is tried again, and
+// what was written before does not stay beside it.
+func TestFlushFaults(t *testing.T) {
+	for _, step := range []string{"create", "write", "sync", "close", "rename", "sync directory"} {
+		faulty := &faultyFiles{fileOps: localFiles(), step: step}
+		s := openTest(t, Config{Dir: t.TempDir(), compaction: calm, files: faulty.ops()})
+		mustAppend(t, s, mixedBatch(1, "default", 100))
+		if err := s.flushHead(t.Context()); err != nil || !faulty.hit {
+			t.Errorf("%s: hit %v, error %v", step, faulty.hit, err)
+		}
+		checkFiles(t, s)
+	}
+}
+
 // TestFaults makes each step of a merge fail: no answer changes, neither then nor
 // after the next start, nothing is left lying around, and the next attempt works.
 func TestFaults(t *testing.T) {
