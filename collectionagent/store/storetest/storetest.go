@@ -257,6 +257,13 @@ func testInvalid(t *testing.T, s store.Store) {
 	if _, err := s.Append(t.Context(), b); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("append of a sample without series: %v, want ErrInvalid", err)
 	}
+	for _, at := range []libpf.UnixTimeNs{math.MinInt64, math.MinInt64 + 1, math.MaxInt64} {
+		b := simple(1, 3)
+		b.Samples[1].Time = at
+		if _, err := s.Append(t.Context(), b); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("append of a sample at %d ns: %v, want ErrInvalid", at, err)
+		}
+	}
 	compareQuery(t, s, memstore.New(), everything())
 	if mustAppend(t, s, simple(1, 3)) {
 		t.Error("a batch that was refused is taken for stored")
