@@ -163,6 +163,31 @@ func TestDeleteSums(t *testing.T) {
 	same("everything")
 }
 
+// TestDeleteForgetsHorizon deletes a project of which data were removed for want of room.
+func TestDeleteForgetsHorizon(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour}
+	s, _ := retained(t, cfg, 100)
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Retention.Bytes = 1
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Retention.Bytes = 0
+	if _, err := s.Delete(t.Context(), &store.Deletion{Project: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for project, want := range map[string]bool{"default": true, "other": false} {
+			if _, covered := selectRows(t, s, everythingOf(project)); (covered.Horizon != 0) != want {
+				t.Errorf("%s: horizon %d", project, covered.Horizon)
+			}
+		}
+		s = cut(t, cfg, s)
+	}
+}
+
 // secret is what no file may hold after the project is gone.
 const secret = "Zx9Qk3Vw7Rt1Yp5Lm8Nb"
 
