@@ -134,6 +134,7 @@ type sweep struct {
 	touched *filter
 	gone    [][]byte // keys to remove with the next chunk
 	removed map[byte]int
+	marked  map[uint64]bool // numbers of blocks
 }
 
 // sweepChunk is how many keys are removed at once, while nobody puts or appends.
@@ -154,7 +155,7 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 	elements := s.counts.Load().filtered()
 	w := sweep{
 		s: s, used: newFilter(elements), unused: newFilter(elements), touched: newFilter(elements), before: g.unused,
-		removed: make(map[byte]int),
+		removed: make(map[byte]int), marked: make(map[uint64]bool),
 	}
 	g.mu.Lock()
 	w.between, g.touched = g.touched, w.touched
@@ -225,35 +226,37 @@ func (w *sweep) markStacks(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if w.marked[b.info.Number] {
+			continue // before another one was found gone
+		}
 		part := b.finest() // all parts have the same stacks
 		for _, p := range b.parts() {
 			if p.info.Rows < part.info.Rows {
 				part = p
 			}
 		}
-		if err := w.markPart(part); errors.Is(err, errBlockGone) {
-			return err
-		} else if err != nil {
+		if err := w.markPart(part); err != nil {
 			return blame(b, err)
 		}
+		w.marked[b.info.Number] = true
 	}
-	w.s.evictBlocks()
 	return nil
 }
 
-// markPart marks the stacks in the dictionaries of a file.
+// markPart marks the stacks in the dictionaries of a file. It opens the file for itself: the
+// blocks that queries have open are to stay open, and no more of them.
 func (w *sweep) markPart(part *block) (err error) {
 	defer w.s.caught(&err)
-	c, err := part.acquire(w.s.clock.Add(1))
+	f, file, columns, err := part.openFile()
 	if err != nil {
 		return err
 	}
-	defer part.release()
-	for _, group := range c.parquet.RowGroups() {
+	defer func() { _ = f.Close() }() // was only read
+	for _, group := range file.RowGroups() {
 		if group.NumRows() == 0 {
 			continue
 		}
-		column, err := newColumnReader(group.ColumnChunks()[c.columns.stack])
+		column, err := newColumnReader(group.ColumnChunks()[columns.stack])
 		if err != nil {
 			return err
 		}

@@ -179,6 +179,30 @@ func FuzzGarbage(f *testing.F) {
 	})
 }
 
+// TestGarbageOpensNothing collects beside more blocks than may be open.
+func TestGarbageOpensNothing(t *testing.T) {
+	s, _ := retained(t, Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour, garbageGrace: time.Nanosecond}, 500)
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, blocks, _ := s.readView()
+	for _, b := range blocks {
+		for _, part := range b.parts() {
+			part.evict()
+		}
+	}
+	if err := s.collectGarbage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blocks {
+		for _, part := range b.parts() {
+			if part.openBytes() > 0 {
+				t.Errorf("%s is open", part.info.File)
+			}
+		}
+	}
+}
+
 // TestGarbageConcurrently uses and puts definitions while others are collected: what was
 // acknowledged and then used is there, or found unknown.
 func TestGarbageConcurrently(t *testing.T) {
