@@ -161,6 +161,9 @@ func TestFaults(t *testing.T) {
 				s = openTest(t, broken)
 				before := answers(t, s)
 				err := s.Maintain(t.Context())
+				if after == 0 && !faulty.hit {
+					t.Fatal("nothing failed")
+				}
 				if faulty.hit && step != "remove" && !errors.Is(err, errFault) {
 					t.Fatalf("after %d: error %v", after, err)
 				}
