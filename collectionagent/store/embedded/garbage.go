@@ -281,7 +281,7 @@ func (w *sweep) markPart(part *block) (err error) {
 func (w *sweep) look(kind byte, key, value []byte) error {
 	if kind == keyMetric {
 		d := decoder{b: key[1:]}
-		floor := w.s.floors(d.string(), 0).hours
+		floor := w.s.floors(d.string(), 0).samples // there is one a minute: as raw as samples
 		if len(d.b) >= 4 && int64(binary.BigEndian.Uint32(d.b[len(d.b)-4:]))*1000 < floor {
 			return w.take(key)
 		}

@@ -179,6 +179,34 @@ func FuzzGarbage(f *testing.F) {
 	})
 }
 
+// TestGarbageMetrics removes points of metrics that are older than samples may be.
+func TestGarbageMetrics(t *testing.T) {
+	var clock testClock
+	clock.ns.Store(int64(mixedStart))
+	s := openTest(t, Config{
+		Dir: t.TempDir(), compaction: calm, now: clock.now, retainEvery: time.Hour,
+		Retention: store.Retention{Ages: store.Ages{Samples: time.Hour, Minutes: 10 * time.Hour, Hours: 20 * time.Hour}},
+	})
+	d := &store.Definitions{Project: "default"}
+	for minute := range 120 {
+		at := libpf.UnixTime32(int64(mixedStart)/1e9 - int64(60*minute))
+		d.Metrics = append(d.Metrics, store.MetricPoint{HostID: "h", ID: 7, Time: at, Value: 1})
+	}
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.collectGarbage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := scan(s.db, []byte{keyMetric}, func(_, _ []byte) error { n++; return nil }); err != nil || n != 61 {
+		t.Errorf("%d points are left, error %v", n, err)
+	}
+	if removed := counterOf(t, s.metrics.garbage.WithLabelValues("metrics")); removed != 59 {
+		t.Errorf("%v points were counted", removed)
+	}
+}
+
 // TestGarbageOpensNothing collects beside more blocks than may be open.
 func TestGarbageOpensNothing(t *testing.T) {
 	s, _ := retained(t, Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour, garbageGrace: time.Nanosecond}, 500)
