@@ -151,7 +151,7 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 	}
 	defer unlock()
 	_, blocks, _ := s.readView()
-	if s.remote.failing() { // what can be read is merged meanwhile
+	if s.objectsFail() { // what can be read is merged meanwhile
 		blocks = slices.DeleteFunc(blocks, func(b *block) bool { return b.info.Remote })
 	}
 	j := s.cfg.compaction.plan(blocks, s.now(), all)

@@ -178,8 +178,10 @@ func (s *Store) ObjectTrouble() string {
 	return s.remote.trouble
 }
 
-// failing reports whether the storage could not be reached when it was asked last.
-func (r *remote) failing() bool { return r != nil && r.bucket != nil && r.bucket.Failing() }
+// objectsFail reports whether object storage could not be used when that was last tried.
+func (s *Store) objectsFail() bool {
+	return s.remote != nil && (s.remote.bucket.Failing() || s.ObjectTrouble() != "")
+}
 
 // openBlockFile opens the file of samples, or the one of a companion, that an entry describes.
 func (s *Store) openBlockFile(info *blockInfo) (blockReader, error) {
