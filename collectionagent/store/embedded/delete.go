@@ -49,6 +49,7 @@ func (s *Store) deleteRows(ctx context.Context, d *store.Deletion) (removed int6
 		return 0, err
 	}
 	defer unlock()
+	defer func() { s.metrics.deletedRows.Add(float64(removed)) }()
 	if d.Whole() {
 		defer s.barred.add(d.Project)()
 	}
@@ -73,7 +74,9 @@ func (s *Store) deleteRows(ctx context.Context, d *store.Deletion) (removed int6
 			errs = append(errs, err)
 		}
 	}
-	s.metrics.deletedRows.Add(float64(removed))
+	if x.kept > 0 {
+		s.logger.Warn("sums whose samples have expired stay: they do not know the labels that were asked for", "project", d.Project, "blocks", x.kept)
+	}
 	if d.Whole() && len(errs) == 0 {
 		if err := s.forgetProject(ctx, d.Project); err != nil {
 			errs = append(errs, err)
@@ -163,6 +166,9 @@ type selection struct {
 	first, last int64
 	// rollable says that roll-ups know the labels that are asked for.
 	rollable bool
+	// kept counts blocks of sums in the times and types that are asked for, of which nobody
+	// knows whether they have any of the labels.
+	kept int
 }
 
 func newSelection(d *store.Deletion) selection {
@@ -189,13 +195,14 @@ func (x *selection) has(s *store.Series, ms, width int64) bool {
 // as its list of series can tell: some may turn out to be none.
 func (x *selection) findIn(s *Store, part *block) (some, all bool, err error) {
 	i := part.info
-	if part.kind != "" && !x.rollable {
-		return false, false, nil
-	}
 	if i.MaxTime < x.first || i.MinTime > x.last || (i.Level > 0 && i.Project != x.Project) {
 		return false, false, nil
 	}
 	if i.Level > 0 && len(x.Types) > 0 && !slices.Contains(x.Types, i.Type) {
+		return false, false, nil
+	}
+	if part.kind != "" && !x.rollable {
+		x.kept++
 		return false, false, nil
 	}
 	raw, err := part.rawTable(i.Number)

@@ -140,6 +140,16 @@ func TestDeleteSums(t *testing.T) {
 		t.Errorf("removed %d sums that do not know the label (error %v)", n, err)
 	}
 	same("by a label that they do not know")
+	x := newSelection(&store.Deletion{Project: "default", Matchers: []*store.Matcher{mustMatch(t, "comm", store.MatchEqual, "main")}})
+	_, blocks, _ = s.readView()
+	for _, b := range blocks {
+		if some, _, err := x.findIn(s, b.finest()); some || err != nil {
+			t.Errorf("some of block %d is to be removed (error %v)", b.info.Number, err)
+		}
+	}
+	if x.kept == 0 {
+		t.Error("nobody is told that sums stay")
+	}
 	first := mixedStart.Time().Truncate(time.Hour).Add(2 * time.Hour)
 	ask := func(from, to time.Time) *store.Deletion {
 		return &store.Deletion{
