@@ -11,6 +11,7 @@
 //	blocks/*.parquet      immutable blocks of samples, readable by any Parquet reader
 //	blocks/*-1m.parquet   their sums per minute, *-1h.parquet per hour, *-all.parquet in total
 //	reserve               room that is given up when the disk is full
+//	unused                which definitions nothing referred to when that was looked at
 //	meta/                 Pebble: definitions, batch windows, list of blocks with their series
 //
 // # The life of a sample

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +130,9 @@ func (s *Store) forgetLocked(project string, gone *defCounts) error {
 	s.winMu.Lock()
 	s.winSamples.forget(project)
 	s.winMu.Unlock()
+	s.viewMu.Lock()
+	maps.DeleteFunc(s.horizons, func(scope seriesScope, _ floors) bool { return scope.project == project && scope != seriesScope{} })
+	s.viewMu.Unlock()
 	s.forgotten.Add(1)
 	return nil
 }

@@ -225,6 +225,7 @@ func (s *Store) open() (err error) {
 	if s.horizons, err = loadHorizons(s.db); err != nil {
 		return err
 	}
+	s.loadGarbage()
 	s.walFirst, s.walOffset = m.walFirst, m.walOffset
 	return nil
 }
