@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
+	"google.golang.org/grpc"
 
 	"github.com/strobe-profiler/strobe/collectionagent/otlp"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -19,18 +20,72 @@ import (
 // typeProfiles is the type of batch of OTLP in metrics.
 const typeProfiles = "profiles"
 
-// Export implements the service of OTLP. OTLP has no identity for batches: a
-// request whose answer was lost is stored again when the client repeats it.
+// profilesService returns the description of the service of OTLP. Its requests are
+// read from the bytes, since most of them are tables that are needed once: to make
+// objects of their entries would take longer than everything else.
+func (s *Server) profilesService() *grpc.ServiceDesc {
+	desc := collector.ProfilesService_ServiceDesc
+	export := s.budgetedMethod(desc.ServiceName, "Export", func(_ any, ctx context.Context, read func(any) error, m *meter) (any, error) {
+		b, err := s.receiveBody(ctx, read, m)
+		if err != nil {
+			return nil, err
+		}
+		defer b.Free() // after the message is released, which refers to it
+		message, err := otlp.Read(b.ReadOnlyData(), s.exportOptions(ctx))
+		if errors.Is(err, otlp.ErrWire) {
+			err = errWire
+		}
+		if err != nil {
+			return nil, s.unreadable(err)
+		}
+		defer message.Release()
+		answer, err := s.export(ctx, message)
+		if err != nil { // not an answer that is nil
+			return nil, err
+		}
+		return answer, nil
+	})
+	desc.Methods = []grpc.MethodDesc{export}
+	return &desc
+}
+
+// Export implements the service of OTLP for requests that were decoded by others.
 func (s *Server) Export(ctx context.Context, r *collector.ExportProfilesServiceRequest) (*collector.ExportProfilesServiceResponse, error) {
+	message, err := otlp.ReadStructs(r, s.exportOptions(ctx))
+	if err != nil {
+		return nil, s.unreadable(err)
+	}
+	defer message.Release()
+	return s.export(ctx, message)
+}
+
+// exportOptions returns the bounds of a request that comes now.
+func (s *Server) exportOptions(ctx context.Context) *otlp.Options {
+	now := libpf.UnixTimeNs(s.cfg.Now().UnixNano())
+	m := meterOf(ctx)
+	o := &otlp.Options{
+		Project: s.project(ctx), Now: now, MaxSamples: s.cfg.Limits.MaxSamples, MaxFrames: s.cfg.Limits.MaxFrames,
+		MaxLabels: s.cfg.Limits.MaxLabels, MaxTextBytes: s.cfg.Limits.MaxTextBytes, Charge: m.charge,
+	}
+	o.First, o.Last = s.cfg.Limits.window(now)
+	if m != nil {
+		o.Bytes = m.bytes
+	}
+	return o
+}
+
+// export stores a request and answers it. OTLP has no identity for batches: a
+// request whose answer was lost is stored again when the client repeats it.
+func (s *Server) export(ctx context.Context, message *otlp.Message) (*collector.ExportProfilesServiceResponse, error) {
 	started := time.Now()
 	defer func() { s.metrics.seconds.WithLabelValues(typeProfiles).Observe(time.Since(started).Seconds()) }()
-	project := s.project(ctx)
-	in, err := s.export(ctx, project, r)
+	project := message.Project
+	in, err := s.storeExport(ctx, message)
 	projects := &s.ledger.projects
 	if err != nil {
 		answer, result := s.toStatus(err)
 		s.metrics.batches.WithLabelValues(typeProfiles, result).Inc()
-		weight := otlp.Weight(r)
+		weight := message.Weight()
 		if in != nil {
 			weight = in.Batch.Weight()
 			s.leftOut(project, in)
@@ -61,19 +116,9 @@ func (s *Server) leftOut(project string, in *otlp.Request) {
 	}
 }
 
-// export checks and stores a request. in is nil when it is not valid.
-func (s *Server) export(ctx context.Context, project string, r *collector.ExportProfilesServiceRequest) (in *otlp.Request, err error) {
-	now := libpf.UnixTimeNs(s.cfg.Now().UnixNano())
-	m := meterOf(ctx)
-	o := &otlp.Options{
-		Project: project, Now: now, MaxSamples: s.cfg.Limits.MaxSamples, MaxFrames: s.cfg.Limits.MaxFrames,
-		MaxLabels: s.cfg.Limits.MaxLabels, MaxTextBytes: s.cfg.Limits.MaxTextBytes, Charge: m.charge,
-	}
-	o.First, o.Last = s.cfg.Limits.window(now)
-	if m != nil {
-		o.Bytes = m.bytes
-	}
-	in, err = otlp.Decode(r, o)
+// storeExport checks and stores a request. in is nil when it is not valid.
+func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *otlp.Request, err error) {
+	in, err = message.Decode()
 	if err != nil {
 		var field *otlp.FieldError
 		if errors.As(err, &field) {
@@ -84,7 +129,8 @@ func (s *Server) export(ctx context.Context, project string, r *collector.Export
 	if len(in.Batch.Samples) == 0 {
 		return in, nil
 	}
-	if err := s.allowHosts(project, o.Bytes, in); err != nil {
+	project := message.Project
+	if err := s.allowHosts(project, message.Bytes, in); err != nil {
 		return in, err
 	}
 	// A client that leaves does not end the storing: see appendBatch. Definitions
@@ -114,21 +160,27 @@ func (s *Server) allowHosts(project string, bytes int64, in *otlp.Request) error
 	if s.limiter == nil {
 		return nil
 	}
-	hosts := make(map[string]*store.Batch)
+	rows := make([]int64, len(in.Batch.Series))
+	for i := range in.Batch.Samples {
+		rows[in.Batch.Samples[i].Series]++
+	}
+	type share struct {
+		batch   *store.Batch
+		samples int64
+	}
+	hosts := make(map[string]share)
 	for i := range in.Batch.Series {
 		h := in.Batch.Series[i].HostID
-		if hosts[h] == nil {
-			hosts[h] = &store.Batch{ID: store.BatchID{Project: project, HostID: h}}
+		one, ok := hosts[h]
+		if !ok {
+			one.batch = &store.Batch{ID: store.BatchID{Project: project, HostID: h}}
 		}
-		hosts[h].Series = append(hosts[h].Series, in.Batch.Series[i])
+		one.batch.Series = append(one.batch.Series, in.Batch.Series[i])
+		one.samples += rows[i]
+		hosts[h] = one
 	}
-	samples := make(map[string]int64, len(hosts))
-	for i := range in.Batch.Samples {
-		samples[in.Batch.Series[in.Batch.Samples[i].Series].HostID]++
-	}
-	for host, b := range hosts {
-		share := bytes * samples[host] / int64(len(in.Batch.Samples))
-		if err := s.allowCost(b, samples[host], share); err != nil {
+	for _, h := range hosts {
+		if err := s.allowCost(h.batch, h.samples, bytes*h.samples/int64(len(in.Batch.Samples))); err != nil {
 			return err
 		}
 	}

@@ -134,7 +134,7 @@ func FuzzExport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := memstore.New()
 		s := newTestServer(t, Config{Store: m, KnownStacks: 64, MaxRequestBytes: 1 << 20})
-		export := s.budgeted(collector.ProfilesService_ServiceDesc).Methods[0]
+		export := s.profilesService().Methods[0]
 		answer, err := export.Handler(s, t.Context(), func(v any) error {
 			return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, v)
 		}, s.guard)
