@@ -118,7 +118,11 @@ func (s *Server) leftOut(project string, in *otlp.Request) {
 
 // storeExport checks and stores a request. in is nil when it is not valid.
 func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *otlp.Request, err error) {
-	in, err = message.Decode()
+	project := message.Project
+	// What is left out as known may be gone by the end, which is looked at below.
+	epoch := s.known.current()
+	known := s.knownContent(project)
+	in, err = message.Decode(known)
 	if err != nil {
 		var field *otlp.FieldError
 		if errors.As(err, &field) {
@@ -129,17 +133,16 @@ func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *ot
 	if len(in.Batch.Samples) == 0 {
 		return in, nil
 	}
-	project := message.Project
 	if err := s.allowHosts(project, message.Bytes, in); err != nil {
 		return in, err
 	}
 	// A client that leaves does not end the storing: see appendBatch. Definitions
 	// come first, so that nothing is shown without names.
-	epoch := s.known.current()
-	known := &knownContent{known: s.known, project: project}
-	known.stacks, known.frames, known.files = s.known.stacks.owner(project), s.known.frames.owner(project), s.known.files.owner(project)
 	if err := s.define(ctx, in, known); err != nil {
 		return in, err
+	}
+	if s.known.current() == epoch {
+		in.Wholes(known.learnWhole)
 	}
 	if err := s.putHosts(ctx, in, known); err != nil {
 		return in, err
@@ -147,7 +150,7 @@ func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *ot
 	if _, err := s.appendBatch(ctx, in.Batch); err != nil {
 		return in, err
 	}
-	if s.known.current() != epoch { // what was left out as known may be gone
+	if s.known.current() != epoch {
 		if err := s.define(ctx, in, nil); err != nil {
 			s.cfg.Logger.Warn("defining again what the store forgot", "err", err)
 		}
@@ -246,9 +249,29 @@ type knownContent struct {
 	known                 *known
 	project               string
 	stacks, frames, files idOwner
+	wholes                idOwner
+}
+
+// knownContent returns what is known of a project.
+func (s *Server) knownContent(project string) *knownContent {
+	k := s.known
+	return &knownContent{
+		known: k, project: project, stacks: k.stacks.owner(project), frames: k.frames.owner(project), files: k.files.owner(project),
+		wholes: k.wholes.owner(project),
+	}
 }
 
 var _ otlp.Known = (*knownContent)(nil)
+
+// Whole implements [otlp.Known].
+func (k *knownContent) Whole(hi, lo uint64) (libpf.TraceHash, bool) {
+	return k.known.wholes.get(k.wholes.of(hi, lo))
+}
+
+// learnWhole remembers a stack all of which is stored.
+func (k *knownContent) learnWhole(hi, lo uint64, hash libpf.TraceHash) {
+	k.known.wholes.add(k.wholes.of(hi, lo), hash)
+}
 
 // Stack implements [otlp.Known].
 func (k *knownContent) Stack(h libpf.TraceHash) bool {

@@ -54,7 +54,7 @@ type Config struct {
 	// Rates bound how fast projects and hosts send. The zero value is without limits.
 	Rates limit.Config
 	// KnownStacks is how many stacks are remembered as known. Default 262144,
-	// about 13 MiB with the frames and files that go with them.
+	// about 17 MiB with the frames and files that go with them.
 	KnownStacks int
 	// Fleet remembers what agents say of themselves. Default: one that nobody else reads.
 	Fleet *fleet.Registry

@@ -41,7 +41,7 @@ func BenchmarkDecode(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				in, err := m.Decode()
+				in, err := m.Decode(nil)
 				if err != nil || len(in.Batch.Samples) < samples {
 					b.Fatal(err, len(in.Batch.Samples), samples)
 				}
@@ -55,7 +55,7 @@ func BenchmarkDecode(b *testing.B) {
 				b.Fatal(err)
 			}
 			defer m.Release()
-			in, err := m.Decode()
+			in, err := m.Decode(nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -72,6 +72,8 @@ func BenchmarkDecode(b *testing.B) {
 
 // everything is known.
 type everything struct{}
+
+func (everything) Whole(uint64, uint64) (libpf.TraceHash, bool) { return libpf.TraceHash{}, true }
 
 func (everything) Stack(libpf.TraceHash) bool     { return true }
 func (everything) Symbol(uint64, uint64) bool     { return true }

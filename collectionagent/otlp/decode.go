@@ -47,8 +47,8 @@ type Options struct {
 
 // Sizes of what is made, for Options.Charge.
 const (
-	frameBytes  = 32 + 64 + 48 // with its identity and its place among symbols
-	stackBytes  = 24
+	frameBytes  = 32 + 64 + 64 // with its identity, its key and its place among symbols
+	stackBytes  = 48
 	seriesBytes = 600
 	labelBytes  = 32
 	sampleBytes = 80
@@ -79,6 +79,7 @@ type Message struct {
 	// owed is what was made and not charged yet.
 	owed  int64
 	hosts map[hostKey]struct{}
+	known Known
 }
 
 type hostKey struct{ id, name string }
@@ -167,8 +168,10 @@ func (d *Message) Weight() (n uint64) {
 	return n
 }
 
-// Decode checks and converts the request.
-func (d *Message) Decode() (*Request, error) {
+// Decode checks and converts the request. What known knows as a whole takes less
+// work; nil knows nothing.
+func (d *Message) Decode(known Known) (*Request, error) {
+	d.known = known
 	d.out = &Request{Batch: &store.Batch{}, d: d}
 	d.workLeft = 256*d.Bytes + 64<<20
 	if err := d.dictionary(); err != nil {

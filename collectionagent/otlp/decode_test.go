@@ -112,9 +112,10 @@ func learned(d *store.Definitions) memory {
 	return m
 }
 
-func (m memory) Stack(h libpf.TraceHash) bool  { return m[h] }
-func (m memory) Symbol(hi, lo uint64) bool     { return m[[2]uint64{hi, lo}] }
-func (m memory) Executable(hi, lo uint64) bool { return m[[2]uint64{hi, lo}] }
+func (memory) Whole(uint64, uint64) (libpf.TraceHash, bool) { return libpf.TraceHash{}, false }
+func (m memory) Stack(h libpf.TraceHash) bool               { return m[h] }
+func (m memory) Symbol(hi, lo uint64) bool                  { return m[[2]uint64{hi, lo}] }
+func (m memory) Executable(hi, lo uint64) bool              { return m[[2]uint64{hi, lo}] }
 
 // TestInvalid sets each reference and shape wrong.
 func TestInvalid(t *testing.T) {
@@ -336,7 +337,7 @@ func TestCharge(t *testing.T) {
 			}
 			m, err := read(o)
 			if err == nil {
-				_, err = m.Decode()
+				_, err = m.Decode(nil)
 				m.Release()
 			}
 			if err == nil {

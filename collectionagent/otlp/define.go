@@ -14,6 +14,9 @@ import (
 // Known says what need not be defined again. Symbols and executables are asked
 // for by their content, so that a better name is not taken for a known one.
 type Known interface {
+	// Whole returns the hash of a stack by its content, which is that of the frames
+	// and of all their names, when all of that is known.
+	Whole(hi, lo uint64) (libpf.TraceHash, bool)
 	Stack(libpf.TraceHash) bool
 	Symbol(hi, lo uint64) bool
 	Executable(hi, lo uint64) bool
@@ -26,13 +29,14 @@ const chunkBytes = 2 << 20
 const definedFrameBytes = 104 + 64
 
 // Definitions hands what the samples refer to and is not known to yield, in parts
-// of a few megabytes, until yield returns an error. A nil Known knows nothing.
+// of a few megabytes, until yield returns an error. A nil Known knows nothing, not
+// even what that of [Message.Decode] did.
 func (r *Request) Definitions(known Known, yield func(*store.Definitions) error) error {
 	d := r.d
 	w := &writer{Message: d, yield: yield, next: &store.Definitions{Project: d.Project}}
 	for i := range d.hashes {
 		s := &d.hashes[i]
-		if !s.done || (known != nil && known.Stack(s.hash)) {
+		if !s.done || (known != nil && (s.known || known.Stack(s.hash))) {
 			continue
 		}
 		frames := d.framesOf(i)
@@ -43,6 +47,9 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 	}
 	var b []byte
 	for _, n := range d.symbols.list {
+		if known != nil && d.places[n.location].known {
+			continue
+		}
 		b = d.appendSymbol(b[:0], n.id, n.location)
 		h := xxh3.Hash128(b)
 		if known != nil && known.Symbol(h.Hi, h.Lo) {
@@ -72,6 +79,16 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 		}
 	}
 	return w.flush()
+}
+
+// Wholes yields the contents of the stacks that were not known as a whole. Once
+// all definitions are stored they are.
+func (r *Request) Wholes(yield func(hi, lo uint64, hash libpf.TraceHash)) {
+	for i := range r.d.hashes {
+		if s := &r.d.hashes[i]; s.done && !s.known && s.key != (contentKey{}) {
+			yield(s.key.hi, s.key.lo, s.hash)
+		}
+	}
 }
 
 // writer collects definitions.

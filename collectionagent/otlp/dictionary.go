@@ -20,12 +20,13 @@ type tables struct {
 	files   []mapping
 	sums    []uint64 // of the texts and first lines of functions, for symbolKey
 	places  []location
+	keys    []contentKey // of locations
 	hashes  []stack
 	frames  []frame
 	symbols symbols
 	scratch []byte
 	entries [tableCount]int // of the tables as they came
-	// identities are what is hashed of the frames of all locations, one after the other.
+	// identities are what is hashed of the frames of locations, one after the other.
 	identities []byte
 }
 
@@ -78,13 +79,19 @@ type mapping struct {
 	kernel     bool
 }
 
-// location is a range of frames and of identities.
-type location struct{ frame, frames, identity, identityEnd uint32 }
+// location is a range of frames and, once it was needed, of identities.
+type location struct {
+	frame, frames, identity, identityEnd uint32
+	// known: a stack with it is known by its content, and so are its names.
+	known bool
+}
 
 // stack is a stack that may have been hashed.
 type stack struct {
 	hash libpf.TraceHash
-	done bool
+	key  contentKey
+	// done: hash is set. known: by its content, with all names of its frames.
+	done, known bool
 }
 
 func (t *tables) reset() {
@@ -93,13 +100,13 @@ func (t *tables) reset() {
 	clear(t.files)
 	t.symbols.list = t.symbols.list[:0]
 	*t = tables{
-		strings: t.strings[:0], kinds: t.kinds[:0], files: t.files[:0], sums: t.sums[:0], places: t.places[:0], hashes: t.hashes[:0],
+		strings: t.strings[:0], kinds: t.kinds[:0], files: t.files[:0], sums: t.sums[:0], places: t.places[:0], keys: t.keys[:0], hashes: t.hashes[:0],
 		frames: t.frames[:0], symbols: t.symbols, scratch: t.scratch[:0], identities: t.identities[:0],
 	}
 }
 
 func (t *tables) size() int {
-	return capacity(t.strings) + capacity(t.kinds) + capacity(t.files) + capacity(t.sums) + capacity(t.places) + capacity(t.hashes) +
+	return capacity(t.strings) + capacity(t.kinds) + capacity(t.files) + capacity(t.sums) + capacity(t.places) + capacity(t.keys) + capacity(t.hashes) +
 		capacity(t.frames) + capacity(t.symbols.list) + capacity(t.symbols.places) + capacity(t.scratch) + capacity(t.identities)
 }
 

@@ -7,6 +7,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -39,44 +41,89 @@ func (d *Message) frame(f *frame) libpf.Frame {
 	return out
 }
 
-// locationTable checks the locations and makes their frames.
+// locationTable checks the locations and makes their frames and keys.
 func (d *Message) locationTable() error {
 	const field = "dictionary.location_table"
 	if err := d.charge(field, len(d.locations), frameBytes); err != nil {
 		return err
 	}
 	d.places = sized(d.places, len(d.locations))
+	d.keys = slices.Grow(d.keys[:0], len(d.locations))
 	d.frames = slices.Grow(d.frames[:0], len(d.locations))
 	d.identities = d.identities[:0]
 	d.symbols.reset(len(d.locations))
 	for i := range d.locations {
-		first, began := len(d.frames), len(d.identities)
+		first := len(d.frames)
 		if err := d.location(i, &d.locations[i]); err != nil {
 			return err
 		}
-		texts := 0
-		for j := first; j < len(d.frames); j++ {
-			if f := d.frames[j].function; f != noFunction {
-				texts += d.textBytes(&d.functions[f])
-			}
-		}
-		if more := len(d.frames) - first - 1; more > 0 || texts > 0 {
-			if err := d.owe(field, more*frameBytes+texts); err != nil {
+		n := len(d.frames) - first
+		if n > 1 {
+			if err := d.owe(field, (n-1)*frameBytes); err != nil {
 				return err
 			}
 		}
-		if len(d.identities)+texts > math.MaxInt32 {
-			return invalid(field, "its names are too long: send the request in parts")
-		}
-		for j := first; j < len(d.frames); j++ {
-			f := d.frame(&d.frames[j])
-			d.identities = f.AppendIdentity(d.identities)
-		}
-		d.places[i] = location{
-			frame: to32(first), frames: to32(len(d.frames) - first), identity: to32(began), identityEnd: to32(len(d.identities)),
-		}
+		d.places[i] = location{frame: to32(first), frames: to32(n)}
+		d.keys = append(d.keys, d.locationKey(&d.locations[i], d.frames[first:]))
 	}
 	return nil
+}
+
+// contentKey stands for the content of a location or a stack, with all names.
+type contentKey struct{ hi, lo uint64 }
+
+func (k contentKey) append(b []byte) []byte {
+	return binary.LittleEndian.AppendUint64(binary.LittleEndian.AppendUint64(b, k.hi), k.lo)
+}
+
+// locationKey returns the key of a location with its frames.
+func (d *Message) locationKey(l *locationEntry, frames []frame) contentKey {
+	b := d.scratch[:0]
+	if len(frames) > 0 { // all of the same type, file and address
+		f := &frames[0]
+		b = append(b, byte(f.typ))
+		b = d.files[f.file].executable.FileID.AppendBytes(b)
+		b = binary.LittleEndian.AppendUint64(b, uint64(f.address))
+		if f.function != noFunction { // these names are part of the identity
+			b = append(b, 1)
+		}
+		for _, line := range d.lines[l.lines.from:l.lines.to] {
+			b = binary.LittleEndian.AppendUint64(b, d.sums[line.function])
+			b = binary.LittleEndian.AppendUint64(b, uint64(line.line)) //nolint:gosec // not negative
+		}
+	}
+	d.scratch = b
+	h := xxh3.Hash128(b)
+	return contentKey{h.Hi, h.Lo}
+}
+
+// identityOf returns what is hashed of the frames of a location.
+func (d *Message) identityOf(i int32) ([]byte, error) {
+	p := &d.places[i]
+	if p.identityEnd > 0 { // none is empty
+		return d.identities[p.identity:p.identityEnd], nil
+	}
+	frames := d.frames[p.frame : p.frame+p.frames]
+	texts := 0
+	for j := range frames {
+		if f := frames[j].function; f != noFunction {
+			texts += d.textBytes(&d.functions[f])
+		}
+	}
+	const field = "dictionary.location_table"
+	if err := d.owe(field, texts); err != nil {
+		return nil, err
+	}
+	if len(d.identities)+texts+len(frames)*frameBytes > math.MaxInt32 {
+		return nil, invalid(field, "its names are too long: send the request in parts")
+	}
+	began := len(d.identities)
+	for j := range frames {
+		f := d.frame(&frames[j])
+		d.identities = f.AppendIdentity(d.identities)
+	}
+	p.identity, p.identityEnd = to32(began), to32(len(d.identities))
+	return d.identities[began:], nil
 }
 
 // location checks a location and appends its frames, leaf first.
@@ -215,11 +262,50 @@ func (d *Message) stack(i int) (libpf.TraceHash, error) {
 		return s.hash, nil
 	}
 	indices := d.locationsOf(i)
-	n, bytes := 0, 0
+	if err := d.roomToHash(16 * len(indices)); err != nil {
+		return s.hash, err
+	}
+	if d.known != nil {
+		b := d.hashed[:0]
+		for _, l := range indices {
+			b = d.keys[l].append(b)
+		}
+		h := xxh3.Hash128(b)
+		s.key = contentKey{h.Hi, h.Lo}
+		if s.hash, s.known = d.known.Whole(h.Hi, h.Lo); s.known {
+			s.done = true
+			for _, l := range indices {
+				d.places[l].known = true
+			}
+			return s.hash, nil
+		}
+	}
+	return d.hashStack(i, indices)
+}
+
+// roomToHash makes room for what is hashed of a stack.
+func (d *Message) roomToHash(bytes int) error {
+	if bytes <= cap(d.hashed) {
+		return nil
+	}
+	if err := d.charge("dictionary.stack_table", 1, int64(bytes)); err != nil {
+		return err
+	}
+	d.hashed = make([]byte, 0, bytes+64)
+	return nil
+}
+
+// hashStack hashes a stack.
+func (d *Message) hashStack(i int, indices []int32) (libpf.TraceHash, error) {
+	s := &d.hashes[i]
+	n, bytes := 0, 8
 	for _, l := range indices {
-		at := &d.places[l]
-		n += int(at.frames)
-		bytes += int(at.identityEnd - at.identity)
+		identity, err := d.identityOf(l)
+		if err != nil {
+			return s.hash, err
+		}
+		n += int(d.places[l].frames)
+		bytes += len(identity)
 	}
 	if n > d.MaxFrames {
 		return s.hash, invalid(at("dictionary.stack_table", i), "has %d frames, at most %d are allowed", n, d.MaxFrames)
@@ -227,16 +313,13 @@ func (d *Message) stack(i int) (libpf.TraceHash, error) {
 	if d.workLeft -= int64(bytes); d.workLeft < 0 {
 		return s.hash, invalid("dictionary.stack_table", "the stacks are too large for a request of %d bytes: send it in parts", d.Bytes)
 	}
-	if bytes > cap(d.hashed) {
-		if err := d.charge("dictionary.stack_table", 1, int64(bytes)); err != nil {
-			return s.hash, err
-		}
-		d.hashed = make([]byte, 0, bytes+64)
+	if err := d.roomToHash(bytes); err != nil {
+		return s.hash, err
 	}
 	b := append(d.hashed[:0], 0, 0, 0, 0, 0, 0, 0, 0)
 	for _, l := range indices {
-		at := &d.places[l]
-		b = append(b, d.identities[at.identity:at.identityEnd]...)
+		p := &d.places[l]
+		b = append(b, d.identities[p.identity:p.identityEnd]...)
 	}
 	if n == 0 {
 		n, b = 1, noStack.AppendIdentity(b)

@@ -32,7 +32,7 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		defer m.Release()
-		in, err := m.Decode()
+		in, err := m.Decode(nil)
 		if err != nil {
 			var field *FieldError
 			if !errors.As(err, &field) || field.Field == "" || field.Description == "" {

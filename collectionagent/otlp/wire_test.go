@@ -42,7 +42,7 @@ func decode(t *testing.T, r *collector.ExportProfilesServiceRequest, o *Options)
 			return nil, err
 		}
 		t.Cleanup(m.Release)
-		in, err := m.Decode()
+		in, err := m.Decode(nil)
 		outcomes = append(outcomes, outcome{in, err})
 	}
 	a, b := outcomes[0], outcomes[1]
@@ -448,8 +448,8 @@ func TestReuse(t *testing.T) {
 		if d := cmp.Diff(fresh.flat(), m.flat(), flatOptions); d != "" {
 			t.Errorf("request %d (-new +again):\n%s", i, d)
 		}
-		want, wantErr := fresh.Decode()
-		got, err := m.Decode()
+		want, wantErr := fresh.Decode(nil)
+		got, err := m.Decode(nil)
 		if errText(wantErr) != errText(err) {
 			t.Fatal(wantErr, err)
 		}
