@@ -13,7 +13,7 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// BenchmarkDecode decodes ten seconds of a host, as bytes and as messages.
+// BenchmarkDecode reads ten seconds of a host, decodes them, and looks for what is to be defined.
 func BenchmarkDecode(b *testing.B) {
 	w := workload.New(workload.Default())
 	for name, timestamps := range map[string]bool{"values": false, "timestamps": true} {
@@ -34,28 +34,30 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
 			b.ReportMetric(float64(len(data))/float64(samples), "B/sample")
 		})
-		b.Run(name+"/decode", func(b *testing.B) {
-			b.ReportAllocs()
-			for b.Loop() {
-				m, err := Read(data, testOptions(len(data)))
-				if err != nil {
-					b.Fatal(err)
+		for how, known := range map[string]Known{"new": nil, "known": everything{}} {
+			b.Run(name+"/decode/"+how, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					m, err := Read(data, testOptions(len(data)))
+					if err != nil {
+						b.Fatal(err)
+					}
+					in, err := m.Decode(known)
+					if err != nil || len(in.Batch.Samples) < samples {
+						b.Fatal(err, len(in.Batch.Samples), samples)
+					}
+					m.Release()
 				}
-				in, err := m.Decode(nil)
-				if err != nil || len(in.Batch.Samples) < samples {
-					b.Fatal(err, len(in.Batch.Samples), samples)
-				}
-				m.Release()
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
-		})
-		b.Run(name+"/define", func(b *testing.B) {
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
+			})
+		}
+		b.Run(name+"/define/known", func(b *testing.B) {
 			m, err := Read(data, testOptions(len(data)))
 			if err != nil {
 				b.Fatal(err)
 			}
 			defer m.Release()
-			in, err := m.Decode(nil)
+			in, err := m.Decode(everything{})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -211,6 +212,7 @@ func (m *message) noIndices() extent { return extent{to32(len(m.indices)), to32(
 
 // wireIndices reads one index or packed ones into the last list of indices.
 func (m *message) wireIndices(typ uint64, b []byte, list *extent) (rest []byte, err error) {
+	ok := true
 	if protowire.Type(typ) == protowire.VarintType { //nolint:gosec // three bits
 		v, rest, ok := uvarint(b)
 		if !ok {
@@ -223,41 +225,87 @@ func (m *message) wireIndices(typ uint64, b []byte, list *extent) (rest []byte, 
 		list.to = to32(len(m.indices))
 		return rest, nil
 	}
-	v, rest, ok := lengthDelimited(b)
-	if !ok {
+	v, end := bytesAt(b, 0)
+	if end < 0 {
 		return nil, ErrWire
 	}
 	if err := m.grow(indexTable, len(m.indices), len(v)); err != nil { // at most one for each byte
 		return nil, err
 	}
-	if m.indices, ok = appendVarints(m.indices, v); !ok {
+	if len(v) == 1 && v[0] < 0x80 {
+		m.indices = append(m.indices, int32(v[0]))
+	} else if m.indices, ok = appendVarints(m.indices, v); !ok {
 		return nil, ErrWire
 	}
 	list.to = to32(len(m.indices))
-	return rest, nil
+	return b[end:], nil
 }
 
 // appendVarints appends packed numbers of 32 bits.
 func appendVarints(to []int32, b []byte) ([]int32, bool) {
-	for i := 0; i < len(b); {
-		if b[i] < 0x80 {
-			to = append(to, int32(b[i]))
+	n := len(to)
+	to = slices.Grow(to, len(b)) // at most one for each byte
+	to = to[:n+len(b)]
+	for i := 0; i < len(b); n++ {
+		v := uint64(b[i])
+		switch {
+		case v < 0x80:
 			i++
-			continue
-		}
-		if i+1 < len(b) && b[i+1] < 0x80 {
-			to = append(to, int32(b[i]&0x7f)|int32(b[i+1])<<7)
+		case i+1 < len(b) && b[i+1] < 0x80:
+			v = v&0x7f | uint64(b[i+1])<<7
 			i += 2
-			continue
+		default:
+			if v, i = varintAt(b, i); i < 0 {
+				return to[:n], false
+			}
 		}
-		v, n := protowire.ConsumeVarint(b[i:])
-		if n < 0 {
-			return to, false
-		}
-		to = append(to, int32Of(v))
-		i += n
+		to[n] = int32Of(v)
 	}
-	return to, true
+	return to[:n], true
+}
+
+// varintAt reads a number at a place and returns the next one, -1 when there is no
+// number. Loops over small messages read those of one byte themselves.
+func varintAt(b []byte, i int) (v uint64, next int) {
+	if i+1 < len(b) && b[i+1] < 0x80 {
+		if b[i] < 0x80 {
+			return uint64(b[i]), i + 1
+		}
+		return uint64(b[i]&0x7f) | uint64(b[i+1])<<7, i + 2
+	}
+	if i >= len(b) {
+		return 0, -1
+	}
+	v, n := protowire.ConsumeVarint(b[i:])
+	if n < 0 {
+		return 0, -1
+	}
+	return v, i + n
+}
+
+// bytesAt reads a field of bytes at a place, like varintAt.
+func bytesAt(b []byte, i int) (v []byte, next int) {
+	var n uint64
+	if i < len(b) && b[i] < 0x80 {
+		n = uint64(b[i])
+		i++
+	} else if n, i = varintAt(b, i); i < 0 {
+		return nil, -1
+	}
+	if n > uint64(len(b)-i) {
+		return nil, -1
+	}
+	end := i + int(n) //nolint:gosec // bounded above
+	return b[i:end:end], end
+}
+
+// skipAt returns the place after a field that is not known, like varintAt.
+func skipAt(tag uint64, b []byte, i int) (next int) {
+	rest, ok := skip(tag, b[i:])
+	if !ok {
+		return -1
+	}
+	return len(b) - len(rest)
 }
 
 func (m *message) wireLocation(b []byte) error {
@@ -266,33 +314,38 @@ func (m *message) wireLocation(b []byte) error {
 	}
 	lines := to32(len(m.lines))
 	e := locationEntry{attributes: m.noIndices(), lines: extent{lines, lines}}
-	for len(b) > 0 {
-		tag, rest, ok := uvarint(b)
-		if !ok {
-			return ErrWire
+	for i := 0; i < len(b); {
+		tag := uint64(b[i])
+		if i++; tag >= 0x80 {
+			if tag, i = varintAt(b, i-1); i < 0 {
+				return ErrWire
+			}
 		}
-		var err error
 		var v uint64
-		var line []byte
 		switch tag {
 		case varint1:
-			v, b, ok = uvarint(rest)
+			v, i = varintAt(b, i)
 			e.mapping = int32Of(v)
 		case varint2:
-			e.address, b, ok = uvarint(rest)
+			e.address, i = varintAt(b, i)
 		case bytes3:
-			if line, b, ok = lengthDelimited(rest); ok {
-				err = m.wireLine(line)
+			var line []byte
+			if line, i = bytesAt(b, i); i < 0 {
+				return ErrWire
+			}
+			if err := m.wireLine(line); err != nil {
+				return err
 			}
 		case varint4, bytes4:
-			b, err = m.wireIndices(tag&7, rest, &e.attributes)
+			rest, err := m.wireIndices(tag&7, b[i:], &e.attributes)
+			if err != nil {
+				return err
+			}
+			i = len(b) - len(rest)
 		default:
-			b, ok = skip(tag, rest)
+			i = skipAt(tag, b, i)
 		}
-		if err != nil {
-			return err
-		}
-		if !ok {
+		if i < 0 {
 			return ErrWire
 		}
 	}
@@ -306,23 +359,25 @@ func (m *message) wireLine(b []byte) error {
 		return err
 	}
 	e := lineEntry{}
-	for len(b) > 0 {
-		tag, rest, ok := uvarint(b)
-		if !ok {
-			return ErrWire
+	for i := 0; i < len(b); {
+		tag := uint64(b[i])
+		if i++; tag >= 0x80 {
+			if tag, i = varintAt(b, i-1); i < 0 {
+				return ErrWire
+			}
 		}
 		var v uint64
 		switch tag {
 		case varint1:
-			v, b, ok = uvarint(rest)
+			v, i = varintAt(b, i)
 			e.function = int32Of(v)
 		case varint2:
-			v, b, ok = uvarint(rest)
+			v, i = varintAt(b, i)
 			e.line = int64Of(v)
 		default:
-			b, ok = skip(tag, rest)
+			i = skipAt(tag, b, i)
 		}
-		if !ok {
+		if i < 0 {
 			return ErrWire
 		}
 	}
