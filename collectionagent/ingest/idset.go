@@ -55,14 +55,9 @@ func (o idOwner) of(hi, lo uint64) id128 {
 // place returns the bucket of an ID and its lock. IDs are hashes, but one project
 // could choose those of its own.
 func (s *idSet) place(id id128) (*idBucket, *sync.RWMutex) {
-	at := mix(id) & s.mask
-	return &s.buckets[at], &s.locks[at%uint64(len(s.locks))]
-}
-
-// mix returns bits of an ID to find its place by.
-func mix(id id128) uint64 {
 	h := (id.hi ^ id.lo>>17) * 0x9e3779b97f4a7c15
-	return h ^ h>>32
+	at := (h ^ h>>32) & s.mask
+	return &s.buckets[at], &s.locks[at%uint64(len(s.locks))]
 }
 
 // has reports whether an ID is in the set.

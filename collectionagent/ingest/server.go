@@ -136,9 +136,7 @@ func New(cfg Config) (*Server, error) {
 		rates := cfg.Rates
 		rates.Now = cfg.Now
 		s.limiter = limit.New(rates)
-		if s.recent, err = newRecentSeries(); err != nil {
-			return nil, err
-		}
+		s.recent = newRecentSeries()
 	}
 	for _, c := range []prometheus.Collector{s.ledger, memory.Used(memory.Ingest, s.budget.inUse), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: metricsPrefix + "memory_bytes", Help: "Memory held by requests being read and worked on.",
