@@ -41,7 +41,7 @@ func newCodec() codec { return codec{encoding.GetCodecV2(encproto.Name)} }
 // Unmarshal implements [encoding.CodecV2].
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if b, ok := v.(*body); ok {
-		b.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+		b.buffer = data.MaterializeToBuffer(bodies)
 		return nil
 	}
 	return c.CodecV2.Unmarshal(data, v)

@@ -31,7 +31,7 @@ type Config struct {
 	HeadMaxBytes int64
 	// HeadMaxAge is how long samples stay in memory at most. Default 30 minutes.
 	HeadMaxAge time.Duration
-	// SegmentBytes is the size at which a new log segment starts. Default 64 MiB.
+	// SegmentBytes is the size at which a new log segment starts. Default 16 MiB.
 	SegmentBytes int64
 	// GroupWindow is how long a commit waits at most for the writers that were
 	// there last time. Default 5 ms.
@@ -116,7 +116,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.HeadMaxBytes = cmp.Or(c.HeadMaxBytes, 256<<20)
 	c.HeadMaxAge = cmp.Or(c.HeadMaxAge, 30*time.Minute)
-	c.SegmentBytes = cmp.Or(c.SegmentBytes, 64<<20)
+	c.SegmentBytes = cmp.Or(c.SegmentBytes, 16<<20)
 	c.GroupWindow = cmp.Or(c.GroupWindow, 5*time.Millisecond)
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)

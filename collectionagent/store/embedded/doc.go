@@ -16,13 +16,14 @@
 //
 // # The life of a sample
 //
-// A batch is encoded by the goroutine that calls Append and handed to the one
-// committer, which writes all batches that wait with one write and one fsync,
-// adds them to the head in memory and acknowledges them. When the head has
-// reached its size or age the committer starts a new head and a new log segment;
-// the flusher sorts the old head, writes it as a block (temporary file, fsync,
-// rename, fsync of the directory), and then commits three things to Pebble in one
-// synced batch: the block, the batch windows as they were when the head was
+// A batch is handed to the one committer, which looks up its series and stacks in the
+// tables of the head in memory, writes all batches that wait as one record with one write
+// and one fsync, adds them to the head and acknowledges them. The log names series and
+// stacks by number, see segmentCode; the numbers of a write that failed are taken back, and
+// its segment is left. When the head has reached its size or age the committer starts a
+// new head and a new log segment; the flusher sorts the old head, writes it as a block
+// (temporary file, fsync, rename, fsync of the directory), and then commits three things to
+// Pebble in one synced batch: the block, the batch windows as they were when the head was
 // cut, and the first log segment that is still needed. Only then are older
 // segments deleted. A crash between any two steps leaves either the segments
 // or the block in force, never both and never none.

@@ -60,6 +60,7 @@ type Store struct {
 	// Owned by the replay and then by the committer.
 	wal       *wal
 	lastGroup int
+	numbered  []numbered // memory for a group
 	flushJobs chan flushJob
 	gaveUp    chan struct{} // closed when the flusher cannot write and must end
 
