@@ -129,7 +129,7 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if sc.headChunk(v, i, group, from, stacks, wanted, a); a.err != nil {
+				if sc.headChunk(&v, i, group, from, stacks, wanted, a); a.err != nil {
 					return a.err
 				}
 			}
@@ -140,26 +140,39 @@ func (sc *scanner) headTasks(v headView) []task {
 }
 
 // headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
-func (sc *scanner) headChunk(v headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
+func (sc *scanner) headChunk(v *headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	if (i+1)*chunkRows <= v.rows && wanted == nil {
 		sums := c.summed()
-		if sums.maxTime < sc.from || sums.minTime >= sc.to || sc.fromSums(sums, group, from, a) {
+		switch {
+		case sums.maxTime < sc.from || sums.minTime >= sc.to:
+			return
+		case sums.runs:
+			sc.fromRuns(v, c, sums, group, from, stacks, a)
+			return
+		case sc.fromSums(sums, group, from, a):
 			return
 		}
 	}
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
-		t := c.times[at]
-		g := group[c.series[at]]
-		if g == none || t < from[c.series[at]] || t >= sc.to || (wanted != nil && !wanted[c.spans[at]]) {
-			continue
+		if wanted == nil || wanted[c.spans[at]] {
+			sc.headRow(v, c, at, group, from, stacks, a)
 		}
-		local := c.stacks[at]
-		if stacks[local] == none {
-			stacks[local] = a.stack(v.stacks[local])
-		}
-		a.add(g, t, stacks[local], c.counts[at], c.values[at])
 	}
+}
+
+// headRow adds a row of a chunk.
+func (sc *scanner) headRow(v *headView, c *chunk, at int, group []uint32, from []int64, stacks []uint32, a *aggregator) {
+	t := c.times[at]
+	g := group[c.series[at]]
+	if g == none || t < from[c.series[at]] || t >= sc.to {
+		return
+	}
+	local := c.stacks[at]
+	if stacks[local] == none {
+		stacks[local] = a.stack(v.stacks[local])
+	}
+	a.add(g, t, stacks[local], c.counts[at], c.values[at])
 }
 
 // run of rows of one series in a row group.
