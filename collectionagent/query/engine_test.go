@@ -437,28 +437,6 @@ func TestLabels(t *testing.T) {
 	}
 }
 
-func TestCacheKeepsItsBudget(t *testing.T) {
-	t.Parallel()
-	c := newCache[int, int](100)
-	for i := range 1000 {
-		c.locked(func() {
-			c.put(i, i, 10)
-			if _, ok := c.get(0); !ok {
-				t.Fatalf("the value in use was dropped after %d others", i)
-			}
-			c.put(i, i, 10)
-		})
-		if c.len() > 12 {
-			t.Fatalf("%d values of cost 10 in a budget of 100", c.len())
-		}
-	}
-	c.locked(func() {
-		if _, ok := c.get(1); ok {
-			t.Error("a value that nobody used was kept")
-		}
-	})
-}
-
 func TestSmallCacheGivesTheSameAnswers(t *testing.T) {
 	t.Parallel()
 	s := randomStore(t, 7, dataShape{stacks: 300, samples: 3000, series: 5, depth: 10, unknown: true})

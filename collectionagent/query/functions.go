@@ -3,7 +3,6 @@
 package query
 
 import (
-	"slices"
 	"unique"
 
 	"github.com/strobe-profiler/strobe/libpf"
@@ -59,29 +58,6 @@ func (t *functionTable) value(n uint32) *Function {
 		t.values[n] = &f
 	}
 	return t.values[n]
-}
-
-// order returns the place of each function in their order.
-func (t *functionTable) order(w *watch) []uint32 {
-	if len(t.functions) > 0 {
-		t.value(0) // makes room
-	}
-	order := make([]uint32, len(t.functions))
-	for i := range order {
-		order[i] = uint32(i) //nolint:gosec // fewer than frames in memory
-		t.value(order[i])
-	}
-	slices.SortFunc(order, func(a, b uint32) int {
-		if w.ended() { // any order will do, the sooner the better
-			return 0
-		}
-		return t.values[a].compare(t.values[b])
-	})
-	places := make([]uint32, len(order))
-	for i, f := range order {
-		places[f] = uint32(i) //nolint:gosec // as above
-	}
-	return places
 }
 
 // label returns the number of a level that is not code.

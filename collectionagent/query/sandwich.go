@@ -121,8 +121,8 @@ func (e *Engine) Sandwich(ctx context.Context, s *Selection, pattern FramePatter
 			m.Self += r.value
 		}
 	}
-	callers.sort(functions)
-	callees.sort(functions)
+	callers.sort(sums.order, functions)
+	callees.sort(sums.order, functions)
 	in := newTreeRows(functions, rows, nil, [][]string{nil})
 	out.Callers.lay(buildTree(root, in, callers, maxTreeNodes, nil), functions, maxNodes)
 	out.Callees.lay(buildTree(root, in, callees, maxTreeNodes, nil), functions, maxNodes)

@@ -96,7 +96,7 @@ func (res *resolution) paths(functions *functionTable, levels *frameLevels) *pat
 		}
 		p.end()
 	}
-	p.sort(functions)
+	p.sort(res.order, functions)
 	return p
 }
 
@@ -106,8 +106,8 @@ func (p *paths) end() {
 }
 
 // sort puts the paths in order.
-func (p *paths) sort(functions *functionTable) {
-	p.place = functions.order(p.watch)
+func (p *paths) sort(names *functionOrder, functions *functionTable) {
+	p.place = names.places(functions, p.watch)
 	order := make([]uint32, len(p.offsets)-1)
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows
