@@ -76,8 +76,6 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 	if err != nil {
 		return nil, err
 	}
-	groupRank := rank(w, c.values, slices.Compare[[]string])
-	stackRank := rankHashes(w, c.hashes)
 	res, err := e.resolver.resolve(ctx, w, s.Project, c.hashes)
 	if err != nil {
 		return nil, err
@@ -89,7 +87,6 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 	}
 	for _, x := range []*sums{a, b} {
 		x.groups, x.resolution = c.values, res
-		x.renumber(groupRank, stackRank)
 		if !s.Stacks.isZero() {
 			x.keep(out, newStack)
 		}

@@ -85,17 +85,21 @@ func newTreeRows(functions *functionTable, rows []sum, groupBy []string, values 
 	for i := range byName {
 		byName[i] = uint32(i) //nolint:gosec // at most maxRows
 	}
-	slices.SortStableFunc(byName, func(a, b uint32) int {
+	compare := func(a, b uint32) int {
 		for i := range groupBy {
 			if c := strings.Compare(LabelText(groupBy[i], values[a][i]), LabelText(groupBy[i], values[b][i])); c != 0 {
 				return c
 			}
 		}
 		return 0
-	})
+	}
+	slices.SortFunc(byName, compare)
 	out.order = make([]uint32, len(values))
-	for i, g := range byName {
-		out.order[g] = uint32(i) //nolint:gosec // as above
+	for i := 1; i < len(byName); i++ {
+		out.order[byName[i]] = out.order[byName[i-1]]
+		if compare(byName[i-1], byName[i]) != 0 {
+			out.order[byName[i]]++
+		}
 	}
 	return out
 }

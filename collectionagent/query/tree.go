@@ -181,7 +181,7 @@ func median(a, b, c uint64) uint64 { return max(min(a, b), min(max(a, b), c)) }
 type treeRows struct {
 	rows []sum // in any order; they are sorted
 	// groups are the functions of the first levels of each group, all as many, and
-	// order is the place of each group in the order of these.
+	// order is the place of each group in the order of these; groups that read alike share one.
 	groups [][]uint32
 	order  []uint32
 }
@@ -231,6 +231,7 @@ func buildTree(root uint32, in treeRows, p *paths, maxNodes int, at *[]uint32) *
 	if at != nil {
 		*at = make([]uint32, len(rows))
 	}
+	b.tree.reserve(min(atGroups+2*len(rows), maxNodes))
 	b.tree.labels = make([]uint32, 0, len(in.groups)*labels)
 	for _, g := range in.groups {
 		b.tree.labels = append(b.tree.labels, g...)
@@ -238,6 +239,16 @@ func buildTree(root uint32, in treeRows, p *paths, maxNodes int, at *[]uint32) *
 	b.build(cut)
 	b.tree.cut = cut
 	return b.tree
+}
+
+// reserve makes room for nodes.
+func (t *tree) reserve(n int) {
+	if !t.watch.take(n, nodeSize) {
+		n = 1
+	}
+	t.from, t.to = make([]uint32, 0, n), make([]uint32, 0, n)
+	t.labelled, t.size = make([]bool, 0, n), make([]uint32, 0, n)
+	t.self, t.total = make([]int64, 0, n), make([]int64, 0, n)
 }
 
 // treeBuilder makes the nodes of a tree, the last one first: a node can be made when
@@ -276,11 +287,13 @@ func (b *treeBuilder) build(cut int64) {
 			if i < len(b.rows)-1 {
 				shared = sharedLevels(b.groups[r.group], b.groups[b.rows[i+1].group])
 			}
-			b.close(shared)
-			if b.labels > shared {
+			if i == len(b.rows)-1 || shared < b.labels { // else both read alike
+				b.close(shared)
+				before = nil
+			}
+			if depth := b.open[len(b.open)-1].depth; depth < b.labels {
 				b.push(vertex{depth: b.labels, row: i})
 			}
-			before = nil
 		}
 		if r.value < cut {
 			j := len(b.open) - 1
@@ -359,9 +372,6 @@ func (b *treeBuilder) close(depth int) {
 // emit makes a node of the levels of a vertex from a depth on.
 func (b *treeBuilder) emit(v *vertex, depth int) {
 	t := b.tree
-	if !t.watch.take(1, nodeSize) {
-		return // the question is over
-	}
 	if b.at != nil {
 		b.made[v.number] = uint32(len(t.total)) //nolint:gosec // bounded by maxTreeNodes
 	}
@@ -393,9 +403,6 @@ func (b *treeBuilder) finish() {
 	t := b.tree
 	b.emit(&b.open[0], 0)
 	t.levels++
-	if len(t.total) == 0 { // there was no memory
-		t.from, t.to, t.labelled, t.self, t.total, t.size = []uint32{0}, []uint32{0}, []bool{false}, []int64{0}, []int64{0}, []uint32{1}
-	}
 	n := uint32(len(t.total)) //nolint:gosec // as above
 	slices.Reverse(t.from)
 	slices.Reverse(t.to)
