@@ -51,7 +51,7 @@ func (b *block) finest() *block {
 	best := b
 	for _, c := range b.sums {
 		switch {
-		case b.info.File != "":
+		case b.info.File != "" || c.kind == sumsSeconds:
 		case best == b, c.width > 0 && (best.width == 0 || c.width < best.width):
 			best = c
 		}

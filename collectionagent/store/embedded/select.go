@@ -33,6 +33,8 @@ type scanner struct {
 	groups          groups
 	// rollUp is the width of the coarsest roll-up that may answer.
 	rollUp time.Duration
+	// seconds says that sums per second may answer.
+	seconds bool
 	// coarsest is the width of the coarsest that did, horizon the time in ms before
 	// which samples have been dropped that roll-ups cannot stand in for.
 	coarsest time.Duration
@@ -55,7 +57,7 @@ type task func(ctx context.Context, a *aggregator) error
 func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	started := time.Now()
 	defer func() { s.metrics.selectSeconds.Observe(time.Since(started).Seconds()) }()
-	a, sc, err := s.scan(ctx, q, q.GroupOf, q.RollUp())
+	a, sc, err := s.scanLabels(ctx, q, q.GroupOf, q.RollUp(), knowSeconds(q), nil)
 	if err != nil {
 		return store.Coverage{}, err
 	}
