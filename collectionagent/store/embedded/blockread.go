@@ -51,7 +51,7 @@ func (b *block) finest() *block {
 	best := b
 	for _, c := range b.sums {
 		switch {
-		case b.info.File != "":
+		case b.info.File != "" || c.kind == sumsSeconds:
 		case best == b, c.width > 0 && (best.width == 0 || c.width < best.width):
 			best = c
 		}
@@ -398,11 +398,12 @@ func (r *columnReader) int64s(row, n int64) ([]int64, error) {
 		r.buf = make([]int64, n)
 	}
 	out := r.buf[:n]
+	ints := r.ints
 	for i, d := range idx {
-		if int(d) >= len(r.ints) || d < 0 {
+		if uint(d) >= uint(len(ints)) { //nolint:gosec // a negative one is larger than any
 			return nil, fmt.Errorf("read block: %w: index %d outside of dictionary", errCodec, d)
 		}
-		out[i] = r.ints[d]
+		out[i] = ints[d]
 	}
 	return out, nil
 }

@@ -9,7 +9,8 @@
 //	wal/NNNNNNNNNN.wal    samples that were acknowledged but are not in a block yet
 //	wal/quarantine/       parts of the log that could not be read, kept for inspection
 //	blocks/*.parquet      immutable blocks of samples, readable by any Parquet reader
-//	blocks/*-1m.parquet   their sums per minute, *-1h.parquet per hour, *-all.parquet in total
+//	blocks/*-1s.parquet   their sums per second without stacks, *-1m.parquet and
+//	                      *-1h.parquet per minute and hour, *-all.parquet in total
 //	reserve               room that is given up when the disk is full
 //	unused                which definitions nothing referred to when that was looked at
 //	meta/                 Pebble: definitions, batch windows, list of blocks with their series
@@ -45,8 +46,8 @@
 // and holds a few pages of each block and no table of series.
 //
 // In the same pass a merge makes the companions of the block: sums per minute and
-// per hour by service, host, host ID and stack, and sums of the whole block by service
-// and stack. Their columns are project, type, service, host, host_id, stack, time (start
+// per hour by service, host, host ID and stack, sums of the whole block by service
+// and stack, and sums per second by service, host and host ID, which go with the samples. Their columns are project, type, service, host, host_id, stack, time (start
 // of the minute or hour; 0 in totals), count and value; several rows for the same
 // sum add up. One that has not many fewer rows than the samples is left out; it is
 // made when the samples are dropped and their sums stay.

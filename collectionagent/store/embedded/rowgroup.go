@@ -159,7 +159,12 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 		return err
 	}
 	if sums := g.a.bucketSums(r.group); sums != nil {
-		return g.addTimes(sums, times, counts, values)
+		return g.addTimes(r, sums, times, counts, values)
+	}
+	if g.q.Step == 0 {
+		if d := g.a.dense(r.group); d != nil {
+			return g.addDense(r, d.dense, times, stacks, counts, values)
+		}
 	}
 	for i, t := range times {
 		if t >= r.from && t < g.to {
@@ -176,13 +181,30 @@ func errTime(t int64) error {
 	return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
 }
 
+// addDense is add for an answer without buckets that is an array by stack.
+func (g *groupScan) addDense(r *rowRun, sums []sum, times []int64, stacks []uint32, counts, values []int64) error {
+	stacks, counts, values = stacks[:len(times)], counts[:len(times)], values[:len(times)]
+	for i, t := range times {
+		if t < r.from || t >= g.to {
+			continue
+		}
+		if t < g.lowest || t > g.highest {
+			return errTime(t)
+		}
+		s := &sums[stacks[i]]
+		s.count += counts[i]
+		s.value += values[i]
+	}
+	return nil
+}
+
 // addTimes is add for an answer that is an array of buckets of whole milliseconds.
-func (g *groupScan) addTimes(sums []sum, times, counts, values []int64) error {
+func (g *groupScan) addTimes(r *rowRun, sums []sum, times, counts, values []int64) error {
 	first, width := g.a.buckets.firstMs, g.a.buckets.stepMs
 	perBucket := 1 / float64(width) // a product takes a fraction of the time of a quotient
 	counts, values = counts[:len(times)], values[:len(times)]
 	for i, t := range times {
-		if t < g.from || t >= g.to {
+		if t < r.from || t >= g.to {
 			continue
 		}
 		if t < g.lowest || t > g.highest {
