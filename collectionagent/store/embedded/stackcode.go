@@ -137,6 +137,9 @@ func decodeFramesIn(room []libpf.Frame, b []byte) ([]libpf.Frame, error) {
 	var files frameFiles
 	files.reset()
 	kind := libpf.UnknownFrame
+	if room == nil {
+		room = []libpf.Frame{}
+	}
 	frames := resize(room, d.count(2))
 	for i := range frames {
 		f := &frames[i]
