@@ -87,6 +87,9 @@ type rowFile[R any] struct {
 	minTime, maxTime int64
 }
 
+// blockCodec compresses all files: it keeps what takes memory from file to file.
+var blockCodec = &zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}
+
 // newRowFile creates the file at a temporary path.
 func newRowFile[R any](
 	ops *fileOps, path string, describe func(*store.Series) (R, error), set func(*R, *row), more ...parquet.WriterOption,
@@ -101,7 +104,7 @@ func newRowFile[R any](
 	}
 	w.buffered = bufio.NewWriterSize(writerFunc(w.write), 256<<10)
 	options := append(boundless(),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}),
+		parquet.Compression(blockCodec),
 		parquet.PageBufferSize(pageBytes),
 		parquet.CreatedBy("strobe", "1", ""),
 		parquet.KeyValueMetadata("strobe.block", "1"),

@@ -78,7 +78,7 @@ func (s *Store) Maintain(ctx context.Context) error {
 	if err := s.collectGarbage(ctx); err != nil {
 		return err
 	}
-	if err := s.packStacks(ctx); err != nil {
+	if err := s.packStacks(ctx, true); err != nil {
 		return err
 	}
 	return s.offload(ctx)

@@ -117,22 +117,28 @@ func (s *Store) packStacksWhenDue(ctx context.Context) error {
 	if all-s.packedStacks.Load() < max(s.cfg.packDue, all/packShare) {
 		return nil
 	}
-	return s.packStacks(ctx)
+	return s.packStacks(ctx, false)
 }
 
 // packStacks packs all stacks that are stored one by one, but those of projects with few.
-func (s *Store) packStacks(ctx context.Context) error {
+// It may wait until the files are gone that hold what has been replaced.
+func (s *Store) packStacks(ctx context.Context, wait bool) error {
+	before, err := s.metaFiles()
+	if err != nil {
+		return err
+	}
 	done, err := s.packAll(ctx)
 	if err == nil && done {
 		// What has been replaced is only hidden until Pebble writes its files again.
 		_, err = s.await(ctx, always, func() (bool, error) {
-			for _, kind := range []byte{keyPack, keyStack} {
-				if err := s.db.Compact(ctx, []byte{kind}, []byte{kind + 1}, false); err != nil {
-					return false, err
-				}
+			if err := s.db.Compact(ctx, []byte{keyPack}, []byte{keyStack + 1}, false); err != nil || !wait {
+				return false, err
 			}
-			return true, nil
+			return true, s.renewLogs()
 		})
+		if err == nil && wait && s.awaitRemoval(ctx, before) != nil {
+			err = ctx.Err() // somebody still reads them: then they go later
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("pack stacks: %w", err)

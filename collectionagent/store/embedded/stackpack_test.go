@@ -283,7 +283,7 @@ func TestPacking(t *testing.T) {
 	}
 	s = cut(t, cfg, s)
 	check("after a crash")
-	if err := s.packStacks(t.Context()); err != nil {
+	if err := s.packStacks(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	if got := form(); got[0] != 2 || got[1] != 3050 {
@@ -319,7 +319,7 @@ func TestPacking(t *testing.T) {
 	if got := form(); got[0] < len(kept) || got[0] > len(kept)+60 || got[2] >= before[2] {
 		t.Errorf("one by one, in packs, packs: %v, before %v", got, before)
 	}
-	if err := s.packStacks(t.Context()); err != nil {
+	if err := s.packStacks(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
 	check("packed again")
