@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -100,7 +101,12 @@ func (c *blockContent) charge() int64 {
 
 // blockColumns are the indices of the columns that queries read; those of traces
 // are -1 where there are none.
-type blockColumns struct{ stack, time, count, value, trace, span int }
+type blockColumns struct {
+	stack, time, count, value, trace, span int
+	// ratio is that of value and count in all rows, if hasRatio says so.
+	ratio    int64
+	hasRatio bool
+}
 
 // Rough sizes of what an open block is made of: the file with its footer, what the
 // footer says of a row group with its pages, and an entry of the table.
@@ -268,6 +274,12 @@ func (b *block) openFile() (_ blockReader, _ *parquet.File, columns blockColumns
 		default:
 			return nil, nil, columns, fmt.Errorf("open block %s: %w: no column %s", b.info.File, errCodec, column.name)
 		}
+	}
+	if text, found := p.Lookup(ratioKey); found {
+		if columns.ratio, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, nil, columns, fmt.Errorf("open block %s: %w: %s: %w", b.info.File, errCodec, ratioKey, err)
+		}
+		columns.hasRatio = true
 	}
 	for _, g := range p.RowGroups() {
 		if g.NumRows() < 0 || len(g.ColumnChunks()) != len(p.Schema().Columns()) {

@@ -50,6 +50,9 @@ func (s *Store) compactLoop() {
 		default:
 			s.logger.Error("merging blocks; it is tried again", "err", err)
 		}
+		if err := s.packStacksWhenDue(s.working); err != nil && s.working.Err() == nil {
+			s.logger.Error("packing definitions of stacks; it is tried again", "err", err)
+		}
 	}
 }
 
@@ -74,6 +77,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 		return err
 	}
 	if err := s.collectGarbage(ctx); err != nil {
+		return err
+	}
+	if err := s.packStacks(ctx, true); err != nil {
 		return err
 	}
 	return s.offload(ctx)

@@ -88,6 +88,10 @@ type Config struct {
 	now func() time.Time
 	// garbageGrace is how long definitions stay that nothing refers to. Default 24 hours.
 	garbageGrace time.Duration
+	// packLeast is how many stacks of a project are worth a pack, packDue how many that are
+	// stored one by one are worth looking for them.
+	packLeast int
+	packDue   int64
 	// retainEvery is how often retention looks for work.
 	retainEvery time.Duration
 	// Faults for tests.
@@ -132,6 +136,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.garbageGrace = cmp.Or(c.garbageGrace, 24*time.Hour)
+	c.packLeast = cmp.Or(c.packLeast, 256)
+	c.packDue = cmp.Or(c.packDue, 1<<14)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
 	if c.now == nil {
 		c.now = time.Now

@@ -201,14 +201,19 @@ func (w *sweep) round(ctx context.Context) error {
 	}
 	// Stacks first: those that stay say which symbols and executables do.
 	for _, kind := range []byte{keyStack, keySymbol, keyExecutable, keyMetric} {
-		err := scan(w.s.db, []byte{kind}, func(key, value []byte) error {
+		err := scan(w.s.db, []byte{kind}, func(key, _ []byte) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return w.look(kind, key, value)
+			return w.look(kind, key)
 		})
 		if err := errors.Join(err, w.remove()); err != nil {
 			return err
+		}
+		if kind == keyStack {
+			if err := w.markFrames(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -278,7 +283,7 @@ func (w *sweep) markPart(part *block) (err error) {
 }
 
 // look decides about one definition.
-func (w *sweep) look(kind byte, key, value []byte) error {
+func (w *sweep) look(kind byte, key []byte) error {
 	if kind == keyMetric {
 		d := decoder{b: key[1:]}
 		floor := w.s.floors(d.string(), 0).samples // there is one a minute: as raw as samples
@@ -296,17 +301,6 @@ func (w *sweep) look(kind byte, key, value []byte) error {
 		if w.before != nil && w.before.has(def) && !w.between.has(def) {
 			return w.take(key)
 		}
-	}
-	if kind != keyStack {
-		return nil
-	}
-	frames, err := decodeFrames(value)
-	if err != nil {
-		return err
-	}
-	for i := range frames {
-		w.used.add(frameDefinition(frames[i].ID()))
-		w.used.add(fileDefinition(frames[i].FileID))
 	}
 	return nil
 }

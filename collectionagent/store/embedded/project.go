@@ -140,7 +140,7 @@ func (s *Store) forgetLocked(project string, gone *defCounts) error {
 // projectPrefixes returns what the keys of a project start with.
 func projectPrefixes(project string) [][]byte {
 	var all [][]byte
-	for _, kind := range []byte{keyStack, keySymbol, keyExecutable, keyHost, keyMetric} {
+	for _, kind := range []byte{keyStack, keyPack, keySymbol, keyExecutable, keyHost, keyMetric} {
 		all = append(all, projectKey(kind, project))
 	}
 	all = append(all, projectKey(keyHorizon, project))

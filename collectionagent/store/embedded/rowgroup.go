@@ -35,9 +35,21 @@ func (g *groupScan) close() {
 // valueReader reads a column of numbers that is often the same number in every
 // row, which the bounds of its pages tell without reading it.
 type valueReader struct {
-	column   *columnReader // nil: constant
+	column   *columnReader // nil: constant, or a multiple of another
 	constant int64
-	buf      []int64
+	// of is the column that this one is a multiple of, and has been read before.
+	of    *valueReader
+	ratio int64
+	last  []int64 // what was read last
+	buf   []int64
+}
+
+// multipleOf returns the values of a column that is a multiple of another.
+func multipleOf(of *valueReader, ratio int64) valueReader {
+	if of.column == nil {
+		return valueReader{constant: of.constant * ratio}
+	}
+	return valueReader{of: of, ratio: ratio}
 }
 
 // newValueReader opens a column of numbers.
@@ -72,9 +84,20 @@ func (v *valueReader) span(row, n int64) (int64, error) {
 }
 
 // read returns the values of n rows.
-func (v *valueReader) read(row, n int64) ([]int64, error) {
+func (v *valueReader) read(row, n int64) (_ []int64, err error) {
 	if v.column != nil {
-		return v.column.int64s(row, n)
+		v.last, err = v.column.int64s(row, n)
+		return v.last, err
+	}
+	if v.of != nil {
+		if int64(cap(v.buf)) < n {
+			v.buf = make([]int64, n)
+		}
+		out := v.buf[:n]
+		for i, x := range v.of.last[:n] {
+			out[i] = x * v.ratio
+		}
+		return out, nil
 	}
 	for int64(len(v.buf)) < n {
 		v.buf = append(v.buf, v.constant)

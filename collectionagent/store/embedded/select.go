@@ -287,7 +287,9 @@ func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.Ro
 	if g.counts, err = newValueReader(chunks[c.columns.count]); err != nil {
 		return err
 	}
-	if g.values, err = newValueReader(chunks[c.columns.value]); err != nil {
+	if c.columns.hasRatio {
+		g.values = multipleOf(&g.counts, c.columns.ratio)
+	} else if g.values, err = newValueReader(chunks[c.columns.value]); err != nil {
 		return err
 	}
 	for i := range runs {

@@ -167,6 +167,7 @@ func readAll(w io.Writer, path string) error {
 // definitions decodes every entry of Pebble, and reads the blocks that it lists.
 func (v *verifier) definitions(ctx context.Context, m *meta) (listed map[string]bool, err error) {
 	listed = make(map[string]bool)
+	packs := make(map[string]int) // stacks in each
 	numbers := make(map[uint64]bool)
 	var counts defCounts
 	n := 0
@@ -193,7 +194,9 @@ func (v *verifier) definitions(ctx context.Context, m *meta) (listed map[string]
 			}
 		case keyStack:
 			counts.stacks++
-			_, err = decodeFrames(value)
+			err = checkStack(key, value, packs)
+		case keyPack:
+			packs[string(key)], err = checkPack(value)
 		case keySymbol:
 			counts.symbols++
 			_, _, err = decodeSymbol(value)
@@ -229,6 +232,34 @@ func (v *verifier) definitions(ctx context.Context, m *meta) (listed map[string]
 		v.remark("meta", fmt.Sprintf("there are %+v definitions, %+v were counted", counts, m.counts), "")
 	}
 	return listed, nil
+}
+
+// checkPack reads a pack and returns how many stacks it has.
+func checkPack(value []byte) (stacks int, err error) {
+	p, err := decodePack(value)
+	if err != nil {
+		return 0, err
+	}
+	return len(p.shared), p.stacks(nil, func(int, []uint32) error { return nil })
+}
+
+// checkStack reads a stack. packs are those that there are, with their stacks.
+func checkStack(key, value []byte, packs map[string]int) error {
+	r, ok, err := decodeRef(value)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		_, err = decodeFrames(value)
+		return err
+	}
+	if len(key) < 17 {
+		return fmt.Errorf("%w: key of a stack", errCodec)
+	}
+	if n, ok := packs[string(refKey(key, r))]; !ok || r.position >= n {
+		return errNoPack
+	}
+	return nil
 }
 
 // block reads the files of a block, and compares its rows with its tables and with
