@@ -13,6 +13,9 @@ import (
 // openTest opens a store whose limits are so small that everything happens often.
 func openTest(t *testing.T, cfg Config) *Store {
 	t.Helper()
+	if cfg.compaction == (compactionConfig{}) {
+		cfg.compaction.every = time.Hour // blocks stay as they were written
+	}
 	s, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

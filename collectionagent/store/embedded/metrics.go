@@ -153,6 +153,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		return 0
 	})
 	all = append(all,
+		backlogMetrics{s},
 		memory.Used(memory.Head, s.headBytes),
 		memory.Used(memory.Blocks, s.openBytes.Load),
 		memory.Used(memory.Metadata, s.metaBytes),
