@@ -158,6 +158,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		memory.Used(memory.Blocks, s.openBytes.Load),
 		memory.Used(memory.Metadata, s.metaBytes),
 		memory.Used(memory.Labels, s.labelCache.used),
+		memory.Used(memory.Compaction, s.mergeBytes.Load),
 	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {

@@ -75,6 +75,7 @@ func (s *Store) rewritePaced(
 	_, _, expired := s.readView()
 	w := rewriter{store: s, in: in, to: to, keep: keep, expired: expired, pace: pace}
 	defer func() {
+		s.mergeBytes.Store(0)
 		if err != nil {
 			w.abandon()
 		}
@@ -282,6 +283,7 @@ type rewriter struct {
 	seconds map[seriesScope]bool
 
 	rows, removed int64
+	unmeasured    int // rows since the memory was measured
 }
 
 // seriesScope is what one compacted block has samples of.
@@ -419,6 +421,7 @@ func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skip
 				return false, ctx.Err()
 			}
 		}
+		w.measure(m)
 		r, err := m.nextRow()
 		if err != nil {
 			return false, err

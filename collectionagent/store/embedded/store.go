@@ -81,6 +81,8 @@ type Store struct {
 	// nothing changes the blocks meanwhile but a flush and an expiry.
 	upkeep  chan struct{}
 	backlog backlog
+	// mergeBytes is about what the rewrite of blocks that goes on takes.
+	mergeBytes atomic.Int64
 	// flushed has room for one: a head was written since merging last looked.
 	flushed chan struct{}
 	// working ends when the store is being closed.
