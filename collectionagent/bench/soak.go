@@ -242,7 +242,7 @@ func (s *soak) load(ctx context.Context, server *server, sender *sender, rate fl
 		looks = append(looks, l)
 		here, own := cpu(server.pid()), cpu(os.Getpid())
 		elapsed := (l.at - before).Seconds()
-		s.say("| %.0f | %.2f / %.2f | %.0f | %.0f, %.0f | %.0f, %.0f | %.0f | %.0f | %d | %d | %d |", l.at.Seconds(), (here-busy).Seconds()/elapsed, (own-driver).Seconds()/elapsed,
+		s.say("| %.0f | %.2f / %.2f | %.0f | %.0f | %.0f, %.0f | %.0f, %.0f | %.0f | %.0f | %d | %d | %d |", l.at.Seconds(), (here-busy).Seconds()/elapsed, (own-driver).Seconds()/elapsed,
 			float64(l.resident)/1e6, l.headBytes/1e6, l.blocks, l.metrics.sum("store_backlog_blocks"),
 			l.blockBytes/1e6, l.metrics.sum("store_backlog_bytes")/1e6, float64(l.disk)/1e6, l.expired, s.sent.samples(), s.asked.answered(), s.sent.failures()+s.asked.failures())
 		busy, driver, before = here, own, l.at
