@@ -2,7 +2,11 @@
 
 package embedded
 
-import "unsafe"
+import (
+	"unsafe"
+
+	"github.com/parquet-go/parquet-go"
+)
 
 // measureRows is how many rows a rewrite goes on between looks at its memory.
 const measureRows = 1 << 16
@@ -59,7 +63,6 @@ const packedRowBytes = 4
 
 // memory is about what writing a file takes.
 func (w *rowFile[R]) memory() int64 {
-	var row R
-	n := int64(len(w.buf))*int64(unsafe.Sizeof(row)) + int64(w.buffered.Size()) + int64(cap(w.table.b))
-	return n + pageBytes*int64(len(w.w.Schema().Columns())) + packedRowBytes*int64(w.inGroup)
+	n := int64(w.buffered.Size()) + int64(cap(w.table.b)) + packedRowBytes*int64(w.inGroup)
+	return n + int64(len(w.buf))*(pageBytes+bufferedRows*int64(unsafe.Sizeof(parquet.Value{})))
 }
