@@ -75,6 +75,7 @@ type rowFile[R any] struct {
 	filled  int
 	series  int64
 	fixed   parquet.Row
+	alike   bool // the buffer has rows of one series
 	inGroup int
 	// minGroup and maxGroup bound the rows of a row group.
 	minGroup, maxGroup int
@@ -132,7 +133,7 @@ func newRowFile[R any](
 		parquet.KeyValueMetadata("strobe.block", "1"),
 	)
 	options = append(options, more...)
-	w.w = parquet.NewWriter(w.buffered, append(options, sharedSchema(w.schema))...)
+	w.w = parquet.NewWriter(w.buffered, append(options, sharedSchema(w.schema, &w.alike))...)
 	return w, nil
 }
 
@@ -156,6 +157,7 @@ func newSampleFile(ops *fileOps, path string, seconds bool) (*rowFile[blockRow],
 
 // flush hands the rows in the buffer to the encoder and may end the row group.
 func (w *rowFile[R]) flush(endGroup bool) error {
+	w.alike = w.filled > 0 && w.owner[0] == w.owner[w.filled-1]
 	for i, c := range w.w.ColumnWriters() {
 		if w.filled == 0 {
 			break

@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding"
@@ -17,12 +18,13 @@ import (
 
 // sharedSchema returns the schema with columns of texts that are written so. It is for
 // [parquet.ColumnWriter.WriteRowValues] alone, since other ways to write go past
-// the methods of these types.
-func sharedSchema(s *parquet.Schema) *parquet.Schema {
+// the methods of these types. While alike is true, all values of a column that are
+// written at once are the same.
+func sharedSchema(s *parquet.Schema, alike *bool) *parquet.Schema {
 	root := sharedNode{Node: s}
 	for _, f := range s.Fields() {
 		if f.Leaf() && f.Type().Kind() == parquet.ByteArray && f.Encoding() != nil && f.Encoding().Encoding() == parquet.RLEDictionary.Encoding() {
-			f = sharedField{f}
+			f = sharedField{f, alike}
 		}
 		root.fields = append(root.fields, f)
 	}
@@ -39,22 +41,29 @@ type sharedNode struct {
 func (n sharedNode) Fields() []parquet.Field { return n.fields }
 
 // sharedField is a field with a sharedType.
-type sharedField struct{ parquet.Field }
+type sharedField struct {
+	parquet.Field
+	alike *bool
+}
 
 // Type implements [parquet.Node].
-func (f sharedField) Type() parquet.Type { return sharedType{f.Field.Type()} }
+func (f sharedField) Type() parquet.Type { return sharedType{f.Field.Type(), f.alike} }
 
 // sharedType makes the dictionary of a column.
-type sharedType struct{ parquet.Type }
+type sharedType struct {
+	parquet.Type
+	alike *bool
+}
 
 // NewDictionary implements [parquet.Type].
 func (t sharedType) NewDictionary(column, n int, data encoding.Values) parquet.Dictionary {
-	return &sharedDictionary{Dictionary: t.Type.NewDictionary(column, n, data)}
+	return &sharedDictionary{Dictionary: t.Type.NewDictionary(column, n, data), alike: t.alike}
 }
 
 // sharedDictionary knows the value that was looked up last.
 type sharedDictionary struct {
 	parquet.Dictionary
+	alike *bool
 	last  []byte // nil: none
 	index [1]int32
 }
@@ -71,14 +80,22 @@ func (d *sharedDictionary) Reset() {
 // Insert implements [parquet.Dictionary].
 func (d *sharedDictionary) Insert(indexes []int32, values []parquet.Value) {
 	for i := range values {
-		if b := values[i].ByteArray(); d.last == nil || !bytes.Equal(b, d.last) {
-			d.Dictionary.Insert(d.index[:], values[i:i+1])
-			d.last = append(d.last[:0], b...)
-			if d.last == nil {
-				d.last = []byte{}
-			}
+		if i == 0 || !*d.alike {
+			d.find(values[i : i+1])
 		}
 		indexes[i] = d.index[0]
+	}
+}
+
+// find sets index to that of a value.
+func (d *sharedDictionary) find(value []parquet.Value) {
+	b := value[0].ByteArray()
+	if d.last != nil && bytes.Equal(b, d.last) {
+		return
+	}
+	d.Dictionary.Insert(d.index[:], value)
+	if d.last = append(d.last[:0], b...); d.last == nil {
+		d.last = []byte{}
 	}
 }
 
@@ -104,9 +121,7 @@ type sharedBuffer struct {
 // WriteValues implements [parquet.ValueWriter].
 func (b *sharedBuffer) WriteValues(values []parquet.Value) (int, error) {
 	n := len(b.values)
-	for range values {
-		b.values = append(b.values, 0)
-	}
+	b.values = slices.Grow(b.values, len(values))[:n+len(values)]
 	b.indexes.dict.Insert(b.values[n:], values)
 	return len(values), nil
 }
