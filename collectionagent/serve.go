@@ -127,6 +127,10 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		stillReplaying = r.Replaying
 		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_NOT_SERVING)
 	}
+	var strained func() bool
+	if e, ok := db.(straining); ok {
+		strained = e.Strained
+	}
 	defer rpc.Stop()
 	go func() {
 		if err := rpc.Serve(in.Limit(grpcListener)); err != nil {
@@ -136,6 +140,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s.open(app(api.Config{
 		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
+		Strained:      strained,
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
 		Memory: queries, CacheBytes: plan.Bytes[memory.Definitions],
 		QueryTimeout: c.Limits.QueryTimeout, MaxRows: c.Limits.QueryRows, MaxNodes: c.Limits.QueryNodes,

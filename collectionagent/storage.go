@@ -101,6 +101,10 @@ type replaying interface {
 	WaitReplayed(ctx context.Context) error
 }
 
+// straining is an engine that says when its own work is so far behind that queries
+// are dear because of it.
+type straining interface{ Strained() bool }
+
 // reserveBytes is twice what the definitions write when they are opened.
 const reserveBytes = 32 << 20
 

@@ -11,6 +11,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"runtime"
@@ -48,8 +49,13 @@ type Config struct {
 	ProjectConcurrent int
 	// MaxNodes bounds the nodes of a flame graph that may be asked for. Default 1,000,000.
 	MaxNodes int
-	// QueueTimeout is how long a question may wait for its turn. Default 2 s.
+	// QueueTimeout is how long a question may wait for its turn. Default 30 s. When
+	// eight wait for each that is worked on, no more do.
 	QueueTimeout time.Duration
+	// Strained says that the store has to catch up with work of its own, which makes
+	// questions dear as long as it is not done: a quarter of MaxConcurrent is then worked on
+	// at once. nil: it never has to.
+	Strained func() bool
 	// QueryTimeout bounds the work on one question. Default 1 min.
 	QueryTimeout time.Duration
 	// Incomplete says why answers do not hold all that is stored yet, "" when they do.
@@ -96,7 +102,7 @@ func New(c Config) http.Handler {
 		c.MaxNodes = maxNodes
 	}
 	if c.QueueTimeout <= 0 {
-		c.QueueTimeout = 2 * time.Second
+		c.QueueTimeout = 30 * time.Second
 	}
 	if c.QueryTimeout <= 0 {
 		c.QueryTimeout = time.Minute
@@ -107,8 +113,9 @@ func New(c Config) http.Handler {
 	s := &server{
 		config: c,
 		engine: query.NewEngine(c.Store, query.Options{CacheBytes: c.CacheBytes, MaxRows: c.MaxRows, Now: c.Now}),
-		turns:  newTurns(c.MaxConcurrent, min(c.ProjectConcurrent, c.MaxConcurrent)), metrics: newMetrics(),
+		turns:  newTurns(c.MaxConcurrent, min(c.ProjectConcurrent, c.MaxConcurrent), c.Strained),
 	}
+	s.metrics = newMetrics(s.turns)
 	if c.Registerer != nil {
 		for _, m := range append(s.metrics.collectors(), s.engine.Collectors()...) {
 			if err := c.Registerer.Register(m); err != nil {
@@ -225,19 +232,15 @@ func (s *server) handler(e *endpoint) http.Handler {
 		// What a question holds it gives back when its answer is sent. For want of memory
 		// all of it ends at once, as if the client had left.
 		incomplete := s.incomplete()
-		ctx, claim := s.config.Memory.Question(ctx)
-		defer claim.Release()
+		var claim *memory.Claim
+		defer func() { claim.Release() }()
 		a, err := func() (*answer, error) {
 			s.metrics.running.Inc()
 			defer func() {
 				s.metrics.running.Dec()
 				giveBack()
 			}()
-			a, err := e.answer(s, ctx, p)
-			if lack := claim.Err(); lack != nil {
-				return nil, lack
-			}
-			return a, err
+			return s.answer(ctx, e, p, &claim)
 		}()
 		if err != nil {
 			s.fail(w, r, e.name, err)
@@ -250,4 +253,35 @@ func (s *server) handler(e *endpoint) http.Handler {
 			s.metrics.errors.WithLabelValues("write").Inc() // the client left
 		}
 	})
+}
+
+// memoryTries is how often a question is worked on that others left no memory for.
+const memoryTries = 3
+
+// answer works on a question, with a claim that the caller releases. A question that
+// did not get the memory that others held is worked on again, in the same turn, once
+// there is as much as it had come to want: its client could do no more than ask
+// again, without knowing when.
+func (s *server) answer(ctx context.Context, e *endpoint, p *parameters, claim **memory.Claim) (*answer, error) {
+	wanted := int64(0)
+	for try := 1; ; try++ {
+		question, c := s.config.Memory.Question(ctx)
+		*claim = c
+		err := c.Reserve(wanted)
+		if err == nil {
+			var a *answer
+			if a, err = e.answer(s, question, p); c.Err() == nil {
+				return a, err
+			}
+		}
+		if lack := c.Err(); lack != nil {
+			err = lack
+		}
+		if try == memoryTries || ctx.Err() != nil || !errors.Is(err, memory.ErrBusy) {
+			return nil, err
+		}
+		wanted = c.Most()
+		c.Release()
+		s.metrics.repeated.Inc()
+	}
 }

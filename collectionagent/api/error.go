@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
@@ -16,9 +18,11 @@ import (
 
 // requestError is what the client of a request that is not answered is told.
 type requestError struct {
-	status    int
-	reason    string // in metrics
-	allow     string // methods, of 405
+	status int
+	reason string // in metrics
+	allow  string // methods, of 405
+	// retry is when to ask again, of those who may; 0: soon.
+	retry     time.Duration
 	Parameter string `json:"parameter"`
 	// Position is the offset in bytes into the parameter's value.
 	Position int    `json:"position"`
@@ -104,7 +108,7 @@ func (s *server) fail(w http.ResponseWriter, r *http.Request, endpoint string, e
 	case statusClientClosed:
 		return
 	case http.StatusServiceUnavailable:
-		h.Set("Retry-After", "1")
+		h.Set("Retry-After", strconv.Itoa(int(min(max(e.retry, leastRetry), mostRetry).Round(time.Second).Seconds())))
 	case http.StatusMethodNotAllowed:
 		h.Set("Allow", e.allow)
 	}

@@ -8,9 +8,11 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	errors   *prometheus.CounterVec
 	running  prometheus.Gauge
+	waiting  prometheus.GaugeFunc
+	repeated prometheus.Counter
 }
 
-func newMetrics() *metrics {
+func newMetrics(t *turns) *metrics {
 	return &metrics{
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "strobe_collectionagent_query_duration_seconds",
@@ -25,9 +27,17 @@ func newMetrics() *metrics {
 			Name: "strobe_collectionagent_queries_running",
 			Help: "Questions that are being worked on.",
 		}),
+		waiting: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "strobe_collectionagent_queries_waiting",
+			Help: "Questions that wait for their turn.",
+		}, func() float64 { return float64(t.waiting()) }),
+		repeated: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "strobe_collectionagent_query_repeats_total",
+			Help: "Times that a question was begun again because others had the memory that it needed.",
+		}),
 	}
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.duration, m.errors, m.running}
+	return []prometheus.Collector{m.duration, m.errors, m.running, m.waiting, m.repeated}
 }

@@ -37,6 +37,14 @@ type soak struct {
 	asked     questioned
 }
 
+// How the capacity is measured: so long at least, until so many heads were written, and
+// about so long at most.
+const (
+	capacityLeast = 30 * time.Second
+	capacityMost  = 2 * time.Minute
+	capacityHeads = 3
+)
+
 // How the verdict is made.
 const (
 	lateShare     = 10              // one window of so many comes late
@@ -44,6 +52,7 @@ const (
 	judgeGrowth   = 8 * time.Minute // the least duration of which growth says something
 	memoryMargin  = 1.15            // of -memory
 	leastShare    = 0.95            // of the rate that is to be sent
+	mostWaiting   = 16              // flushed heads that wait to be merged at the end
 	leastSpan     = 4 * time.Hour
 	mostSpan      = 6 * 24 * time.Hour
 	spanPerSecond = 200
@@ -148,7 +157,7 @@ func (s *soak) run(ctx context.Context) error {
 		return err
 	}
 	defer sender.close()
-	rate, err := s.capacity(ctx, sender)
+	rate, err := s.capacity(ctx, server, sender)
 	if err != nil {
 		return err
 	}
@@ -165,23 +174,45 @@ func (s *soak) run(ctx context.Context) error {
 
 func (s *soak) say(format string, a ...any) { _, _ = fmt.Fprintf(s.out, format+"\n", a...) }
 
-// capacity returns the rate of the load, after sending for a while as fast as the
-// server takes it if no rate was given.
-func (s *soak) capacity(ctx context.Context, sender *sender) (float64, error) {
+// capacity returns the rate of the load: half of what the server takes in, writes as
+// blocks and merges, if no rate was given. For a while it is sent as fast as it goes,
+// which is faster than blocks are merged; the time until nothing waits any more
+// counts, and what is in memory at the end does not.
+func (s *soak) capacity(ctx context.Context, server *server, sender *sender) (float64, error) {
 	if s.rate > 0 {
 		return s.rate, nil
 	}
-	length := min(15*time.Second, s.duration/6)
-	began := time.Now()
-	sender.run(ctx, began.Add(length), 0)
-	if err := ctx.Err(); err != nil {
-		return 0, err
+	began, busy := time.Now(), cpu(server.pid())
+	var now metrics
+	for done := false; !done; {
+		sender.run(ctx, time.Now().Add(min(capacityLeast, s.duration/6)), 0)
+		var err error
+		if now, err = scrape(ctx, server); err != nil {
+			return 0, err
+		}
+		done = now.sum("store_flushes_total") >= capacityHeads || time.Since(began) > capacityMost
 	}
-	capacity := float64(s.sent.samples()) / time.Since(began).Seconds()
-	s.say("capacity, this program beside the server: %.0f samples a second", capacity)
+	taken := float64(s.sent.samples()) / time.Since(began).Seconds()
+	for now.sum("store_backlog_blocks") > 0 {
+		if time.Since(began) > 5*capacityMost {
+			return 0, errors.New("blocks are not merged in time")
+		}
+		if !sleep(ctx, 200*time.Millisecond) {
+			return 0, ctx.Err()
+		}
+		var err error
+		if now, err = scrape(ctx, server); err != nil {
+			return 0, err
+		}
+	}
+	elapsed, used := time.Since(began), cpu(server.pid())-busy
+	samples := now.sum("store_flushed_rows_total")
+	capacity := samples / elapsed.Seconds()
 	if capacity == 0 {
-		return 0, errors.Join(errors.New("nothing could be sent"), s.sent.first())
+		return 0, errors.Join(errors.New("too little could be sent to measure how much the server can take; give -rate"), s.sent.first())
 	}
+	s.say("capacity, this program beside the server: %.0f samples a second taken in, written and merged in the same time, %.2f CPU s per million (%.0f taken in)",
+		capacity, used.Seconds()/samples*1e6, taken)
 	return capacity / 2, nil
 }
 
@@ -195,7 +226,7 @@ func (s *soak) load(ctx context.Context, server *server, sender *sender, rate fl
 	parts.Go(func() { sender.run(ctx, end, rate) })
 	parts.Go(func() { s.ask(ctx, server, end) })
 	defer parts.Wait()
-	s.say("\n| s | CPU server / driver | resident MB | head MB | blocks | blocks MB | disk MB | expired samples | samples sent | questions | errors |\n%s",
+	s.say("\n| s | CPU server / driver | resident MB | head MB | blocks, of them waiting | blocks MB, waiting | disk MB | expired samples | samples sent | questions | errors |\n%s",
 		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |")
 	busy, driver, before := cpu(server.pid()), cpu(os.Getpid()), time.Duration(0)
 	for tick := time.NewTicker(s.every); time.Until(end) > 0; {
@@ -211,8 +242,9 @@ func (s *soak) load(ctx context.Context, server *server, sender *sender, rate fl
 		looks = append(looks, l)
 		here, own := cpu(server.pid()), cpu(os.Getpid())
 		elapsed := (l.at - before).Seconds()
-		s.say("| %.0f | %.2f / %.2f | %.0f | %.0f | %.0f | %.0f | %.0f | %.0f | %d | %d | %d |", l.at.Seconds(), (here-busy).Seconds()/elapsed, (own-driver).Seconds()/elapsed,
-			float64(l.resident)/1e6, l.headBytes/1e6, l.blocks, l.blockBytes/1e6, float64(l.disk)/1e6, l.expired, s.sent.samples(), s.asked.answered(), s.sent.failures()+s.asked.failures())
+		s.say("| %.0f | %.2f / %.2f | %.0f | %.0f | %.0f, %.0f | %.0f, %.0f | %.0f | %.0f | %d | %d | %d |", l.at.Seconds(), (here-busy).Seconds()/elapsed, (own-driver).Seconds()/elapsed,
+			float64(l.resident)/1e6, l.headBytes/1e6, l.blocks, l.metrics.sum("store_backlog_blocks"),
+			l.blockBytes/1e6, l.metrics.sum("store_backlog_bytes")/1e6, float64(l.disk)/1e6, l.expired, s.sent.samples(), s.asked.answered(), s.sent.failures()+s.asked.failures())
 		busy, driver, before = here, own, l.at
 	}
 	return looks, nil

@@ -163,6 +163,7 @@ func (s *soak) judge(ctx context.Context, server *server, data string, rate floa
 	v.line(s.sent.failed == 0, "sending", "%d samples acknowledged, %d requests refused politely and repeated, %d failed", s.sent.n, s.sent.refused, s.sent.failed)
 	v.line(s.asked.failed == 0, "questions", "%d answered, %d refused politely and repeated, %d failed", s.asked.n, s.asked.refused, s.asked.failed)
 	s.checkWork(v, last)
+	s.checkBacklog(v, looks, last)
 	if err := s.checkStore(ctx, v, data, last); err != nil {
 		return err
 	}
@@ -195,6 +196,18 @@ func (s *soak) checkWork(v *verdict, last metrics) {
 		last.sum("store_compacted_rows_total")/1e6)
 	age, bytes := last.sum(metricExpired, `reason="age"`), last.sum(metricExpired, `reason="bytes"`)
 	v.line(s.duration < judgeGrowth || age > 0, "retention", "%g samples by age, %g by bytes", age, bytes)
+}
+
+// checkBacklog checks that merging kept up, and says whether somebody had to wait for it.
+func (s *soak) checkBacklog(v *verdict, looks []look, last metrics) {
+	most, mostBytes := 0.0, 0.0
+	for _, l := range looks {
+		most = max(most, l.metrics.sum("store_backlog_blocks", `level="0"`))
+		mostBytes = max(mostBytes, l.metrics.sum("store_backlog_bytes"))
+	}
+	heads := last.sum("store_backlog_blocks", `level="0"`)
+	v.line(heads <= mostWaiting, "backlog", "%g written heads and %g merged blocks wait to be merged at the end, at most %g heads and %.0f MB; %g batches refused until they are",
+		heads, last.sum("store_backlog_blocks")-heads, most, mostBytes/1e6, last.sum("store_rejected_total", `reason="backlog"`))
 }
 
 // checkStore counts what is stored: what was acknowledged is there or has expired.

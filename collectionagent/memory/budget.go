@@ -235,6 +235,7 @@ type Claim struct {
 	// failed is why there was no more: the question ends with it, so that its other
 	// goroutines need not wait as well.
 	failed error
+	most   int64                   // that was asked for when it failed
 	cancel context.CancelCauseFunc // nil: none
 	closed bool
 }
@@ -292,6 +293,7 @@ func (c *Claim) Take(n int64) error {
 		more = min(rest, (more+granule-1)/granule*granule)
 	}
 	if more, c.failed = c.budget.acquire(c.ctx, c, more); c.failed != nil {
+		c.most = c.used.Load()
 		c.used.Add(-n)
 		if c.cancel != nil {
 			c.cancel(c.failed)
@@ -319,6 +321,30 @@ func (c *Claim) Give(n int64) {
 		c.granted.Add(-surplus)
 		c.budget.release(c, surplus)
 	}
+}
+
+// Reserve waits until n bytes are free, or all if that is less, so that the claim does
+// not wait when it takes them. It is for a claim that has nothing yet.
+func (c *Claim) Reserve(n int64) error {
+	if c == nil || n <= 0 {
+		return nil
+	}
+	n = min(n, c.budget.size)
+	if err := c.Take(n); err != nil {
+		return err
+	}
+	c.used.Add(-n)
+	return nil
+}
+
+// Most returns how many bytes the claim had, with those that it did not get.
+func (c *Claim) Most() int64 {
+	if c == nil {
+		return 0
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.most
 }
 
 // Limit returns the size of the budget, the most that the claim can ever get.

@@ -219,6 +219,7 @@ type tableReader struct {
 	d    decoder
 	left int
 	row  int64
+	size int64 // of the decompressed table
 }
 
 func newTableReader(b []byte, dec *zstd.Decoder) (*tableReader, error) {
@@ -229,7 +230,7 @@ func newTableReader(b []byte, dec *zstd.Decoder) (*tableReader, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decompress series table: %w", err)
 	}
-	r := &tableReader{d: decoder{b: raw}}
+	r := &tableReader{d: decoder{b: raw}, size: int64(cap(raw))}
 	r.left = r.d.count(20)
 	return r, r.d.err
 }

@@ -61,18 +61,22 @@ type rowFile[R any] struct {
 	sums     summer
 	// end collects what comes behind the pages, nil before that.
 	end *bytes.Buffer
-	w   *parquet.GenericWriter[R]
-	// describe returns the columns that all rows of a series share, set fills in the others.
+	w   *parquet.Writer
+	// describe returns the columns that all rows of a series share.
 	describe func(*store.Series) (R, error)
-	set      func(*R, *row)
+	schema   *parquet.Schema
+	// own are the numbers of the columns that rows differ in, -1 where there are none.
+	own struct{ stack, time, count, value, trace, span int }
 
-	// Rows stay in buf from write to write, and with them what they have in common:
-	// owner says which series' columns a row holds.
-	buf     []R
+	// The values of some rows stay in buf, column by column, from write to write, and with
+	// them what rows have in common: owner says which series' columns a row holds.
+	buf     [][]parquet.Value
 	owner   []int64
+	hashes  []rowHashes
 	filled  int
 	series  int64
-	fixed   R
+	fixed   parquet.Row
+	alike   bool // the buffer has rows of one series
 	inGroup int
 	// minGroup and maxGroup bound the rows of a row group.
 	minGroup, maxGroup int
@@ -90,17 +94,44 @@ type rowFile[R any] struct {
 // blockCodec compresses all files: it keeps what takes memory from file to file.
 var blockCodec = &zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}
 
+// bufferedRows is how many rows are handed to the encoder at once.
+const bufferedRows = 256
+
+// rowHashes are the bytes that values of the buffer refer to.
+type rowHashes struct {
+	stack, trace [16]byte
+	span         [8]byte
+}
+
 // newRowFile creates the file at a temporary path.
 func newRowFile[R any](
-	ops *fileOps, path string, describe func(*store.Series) (R, error), set func(*R, *row), more ...parquet.WriterOption,
+	ops *fileOps, path string, describe func(*store.Series) (R, error), more ...parquet.WriterOption,
 ) (*rowFile[R], error) {
 	f, err := ops.create(path)
 	if err != nil {
 		return nil, fmt.Errorf("create block: %w", err)
 	}
 	w := &rowFile[R]{
-		ops: ops, path: path, file: f, describe: describe, set: set, buf: make([]R, 1024), owner: make([]int64, 1024),
+		ops: ops, path: path, file: f, describe: describe, owner: make([]int64, bufferedRows), hashes: make([]rowHashes, bufferedRows),
 		minGroup: minGroupRows, maxGroup: maxGroupRows,
+	}
+	var tags []parquet.SchemaOption
+	for _, o := range more {
+		if tag, ok := o.(parquet.SchemaOption); ok {
+			tags = append(tags, tag)
+		}
+	}
+	w.schema = parquet.SchemaOf(new(R), tags...)
+	column := func(name string) int {
+		if leaf, ok := w.schema.Lookup(name); ok {
+			return leaf.ColumnIndex
+		}
+		return -1
+	}
+	w.own.stack, w.own.time, w.own.count, w.own.value = column("stack"), column("time"), column("count"), column("value")
+	w.own.trace, w.own.span = column("trace_id"), column("span_id")
+	for range w.schema.Columns() {
+		w.buf = append(w.buf, make([]parquet.Value, bufferedRows))
 	}
 	w.buffered = bufio.NewWriterSize(writerFunc(w.write), 256<<10)
 	options := append(boundless(),
@@ -110,7 +141,7 @@ func newRowFile[R any](
 		parquet.KeyValueMetadata("strobe.block", "1"),
 	)
 	options = append(options, more...)
-	w.w = parquet.NewGenericWriter[R](w.buffered, options...)
+	w.w = parquet.NewWriter(w.buffered, append(options, sharedSchema(w.schema, &w.alike))...)
 	return w, nil
 }
 
@@ -132,16 +163,19 @@ func newSampleFile(ops *fileOps, path string, seconds bool) (*rowFile[blockRow],
 			ColumnPath: []string{"Time"}, StructTag: `parquet:"time,timestamp(millisecond)"`,
 		})
 	}
-	return newRowFile(ops, path, seriesRow, func(r *blockRow, from *row) {
-		r.Stack, r.Time, r.Count, r.Value = from.stack, from.time, from.count, from.value
-		r.TraceID, r.SpanID = from.trace, from.span
-	}, options...)
+	return newRowFile(ops, path, seriesRow, options...)
 }
 
 // flush hands the rows in the buffer to the encoder and may end the row group.
 func (w *rowFile[R]) flush(endGroup bool) error {
-	if _, err := w.w.Write(w.buf[:w.filled]); err != nil {
-		return fmt.Errorf("write rows of block: %w", err)
+	w.alike = w.filled > 0 && w.owner[0] == w.owner[w.filled-1]
+	for i, c := range w.w.ColumnWriters() {
+		if w.filled == 0 {
+			break
+		}
+		if _, err := c.WriteRowValues(w.buf[i][:w.filled]); err != nil {
+			return fmt.Errorf("write rows of block: %w", err)
+		}
 	}
 	w.filled = 0
 	if endGroup {
@@ -166,7 +200,7 @@ func (w *rowFile[R]) begin(s *store.Series) error {
 	if err != nil {
 		return err
 	}
-	w.fixed = fixed
+	w.fixed = w.schema.Deconstruct(w.fixed[:0], &fixed)
 	w.series++
 	w.entry = blockSeries{series: *s}
 	return nil
@@ -194,16 +228,28 @@ func (w *rowFile[R]) add(r *row) error {
 			return err
 		}
 	}
-	out := &w.buf[w.filled]
-	if w.owner[w.filled] != w.series {
-		w.owner[w.filled] = w.series
-		*out = w.fixed
+	at := w.filled
+	if w.owner[at] != w.series {
+		w.owner[at] = w.series
+		for i, v := range w.fixed {
+			w.buf[i][at] = v
+		}
+	}
+	h := &w.hashes[at]
+	h.stack = r.stack
+	w.buf[w.own.stack][at] = parquet.FixedLenByteArrayValue(h.stack[:])
+	w.buf[w.own.time][at] = parquet.Int64Value(r.time)
+	w.buf[w.own.count][at] = parquet.Int64Value(r.count)
+	w.buf[w.own.value][at] = parquet.Int64Value(r.value)
+	if w.own.trace >= 0 {
+		h.trace, h.span = r.trace, r.span
+		w.buf[w.own.trace][at] = parquet.FixedLenByteArrayValue(h.trace[:])
+		w.buf[w.own.span][at] = parquet.FixedLenByteArrayValue(h.span[:])
 	}
 	if w.rows+w.entry.rows == 0 && r.count != 0 {
 		w.ratio, w.hasRatio = r.value/r.count, true
 	}
 	w.hasRatio = w.hasRatio && r.value == r.count*w.ratio
-	w.set(out, r)
 	w.inGroup++
 	e := &w.entry
 	if e.rows == 0 {
@@ -213,7 +259,7 @@ func (w *rowFile[R]) add(r *row) error {
 	e.rows++
 	e.count += r.count
 	e.value += r.value
-	if w.filled++; w.filled == len(w.buf) {
+	if w.filled++; w.filled == bufferedRows {
 		return w.flush(false)
 	}
 	return nil

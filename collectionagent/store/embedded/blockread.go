@@ -34,6 +34,9 @@ type block struct {
 	width int64
 	// aside says that the block could not be read when it was to be compacted.
 	aside atomic.Bool
+	// wasted counts the rows of a flushed head that queries read where sums would have
+	// answered.
+	wasted atomic.Int64
 
 	mu      sync.Mutex
 	refs    int

@@ -164,7 +164,10 @@ func (s *Store) commit(group []*request) {
 	s.lastGroup = len(group)
 	if err := s.makeRoom(); err != nil {
 		reason := "read_only"
-		if errors.Is(err, store.ErrBusy) {
+		switch {
+		case errors.Is(err, errBacklog):
+			reason = "backlog"
+		case errors.Is(err, store.ErrBusy):
 			reason = "busy"
 		}
 		s.metrics.rejected.WithLabelValues(reason).Add(float64(len(group)))
@@ -252,8 +255,12 @@ func (s *Store) headFull() bool { return s.head.bytes.Load() >= s.cfg.HeadMaxByt
 
 // makeRoom makes sure that the head can grow: while a full head waits for the
 // one before it to be written, writers wait too, for a short time. They are
-// refused when that is not enough or blocks cannot be written at all.
+// refused when that is not enough, blocks cannot be written at all, or merging is too
+// far behind.
 func (s *Store) makeRoom() error {
+	if err := s.checkBacklog(); err != nil {
+		return err
+	}
 	var deadline <-chan time.Time
 	for s.headFull() {
 		s.cutHead(false)

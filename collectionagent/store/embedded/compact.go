@@ -6,39 +6,38 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strconv"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
-
-// compactNice is the nice value of the thread that merges blocks.
-const compactNice = 10
 
 // errNoRoom is returned when the disk has no room for the result of a merge.
 var errNoRoom = errors.New("the disk has not enough room to merge blocks")
 
-// compactLoop merges blocks in the background, one set at a time.
+// compactLoop merges blocks in the background, one set at a time; see backlog for how
+// much it takes from others meanwhile.
 func (s *Store) compactLoop() {
-	// The thread ends with the goroutine, so nobody else inherits its priority.
-	runtime.LockOSThread()
-	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, compactNice); err != nil {
-		s.logger.Warn("blocks are merged at normal priority", "err", err)
-	}
 	tick := time.NewTicker(s.cfg.compaction.every)
 	defer tick.Stop()
+	var soon <-chan time.Time
 	noRoom := false
 	for {
 		select {
 		case <-tick.C:
+		case <-s.flushed:
+			if soon == nil {
+				soon = time.After(s.cfg.compaction.soon)
+			}
+			continue
+		case <-soon:
 		case <-s.working.Done():
 			return
 		}
+		soon = nil
 		err := s.compact(s.working, false)
+		s.backlog.failing.Store(err != nil)
 		switch {
 		case err == nil || s.working.Err() != nil:
 			noRoom = false
@@ -161,15 +160,25 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 		blocks = slices.DeleteFunc(blocks, func(b *block) bool { return b.info.Remote })
 	}
 	j := s.cfg.compaction.plan(blocks, s.now(), all)
+	s.backlog.current.Store(j)
+	defer func() {
+		s.backlog.current.Store(nil)
+		s.noteBacklog()
+	}()
+	s.noteBacklog()
 	if j == nil {
 		return false, nil
+	}
+	var pace *pacer
+	if !all { // else somebody waits for it
+		pace = s.pacer()
 	}
 	if err := s.room(j.in); err != nil {
 		s.metrics.compactionErrors.WithLabelValues("no_room").Inc()
 		return false, err
 	}
 	started := time.Now()
-	result, err := s.rewrite(ctx, j.in, j.to, nil, nil)
+	result, err := s.rewritePaced(ctx, pace, j.in, j.to, nil, nil)
 	s.metrics.compactionSeconds.Observe(time.Since(started).Seconds())
 	bad := isBadBlock(err)
 	switch {

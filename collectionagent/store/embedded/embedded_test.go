@@ -15,6 +15,9 @@ import (
 func openTest(t *testing.T, cfg Config) *Store {
 	t.Helper()
 	cfg.packLeast = cmp.Or(cfg.packLeast, 1)
+	if cfg.compaction == (compactionConfig{}) {
+		cfg.compaction.every = time.Hour // blocks stay as they were written
+	}
 	s, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)

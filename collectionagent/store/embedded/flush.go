@@ -98,6 +98,11 @@ func (s *Store) flush(job flushJob) (err error) {
 		s.oldDone = nil
 	}
 	s.viewMu.Unlock()
+	s.noteBacklog()
+	select {
+	case s.flushed <- struct{}{}:
+	default: // merging is about to look anyway
+	}
 	if err := removeSegments(s.walDir(), job.walFirst); err != nil {
 		s.logger.Warn("old log segments stay until the next start", "err", err)
 	}

@@ -154,10 +154,12 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		return 0
 	})
 	all = append(all,
+		backlogMetrics{s},
 		memory.Used(memory.Head, s.headBytes),
 		memory.Used(memory.Blocks, s.openBytes.Load),
 		memory.Used(memory.Metadata, s.metaBytes),
 		memory.Used(memory.Labels, s.labelCache.used),
+		memory.Used(memory.Compaction, s.mergeBytes.Load),
 	)
 	for _, c := range all {
 		if err := reg.Register(c); err != nil {

@@ -10,15 +10,25 @@ import (
 
 // compactionConfig says when blocks are merged. Tests make it small.
 type compactionConfig struct {
-	// every is how often the engine looks for work.
-	every time.Duration
+	// every is how often the engine looks for work, and soon when it does after a head
+	// was written.
+	every, soon time.Duration
 	// window and day are the widths of level 1 and 2.
 	window, day time.Duration
 	// grace is how long after the end of a window its blocks are merged: samples are
 	// late by the time that they spend in the agent and in the head.
 	grace time.Duration
-	// heads is the number of flushed heads from which they are merged before that.
-	heads int
+	// heads is the number of flushed heads from which they are merged before that, and
+	// headRows that of their rows: what so many make is hardly merged again.
+	heads    int
+	headRows int64
+	// readings is how often queries that sums could have answered have to read a row of
+	// flushed heads, on average, until they are merged before that: to merge a row costs
+	// as much as to read it so often. Then the work is at most twice what it would
+	// have been if it were known how often they will be read.
+	readings int64
+	// hurried, strained and full are rows of flushed heads that wait to be merged; see backlog.
+	hurried, strained, full int64
 	// dayRows bounds a block of a day. A day with more stays in blocks of windows, in
 	// which a query for minutes finds less that it does not want.
 	dayRows int64
@@ -33,10 +43,16 @@ type compactionConfig struct {
 
 func (c compactionConfig) withDefaults() compactionConfig {
 	c.every = cmp.Or(c.every, time.Minute)
+	c.soon = cmp.Or(c.soon, c.every/60)
 	c.window = cmp.Or(c.window, 2*time.Hour)
 	c.day = cmp.Or(c.day, 24*time.Hour)
 	c.grace = cmp.Or(c.grace, 15*time.Minute)
-	c.heads = cmp.Or(c.heads, 16)
+	c.heads = cmp.Or(c.heads, maxInputs)
+	c.headRows = cmp.Or(c.headRows, 16<<20)
+	c.readings = cmp.Or(c.readings, 64)
+	c.hurried = cmp.Or(c.hurried, 1)
+	c.strained = cmp.Or(c.strained, c.headRows)
+	c.full = cmp.Or(c.full, 8*c.headRows)
 	c.dayRows = cmp.Or(c.dayRows, 8<<20)
 	c.smallRows = cmp.Or(c.smallRows, 64<<10)
 	c.inputTable = cmp.Or(c.inputTable, maxInputTable)
@@ -67,6 +83,14 @@ type group struct {
 // plan returns the most urgent merge, nil when none is due. all says that the time
 // of every window is to count as over.
 func (c *compactionConfig) plan(blocks []*block, now time.Time, all bool) *job {
+	if jobs := c.due(blocks, now, all); len(jobs) > 0 {
+		return &jobs[0]
+	}
+	return nil
+}
+
+// due returns the merges that are due, the most urgent first. No block is in two.
+func (c *compactionConfig) due(blocks []*block, now time.Time, all bool) []job {
 	blocks = slices.DeleteFunc(slices.Clone(blocks), func(b *block) bool { return b.aside.Load() })
 	slices.SortFunc(blocks, func(a, b *block) int {
 		return cmp.Or(cmp.Compare(a.info.MinTime, b.info.MinTime), cmp.Compare(a.info.Number, b.info.Number))
@@ -74,9 +98,8 @@ func (c *compactionConfig) plan(blocks []*block, now time.Time, all bool) *job {
 	over := func(start int64, width time.Duration) bool {
 		return all || start+(width+c.grace).Milliseconds() <= now.UnixMilli()
 	}
-	if j := c.planHeads(blocks, over); j != nil {
-		return j
-	}
+	// Heads first: they are read as samples by every query, of all projects and types.
+	jobs := c.dueHeads(blocks, over)
 	days, windows := make(map[group][]*block), make(map[group][]*block)
 	var order []group
 	for _, b := range blocks {
@@ -97,7 +120,7 @@ func (c *compactionConfig) plan(blocks []*block, now time.Time, all bool) *job {
 		}
 		whole[g] = true
 		if in := c.pick(days[g]); in != nil {
-			return &job{in: in, to: target{level: 2, width: c.day.Milliseconds()}}
+			jobs = append(jobs, job{in: in, to: target{level: 2, width: c.day.Milliseconds()}})
 		}
 	}
 	order = order[:0]
@@ -117,17 +140,18 @@ func (c *compactionConfig) plan(blocks []*block, now time.Time, all bool) *job {
 	}
 	for _, g := range order {
 		if in := c.pick(windows[g]); in != nil {
-			return &job{in: in, to: target{level: 1, width: c.window.Milliseconds()}}
+			jobs = append(jobs, job{in: in, to: target{level: 1, width: c.window.Milliseconds()}})
 		}
 	}
-	return nil
+	return jobs
 }
 
-// planHeads returns the merge of flushed heads that is due. One of format 1 is
+// dueHeads returns the merges of flushed heads that are due. One of format 1 is
 // merged alone, since its rows have to be sorted in memory.
-func (c *compactionConfig) planHeads(blocks []*block, over func(int64, time.Duration) bool) *job {
+func (c *compactionConfig) dueHeads(blocks []*block, over func(int64, time.Duration) bool) (jobs []job) {
 	to := target{level: 1, width: c.window.Milliseconds()}
 	var heads, due []*block
+	read := int64(0)
 	for _, b := range blocks {
 		if b.info.Level > 0 {
 			continue
@@ -135,27 +159,29 @@ func (c *compactionConfig) planHeads(blocks []*block, over func(int64, time.Dura
 		isOver := over(floorTo(b.info.MinTime, to.width), c.window)
 		if !b.info.Sorted {
 			if isOver {
-				return &job{in: []*block{b}, to: to}
+				jobs = append(jobs, job{in: []*block{b}, to: to})
 			}
 			continue
 		}
 		heads = append(heads, b)
+		read += b.wasted.Load()
 		if isOver {
 			due = append(due, b)
 		}
 	}
-	if len(due) == 0 && len(heads) >= c.heads {
+	if rows := partRows(heads); len(heads) >= c.heads || rows >= c.headRows || (rows > 0 && read/rows >= c.readings) {
 		due = heads
 	}
-	if len(due) == 0 {
-		return nil
+	for len(due) > 0 {
+		n, table := 0, int64(0)
+		for n < len(due) && n < maxInputs && (n == 0 || table+due[n].info.TableBytes <= c.inputTable) {
+			table += due[n].info.TableBytes
+			n++
+		}
+		jobs = append(jobs, job{in: due[:n:n], to: to})
+		due = due[n:]
 	}
-	n, table := 0, int64(0)
-	for n < len(due) && n < maxInputs && (n == 0 || table+due[n].info.TableBytes <= c.inputTable) {
-		table += due[n].info.TableBytes
-		n++
-	}
-	return &job{in: due[:n], to: to}
+	return jobs
 }
 
 // groupOf returns the window of a width that all of a block lies in.

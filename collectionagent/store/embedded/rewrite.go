@@ -65,9 +65,17 @@ const (
 func (s *Store) rewrite(
 	ctx context.Context, in []*block, to target, keep func(*store.Series, int64) bool, extra func(*pebble.Batch) error,
 ) (result rewritten, err error) {
+	return s.rewritePaced(ctx, nil, in, to, keep, extra)
+}
+
+// rewritePaced is rewrite that rests now and then.
+func (s *Store) rewritePaced(
+	ctx context.Context, pace *pacer, in []*block, to target, keep func(*store.Series, int64) bool, extra func(*pebble.Batch) error,
+) (result rewritten, err error) {
 	_, _, expired := s.readView()
-	w := rewriter{store: s, in: in, to: to, keep: keep, expired: expired}
+	w := rewriter{store: s, in: in, to: to, keep: keep, expired: expired, pace: pace}
 	defer func() {
+		s.mergeBytes.Store(0)
 		if err != nil {
 			w.abandon()
 		}
@@ -258,6 +266,7 @@ type rewriter struct {
 	to      target
 	keep    func(*store.Series, int64) bool
 	expired int64
+	pace    *pacer
 
 	// done are the windows that earlier passes wrote.
 	done map[outputKey]bool
@@ -274,6 +283,7 @@ type rewriter struct {
 	seconds map[seriesScope]bool
 
 	rows, removed int64
+	unmeasured    int // rows since the memory was measured
 }
 
 // seriesScope is what one compacted block has samples of.
@@ -406,9 +416,12 @@ func (w *rewriter) series(ctx context.Context, m *merger, s *store.Series) (skip
 	var out *output
 	window := int64(math.MaxInt64)
 	for n := 0; ; n++ {
-		if n%cursorRows == 0 && ctx.Err() != nil {
-			return false, ctx.Err()
+		if n%cursorRows == 0 {
+			if w.pace.step(ctx); ctx.Err() != nil {
+				return false, ctx.Err()
+			}
 		}
+		w.measure(m)
 		r, err := m.nextRow()
 		if err != nil {
 			return false, err

@@ -300,6 +300,9 @@ func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.Ro
 			return err
 		}
 		sc.rows.Add(float64(runs[i].end - runs[i].first))
+		if sc.wasted != nil {
+			sc.wasted.Add(runs[i].end - runs[i].first)
+		}
 	}
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,8 +25,10 @@ type partScan struct {
 	// mixed says that the file has several types, of which each may be hidden up to
 	// another time.
 	mixed bool
-	// rows counts the rows that are read.
-	rows prometheus.Counter
+	// rows counts the rows that are read; so does wasted, where it is not nil, those of a
+	// flushed head that sums would have answered for.
+	rows   prometheus.Counter
+	wasted *atomic.Int64
 }
 
 // knowSeconds reports whether sums per second know all that a query asks for.
@@ -98,6 +101,9 @@ func (sc *scanner) partTasks(part *block, c *blockContent, from int64) []task {
 	p.rows = sc.rowsRead.WithLabelValues(partName(part.kind))
 	switch {
 	case part.kind == "":
+		if part.info.Level == 0 && sc.rollUp > 0 && from <= part.info.MinTime && sc.to > part.info.MaxTime {
+			p.wasted = &part.wasted
+		}
 		return p.blockTasks(c)
 	case part.width == 0:
 		p.from, p.to = math.MinInt64, math.MaxInt64

@@ -80,7 +80,12 @@ type Store struct {
 	nextBlock atomic.Uint64 // the last number that was given out
 	// upkeep has room for one: whoever rewrites blocks puts something in, so that
 	// nothing changes the blocks meanwhile but a flush and an expiry.
-	upkeep chan struct{}
+	upkeep  chan struct{}
+	backlog backlog
+	// mergeBytes is about what the rewrite of blocks that goes on takes.
+	mergeBytes atomic.Int64
+	// flushed has room for one: a head was written since merging last looked.
+	flushed chan struct{}
 	// working ends when the store is being closed.
 	working context.Context
 	quit    context.CancelFunc
@@ -134,6 +139,7 @@ func Open(cfg Config) (*Store, error) {
 		head:       newHead(),
 		labelCache: newLabelCache(cfg.LabelBytes),
 		upkeep:     make(chan struct{}, 1),
+		flushed:    make(chan struct{}, 1),
 		cuts:       make(chan chan (<-chan struct{})),
 	}
 	s.startup.done = make(chan struct{})

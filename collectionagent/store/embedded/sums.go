@@ -28,8 +28,6 @@ type sumsRow struct {
 func newSumsFile(ops *fileOps, path string) (*rowFile[sumsRow], error) {
 	return newRowFile(ops, path, func(s *store.Series) (sumsRow, error) {
 		return sumsRow{Project: s.Project, Type: s.Type.String(), Service: s.Service, Host: s.Host, HostID: s.HostID}, nil
-	}, func(r *sumsRow, from *row) {
-		r.Stack, r.Time, r.Count, r.Value = from.stack, from.time, from.count, from.value
 	})
 }
 
