@@ -82,6 +82,10 @@ type rowFile[R any] struct {
 	minTime, maxTime int64
 }
 
+// codec compresses the pages of all files. They share it because it keeps its encoders,
+// of a megabyte each: with its own, a small file costs more than its rows do.
+var codec = &zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}
+
 // newRowFile creates the file at a temporary path.
 func newRowFile[R any](
 	ops *fileOps, path string, describe func(*store.Series) (R, error), set func(*R, *row), more ...parquet.WriterOption,
@@ -96,7 +100,7 @@ func newRowFile[R any](
 	}
 	w.buffered = bufio.NewWriterSize(writerFunc(w.write), 256<<10)
 	options := append(boundless(),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
+		parquet.Compression(codec),
 		parquet.PageBufferSize(pageBytes),
 		parquet.CreatedBy("strobe", "1", ""),
 		parquet.KeyValueMetadata("strobe.block", "1"),

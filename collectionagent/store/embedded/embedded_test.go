@@ -27,6 +27,14 @@ var busy = compactionConfig{
 	gain: -1, least: 1,
 }
 
+// often returns how often to do something again that each time is a little different.
+func often(n int) int {
+	if raceEnabled {
+		return max(n/3, 1)
+	}
+	return n
+}
+
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"default": {},
@@ -34,11 +42,11 @@ func TestConformance(t *testing.T) {
 		"merging": {HeadMaxBytes: 700 << 10, HeadMaxAge: 5 * time.Millisecond, SegmentBytes: 8 << 10, MaxOpenBlocks: 5, compaction: busy},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T, dir string) store.Store {
+			storetest.RunSeeds(t, func(t *testing.T, dir string) store.Store {
 				cfg := cfg // tests run at the same time
 				cfg.Dir = dir
 				return openTest(t, cfg)
-			})
+			}, uint64(often(3)))
 		})
 	}
 }

@@ -31,11 +31,11 @@ func remoteConfig(dir string, b objects.Bucket) Config {
 // TestObjectConformance is the conformance suite on blocks in S3.
 func TestObjectConformance(t *testing.T) {
 	server := objectstest.Start(t)
-	storetest.Run(t, func(t *testing.T, dir string) store.Store {
+	storetest.RunSeeds(t, func(t *testing.T, dir string) store.Store {
 		// The name of the directory of each test is its own, and the same after a reopening.
 		prefix := strings.NewReplacer("/", "-", " ", "-", "'", "").Replace(strings.TrimPrefix(dir, os.TempDir()))
 		return openTest(t, remoteConfig(dir, server.Open(t, strings.Trim(prefix, "-"))))
-	})
+	}, uint64(often(3)))
 }
 
 // remoteFiles returns the names of the files of blocks by where they are listed.
@@ -275,7 +275,7 @@ func TestObjectCrash(t *testing.T) {
 	server := objectstest.Start(t)
 	t.Setenv(envMerging, "1")
 	t.Setenv(envObjects, server.URL("crash")+" "+objectstest.Credentials(t))
-	storetest.Crash(t, 12, func(t *testing.T, dir string) store.Store {
+	storetest.Crash(t, 8, func(t *testing.T, dir string) store.Store {
 		cfg := crashConfig(dir)
 		cfg.compaction.every, cfg.objectEvery = time.Hour, time.Hour
 		s := openTest(t, cfg)

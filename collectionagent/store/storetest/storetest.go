@@ -152,7 +152,7 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 			compareDefinitions(t, s, model, g)
 		}
 	}
-	for range 20 {
+	for range 10 {
 		compareQuery(t, s, model, g.query())
 	}
 	compareDefinitions(t, s, model, g)
@@ -165,7 +165,7 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 		add(b)
 	}
 	applied()
-	for range 20 {
+	for range 10 {
 		compareQuery(t, s, model, g.query())
 	}
 	compareDefinitions(t, s, model, g)
