@@ -183,6 +183,9 @@ func TestObjectOutage(t *testing.T) {
 	if !errors.Is(err, objects.ErrAway) {
 		t.Errorf("query without object storage: %v", err)
 	}
+	s.remote.owner.claiming.Lock()
+	s.remote.owner.checked = time.Time{} // or there is nothing to ask it for a minute
+	s.remote.owner.claiming.Unlock()
 	eventually(t, "trouble is stated", func() bool {
 		_ = s.offload(t.Context())
 		return s.ObjectTrouble() != ""
