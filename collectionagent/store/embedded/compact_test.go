@@ -404,7 +404,7 @@ func TestNoRoom(t *testing.T) {
 
 // TestReadWhileMerging queries while blocks are replaced all the time.
 func TestReadWhileMerging(t *testing.T) {
-	cfg := Config{Dir: t.TempDir(), HeadMaxAge: 5 * time.Millisecond, MaxOpenBlocks: 2, compaction: busy}
+	cfg := Config{Dir: t.TempDir(), HeadMaxAge: pause(5 * time.Millisecond), MaxOpenBlocks: 2, compaction: busy}
 	s := openTest(t, cfg)
 	const batches, samples = 60, 100
 	ctx, cancel := context.WithCancel(t.Context())

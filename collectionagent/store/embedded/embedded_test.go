@@ -23,7 +23,7 @@ func openTest(t *testing.T, cfg Config) *Store {
 
 // busy merges blocks all the time, in windows that are small.
 var busy = compactionConfig{
-	every: 3 * time.Millisecond, window: 4 * time.Minute, day: 12 * time.Minute, grace: time.Millisecond, heads: 2, dayRows: 2000, smallRows: 50,
+	every: pause(3 * time.Millisecond), window: 8 * time.Minute, day: 16 * time.Minute, grace: time.Millisecond, heads: 2, dayRows: 2000, smallRows: 50,
 	gain: -1, least: 1,
 }
 
@@ -35,11 +35,19 @@ func often(n int) int {
 	return n
 }
 
+// pause returns how long to leave between things that happen all the time.
+func pause(d time.Duration) time.Duration {
+	if raceEnabled {
+		return 6 * d
+	}
+	return d
+}
+
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"default": {},
 		"small":   {HeadMaxBytes: 700 << 10, SegmentBytes: 8 << 10, MaxOpenBlocks: 2},
-		"merging": {HeadMaxBytes: 700 << 10, HeadMaxAge: 5 * time.Millisecond, SegmentBytes: 8 << 10, MaxOpenBlocks: 5, compaction: busy},
+		"merging": {HeadMaxBytes: 700 << 10, HeadMaxAge: pause(5 * time.Millisecond), SegmentBytes: 8 << 10, MaxOpenBlocks: 5, compaction: busy},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.RunSeeds(t, func(t *testing.T, dir string) store.Store {
