@@ -246,6 +246,7 @@ func (w *sweep) markPart(part *block) (err error) {
 		return err
 	}
 	defer part.release()
+	defer c.readFor(w.s.working)()
 	for _, group := range c.parquet.RowGroups() {
 		if group.NumRows() == 0 {
 			continue
