@@ -9,8 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -34,8 +36,8 @@ type Config struct {
 	// Cluster is the name of the cluster in the configuration of the servers. Tables
 	// are then replicated and spread over its shards. "": a single server.
 	Cluster string
-	// Quorum is how many replicas must have what is acknowledged. 0: the majority.
-	// It means nothing without a cluster.
+	// Quorum is how many replicas must have what is acknowledged. 0: two, or one of
+	// tables that have no more. It means nothing without a cluster.
 	Quorum int
 	// Logger defaults to none.
 	Logger *slog.Logger
@@ -139,6 +141,9 @@ func parseDSN(dsn string) (*driver.Options, error) {
 	if options.Auth.Username == "" {
 		options.Auth.Username = "default"
 	}
+	if options.TLS == nil && strings.Contains(strings.ToLower(dsn), "skip_verify") {
+		return nil, errors.New("address of the ClickHouse server has skip_verify and not secure=true: there is no TLS, and no certificate to skip")
+	}
 	return options, nil
 }
 
@@ -155,6 +160,12 @@ func (c *Config) options() (*driver.Options, string, error) {
 		options.TLS.MinVersion = tls.VersionTLS12
 		options.TLS.RootCAs = c.RootCAs
 	}
+	switch {
+	case options.TLS == nil && !allLoopback(options.Addr):
+		c.Logger.Warn("samples and the password go to clickhouse without TLS: secure=true in the address switches it on")
+	case options.TLS != nil && options.TLS.InsecureSkipVerify:
+		c.Logger.Warn("the certificate of clickhouse is not checked, by skip_verify in its address: anyone on the way may read and change what is stored")
+	}
 	database := options.Auth.Database
 	// It may not exist yet; statements name it.
 	options.Auth.Database = ""
@@ -167,6 +178,15 @@ func (c *Config) options() (*driver.Options, string, error) {
 	}
 	options.ClientInfo.Products = append(options.ClientInfo.Products, struct{ Name, Version string }{"strobe-collectionagent", "1"})
 	return options, database, nil
+}
+
+// allLoopback reports whether no address is of another machine.
+func allLoopback(addresses []string) bool {
+	return !slices.ContainsFunc(addresses, func(a string) bool {
+		host, _, err := net.SplitHostPort(a)
+		ip := net.ParseIP(host)
+		return err != nil || (host != "localhost" && !ip.IsLoopback())
+	})
 }
 
 // PasswordFromEnvironment is the name of the environment variable of the password.

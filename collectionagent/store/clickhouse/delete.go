@@ -153,7 +153,7 @@ func (s *Store) selected(ctx context.Context, d *store.Deletion, v *view, from, 
 // deleteProject removes what a project has beside samples and their sums.
 func (s *Store) deleteProject(ctx context.Context, project string) error {
 	for _, table := range []string{
-		tableSeals, tableTouches, tableStacks, tableSymbols, tableExecutables, tableHosts, tableMetrics, tableBatches,
+		tableSeals, tableTouches, tableStacks, tableSymbols, tableExecutables, tableHosts, tableMetrics, tableLedgers, tableBatches,
 	} {
 		err := s.mutate(ctx, table, func(q *statement) {
 			q.add(" WHERE project = ").str(project)

@@ -9,6 +9,7 @@
 //	samples                 one row per sample: series, stack, time, count, value, insert
 //	samples_1m, samples_1h  sums by (service, host, host_id, stack), filled by materialized views
 //	batches                 which batches and inserts there are, and what became of them
+//	ledgers                 what of each run was stored, by day
 //	touches, seals          which hours' roll-ups may be used
 //	stacks, symbols, executables, hosts, metrics
 //	                        definitions; the highest version of a key counts

@@ -102,7 +102,7 @@ func (s *Store) readEpoch(ctx context.Context, exec func(string) error) error {
 }
 
 // expiry returns the expression of when a row expires, "" for never.
-func (s *Store) expiry(at text, age func(store.Ages) int64) string {
+func (s *Store) expiry(at text, age func(store.Ages) int64) text {
 	general := age(s.cfg.Retention.Ages)
 	// Dates end in 2106; nothing lives longer.
 	never := func(q *statement) { q.add("toDateTime('2106-02-07 00:00:00', 'UTC')") }
@@ -140,10 +140,10 @@ func (s *Store) expiry(at text, age func(store.Ages) int64) string {
 			return ""
 		}
 		after(&q, general)
-		return q.String()
+		return q.done()
 	}
 	after(&q, age(s.cfg.Retention.For("", 0)))
-	return q.add(")").String()
+	return q.add(")").done()
 }
 
 // applyRetention makes the servers expire data as configured. They are told only
@@ -166,7 +166,7 @@ func (s *Store) applyRetention(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if want == have {
+		if string(want) == have {
 			continue
 		}
 		var q statement
@@ -175,17 +175,17 @@ func (s *Store) applyRetention(ctx context.Context) error {
 		if want == "" {
 			q.add(" REMOVE TTL")
 		} else {
-			q.add(" MODIFY TTL ", text(want))
+			q.add(" MODIFY TTL ", want)
 		}
 		set := s.ddlSettings()
 		set["mutations_sync"] = 0 // old parts follow in the background
 		if err := s.conn.Exec(ctx, q.String(), set); err != nil {
 			return fmt.Errorf("set the retention of %s in clickhouse: %w", t.name, err)
 		}
-		if err := s.setSetting(ctx, "expiry of "+t.name, want); err != nil {
+		if err := s.setSetting(ctx, "expiry of "+t.name, string(want)); err != nil {
 			return err
 		}
-		s.cfg.Logger.Info("retention is set", "table", t.name, "expiry", want)
+		s.cfg.Logger.Info("retention is set", "table", t.name, "expiry", string(want))
 	}
 	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/clickhouse/clickhousetest"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -61,6 +63,7 @@ func TestProtocol(t *testing.T) {
 	server := clickhousetest.StartLegacy(t)
 	for name, f := range map[string]func(*testing.T, *clickhousetest.Server){
 		"hostile texts": testHostile, "patterns": testPatterns, "late commit": testLateCommit, "abandoned": testAbandoned, "deadline": testDeadline,
+		"ledgers": testLedgers,
 	} {
 		t.Run(name, func(t *testing.T) { f(t, server) })
 	}
@@ -282,4 +285,72 @@ func testDeadline(t *testing.T, server *clickhousetest.Server) {
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
+}
+
+// testLedgers sums ledgers up by day: what they say does not change by it, nor when
+// the batches are forgotten.
+func testLedgers(t *testing.T, server *clickhousetest.Server) {
+	s := openOn(t, server, "ledgers", nil)
+	var want []store.RunLedger
+	for run := range byte(3) {
+		for seq := range uint64(4) {
+			b := simpleBatch(seq+1, 10*int(run+1))
+			b.ID.RunID[0] = run
+			if _, err := s.Append(t.Context(), b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want = append(want, store.RunLedger{HostID: "h", RunID: [16]byte{run}, Stored: 40 * uint64(run+1)})
+	}
+	check := func(when string, want []store.RunLedger) {
+		t.Helper()
+		got, err := s.RunLedgers(t.Context(), "default")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range got {
+			if age := time.Since(got[i].LastBatch.Time()); age < -time.Minute || age > time.Minute {
+				t.Errorf("%s: last batch %v ago", when, age)
+			}
+			got[i].LastBatch = 0
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", when, d)
+		}
+	}
+	check("at first", want)
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := s.state(t.Context(), stateLedgers); err != nil || done > time.Now().UnixMilli()/dayMs {
+		t.Errorf("summed up %d days, %v", done, err)
+	}
+	check("on the same day", want)
+	s.cfg.now = func() time.Time { return time.Now().Add(72 * time.Hour) }
+	for range 2 {
+		if err := s.Maintain(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		check("days later", want)
+	}
+	if done, err := s.state(t.Context(), stateLedgers); err != nil || done <= time.Now().UnixMilli()/dayMs {
+		t.Errorf("summed up only %d days, %v", done, err)
+	}
+	// Sums that a crash left without their state do not count, and are written again.
+	tomorrow := uint16(time.Now().Add(96*time.Hour).UnixMilli() / dayMs)
+	err := s.insert(t.Context(), tableLedgers, []Column{
+		{"project", []string{"default"}}, {"host", []string{"h"}}, {"run", []string{string(make([]byte, 16))}}, {"day", []uint16{tomorrow}},
+		{"stored", []uint64{7}}, {"last", []int64{time.Now().Unix()}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.mutate(t.Context(), tableBatches, func(q *statement) { q.add(" WHERE kind = ").uint(kindBatch) }); err != nil {
+		t.Fatal(err)
+	}
+	check("without batches", want)
+	if _, err := s.Delete(t.Context(), &store.Deletion{Project: "default"}); err != nil {
+		t.Fatal(err)
+	}
+	check("after a deletion", nil)
 }

@@ -215,28 +215,3 @@ func (s *Store) Applied(ctx context.Context, id store.BatchID) (bool, error) {
 	found, err := s.attempts(ctx, []store.BatchID{id})
 	return applied(found[id]), err
 }
-
-// RunLedgers implements [store.Store].
-func (s *Store) RunLedgers(ctx context.Context, project string) ([]store.RunLedger, error) {
-	table := s.layout.table(tableBatches)
-	var q statement
-	q.add("SELECT host, run, sum(w), max(t) FROM (SELECT host, run, sequence, any(weight) AS w, toInt64(max(toUInt32(time))) AS t FROM ", table,
-		" WHERE kind = ").uint(kindBatch).add(" AND project = ").str(project).add(" AND type = ").uint(uint64(store.BatchSamples))
-	q.add(" AND state = ").uint(stateCommitted).add(" AND ins NOT IN (SELECT ins FROM ", table, " WHERE kind = ").uint(kindInsert)
-	q.add(" AND state = ").uint(stateDropped).add(") GROUP BY host, run, sequence) GROUP BY host, run")
-	var all []store.RunLedger
-	err := s.each(ctx, q.String(), s.readSettings(), func(r Rows) error {
-		var l store.RunLedger
-		var run string
-		var seconds int64
-		if err := r.Scan(&l.HostID, &run, &l.Stored, &seconds); err != nil {
-			return err
-		}
-		copy(l.RunID[:], run)
-		l.LastBatch = fromMs(seconds * 1000)
-		all = append(all, l)
-		return nil
-	})
-	store.SortRunLedgers(all)
-	return all, err
-}

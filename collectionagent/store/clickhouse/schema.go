@@ -9,6 +9,7 @@ const (
 	tableMinutes     = "samples_1m"
 	tableHours       = "samples_1h"
 	tableBatches     = "batches"
+	tableLedgers     = "ledgers"
 	tableTouches     = "touches"
 	tableSeals       = "seals"
 	tableState       = "state"
@@ -160,6 +161,19 @@ func tables(legacy bool) []table {
 			},
 			partition: "toDate(time)", order: "kind, project, type, host, run, sequence, ins, state",
 			granularity: "1024", ttl: "time + toIntervalDay(30)", settings: ttlSettings,
+		},
+		{
+			name: tableLedgers,
+			columns: []column{
+				{"project", typeName, "String"},
+				{"host", typeName, "String"},
+				{"run", typeHash, "FixedString(16)"},
+				{"day", "UInt16", ""},
+				{"stored", "UInt64", ""},
+				{"last", "Int64", ""},
+			},
+			engine: "Replacing", partition: "project", order: "project, host, run, day",
+			ttl: "toDate(day) + toIntervalDay(400)",
 		},
 		{
 			name:      tableTouches,

@@ -206,7 +206,7 @@ func (s *Store) rebuild(ctx context.Context, project string, hours []int64) erro
 		in(&q, tableSamples)
 		v.hide(&q, from, to)
 		q.add(" GROUP BY project, type, service, bucket, host, host_id, stack")
-		set := s.writeSettings()
+		set := s.writeSettings(target)
 		set["max_query_size"] = 64 << 20
 		if err := s.conn.Exec(ctx, q.String(), set); err != nil {
 			return fmt.Errorf("make roll-ups again: %w", err)

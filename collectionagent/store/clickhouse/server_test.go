@@ -143,7 +143,7 @@ func TestReplicas(t *testing.T) {
 	// that deletions wait for ever: the suite is without, and uses one replica. It has
 	// no random histories: a store takes replicas seconds to open.
 	alone := servers{withoutQuorum, func(database string) string { return r.DSN(database, 0) }}
-	t.Run("conformance", alone.conform(0))
+	t.Run("conformance", alone.conform(1))
 	t.Run("open at the same time", func(t *testing.T) { testOpenTogether(t, []servers{first, second}) })
 	t.Run("failover", func(t *testing.T) {
 		testFailover(t, replicas, [2]string{r.Servers[0].Addr, r.Servers[1].Addr})

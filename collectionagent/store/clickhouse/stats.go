@@ -4,7 +4,6 @@ package clickhouse
 
 import (
 	"context"
-	"math"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -16,15 +15,32 @@ func (s *Store) Stats(ctx context.Context) (store.Stats, error) {
 	if err != nil {
 		return st, err
 	}
-	ms := s.layout.msOf(tableSamples)
-	from := max(v.expired, earliest)
+	// Without a condition servers know the answer without reading. So rows that do not
+	// count are counted on their own, and may be the oldest or newest for a while.
 	var q statement
-	q.add("SELECT toInt64(count()), min(", ms, "), max(", ms, ") FROM ", s.layout.table(tableSamples))
-	s.layout.at(q.add(" WHERE ts >= "), from)
-	v.hide(&q, math.MinInt64, math.MaxInt64)
+	oldest, newest := text("toUnixTimestamp64Milli(min(ts))"), text("toUnixTimestamp64Milli(max(ts))")
+	if s.layout.legacy {
+		oldest, newest = "min(ts)", "max(ts)"
+	}
+	q.add("SELECT toInt64(count()), ", oldest, ", ", newest, " FROM ", s.layout.table(tableSamples))
+	if v.expired > earliest {
+		s.layout.at(q.add(" WHERE ts >= "), v.expired)
+	}
 	var first, last int64
 	if err := s.each(ctx, q.String(), s.querySettings(), func(r Rows) error { return r.Scan(&st.Samples, &first, &last) }); err != nil {
 		return st, err
+	}
+	if hidden, all := v.extent(); len(hidden) > 0 {
+		var n int64
+		q = statement{}
+		q.add("SELECT toInt64(count()) FROM ", s.layout.table(tableSamples), " WHERE ts >= ")
+		s.layout.at(&q, min(max(all.first, v.expired, earliest), latest)).add(" AND ts <= ")
+		s.layout.at(&q, max(min(all.last, latest), earliest)).add(" AND ins IN ")
+		join(&q, hidden, func(id insertID) { q.uint(uint64(id)) })
+		if err := s.each(ctx, q.String(), s.querySettings(), func(r Rows) error { return r.Scan(&n) }); err != nil {
+			return st, err
+		}
+		st.Samples -= n
 	}
 	if st.Samples > 0 {
 		st.Oldest, st.Newest = fromMs(first), fromMs(last)

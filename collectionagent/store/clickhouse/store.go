@@ -22,6 +22,8 @@ type Store struct {
 	layout  layout
 	epoch   [16]byte
 	metrics *metrics
+	// replicas is how many servers have each part of a table, with a cluster.
+	replicas replicaCount
 	// owner tells this store's inserts from those of others.
 	owner [16]byte
 
@@ -62,7 +64,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	randomID(s.owner[:])
 	s.trouble.Store(new(string))
 	s.metrics = newMetrics(s)
-	if err := s.migrate(ctx); err != nil {
+	err = s.countReplicas(ctx)
+	if err == nil {
+		err = s.migrate(ctx)
+	}
+	if err != nil {
 		_ = s.conn.Close()
 		if w := forWriter(err); errors.Is(w, store.ErrReadOnly) || errors.Is(w, store.ErrBusy) {
 			return nil, fmt.Errorf("%w: %w", ErrAway, err)
@@ -139,7 +145,7 @@ func (s *Store) nextVersion() uint64 {
 // writeSettings are those of all inserts. Blocks are never taken for repeats:
 // that is decided by what the batches table says, and equal sums of different
 // batches must both count.
-func (s *Store) writeSettings() Settings {
+func (s *Store) writeSettings(table string) Settings {
 	set := Settings{"insert_deduplicate": 0}
 	if !s.layout.legacy {
 		set["async_insert"] = 0
@@ -147,7 +153,7 @@ func (s *Store) writeSettings() Settings {
 	}
 	if s.layout.cluster != "" {
 		set["insert_distributed_sync"] = 1
-		set["insert_quorum"] = s.quorum()
+		set["insert_quorum"] = s.quorum(table)
 		set["insert_quorum_timeout"] = 30_000
 		if !s.layout.legacy {
 			set["insert_quorum_parallel"] = 0
@@ -156,12 +162,50 @@ func (s *Store) writeSettings() Settings {
 	return set
 }
 
-// quorum returns the setting: 2 stands for a majority of the usual two or three.
-func (s *Store) quorum() int {
-	if s.cfg.Quorum > 0 {
-		return s.cfg.Quorum
+// replicaCount is how many servers have a part of a table: of those that are spread
+// over shards, and of those that are whole on every server.
+type replicaCount struct{ sharded, whole int }
+
+// of returns the number for a table.
+func (r replicaCount) of(table string) int {
+	if isSharded(table) {
+		return r.sharded
 	}
-	return 2
+	return r.whole
+}
+
+// quorum returns how many replicas must have what is written to a table. By default
+// they are two where there are two: with one, what was acknowledged would be gone with
+// its disk, and collection agents on different replicas could both take a batch for
+// new. More than two would add nothing to that but servers that must not be away.
+func (s *Store) quorum(table string) int {
+	n := s.replicas.of(table)
+	if s.cfg.Quorum > 0 {
+		return min(s.cfg.Quorum, n)
+	}
+	return min(2, n)
+}
+
+// countReplicas asks how large the cluster is.
+func (s *Store) countReplicas(ctx context.Context) error {
+	if s.layout.cluster == "" {
+		return nil
+	}
+	var q statement
+	q.add("SELECT toUInt64(count()), toUInt64(min(n)), toUInt64(sum(n)) FROM (SELECT shard_num, count() AS n FROM system.clusters WHERE cluster = ")
+	q.str(s.layout.cluster).add(" GROUP BY shard_num)")
+	var shards, fewest, all uint64
+	if err := s.each(ctx, q.String(), nil, func(r Rows) error { return r.Scan(&shards, &fewest, &all) }); err != nil {
+		return err
+	}
+	if shards == 0 {
+		return fmt.Errorf("clickhouse knows no cluster %q: its name must be one in remote_servers of the servers' configuration", s.layout.cluster)
+	}
+	s.replicas = replicaCount{int(fewest), int(all)} //nolint:gosec // servers
+	if s.cfg.Quorum > s.replicas.sharded {
+		return fmt.Errorf("quorum is %d, but a shard of the cluster %q has only %d replicas: nothing could be written", s.cfg.Quorum, s.layout.cluster, fewest)
+	}
+	return nil
 }
 
 // readSettings are those of look-ups, which must see all that was acknowledged.
@@ -193,7 +237,7 @@ func (s *Store) ddlSettings() Settings {
 // quorum it tries again, but not with samples: some of their parts may be there.
 func (s *Store) insert(ctx context.Context, table string, columns []Column) error {
 	for {
-		err := s.conn.Insert(ctx, string(s.layout.table(table)), columns, s.writeSettings())
+		err := s.conn.Insert(ctx, string(s.layout.table(table)), columns, s.writeSettings(table))
 		if table == tableSamples || codeOf(err) != codeQuorumInProgress || !pauseForQuorum(ctx) {
 			return err
 		}

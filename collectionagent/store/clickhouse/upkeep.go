@@ -57,6 +57,9 @@ func (s *Store) Maintain(ctx context.Context) (err error) {
 	if err := s.sealHours(ctx); err != nil {
 		return fmt.Errorf("seal roll-ups: %w", err)
 	}
+	if err := s.sumLedgers(ctx); err != nil {
+		return fmt.Errorf("sum ledgers up: %w", err)
+	}
 	return s.release(ctx)
 }
 

@@ -167,6 +167,21 @@ func (v *view) hide(q *statement, from, to int64) {
 	}
 }
 
+// extent returns the inserts that do not count, and where their rows lie.
+func (v *view) extent() ([]insertID, span) {
+	all := nothing
+	list := make([]insertID, len(v.hidden))
+	for i, h := range v.hidden {
+		list[i] = h.ins
+		if h.span.first > h.span.last { // not known
+			h.span = span{earliest, latest}
+		}
+		all.include(h.span.first)
+		all.include(h.span.last)
+	}
+	return list, all
+}
+
 // bounds returns the range of a query in ms, clamped to what can be stored and to
 // what did not expire.
 func (v *view) bounds(from, to libpf.UnixTimeNs) (int64, int64) {

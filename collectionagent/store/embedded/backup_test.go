@@ -226,7 +226,7 @@ func TestBackupWhileWriting(t *testing.T) {
 // TestDamagedBackup restores nothing from an archive that was cut short or changed.
 func TestDamagedBackup(t *testing.T) {
 	archive := backup(t, filledStore(t, t.TempDir(), nil))
-	for at := 0; at < len(archive); at += len(archive)/40 + 1 {
+	for at := 0; at < len(archive); at += len(archive)/often(24) + 1 {
 		dir := filepath.Join(t.TempDir(), "d")
 		if _, err := Restore(t.Context(), "", bytes.NewReader(archive[:at]), dir); err == nil {
 			t.Errorf("restored from %d bytes of %d", at, len(archive))

@@ -91,7 +91,8 @@ type rowFile[R any] struct {
 	minTime, maxTime int64
 }
 
-// blockCodec compresses all files: it keeps what takes memory from file to file.
+// blockCodec compresses the pages of all files. They share it because it keeps its
+// encoders, of a megabyte each: with its own, a small file costs more than its rows do.
 var blockCodec = &zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}
 
 // bufferedRows is how many rows are handed to the encoder at once.

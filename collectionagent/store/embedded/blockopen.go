@@ -3,8 +3,11 @@
 package embedded
 
 import (
+	"context"
 	"io"
 	"os"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
 )
 
 // blockReader is what reading a block needs of a file, wherever that is.
@@ -25,4 +28,14 @@ func (f localFile) Size() (int64, error) {
 		return 0, err
 	}
 	return info.Size(), nil
+}
+
+// readFor says on whose behalf a block is read until the function that is returned is
+// called: object storage may take long, and who asked may not wait for it any more.
+// Everybody who reads pages of an open block calls it.
+func readFor(ctx context.Context, r blockReader) (done func()) {
+	if f, ok := r.(*objects.File); ok {
+		return f.Use(ctx)
+	}
+	return func() {}
 }

@@ -23,7 +23,7 @@ import (
 
 // calm merges in small windows, but only when Maintain is called.
 var calm = compactionConfig{
-	every: time.Hour, window: time.Hour, day: 4 * time.Hour, dayRows: 3000, smallRows: 50, gain: -1, least: 1,
+	every: time.Hour, window: 2 * time.Hour, day: 8 * time.Hour, dayRows: 3000, smallRows: 50, gain: -1, least: 1,
 }
 
 // selectRows returns the answer to a query.
@@ -73,7 +73,7 @@ func rollUpQuery(rnd *rand.Rand) *store.Query {
 // compareWithModel asks both many queries.
 func compareWithModel(t *testing.T, s, model store.Store, rnd *rand.Rand) {
 	t.Helper()
-	for range 40 {
+	for range often(25) {
 		q := rollUpQuery(rnd)
 		got, covered := selectRows(t, s, q)
 		want, exact := selectRows(t, model, q)
@@ -116,7 +116,7 @@ func TestMaintain(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 1))
 			s, model := openTest(t, Config{Dir: t.TempDir(), MaxOpenBlocks: 3, compaction: calm}), memstore.New()
-			for round := range uint64(4) {
+			for round := range uint64(3) {
 				for i := range uint64(1 + rnd.IntN(3)) {
 					for _, project := range []string{"default", "other"} {
 						b := mixedBatch(1+10*round+i, project, 1+rnd.IntN(1500))
@@ -170,7 +170,7 @@ func TestDropSamples(t *testing.T) {
 				cfg.compaction.gain = gain
 				s, model := openTest(t, cfg), memstore.New()
 				for seq := uint64(1); seq <= 3; seq++ {
-					b := mixedBatch(seq, "default", 1000)
+					b := mixedBatch(seq, "default", 500)
 					mustAppend(t, s, b)
 					mustAppendTo(t, model, b)
 				}
@@ -404,7 +404,7 @@ func TestNoRoom(t *testing.T) {
 
 // TestReadWhileMerging queries while blocks are replaced all the time.
 func TestReadWhileMerging(t *testing.T) {
-	cfg := Config{Dir: t.TempDir(), HeadMaxAge: 5 * time.Millisecond, MaxOpenBlocks: 2, compaction: busy}
+	cfg := Config{Dir: t.TempDir(), HeadMaxAge: pause(5 * time.Millisecond), MaxOpenBlocks: 2, compaction: busy}
 	s := openTest(t, cfg)
 	const batches, samples = 60, 100
 	ctx, cancel := context.WithCancel(t.Context())

@@ -68,7 +68,7 @@ func wipe(s *Store) {
 // of its batches is ever there twice, and it can always be deleted.
 func TestCrashDeleting(t *testing.T) {
 	t.Setenv(envDeleting, "1")
-	storetest.Crash(t, 15, func(t *testing.T, dir string) store.Store {
+	storetest.Crash(t, 10, func(t *testing.T, dir string) store.Store {
 		cfg := crashConfig(dir)
 		cfg.compaction.every = time.Hour // so that files stay as they were found
 		s := openTest(t, cfg)

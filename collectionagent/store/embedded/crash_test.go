@@ -95,13 +95,13 @@ func dropOld(ctx context.Context, s *Store) error {
 }
 
 func TestCrash(t *testing.T) {
-	storetest.Crash(t, 20, func(t *testing.T, dir string) store.Store { return openTest(t, crashConfig(dir)) })
+	storetest.Crash(t, 12, func(t *testing.T, dir string) store.Store { return openTest(t, crashConfig(dir)) })
 }
 
 // TestCrashMerging is TestCrash while blocks are merged, dropped and expired all the time.
 func TestCrashMerging(t *testing.T) {
 	t.Setenv(envMerging, "1")
-	storetest.Crash(t, 20, func(t *testing.T, dir string) store.Store {
+	storetest.Crash(t, 12, func(t *testing.T, dir string) store.Store {
 		cfg := crashConfig(dir)
 		cfg.compaction.every = time.Hour // so that files stay as they were found
 		s := openTest(t, cfg)

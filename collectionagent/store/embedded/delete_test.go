@@ -301,21 +301,21 @@ func TestDeleteProject(t *testing.T) {
 // TestDeleteFaults makes each step of a deletion fail: what is left is a mix of what was
 // there and what was to be, and the next call does the rest.
 func TestDeleteFaults(t *testing.T) {
-	for _, step := range []string{"create", "write", "sync", "close", "rename", "sync directory", "commit"} {
-		for _, after := range []int{0, 3} {
+	for i, after := range []int{0, 3} {
+		dir := t.TempDir()
+		s, model := retained(t, Config{Dir: dir, compaction: calm}, 300)
+		if err := errors.Join(s.Maintain(t.Context()), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		// What is not selected is there, whatever happens.
+		d := testDeletions(t)[i]
+		if _, err := model.Delete(t.Context(), d); err != nil {
+			t.Fatal(err)
+		}
+		for _, step := range []string{"create", "write", "sync", "close", "rename", "sync directory", "commit"} {
 			t.Run(fmt.Sprint(step, after), func(t *testing.T) {
-				cfg := Config{Dir: t.TempDir(), compaction: calm}
-				s, model := retained(t, cfg, 300)
-				d := testDeletions(t)[0]
-				if after%2 == 1 {
-					d = testDeletions(t)[1]
-				}
-				if err := s.Maintain(t.Context()); err != nil {
-					t.Fatal(err)
-				}
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
+				t.Parallel()
+				cfg := Config{Dir: crash(t, dir), compaction: calm}
 				faulty := &faultyFiles{fileOps: localFiles(), step: step, after: after}
 				broken := cfg
 				broken.files = faulty.ops()
@@ -325,15 +325,11 @@ func TestDeleteFaults(t *testing.T) {
 					}
 					return nil
 				}
-				s = openTest(t, broken)
+				s := openTest(t, broken)
 				if _, err := s.Delete(t.Context(), d); faulty.hit != errors.Is(err, errFault) {
 					t.Fatalf("error %v, fault %v", err, faulty.hit)
 				}
 				checkFiles(t, s)
-				// What is not selected is there, whatever happened.
-				if _, err := model.Delete(t.Context(), d); err != nil {
-					t.Fatal(err)
-				}
 				crashed := cfg
 				crashed.Dir = crash(t, cfg.Dir)
 				for _, s := range []*Store{s, openTest(t, crashed)} {

@@ -213,7 +213,7 @@ func TestRealFullDisk(t *testing.T) {
 	cfg := diskConfig(filepath.Join(mount, "data"))
 	s := openTest(t, cfg)
 	var w diskWriters
-	for round := range 5 {
+	for round := range max(often(5), 2) {
 		w.start(s)
 		w.waitMore(t, 40, 40, 0)
 		ballast := fillDisk(t, mount, round*10_000)

@@ -28,22 +28,41 @@ func openTest(t *testing.T, cfg Config) *Store {
 
 // busy merges blocks all the time, in windows that are small.
 var busy = compactionConfig{
-	every: 3 * time.Millisecond, window: 4 * time.Minute, day: 12 * time.Minute, grace: time.Millisecond, heads: 2, dayRows: 2000, smallRows: 50,
+	every: pause(3 * time.Millisecond), window: 8 * time.Minute, day: 16 * time.Minute, grace: time.Millisecond, heads: 2, dayRows: 2000, smallRows: 50,
 	gain: -1, least: 1,
+}
+
+// often returns how often to do something again that each time is a little different.
+func often(n int) int {
+	if raceEnabled {
+		return max(n/3, 1)
+	}
+	return n
+}
+
+// pause returns how long to leave between things that happen all the time.
+func pause(d time.Duration) time.Duration {
+	if raceEnabled {
+		return 6 * d
+	}
+	return d
 }
 
 func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"default": {},
 		"small":   {HeadMaxBytes: 700 << 10, SegmentBytes: 8 << 10, MaxOpenBlocks: 2},
-		"merging": {HeadMaxBytes: 700 << 10, HeadMaxAge: 5 * time.Millisecond, SegmentBytes: 8 << 10, MaxOpenBlocks: 5, compaction: busy, packDue: 1},
+		"merging": {
+			HeadMaxBytes: 700 << 10, HeadMaxAge: pause(5 * time.Millisecond), SegmentBytes: 8 << 10, MaxOpenBlocks: 5,
+			compaction: busy, packDue: 1,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, func(t *testing.T, dir string) store.Store {
+			storetest.RunSeeds(t, func(t *testing.T, dir string) store.Store {
 				cfg := cfg // tests run at the same time
 				cfg.Dir = dir
 				return openTest(t, cfg)
-			})
+			}, uint64(often(3)))
 		})
 	}
 }

@@ -135,20 +135,22 @@ func TestFlushFaults(t *testing.T) {
 // TestFaults makes each step of a merge fail: no answer changes, neither then nor
 // after the next start, nothing is left lying around, and the next attempt works.
 func TestFaults(t *testing.T) {
+	dir := t.TempDir()
+	s := openTest(t, Config{Dir: dir, compaction: calm})
+	for seq := uint64(1); seq <= 3; seq++ {
+		mustAppend(t, s, mixedBatch(seq, "default", 200))
+		if err := s.flushHead(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
 	for _, step := range []string{"create", "write", "sync", "close", "rename", "sync directory", "commit", "remove"} {
 		t.Run(step, func(t *testing.T) {
+			t.Parallel()
 			for _, after := range []int{0, 2, 7} {
-				cfg := Config{Dir: t.TempDir(), compaction: calm}
-				s := openTest(t, cfg)
-				for seq := uint64(1); seq <= 3; seq++ {
-					mustAppend(t, s, mixedBatch(seq, "default", 400))
-					if err := s.flushHead(t.Context()); err != nil {
-						t.Fatal(err)
-					}
-				}
-				if err := s.Close(); err != nil {
-					t.Fatal(err)
-				}
+				cfg := Config{Dir: crash(t, dir), compaction: calm}
 				faulty := &faultyFiles{fileOps: localFiles(), step: step, after: after}
 				broken := cfg
 				broken.files = faulty.ops()
@@ -158,7 +160,7 @@ func TestFaults(t *testing.T) {
 					}
 					return nil
 				}
-				s = openTest(t, broken)
+				s := openTest(t, broken)
 				before := answers(t, s)
 				err := s.Maintain(t.Context())
 				if after == 0 && !faulty.hit {

@@ -257,6 +257,7 @@ func (w *sweep) markPart(part *block) (err error) {
 		return err
 	}
 	defer func() { _ = f.Close() }() // was only read
+	defer readFor(w.s.working, f)()
 	for _, group := range file.RowGroups() {
 		if group.NumRows() == 0 {
 			continue

@@ -31,11 +31,11 @@ func remoteConfig(dir string, b objects.Bucket) Config {
 // TestObjectConformance is the conformance suite on blocks in S3.
 func TestObjectConformance(t *testing.T) {
 	server := objectstest.Start(t)
-	storetest.Run(t, func(t *testing.T, dir string) store.Store {
+	storetest.RunSeeds(t, func(t *testing.T, dir string) store.Store {
 		// The name of the directory of each test is its own, and the same after a reopening.
 		prefix := strings.NewReplacer("/", "-", " ", "-", "'", "").Replace(strings.TrimPrefix(dir, os.TempDir()))
 		return openTest(t, remoteConfig(dir, server.Open(t, strings.Trim(prefix, "-"))))
-	})
+	}, uint64(often(3)))
 }
 
 // remoteFiles returns the names of the files of blocks by where they are listed.
@@ -183,6 +183,9 @@ func TestObjectOutage(t *testing.T) {
 	if !errors.Is(err, objects.ErrAway) {
 		t.Errorf("query without object storage: %v", err)
 	}
+	s.remote.owner.claiming.Lock()
+	s.remote.owner.checked = time.Time{} // or there is nothing to ask it for a minute
+	s.remote.owner.claiming.Unlock()
 	eventually(t, "trouble is stated", func() bool {
 		_ = s.offload(t.Context())
 		return s.ObjectTrouble() != ""
@@ -275,7 +278,7 @@ func TestObjectCrash(t *testing.T) {
 	server := objectstest.Start(t)
 	t.Setenv(envMerging, "1")
 	t.Setenv(envObjects, server.URL("crash")+" "+objectstest.Credentials(t))
-	storetest.Crash(t, 12, func(t *testing.T, dir string) store.Store {
+	storetest.Crash(t, 8, func(t *testing.T, dir string) store.Store {
 		cfg := crashConfig(dir)
 		cfg.compaction.every, cfg.objectEvery = time.Hour, time.Hour
 		s := openTest(t, cfg)

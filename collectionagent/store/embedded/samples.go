@@ -45,7 +45,10 @@ func (s *Store) Samples(ctx context.Context, q *store.Query, yield func(*store.S
 		}
 	}
 	for _, c := range open {
-		if err := ss.block(ctx, s, c.content); err != nil || ss.stopped {
+		done := readFor(ctx, c.content.file)
+		err := ss.block(ctx, s, c.content)
+		done()
+		if err != nil || ss.stopped {
 			return err
 		}
 	}

@@ -191,6 +191,7 @@ func (s *Store) wave(
 			return opened, err
 		}
 		defer part.release()
+		defer readFor(ctx, c.file)()
 		n := c.charge()
 		if err := sc.claim.Take(n); err != nil {
 			return opened, err

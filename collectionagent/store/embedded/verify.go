@@ -316,6 +316,7 @@ func (v *verifier) part(ctx context.Context, part *block) (sums [2]int64, err er
 		return sums, err
 	}
 	defer part.release()
+	defer readFor(ctx, c.file)()
 	if rows := c.parquet.NumRows(); rows != part.info.Rows {
 		return sums, fmt.Errorf("%w: %d rows, the list of blocks says %d", errCodec, rows, part.info.Rows)
 	}

@@ -160,20 +160,26 @@ func TestParseLocation(t *testing.T) {
 	}
 }
 
-// faulty fails, cuts short and damages what is read, by turns.
+// faulty fails, cuts short and damages what is read, by turns, but no place more than
+// twice in a row: then a reader gives up.
 type faulty struct {
 	objects.Bucket
 	mu   sync.Mutex
 	n    int
 	rate int // every so manieth
+	row  map[int64]int
 }
 
 func (f *faulty) ReadRange(ctx context.Context, name string, b []byte, offset int64) error {
 	f.mu.Lock()
 	f.n++
 	n := f.n
+	fail := n%f.rate == 0 && f.row[offset] < 2
+	if f.row[offset]++; !fail {
+		delete(f.row, offset)
+	}
 	f.mu.Unlock()
-	if err := f.Bucket.ReadRange(ctx, name, b, offset); err != nil || n%f.rate != 0 {
+	if err := f.Bucket.ReadRange(ctx, name, b, offset); err != nil || !fail {
 		return err
 	}
 	if n/f.rate%2 == 0 {
@@ -212,14 +218,14 @@ func TestReader(t *testing.T) {
 			}
 			r := objects.Reader{
 				Context: t.Context(), Cache: cache, PieceBytes: piece,
-				Bucket: &objects.Patient{Bucket: &faulty{Bucket: dir, rate: 5}, Pause: time.Microsecond},
+				Bucket: &objects.Patient{Bucket: &faulty{Bucket: dir, rate: 5, row: make(map[int64]int)}, Pause: time.Microsecond},
 			}
 			f := r.Open("o", size, sums)
 			var wg sync.WaitGroup
 			for seed := range uint64(4) {
 				wg.Go(func() {
 					rnd := rand.New(rand.NewPCG(seed, 3))
-					for range 150 {
+					for range 60 {
 						at := rnd.Int64N(size)
 						b := make([]byte, 1+rnd.IntN(8*piece))
 						n, err := f.ReadAt(b, at)

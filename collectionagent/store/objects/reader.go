@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -18,7 +19,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // Reader reads objects through the cache.
 type Reader struct {
-	// Context ends all reads; [io.ReaderAt] has none.
+	// Context ends all reads; [io.ReaderAt] has none. See also [File.Use].
 	Context context.Context
 	Bucket  Bucket
 	Cache   *Cache
@@ -30,17 +31,71 @@ type Reader struct {
 	Failed    func(error)
 }
 
-// File reads one object. It is an [io.ReaderAt].
+// File reads one object. It is an [io.ReaderAt]. It is safe for concurrent use.
 type File struct {
 	reader *Reader
 	name   string
 	size   int64
 	sums   Pieces
+
+	mu sync.Mutex
+	// users are those who use the file, waiting those of them whose context has not ended.
+	users, waiting int
+	// fetches are the reads from the storage that are in progress.
+	fetches map[*context.CancelFunc]struct{}
 }
 
 // Open returns a reader of an object of a size. Nothing is read yet.
 func (r *Reader) Open(name string, size int64, sums Pieces) *File {
 	return &File{reader: r, name: name, size: size, sums: sums}
+}
+
+// Use says that reads of the file, which have no context of their own, are made for
+// somebody with one, until the function that is returned is called. While others use
+// the file, too, nothing ends early; when the contexts of all of them have ended reads
+// from the storage fail at once. Nobody may read without it at the same time.
+func (f *File) Use(ctx context.Context) (done func()) {
+	f.mu.Lock()
+	f.users++
+	f.waiting++
+	f.mu.Unlock()
+	stop := context.AfterFunc(ctx, func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.waiting--; f.waiting == 0 {
+			for cancel := range f.fetches {
+				(*cancel)()
+			}
+		}
+	})
+	return func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.users--
+		if stop() {
+			f.waiting--
+		}
+	}
+}
+
+// begin returns the context of a read from the storage, and what ends it.
+func (f *File) begin() (context.Context, func()) {
+	ctx, cancel := context.WithCancel(f.reader.Context)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.users > 0 && f.waiting == 0 {
+		cancel()
+	}
+	if f.fetches == nil {
+		f.fetches = make(map[*context.CancelFunc]struct{})
+	}
+	f.fetches[&cancel] = struct{}{}
+	return ctx, func() {
+		cancel()
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		delete(f.fetches, &cancel)
+	}
 }
 
 // ahead is how many pieces are read at once behind one that was read before:
@@ -108,13 +163,18 @@ func (f *File) fetch(b []byte, at int64) (int, error) {
 	}
 	start := first * r.PieceBytes
 	buf := make([]byte, min((last+1)*r.PieceBytes, f.size)-start)
+	ctx, end := f.begin()
+	defer end()
 	for attempt := 1; ; attempt++ {
-		err := r.Bucket.ReadRange(r.Context, f.name, buf, start)
+		err := r.Bucket.ReadRange(ctx, f.name, buf, start)
 		if err == nil {
 			err = f.check(buf, first)
 		}
 		if err == nil {
 			break
+		}
+		if cause := ctx.Err(); cause != nil { // what it was in the middle of does not matter
+			return 0, fmt.Errorf("read object %s: %w", f.name, cause)
 		}
 		if !errors.Is(err, ErrDamaged) {
 			return 0, err
@@ -127,8 +187,8 @@ func (f *File) fetch(b []byte, at int64) (int, error) {
 		}
 		select {
 		case <-time.After(time.Duration(attempt) * 100 * time.Millisecond):
-		case <-r.Context.Done():
-			return 0, err
+		case <-ctx.Done():
+			return 0, fmt.Errorf("read object %s: %w", f.name, ctx.Err())
 		}
 	}
 	if r.Miss != nil {

@@ -153,7 +153,7 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 			compareDefinitions(t, s, model, g)
 		}
 	}
-	for range 20 {
+	for range 10 {
 		compareQuery(t, s, model, g.query())
 	}
 	compareDefinitions(t, s, model, g)
@@ -166,7 +166,7 @@ func runRandom(t *testing.T, open Open, seed uint64) {
 		add(b)
 	}
 	applied()
-	for range 20 {
+	for range 10 {
 		compareQuery(t, s, model, g.query())
 	}
 	compareDefinitions(t, s, model, g)

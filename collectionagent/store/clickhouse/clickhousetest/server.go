@@ -124,6 +124,8 @@ func ask(address string) error {
 type legacyConfig struct {
 	Dir, Log, Level          string
 	HTTP, TCP, Inter, Keeper string // ports
+	Secure                   string // port for TLS, "": none
+	Certificate, Key         string // files, with Secure
 	Shard, Replica           string
 	Replicas                 []string // ports, of the cluster
 }
@@ -133,6 +135,11 @@ const configText = `<?xml version="1.0"?>
  <logger><level>{{.Level}}</level><log>{{.Log}}</log><errorlog>{{.Dir}}/error.log</errorlog><size>20M</size><count>1</count></logger>
  <http_port>{{.HTTP}}</http_port><tcp_port>{{.TCP}}</tcp_port><interserver_http_port>{{.Inter}}</interserver_http_port>
  <interserver_http_host>127.0.0.1</interserver_http_host><listen_host>127.0.0.1</listen_host>
+{{- if .Secure}}
+ <tcp_port_secure>{{.Secure}}</tcp_port_secure>
+ <openSSL><server><certificateFile>{{.Certificate}}</certificateFile><privateKeyFile>{{.Key}}</privateKeyFile><verificationMode>none</verificationMode>
+  <loadDefaultCAFile>false</loadDefaultCAFile><cacheSessions>false</cacheSessions><disableProtocols>sslv2,sslv3</disableProtocols></server></openSSL>
+{{- end}}
  <max_connections>256</max_connections><max_concurrent_queries>200</max_concurrent_queries>
  <uncompressed_cache_size>8388608</uncompressed_cache_size><mark_cache_size>67108864</mark_cache_size>
  <path>{{.Dir}}/data/</path><tmp_path>{{.Dir}}/tmp/</tmp_path><user_files_path>{{.Dir}}/files/</user_files_path>
