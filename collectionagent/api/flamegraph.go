@@ -112,6 +112,9 @@ func (g *flameGraph) columns() (rest any, appendColumns func([]byte) []byte, err
 	return plain{g.summary, g.PeriodNs, g.GroupBy, g.Strings}, g.appendColumns, nil
 }
 
+// numbers implements columnar.
+func (g *flameGraph) numbers() int { return 4*len(g.Nodes.Frame) + 6*len(g.Frames.Name) }
+
 func (t *flameTree) appendColumns(b []byte) []byte {
 	b = appendObject(b, "frames", t.Frames.appendColumns)
 	b = appendObject(b, "nodes", func(b []byte) []byte {

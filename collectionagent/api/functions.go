@@ -200,3 +200,6 @@ func (s *server) diff(ctx context.Context, p *parameters) (*answer, error) {
 	}
 	return jsonAnswer(a)
 }
+
+// numbers implements columnar.
+func (a *diffAnswer) numbers() int { return 6*(len(a.Nodes.Frame)+len(a.Frames.Name)) + 12*len(a.Rows) }

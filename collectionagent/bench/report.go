@@ -61,6 +61,12 @@ func (t *table) parts(when, dir string, samples int) error {
 	}
 	var list []string
 	for _, e := range entries {
+		if e.Name() == reserveFile {
+			if info, err := e.Info(); err == nil {
+				t.add("reserve for a full disk, MiB, not in bytes per sample, "+when, "", "", "%d", info.Size()>>20)
+			}
+			continue
+		}
 		n, err := size(filepath.Join(dir, e.Name()))
 		if err != nil {
 			return err

@@ -112,21 +112,22 @@ func cpu(pid int) time.Duration {
 	return time.Duration(t.Nano())
 }
 
-// reserve is a file in a data directory that takes the same room however much there
-// is: it is given up when the disk is full.
-const reserve = "reserve"
+// reserveFile is what a collection agent gives up when its disk is full. It has the same
+// size however much is stored.
+const reserveFile = "reserve"
 
-// size returns the bytes in a directory, without the reserve.
+// size returns the bytes in a directory, but those of the reserve in it.
 func size(dir string) (int64, error) {
 	var n int64
-	err := filepath.WalkDir(dir, func(_ string, e fs.DirEntry, err error) error {
+	reserve := filepath.Join(dir, reserveFile)
+	err := filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // removed meanwhile
 			}
 			return err
 		}
-		if info, err := e.Info(); err == nil && e.Type().IsRegular() && e.Name() != reserve {
+		if info, err := e.Info(); err == nil && e.Type().IsRegular() && path != reserve {
 			n += info.Size()
 		}
 		return nil

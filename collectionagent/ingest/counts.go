@@ -36,6 +36,9 @@ type countsReader struct {
 	// processes are the series of the processes, without thread, type and labels of samples.
 	processes []store.Series
 	series    map[seriesKey]uint32
+	// last is the key of the row before, whose series is lastSeries: rows of one come together.
+	last       seriesKey
+	lastSeries uint32
 }
 
 // seriesKey is what tells the series of a request apart.
@@ -236,7 +239,11 @@ func (c *countsReader) seriesOf(i int) (uint32, error) {
 	if len(r.Labels) > 0 {
 		key.labels = r.Labels[i]
 	}
+	if key == c.last && len(c.batch.Series) > 0 {
+		return c.lastSeries, nil
+	}
 	if n, ok := c.series[key]; ok {
+		c.last, c.lastSeries = key, n
 		return n, nil
 	}
 	if err := index(at("sources", i), key.source, "source table", len(r.SourceProcesses)); err != nil {
@@ -273,6 +280,7 @@ func (c *countsReader) seriesOf(i int) (uint32, error) {
 	}
 	n := uint32(len(c.batch.Series)) //nolint:gosec // there are fewer than rows
 	c.series[key] = n
+	c.last, c.lastSeries = key, n
 	c.batch.Series = append(c.batch.Series, series)
 	return n, nil
 }

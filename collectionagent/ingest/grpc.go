@@ -8,7 +8,6 @@ import (
 	"runtime/debug"
 	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	_ "google.golang.org/grpc/encoding/gzip" // registers the compressor
@@ -54,7 +53,7 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 	}, options...)...)
 	server.RegisterService(s.budgeted(pb.CollectionAgent_ServiceDesc), s)
-	server.RegisterService(s.budgeted(collector.ProfilesService_ServiceDesc), s)
+	server.RegisterService(s.profilesService(), s)
 	healthServer := health.NewServer()
 	healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	healthpb.RegisterHealthServer(server, healthServer)

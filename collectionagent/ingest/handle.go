@@ -9,7 +9,6 @@ import (
 	"hash/maphash"
 	"time"
 
-	"github.com/elastic/go-freelru"
 	"google.golang.org/grpc/codes"
 
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
@@ -197,20 +196,14 @@ func (s *Server) allowCost(b *store.Batch, samples, bytes int64) error {
 // recentSeries remembers the series that came lately, by hash.
 type recentSeries struct {
 	seed maphash.Seed
-	lru  *freelru.ShardedLRU[uint64, struct{}]
+	set  *idSet
 }
 
-// recentSeriesEntries bounds the memory of recentSeries to about 16 MiB.
+// recentSeriesEntries bounds the memory of recentSeries to about 8 MiB.
 const recentSeriesEntries = 1 << 19
 
-func newRecentSeries() (*recentSeries, error) {
-	r := &recentSeries{seed: maphash.MakeSeed()}
-	var err error
-	r.lru, err = freelru.NewSharded[uint64, struct{}](recentSeriesEntries, func(h uint64) uint32 { return uint32(h) }) //nolint:gosec // a hash
-	if err != nil {
-		return nil, fmt.Errorf("create cache of series: %w", err)
-	}
-	return r, nil
+func newRecentSeries() *recentSeries {
+	return &recentSeries{seed: maphash.MakeSeed(), set: newIDSet(recentSeriesEntries)}
 }
 
 // fresh returns the hashes of the series that were not seen lately.
@@ -221,7 +214,7 @@ func (r *recentSeries) fresh(b *store.Batch) []uint64 {
 	for i := range b.Series {
 		h.Reset()
 		b.Series[i].HashTo(&h)
-		if sum := h.Sum64(); !r.lru.Contains(sum) {
+		if sum := h.Sum64(); !r.set.has(idOwner{}.of(sum, sum)) {
 			fresh = append(fresh, sum)
 		}
 	}
@@ -230,7 +223,7 @@ func (r *recentSeries) fresh(b *store.Batch) []uint64 {
 
 func (r *recentSeries) add(hashes []uint64) {
 	for _, h := range hashes {
-		r.lru.Add(h, struct{}{})
+		r.set.add(idOwner{}.of(h, h))
 	}
 }
 

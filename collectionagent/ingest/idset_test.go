@@ -53,6 +53,38 @@ func TestIDSet(t *testing.T) {
 	if kept < 450 {
 		t.Errorf("%d of 500 IDs are left in a set for 1000", kept)
 	}
+	fresh.clear()
+	if fresh.n != 0 || fresh.has(red.of(1, 1)) {
+		t.Errorf("%d IDs are left", fresh.n)
+	}
+	// It grows with what is in it, up to its bound, and loses next to nothing on the way.
+	const n = 1 << 12
+	large := newIDSet(16 * n)
+	room := func() int { return len(*large.buckets.Load()) * len(idBucket{}) }
+	var ids []id128
+	for i := range n {
+		if room() > max(4*leastBuckets, 32*(i+1)) {
+			t.Fatalf("room for %d when %d are there", room(), i)
+		}
+		ids = append(ids, red.of(r.Uint64(), r.Uint64()))
+		large.add(ids[i])
+		large.add(ids[i])
+	}
+	kept = 0
+	for _, id := range ids {
+		if large.has(id) {
+			kept++
+		}
+	}
+	if kept < n-4 || kept != large.n {
+		t.Errorf("%d of %d IDs are left, %d are counted", kept, n, large.n)
+	}
+	for range 16 * n {
+		large.add(blue.of(r.Uint64(), r.Uint64()))
+	}
+	if room() != 16*n || large.n > 16*n {
+		t.Errorf("room for %d, %d are there", room(), large.n)
+	}
 	var workers sync.WaitGroup
 	for w := range uint64(4) {
 		workers.Go(func() {

@@ -19,6 +19,7 @@ import (
 type known struct {
 	store                 store.Store
 	stacks, frames, files *idSet
+	wholes                *wholes
 
 	mu    sync.Mutex
 	epoch uint64 // of the store's Forgotten when what is remembered was true
@@ -40,15 +41,16 @@ func (k *known) current() uint64 {
 		k.stacks.clear()
 		k.frames.clear()
 		k.files.clear()
+		k.wholes.clear()
 		k.epoch = now
 	}
 	return k.epoch
 }
 
-// newKnown returns a memory with room for so many stacks, twice as many frames
-// and an eighth as many files.
+// newKnown returns a memory with room for so many stacks, twice as many frames, an
+// eighth as many files, and half as many stacks as a whole.
 func newKnown(s store.Store, entries int) *known {
-	return &known{store: s, stacks: newIDSet(entries), frames: newIDSet(2 * entries), files: newIDSet(entries / 8)}
+	return &known{store: s, stacks: newIDSet(entries), frames: newIDSet(2 * entries), files: newIDSet(entries / 8), wholes: newWholes(entries / 2)}
 }
 
 // frameKey returns 16 bytes that stand for a frame.

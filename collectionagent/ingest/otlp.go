@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeebo/xxh3"
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
+	"google.golang.org/grpc"
 
 	"github.com/strobe-profiler/strobe/collectionagent/otlp"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -19,18 +20,72 @@ import (
 // typeProfiles is the type of batch of OTLP in metrics.
 const typeProfiles = "profiles"
 
-// Export implements the service of OTLP. OTLP has no identity for batches: a
-// request whose answer was lost is stored again when the client repeats it.
+// profilesService returns the description of the service of OTLP. Its requests are
+// read from the bytes, since most of them are tables that are needed once: to make
+// objects of their entries would take longer than everything else.
+func (s *Server) profilesService() *grpc.ServiceDesc {
+	desc := collector.ProfilesService_ServiceDesc
+	export := s.budgetedMethod(desc.ServiceName, "Export", func(_ any, ctx context.Context, read func(any) error, m *meter) (any, error) {
+		b, err := s.receiveBody(ctx, read, m)
+		if err != nil {
+			return nil, err
+		}
+		defer b.Free() // after the message is released, which refers to it
+		message, err := otlp.Read(b.ReadOnlyData(), s.exportOptions(ctx))
+		if errors.Is(err, otlp.ErrWire) {
+			err = errWire
+		}
+		if err != nil {
+			return nil, s.unreadable(err)
+		}
+		defer message.Release()
+		answer, err := s.export(ctx, message)
+		if err != nil { // not an answer that is nil
+			return nil, err
+		}
+		return answer, nil
+	})
+	desc.Methods = []grpc.MethodDesc{export}
+	return &desc
+}
+
+// Export implements the service of OTLP for requests that were decoded by others.
 func (s *Server) Export(ctx context.Context, r *collector.ExportProfilesServiceRequest) (*collector.ExportProfilesServiceResponse, error) {
+	message, err := otlp.ReadStructs(r, s.exportOptions(ctx))
+	if err != nil {
+		return nil, s.unreadable(err)
+	}
+	defer message.Release()
+	return s.export(ctx, message)
+}
+
+// exportOptions returns the bounds of a request that comes now.
+func (s *Server) exportOptions(ctx context.Context) *otlp.Options {
+	now := libpf.UnixTimeNs(s.cfg.Now().UnixNano())
+	m := meterOf(ctx)
+	o := &otlp.Options{
+		Project: s.project(ctx), Now: now, MaxSamples: s.cfg.Limits.MaxSamples, MaxFrames: s.cfg.Limits.MaxFrames,
+		MaxLabels: s.cfg.Limits.MaxLabels, MaxTextBytes: s.cfg.Limits.MaxTextBytes, Charge: m.charge,
+	}
+	o.First, o.Last = s.cfg.Limits.window(now)
+	if m != nil {
+		o.Bytes = m.bytes
+	}
+	return o
+}
+
+// export stores a request and answers it. OTLP has no identity for batches: a
+// request whose answer was lost is stored again when the client repeats it.
+func (s *Server) export(ctx context.Context, message *otlp.Message) (*collector.ExportProfilesServiceResponse, error) {
 	started := time.Now()
 	defer func() { s.metrics.seconds.WithLabelValues(typeProfiles).Observe(time.Since(started).Seconds()) }()
-	project := s.project(ctx)
-	in, err := s.export(ctx, project, r)
+	project := message.Project
+	in, err := s.storeExport(ctx, message)
 	projects := &s.ledger.projects
 	if err != nil {
 		answer, result := s.toStatus(err)
 		s.metrics.batches.WithLabelValues(typeProfiles, result).Inc()
-		weight := otlp.Weight(r)
+		weight := message.Weight()
 		if in != nil {
 			weight = in.Batch.Weight()
 			s.leftOut(project, in)
@@ -61,19 +116,13 @@ func (s *Server) leftOut(project string, in *otlp.Request) {
 	}
 }
 
-// export checks and stores a request. in is nil when it is not valid.
-func (s *Server) export(ctx context.Context, project string, r *collector.ExportProfilesServiceRequest) (in *otlp.Request, err error) {
-	now := libpf.UnixTimeNs(s.cfg.Now().UnixNano())
-	m := meterOf(ctx)
-	o := &otlp.Options{
-		Project: project, Now: now, MaxSamples: s.cfg.Limits.MaxSamples, MaxFrames: s.cfg.Limits.MaxFrames,
-		MaxLabels: s.cfg.Limits.MaxLabels, MaxTextBytes: s.cfg.Limits.MaxTextBytes, Charge: m.charge,
-	}
-	o.First, o.Last = s.cfg.Limits.window(now)
-	if m != nil {
-		o.Bytes = m.bytes
-	}
-	in, err = otlp.Decode(r, o)
+// storeExport checks and stores a request. in is nil when it is not valid.
+func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *otlp.Request, err error) {
+	project := message.Project
+	// What is left out as known may be gone by the end, which is looked at below.
+	epoch := s.known.current()
+	known := s.knownContent(project)
+	in, err = message.Decode(known)
 	if err != nil {
 		var field *otlp.FieldError
 		if errors.As(err, &field) {
@@ -84,16 +133,16 @@ func (s *Server) export(ctx context.Context, project string, r *collector.Export
 	if len(in.Batch.Samples) == 0 {
 		return in, nil
 	}
-	if err := s.allowHosts(project, o.Bytes, in); err != nil {
+	if err := s.allowHosts(project, message.Bytes, in); err != nil {
 		return in, err
 	}
 	// A client that leaves does not end the storing: see appendBatch. Definitions
 	// come first, so that nothing is shown without names.
-	epoch := s.known.current()
-	known := &knownContent{known: s.known, project: project}
-	known.stacks, known.frames, known.files = s.known.stacks.owner(project), s.known.frames.owner(project), s.known.files.owner(project)
 	if err := s.define(ctx, in, known); err != nil {
 		return in, err
+	}
+	if s.known.current() == epoch {
+		in.Wholes(known.learnWhole)
 	}
 	if err := s.putHosts(ctx, in, known); err != nil {
 		return in, err
@@ -101,7 +150,7 @@ func (s *Server) export(ctx context.Context, project string, r *collector.Export
 	if _, err := s.appendBatch(ctx, in.Batch); err != nil {
 		return in, err
 	}
-	if s.known.current() != epoch { // what was left out as known may be gone
+	if s.known.current() != epoch {
 		if err := s.define(ctx, in, nil); err != nil {
 			s.cfg.Logger.Warn("defining again what the store forgot", "err", err)
 		}
@@ -114,21 +163,27 @@ func (s *Server) allowHosts(project string, bytes int64, in *otlp.Request) error
 	if s.limiter == nil {
 		return nil
 	}
-	hosts := make(map[string]*store.Batch)
+	rows := make([]int64, len(in.Batch.Series))
+	for i := range in.Batch.Samples {
+		rows[in.Batch.Samples[i].Series]++
+	}
+	type share struct {
+		batch   *store.Batch
+		samples int64
+	}
+	hosts := make(map[string]share)
 	for i := range in.Batch.Series {
 		h := in.Batch.Series[i].HostID
-		if hosts[h] == nil {
-			hosts[h] = &store.Batch{ID: store.BatchID{Project: project, HostID: h}}
+		one, ok := hosts[h]
+		if !ok {
+			one.batch = &store.Batch{ID: store.BatchID{Project: project, HostID: h}}
 		}
-		hosts[h].Series = append(hosts[h].Series, in.Batch.Series[i])
+		one.batch.Series = append(one.batch.Series, in.Batch.Series[i])
+		one.samples += rows[i]
+		hosts[h] = one
 	}
-	samples := make(map[string]int64, len(hosts))
-	for i := range in.Batch.Samples {
-		samples[in.Batch.Series[in.Batch.Samples[i].Series].HostID]++
-	}
-	for host, b := range hosts {
-		share := bytes * samples[host] / int64(len(in.Batch.Samples))
-		if err := s.allowCost(b, samples[host], share); err != nil {
+	for _, h := range hosts {
+		if err := s.allowCost(h.batch, h.samples, bytes*h.samples/int64(len(in.Batch.Samples))); err != nil {
 			return err
 		}
 	}
@@ -194,9 +249,29 @@ type knownContent struct {
 	known                 *known
 	project               string
 	stacks, frames, files idOwner
+	wholes                idOwner
+}
+
+// knownContent returns what is known of a project.
+func (s *Server) knownContent(project string) *knownContent {
+	k := s.known
+	return &knownContent{
+		known: k, project: project, stacks: k.stacks.owner(project), frames: k.frames.owner(project), files: k.files.owner(project),
+		wholes: k.wholes.owner(project),
+	}
 }
 
 var _ otlp.Known = (*knownContent)(nil)
+
+// Whole implements [otlp.Known].
+func (k *knownContent) Whole(hi, lo uint64) (libpf.TraceHash, bool) {
+	return k.known.wholes.get(k.wholes.of(hi, lo))
+}
+
+// learnWhole remembers a stack all of which is stored.
+func (k *knownContent) learnWhole(hi, lo uint64, hash libpf.TraceHash) {
+	k.known.wholes.add(k.wholes.of(hi, lo), hash)
+}
 
 // Stack implements [otlp.Known].
 func (k *knownContent) Stack(h libpf.TraceHash) bool {

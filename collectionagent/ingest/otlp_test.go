@@ -4,6 +4,7 @@ package ingest
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
 )
 
@@ -94,6 +96,63 @@ func TestExport(t *testing.T) {
 	}
 }
 
+// forgetfulStore says that it removed definitions as often as it is told.
+type forgetfulStore struct {
+	store.Store
+	forgotten atomic.Uint64
+}
+
+func (s *forgetfulStore) Forgotten() uint64 { return s.forgotten.Load() }
+
+// TestExportForgotten defines again what the store has removed.
+func TestExportForgotten(t *testing.T) {
+	t.Parallel()
+	m := &forgetfulStore{Store: memstore.New()}
+	s := newTestServer(t, Config{Store: m})
+	c := collector.NewProfilesServiceClient(dial(t, s))
+	for i, want := range []float64{1, 1, 2, 2} {
+		if i == 2 {
+			m.forgotten.Add(1)
+		}
+		if _, err := c.Export(t.Context(), testExport(3, testNow)); err != nil {
+			t.Fatal(err)
+		}
+		for _, kind := range []string{"stacks", "symbols", "executables"} {
+			if n := counterValue(t, s.metrics.definitions.WithLabelValues(kind)); n != want {
+				t.Errorf("after %d requests %v %s were written, want %v", i+1, n, kind, want)
+			}
+		}
+	}
+}
+
+// TestExportWire refuses what is no request, and stores one that was decoded by
+// others like one that was not.
+func TestExportWire(t *testing.T) {
+	t.Parallel()
+	m := memstore.New()
+	s := newTestServer(t, Config{Store: m})
+	export := s.profilesService().Methods[0]
+	for _, data := range [][]byte{{0xff}, {0x0a, 0x05}, {0x12, 0x03, 0x2a, 0x01, 0xff}} {
+		answer, err := export.Handler(s, t.Context(), func(v any) error {
+			return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, v)
+		}, s.guard)
+		if status.Code(err) != codes.InvalidArgument || !namesField(err) || answer != nil {
+			t.Errorf("%x: %v, %v", data, answer, err)
+		}
+	}
+	if answer, err := s.Export(t.Context(), testExport(3, testNow)); err != nil || answer.PartialSuccess != nil {
+		t.Errorf("%v, %v", answer, err)
+	}
+	if st, err := m.Stats(t.Context()); err != nil || st.Samples != 1 || st.Stacks != 1 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	bad := testExport(1, testNow)
+	bad.Dictionary.StackTable[1].LocationIndices[0] = 7
+	if _, err := s.Export(t.Context(), bad); status.Code(err) != codes.InvalidArgument || !namesField(err) {
+		t.Error(err)
+	}
+}
+
 // TestExportOverload tells the client when to come again.
 func TestExportOverload(t *testing.T) {
 	t.Parallel()
@@ -134,7 +193,7 @@ func FuzzExport(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := memstore.New()
 		s := newTestServer(t, Config{Store: m, KnownStacks: 64, MaxRequestBytes: 1 << 20})
-		export := s.budgeted(collector.ProfilesService_ServiceDesc).Methods[0]
+		export := s.profilesService().Methods[0]
 		answer, err := export.Handler(s, t.Context(), func(v any) error {
 			return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, v)
 		}, s.guard)

@@ -41,7 +41,7 @@ func newCodec() codec { return codec{encoding.GetCodecV2(encproto.Name)} }
 // Unmarshal implements [encoding.CodecV2].
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if b, ok := v.(*body); ok {
-		b.buffer = data.MaterializeToBuffer(mem.DefaultBufferPool())
+		b.buffer = data.MaterializeToBuffer(bodies)
 		return nil
 	}
 	return c.CodecV2.Unmarshal(data, v)
@@ -53,54 +53,49 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 func (s *Server) budgeted(desc grpc.ServiceDesc) *grpc.ServiceDesc {
 	methods := make([]grpc.MethodDesc, len(desc.Methods))
 	for i, m := range desc.Methods {
-		method := "/" + desc.ServiceName + "/" + m.MethodName
-		methods[i] = grpc.MethodDesc{MethodName: m.MethodName, Handler: func(
-			srv any, ctx context.Context, read func(any) error, interceptor grpc.UnaryServerInterceptor,
-		) (any, error) {
-			serve := func(ctx context.Context, _ any) (any, error) {
-				used := &meter{budget: s.budget}
-				defer used.release()
-				return m.Handler(srv, context.WithValue(ctx, meterKey{}, used), func(r any) error {
-					message, ok := r.(proto.Message)
-					if !ok {
-						return status.Error(codes.Internal, "internal error")
-					}
-					return s.receive(ctx, read, message, used)
-				}, nil)
-			}
-			if interceptor == nil {
-				return serve(ctx, nil)
-			}
-			return interceptor(ctx, nil, &grpc.UnaryServerInfo{Server: srv, FullMethod: method}, serve)
-		}}
+		methods[i] = s.budgetedMethod(desc.ServiceName, m.MethodName, func(srv any, ctx context.Context, read func(any) error, used *meter) (any, error) {
+			return m.Handler(srv, ctx, func(r any) error {
+				message, ok := r.(proto.Message)
+				if !ok {
+					return status.Error(codes.Internal, "internal error")
+				}
+				return s.receive(ctx, read, message, used)
+			}, nil)
+		})
 	}
 	desc.Methods = methods
 	return &desc
 }
 
-// receive reads a request.
+// budgetedMethod returns a method whose handler is called with a meter, which is
+// released after it.
+func (s *Server) budgetedMethod(
+	service, name string, handle func(srv any, ctx context.Context, read func(any) error, used *meter) (any, error),
+) grpc.MethodDesc {
+	method := "/" + service + "/" + name
+	return grpc.MethodDesc{MethodName: name, Handler: func(
+		srv any, ctx context.Context, read func(any) error, interceptor grpc.UnaryServerInterceptor,
+	) (any, error) {
+		serve := func(ctx context.Context, _ any) (any, error) {
+			used := &meter{budget: s.budget}
+			defer used.release()
+			return handle(srv, context.WithValue(ctx, meterKey{}, used), read, used)
+		}
+		if interceptor == nil {
+			return serve(ctx, nil)
+		}
+		return interceptor(ctx, nil, &grpc.UnaryServerInfo{Server: srv, FullMethod: method}, serve)
+	}}
+}
+
+// receive reads and decodes a request.
 func (s *Server) receive(ctx context.Context, read func(any) error, r proto.Message, m *meter) error {
-	most := int64(s.cfg.MaxRequestBytes)
-	if compressed(ctx) {
-		most *= 2
-	}
-	if err := s.budget.acquire(ctx, most, s.cfg.patience); err != nil {
-		return s.noMemory(err)
-	}
-	m.held = most
-	b, err := s.read(read, m)
+	b, err := s.receiveBody(ctx, read, m)
 	if err != nil {
 		return err
 	}
-	defer b.buffer.Free()
-	data := b.buffer.ReadOnlyData()
-	m.bytes = int64(len(data))
-	m.used = m.bytes
-	m.limit = min(amplifyFactor*m.bytes+amplifyFree, s.budget.size/2)
-	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
-		s.budget.release(give)
-		m.held -= give
-	}
+	defer b.Free()
+	data := b.ReadOnlyData()
 	if err := measure(data, r, m); err != nil {
 		return s.unreadable(err)
 	}
@@ -108,6 +103,30 @@ func (s *Server) receive(ctx context.Context, read func(any) error, r proto.Mess
 		return s.unreadable(errWire)
 	}
 	return nil
+}
+
+// receiveBody reads a request as bytes. The caller frees the buffer.
+func (s *Server) receiveBody(ctx context.Context, read func(any) error, m *meter) (mem.Buffer, error) {
+	most := int64(s.cfg.MaxRequestBytes)
+	if compressed(ctx) {
+		most *= 2
+	}
+	if err := s.budget.acquire(ctx, most, s.cfg.patience); err != nil {
+		return nil, s.noMemory(err)
+	}
+	m.held = most
+	b, err := s.read(read, m)
+	if err != nil {
+		return nil, err
+	}
+	m.bytes = int64(b.buffer.Len())
+	m.used = m.bytes
+	m.limit = min(amplifyFactor*m.bytes+amplifyFree, s.budget.size/2)
+	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
+		s.budget.release(give)
+		m.held -= give
+	}
+	return b.buffer, nil
 }
 
 // read reads the body within the time limit. When it takes longer the stream is

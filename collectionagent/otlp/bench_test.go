@@ -3,15 +3,17 @@
 package otlp
 
 import (
+	"errors"
 	"testing"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/collectionagent/bench/workload"
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// BenchmarkDecode decodes ten seconds of a host, as bytes and as messages.
+// BenchmarkDecode reads ten seconds of a host, decodes them, and looks for what is to be defined.
 func BenchmarkDecode(b *testing.B) {
 	w := workload.New(workload.Default())
 	for name, timestamps := range map[string]bool{"values": false, "timestamps": true} {
@@ -23,23 +25,58 @@ func BenchmarkDecode(b *testing.B) {
 		b.Run(name+"/wire", func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				var r collector.ExportProfilesServiceRequest
-				if err := proto.Unmarshal(data, &r); err != nil {
+				m, err := Read(data, testOptions(len(data)))
+				if err != nil {
 					b.Fatal(err)
 				}
+				m.Release()
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
 			b.ReportMetric(float64(len(data))/float64(samples), "B/sample")
 		})
-		b.Run(name+"/decode", func(b *testing.B) {
+		for how, known := range map[string]Known{"new": nil, "known": everything{}} {
+			b.Run(name+"/decode/"+how, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					m, err := Read(data, testOptions(len(data)))
+					if err != nil {
+						b.Fatal(err)
+					}
+					in, err := m.Decode(known)
+					if err != nil || len(in.Batch.Samples) < samples {
+						b.Fatal(err, len(in.Batch.Samples), samples)
+					}
+					m.Release()
+				}
+				b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
+			})
+		}
+		b.Run(name+"/define/known", func(b *testing.B) {
+			m, err := Read(data, testOptions(len(data)))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer m.Release()
+			in, err := m.Decode(everything{})
+			if err != nil {
+				b.Fatal(err)
+			}
 			b.ReportAllocs()
 			for b.Loop() {
-				in, err := Decode(r, testOptions(len(data)))
-				if err != nil || len(in.Batch.Samples) < samples {
-					b.Fatal(err, len(in.Batch.Samples), samples)
+				if err := in.Definitions(everything{}, func(*store.Definitions) error { return errors.New("something is not known") }); err != nil {
+					b.Fatal(err)
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
 		})
 	}
 }
+
+// everything is known.
+type everything struct{}
+
+func (everything) Whole(uint64, uint64) (libpf.TraceHash, bool) { return libpf.TraceHash{}, true }
+
+func (everything) Stack(libpf.TraceHash) bool     { return true }
+func (everything) Symbol(uint64, uint64) bool     { return true }
+func (everything) Executable(uint64, uint64) bool { return true }

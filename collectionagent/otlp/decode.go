@@ -5,6 +5,8 @@ package otlp
 import (
 	"fmt"
 	"slices"
+	"sync"
+	"unsafe"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 
@@ -45,14 +47,11 @@ type Options struct {
 
 // Sizes of what is made, for Options.Charge.
 const (
-	textBytes     = 16
-	entryBytes    = 48 // attribute, mapping, link
-	locationBytes = 24
-	frameBytes    = 104 + 64
-	stackBytes    = 24
-	seriesBytes   = 600
-	labelBytes    = 32
-	sampleBytes   = 80
+	frameBytes  = 32 + 64 + 64 // with its identity, its key and its place among symbols
+	stackBytes  = 48
+	seriesBytes = 600
+	labelBytes  = 32
+	sampleBytes = 80
 )
 
 // Limits of single values.
@@ -64,6 +63,26 @@ const (
 	maxValue = 1 << 53
 	maxCount = 1 << 31
 )
+
+// Message is a request that was read but not checked. It is used by one goroutine
+// at a time.
+type Message struct {
+	Options
+	message
+	tables
+
+	out *Request
+	// hashed is a stack as it is hashed.
+	hashed []byte
+	// workLeft is how many bytes may still be hashed.
+	workLeft int64
+	// owed is what was made and not charged yet.
+	owed  int64
+	hosts map[hostKey]struct{}
+	known Known
+}
+
+type hostKey struct{ id, name string }
 
 // Request is a decoded request.
 type Request struct {
@@ -79,7 +98,7 @@ type Request struct {
 	// Notes say what was left out and why, at most a few.
 	Notes []string
 
-	d *decoder
+	d *Message
 }
 
 // maxNotes bounds what a client is told of one request.
@@ -93,45 +112,102 @@ func (r *Request) note(format string, args ...any) {
 	}
 }
 
-// Decode checks and converts a request. The result refers to texts of it.
-func Decode(r *collector.ExportProfilesServiceRequest, o *Options) (*Request, error) {
-	d := &decoder{Options: o, out: &Request{Batch: &store.Batch{}}, workLeft: 256*o.Bytes + 64<<20}
-	d.out.d = d
-	if err := d.dictionary(r.GetDictionary()); err != nil {
+// pool holds messages whose tables are used again.
+var pool = sync.Pool{New: func() any { return &Message{} }}
+
+// maxPooled is the size of the tables of a message that is kept. The largest
+// requests of a host are a few megabytes.
+const maxPooled = 16 << 20
+
+// Read reads a request of the wire format. The message refers to the bytes until it
+// is released, which is up to the caller when there is no error. The error is
+// [ErrWire] or that of Options.Charge.
+func Read(data []byte, o *Options) (*Message, error) {
+	return read(o, func(m *message) error { return m.wire(data) })
+}
+
+// ReadStructs reads a request that was decoded already, as from JSON. It is like [Read].
+func ReadStructs(r *collector.ExportProfilesServiceRequest, o *Options) (*Message, error) {
+	return read(o, func(m *message) error { return m.structs(r) })
+}
+
+func read(o *Options, from func(*message) error) (*Message, error) {
+	d := pool.Get().(*Message) //nolint:forcetypeassert // the pool holds nothing else
+	d.Options = *o
+	d.message.charge = o.Charge
+	if err := from(&d.message); err != nil {
+		d.Release()
 		return nil, err
 	}
-	for i, rp := range r.GetResourceProfiles() {
-		if err := d.resourceProfiles(at("resource_profiles", i), rp); err != nil {
+	return d, nil
+}
+
+// Release gives the tables back. Neither the message nor the definitions of its
+// request may be used any more; the rest of the request stays.
+func (d *Message) Release() {
+	if d.message.size()+d.tables.size()+cap(d.hashed) > maxPooled {
+		return
+	}
+	d.message.reset()
+	d.tables.reset()
+	*d = Message{message: d.message, tables: d.tables, hashed: d.hashed}
+	pool.Put(d)
+}
+
+// capacity returns the bytes that a table takes.
+func capacity[T any](table []T) int {
+	var t T
+	return cap(table) * int(unsafe.Sizeof(t))
+}
+
+// Weight is about how many observations the request holds.
+func (d *Message) Weight() (n uint64) {
+	for i := range d.samples {
+		n += uint64(max(d.samples[i].times.len(), 1))
+	}
+	return n
+}
+
+// Decode checks and converts the request. What known knows as a whole takes less
+// work; nil knows nothing.
+func (d *Message) Decode(known Known) (*Request, error) {
+	d.known = known
+	d.out = &Request{Batch: &store.Batch{}, d: d}
+	d.workLeft = 256*d.Bytes + 64<<20
+	if err := d.dictionary(); err != nil {
+		return nil, err
+	}
+	if err := d.makeRows(); err != nil {
+		return nil, err
+	}
+	for i := range d.resources {
+		if err := d.resourceProfiles(at("resource_profiles", i), &d.resources[i]); err != nil {
 			return nil, err
 		}
 	}
 	if d.out.TooOld > 0 || d.out.InFuture > 0 {
-		d.out.note("%d observations are before %s and %d after %s", d.out.TooOld, o.First, d.out.InFuture, o.Last)
+		d.out.note("%d observations are before %s and %d after %s", d.out.TooOld, d.First, d.out.InFuture, d.Last)
 	}
 	return d.out, nil
 }
 
-// decoder decodes one request.
-type decoder struct {
-	*Options
-	out *Request
-	tables
-
-	// identity is a stack as it is hashed.
-	identity []byte
-	// workLeft is how many bytes may still be hashed.
-	workLeft int64
-	hosts    map[hostKey]struct{}
-}
-
-type hostKey struct{ id, name string }
-
 // charge calls Charge.
-func (d *decoder) charge(field string, n int, bytes int64) error {
+func (d *Message) charge(field string, n int, bytes int64) error {
 	if d.Charge == nil || n == 0 {
 		return nil
 	}
 	return d.Charge(field, n, bytes)
+}
+
+// owe charges for what is small once it is much.
+func (d *Message) owe(field string, bytes int) error {
+	const much = 64 << 10
+	if d.owed += int64(bytes); d.owed < much {
+		return nil
+	}
+	owed := d.owed
+	d.owed = 0
+	return d.charge(field, 1, owed)
 }
 
 // index checks an index into a table. 0 means none, even where the table is missing.
@@ -140,18 +216,4 @@ func index(field string, i int32, table string, entries int) error {
 		return invalid(field, "index %d out of range, dictionary.%s has %d entries", i, table, entries)
 	}
 	return nil
-}
-
-// Weight is about how many observations a request holds that could not be decoded.
-func Weight(r *collector.ExportProfilesServiceRequest) (n uint64) {
-	for _, rp := range r.GetResourceProfiles() {
-		for _, sp := range rp.GetScopeProfiles() {
-			for _, p := range sp.GetProfiles() {
-				for _, s := range p.GetSamples() {
-					n += uint64(max(len(s.GetTimestampsUnixNano()), 1))
-				}
-			}
-		}
-	}
-	return n
 }

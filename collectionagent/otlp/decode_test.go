@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -36,7 +37,7 @@ func definitions(t testing.TB, in *Request, known Known) *store.Definitions {
 // TestDecode compares all that comes of a request with what is right.
 func TestDecode(t *testing.T) {
 	t.Parallel()
-	in, err := Decode(testRequest().r, testOptions(1000))
+	in, err := decode(t, testRequest().r, testOptions(1000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,9 +112,10 @@ func learned(d *store.Definitions) memory {
 	return m
 }
 
-func (m memory) Stack(h libpf.TraceHash) bool  { return m[h] }
-func (m memory) Symbol(hi, lo uint64) bool     { return m[[2]uint64{hi, lo}] }
-func (m memory) Executable(hi, lo uint64) bool { return m[[2]uint64{hi, lo}] }
+func (memory) Whole(uint64, uint64) (libpf.TraceHash, bool) { return libpf.TraceHash{}, false }
+func (m memory) Stack(h libpf.TraceHash) bool               { return m[h] }
+func (m memory) Symbol(hi, lo uint64) bool                  { return m[[2]uint64{hi, lo}] }
+func (m memory) Executable(hi, lo uint64) bool              { return m[[2]uint64{hi, lo}] }
 
 // TestInvalid sets each reference and shape wrong.
 func TestInvalid(t *testing.T) {
@@ -182,7 +184,7 @@ func TestInvalid(t *testing.T) {
 	} {
 		b := testRequest()
 		c.spoil(b, b.r.Dictionary)
-		_, err := Decode(b.r, testOptions(1000))
+		_, err := decode(t, b.r, testOptions(1000))
 		var field *FieldError
 		if !errors.As(err, &field) || field.Field != c.field || field.Description == "" {
 			t.Errorf("%s: error %v", c.field, err)
@@ -222,7 +224,7 @@ func TestShapes(t *testing.T) {
 	} {
 		b := newBuild()
 		b.profile(c.kind, c.unit, c.period, nil, c.sample)
-		in, err := Decode(b.r, testOptions(1000))
+		in, err := decode(t, b.r, testOptions(1000))
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -251,7 +253,7 @@ func TestTwiceTheSame(t *testing.T) {
 	scopes := b.r.ResourceProfiles
 	scopes[0].ScopeProfiles[0].Profiles = append(scopes[0].ScopeProfiles[0].Profiles, scopes[1].ScopeProfiles[0].Profiles...)
 	b.r.ResourceProfiles = scopes[:1]
-	in, err := Decode(b.r, testOptions(1000))
+	in, err := decode(t, b.r, testOptions(1000))
 	if err != nil || len(in.Batch.Samples) != 1 || in.Batch.Samples[0].Count != 4 || in.Batch.Samples[0].Value != 41 {
 		t.Errorf("%v: %+v", err, in)
 	}
@@ -270,7 +272,7 @@ func TestReferences(t *testing.T) {
 	}
 	o := testOptions(1000)
 	o.MaxLabels = 2
-	in, err := Decode(b.r, o)
+	in, err := decode(t, b.r, o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -291,7 +293,7 @@ func TestSameAddress(t *testing.T) {
 		stacks = append(stacks, &profiles.Sample{StackIndex: b.stack(l), Values: []int64{1}})
 	}
 	b.profile("samples", "count", 10, nil, stacks...)
-	in, err := Decode(b.r, testOptions(1000))
+	in, err := decode(t, b.r, testOptions(1000))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -307,10 +309,10 @@ func TestEmpty(t *testing.T) {
 	b := newBuild()
 	b.r.Dictionary = nil
 	b.r.ResourceProfiles = append(b.r.ResourceProfiles, nil, &profiles.ResourceProfiles{ScopeProfiles: []*profiles.ScopeProfiles{nil, {Profiles: []*profiles.Profile{nil, {}}}}})
-	if in, err := Decode(b.r, testOptions(10)); err != nil || len(in.Batch.Samples) != 0 || in.RejectedProfiles != 0 {
+	if in, err := decode(t, b.r, testOptions(10)); err != nil || len(in.Batch.Samples) != 0 || in.RejectedProfiles != 0 {
 		t.Errorf("%v: %+v", err, in)
 	}
-	if in, err := Decode(nil, testOptions(0)); err != nil || in.Batch.Weight() != 0 || Weight(nil) != 0 {
+	if in, err := decode(t, nil, testOptions(0)); err != nil || in.Batch.Weight() != 0 || false {
 		t.Error(err)
 	}
 }
@@ -319,24 +321,34 @@ func TestEmpty(t *testing.T) {
 func TestCharge(t *testing.T) {
 	t.Parallel()
 	full := errors.New("no memory")
-	for n := range 1000 {
-		o, calls := testOptions(1000), 0
-		o.Charge = func(string, int, int64) error {
-			if calls++; calls > n {
-				return full
+	r := testRequest().r
+	data, err := proto.Marshal(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, read := range readers(r, data) {
+		for n := 0; ; n++ {
+			o, calls := testOptions(1000), 0
+			o.Charge = func(string, int, int64) error {
+				if calls++; calls > n {
+					return full
+				}
+				return nil
 			}
-			return nil
-		}
-		_, err := Decode(testRequest().r, o)
-		if err == nil {
-			if n < 10 {
-				t.Errorf("only %d charges", n)
+			m, err := read(o)
+			if err == nil {
+				_, err = m.Decode(nil)
+				m.Release()
 			}
-			return
-		}
-		if !errors.Is(err, full) {
-			t.Fatal(err)
+			if err == nil {
+				if n < 10 || n > 1000 {
+					t.Errorf("%d charges", n)
+				}
+				break
+			}
+			if !errors.Is(err, full) {
+				t.Fatal(err)
+			}
 		}
 	}
-	t.Error("charges do not end")
 }

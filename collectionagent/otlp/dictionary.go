@@ -3,65 +3,52 @@
 package otlp
 
 import (
+	"bytes"
 	"path"
+	"slices"
 	"strings"
-
-	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// tables are the dictionary of a request, checked.
+// tables are what the dictionary of a request is converted to. Each table has as
+// many entries as that of the message.
 type tables struct {
-	texts      []string
-	attributes []attribute
-	mappings   []mapping
-	functions  []function
-	locations  []location
-	links      []link
-	stacks     []stack
-	raw        *profiles.ProfilesDictionary
-
-	// frames are those of all locations, identities what is hashed of them.
-	frames     []libpf.Frame
+	// strings are the texts that were needed as strings so far.
+	strings []string
+	kinds   []attribute
+	files   []mapping
+	sums    []uint64 // of the texts and first lines of functions, for symbolKey
+	places  []location
+	keys    []contentKey // of locations
+	hashes  []stack
+	frames  []frame
+	symbols symbols
+	scratch []byte
+	entries [tableCount]int // of the tables as they came
+	// identities are what is hashed of the frames of locations, one after the other.
 	identities []byte
-	symbols    symbols
 }
 
-// attribute is an entry of the attribute table.
+// attribute is what is known of an entry of the attribute table.
 type attribute struct {
-	key, value string
-	// frameType is set for the type of a frame, if it is one that is known.
-	isFrameType, known bool
-	frameType          libpf.FrameType
+	text     string // of the value, if it was needed
+	hasText  bool
+	key      keyKind
+	frame    libpf.FrameType
+	hasFrame bool // that is known
 }
 
-// mapping is a file.
-type mapping struct {
-	executable           libpf.Executable
-	identified           bool // by a build ID
-	start, limit, offset uint64
-}
+// keyKind is what a key of an attribute is, as far as the dictionary has a use for it.
+type keyKind uint8
 
-// function is an entry of the function table: a line without its number.
-type function struct {
-	line libpf.SourceLine
-	sum  uint64 // of its texts and first line, for symbolKey
-}
-
-// location is a range of frames and of identities.
-type location struct{ frame, frames, identity, identityEnd uint32 }
-
-type link struct {
-	trace [16]byte
-	span  [8]byte
-}
-
-// stack is a stack that may have been hashed.
-type stack struct {
-	hash libpf.TraceHash
-	done bool
-}
+const (
+	otherKey keyKind = iota
+	frameTypeKey
+	htlHashKey
+	gnuKey
+	goKey
+)
 
 // Keys of attributes of the dictionary.
 const (
@@ -71,23 +58,96 @@ const (
 	keyGo        = "process.executable.build_id.go"
 )
 
-// dictionary checks and converts the tables, but for stacks.
-func (d *decoder) dictionary(r *profiles.ProfilesDictionary) error {
-	if r == nil {
-		r = &profiles.ProfilesDictionary{}
+func keyKindOf(key []byte) keyKind {
+	switch string(key) {
+	case keyFrameType:
+		return frameTypeKey
+	case keyHTLHash:
+		return htlHashKey
+	case keyGNU:
+		return gnuKey
+	case keyGo:
+		return goKey
 	}
-	d.raw, d.texts = r, r.StringTable
-	if len(d.texts) == 0 {
-		d.texts = []string{""}
+	return otherKey
+}
+
+// mapping is a file.
+type mapping struct {
+	executable libpf.Executable
+	identified bool // by a build ID
+	kernel     bool
+}
+
+// location is a range of frames and, once it was needed, of identities.
+type location struct {
+	frame, frames, identity, identityEnd uint32
+	// known: a stack with it is known by its content, and so are its names.
+	known bool
+}
+
+// stack is a stack that may have been hashed.
+type stack struct {
+	hash libpf.TraceHash
+	key  contentKey
+	// done: hash is set. known: by its content, with all names of its frames.
+	done, known bool
+}
+
+func (t *tables) reset() {
+	clear(t.strings)
+	clear(t.kinds)
+	clear(t.files)
+	t.symbols.list = t.symbols.list[:0]
+	*t = tables{
+		strings: t.strings[:0], kinds: t.kinds[:0], files: t.files[:0], sums: t.sums[:0], places: t.places[:0], keys: t.keys[:0], hashes: t.hashes[:0],
+		frames: t.frames[:0], symbols: t.symbols, scratch: t.scratch[:0], identities: t.identities[:0],
 	}
-	if d.texts[0] != "" {
+}
+
+func (t *tables) size() int {
+	return capacity(t.strings) + capacity(t.kinds) + capacity(t.files) + capacity(t.sums) + capacity(t.places) + capacity(t.keys) + capacity(t.hashes) +
+		capacity(t.frames) + capacity(t.symbols.list) + capacity(t.symbols.places) + capacity(t.scratch) + capacity(t.identities)
+}
+
+// sized returns a table of n entries that are zero.
+func sized[T any](table []T, n int) []T {
+	table = slices.Grow(table[:0], n)[:n]
+	clear(table)
+	return table
+}
+
+// notEmpty gives an empty table its entry 0, which means none.
+func notEmpty[T any](table []T) []T {
+	if len(table) == 0 {
+		var none T
+		return append(table, none)
+	}
+	return table
+}
+
+// dictionary checks and converts the tables, but for the hashes of stacks.
+func (d *Message) dictionary() error {
+	d.entries = [tableCount]int{
+		attributeTable: len(d.attributes), mappingTable: len(d.mappings), functionTable: len(d.functions),
+		locationTable: len(d.locations), linkTable: len(d.links), stackTable: len(d.stacks),
+	}
+	d.texts, d.attributes, d.mappings, d.functions = notEmpty(d.texts), notEmpty(d.attributes), notEmpty(d.mappings), notEmpty(d.functions)
+	d.locations, d.links, d.stacks = notEmpty(d.locations), notEmpty(d.links), notEmpty(d.stacks)
+	if len(d.texts[0]) != 0 {
 		return invalid("dictionary.string_table[0]", "is not empty")
 	}
+	texts := int64(0)
 	for i, s := range d.texts {
 		if len(s) > d.MaxTextBytes {
 			return invalid(at("dictionary.string_table", i), "has %d bytes, at most %d are allowed", len(s), d.MaxTextBytes)
 		}
+		texts += int64(len(s))
 	}
+	if err := d.charge("dictionary.string_table", 1, texts); err != nil { // of strings
+		return err
+	}
+	d.strings = sized(d.strings, len(d.texts))
 	for _, step := range []func() error{d.attributeTable, d.mappingTable, d.functionTable, d.linkTable, d.locationTable, d.stackTable} {
 		if err := step(); err != nil {
 			return err
@@ -96,78 +156,84 @@ func (d *decoder) dictionary(r *profiles.ProfilesDictionary) error {
 	return nil
 }
 
-// text returns a text. field is only made when there is something wrong.
-func (d *decoder) text(i int32, table string, entry int, field string) (string, error) {
-	if i < 0 || int(i) >= len(d.texts) {
-		return "", index(at("dictionary."+table, entry)+field, i, "string_table", len(d.texts))
+// textOf returns a text whose index was checked. Texts of the tables refer to the
+// bytes of the request and must not leave it; this one may.
+func (d *Message) textOf(i int32) string {
+	s := &d.strings[i]
+	if *s == "" {
+		*s = string(d.texts[i])
 	}
-	return d.texts[i], nil
+	return *s
 }
 
-func (d *decoder) attributeTable() (err error) {
-	table := d.raw.AttributeTable
-	if err := d.charge("dictionary.attribute_table", len(table), entryBytes); err != nil {
-		return err
+// checkText checks the index of a text. What names the field is only joined when
+// there is something wrong.
+func (d *Message) checkText(i int32, table string, entry int, field string) error {
+	if i < 0 || int(i) >= len(d.texts) {
+		return index(at("dictionary."+table, entry)+field, i, "string_table", len(d.texts))
 	}
-	d.attributes = make([]attribute, max(len(table), 1))
-	for i, a := range table {
-		if a == nil {
-			continue
-		}
-		if d.attributes[i].key, err = d.text(a.KeyStrindex, "attribute_table", i, ".key_strindex"); err != nil {
+	return nil
+}
+
+func (d *Message) attributeTable() error {
+	d.kinds = sized(d.kinds, len(d.attributes))
+	for i := range d.attributes {
+		a, kind := &d.attributes[i], &d.kinds[i]
+		if err := d.checkText(a.key, "attribute_table", i, ".key_strindex"); err != nil {
 			return err
 		}
-		if _, err = d.text(a.UnitStrindex, "attribute_table", i, ".unit_strindex"); err != nil {
+		if err := d.checkText(a.unit, "attribute_table", i, ".unit_strindex"); err != nil {
 			return err
 		}
-		if d.attributes[i].value, err = d.anyValue(a.Value, func() string { return at("dictionary.attribute_table", i) + ".value" }); err != nil {
+		if err := d.checkValue(&a.value, func() string { return at("dictionary.attribute_table", i) + ".value" }); err != nil {
 			return err
 		}
-		if d.attributes[i].key == keyFrameType {
-			d.attributes[i].isFrameType = true
-			d.attributes[i].frameType, d.attributes[i].known = parseFrameType(d.attributes[i].value)
+		if kind.key = keyKindOf(d.texts[a.key]); kind.key == frameTypeKey {
+			kind.frame, kind.hasFrame = parseFrameType(d.attributeText(int32(i))) //nolint:gosec // an index of 32 bits
 		}
 	}
 	return nil
 }
 
-func (d *decoder) mappingTable() error {
-	table := d.raw.MappingTable
-	if err := d.charge("dictionary.mapping_table", len(table), 3*entryBytes); err != nil {
-		return err
+// attributeText returns the value of an attribute as text.
+func (d *Message) attributeText(i int32) string {
+	a := &d.kinds[i]
+	if !a.hasText {
+		a.text, a.hasText = d.valueText(&d.attributes[i].value), true
 	}
-	d.mappings = make([]mapping, max(len(table), 1))
-	for i, m := range table {
-		if m == nil {
-			continue
+	return a.text
+}
+
+func (d *Message) mappingTable() error {
+	d.files = sized(d.files, len(d.mappings))
+	for i := range d.mappings {
+		m, out := &d.mappings[i], &d.files[i]
+		if m.start > m.limit {
+			return invalid(at("dictionary.mapping_table", i)+".memory_start", "%#x is after memory_limit, %#x", m.start, m.limit)
 		}
-		if m.MemoryStart > m.MemoryLimit {
-			return invalid(at("dictionary.mapping_table", i)+".memory_start", "%#x is after memory_limit, %#x", m.MemoryStart, m.MemoryLimit)
-		}
-		name, err := d.text(m.FilenameStrindex, "mapping_table", i, ".filename_strindex")
-		if err != nil {
+		if err := d.checkText(m.filename, "mapping_table", i, ".filename_strindex"); err != nil {
 			return err
 		}
-		out := &d.mappings[i]
-		out.start, out.limit, out.offset = m.MemoryStart, m.MemoryLimit, m.FileOffset
+		name := d.textOf(m.filename)
 		exe := &out.executable
 		if name != "" {
 			exe.FileName = path.Base(name)
 		}
+		out.kernel = exe.FileName == "[kernel.kallsyms]"
 		var gnu, golang string
-		for j, a := range m.AttributeIndices {
-			if err := index(at(at("dictionary.mapping_table", i)+".attribute_indices", j), a, "attribute_table", len(d.raw.AttributeTable)); err != nil {
-				return err
+		for j, a := range d.indices[m.attributes.from:m.attributes.to] {
+			if a < 0 || int(a) >= len(d.attributes) {
+				return index(at(at("dictionary.mapping_table", i)+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 			}
-			switch v := d.attributes[a].value; d.attributes[a].key {
-			case keyHTLHash:
-				if id, err := libpf.ParseFileID(v); err == nil {
+			switch d.kinds[a].key {
+			case htlHashKey:
+				if id, err := libpf.ParseFileID(d.attributeText(a)); err == nil {
 					exe.FileID = id
 				}
-			case keyGNU:
-				gnu = strings.ToLower(v)
-			case keyGo:
-				golang = v
+			case gnuKey:
+				gnu = strings.ToLower(d.attributeText(a))
+			case goKey:
+				golang = d.attributeText(a)
 			}
 		}
 		exe.BuildID = gnu
@@ -188,66 +254,61 @@ func (d *decoder) mappingTable() error {
 	return nil
 }
 
-// address returns the address in the file for one of a process.
-func (m *mapping) address(a uint64) libpf.AddressOrLineno {
+// inFileOf returns the address in the file for one of a process.
+func (m *mappingEntry) inFileOf(a uint64) libpf.AddressOrLineno {
 	if m.start > 0 && a >= m.start && a < m.limit {
 		a = a - m.start + m.offset
 	}
 	return libpf.AddressOrLineno(a)
 }
 
-func (d *decoder) functionTable() (err error) {
-	var scratch []byte
-	table := d.raw.FunctionTable
-	if err := d.charge("dictionary.function_table", len(table), 2*entryBytes); err != nil {
-		return err
-	}
-	d.functions = make([]function, max(len(table), 1))
-	for i, f := range table {
-		if f == nil {
-			continue
-		}
-		out := &d.functions[i].line
-		if out.Function, err = d.text(f.NameStrindex, "function_table", i, ".name_strindex"); err != nil {
+func (d *Message) functionTable() error {
+	d.sums = sized(d.sums, len(d.functions))
+	for i := range d.functions {
+		f := &d.functions[i]
+		if err := d.checkText(f.name, "function_table", i, ".name_strindex"); err != nil {
 			return err
 		}
-		if out.SystemName, err = d.text(f.SystemNameStrindex, "function_table", i, ".system_name_strindex"); err != nil {
+		if err := d.checkText(f.system, "function_table", i, ".system_name_strindex"); err != nil {
 			return err
 		}
-		if out.File, err = d.text(f.FilenameStrindex, "function_table", i, ".filename_strindex"); err != nil {
+		if err := d.checkText(f.file, "function_table", i, ".filename_strindex"); err != nil {
 			return err
 		}
-		if out.Function == "" {
-			out.Function = out.SystemName
+		// Text 0 is empty.
+		if len(d.texts[f.name]) == 0 {
+			f.name = f.system
 		}
-		if out.SystemName == out.Function {
-			out.SystemName = ""
+		if f.system == f.name || bytes.Equal(d.texts[f.system], d.texts[f.name]) {
+			f.system = 0
 		}
-		if f.StartLine < 0 {
-			return invalid(at("dictionary.function_table", i)+".start_line", "is %d, must not be negative", f.StartLine)
+		if f.startLine < 0 {
+			return invalid(at("dictionary.function_table", i)+".start_line", "is %d, must not be negative", f.startLine)
 		}
-		out.StartLine = libpf.SourceLineno(f.StartLine)
-		d.functions[i].sum, scratch = functionSum(scratch, out)
+		d.sums[i], d.scratch = functionSum(d.scratch, d.texts[f.name], d.texts[f.system], d.texts[f.file], uint64(f.startLine)) //nolint:gosec // not negative
 	}
 	return nil
 }
 
-func (d *decoder) linkTable() error {
-	table := d.raw.LinkTable
-	if err := d.charge("dictionary.link_table", len(table), entryBytes); err != nil {
-		return err
-	}
-	d.links = make([]link, max(len(table), 1))
-	for i, l := range table {
-		t, s := l.GetTraceId(), l.GetSpanId()
-		if len(t) != 0 && len(t) != 16 {
-			return invalid(at("dictionary.link_table", i)+".trace_id", "has %d bytes instead of 16", len(t))
+// named reports whether a function has a name or a file.
+func (d *Message) named(f *functionEntry) bool {
+	return len(d.texts[f.name]) > 0 || len(d.texts[f.file]) > 0
+}
+
+// textBytes returns the length of the texts of a function.
+func (d *Message) textBytes(f *functionEntry) int {
+	return len(d.texts[f.name]) + len(d.texts[f.system]) + len(d.texts[f.file])
+}
+
+func (d *Message) linkTable() error {
+	for i := range d.links {
+		l := &d.links[i]
+		if l.traceLen != 0 && l.traceLen != len(l.trace) {
+			return invalid(at("dictionary.link_table", i)+".trace_id", "has %d bytes instead of %d", l.traceLen, len(l.trace))
 		}
-		if len(s) != 0 && len(s) != 8 {
-			return invalid(at("dictionary.link_table", i)+".span_id", "has %d bytes instead of 8", len(s))
+		if l.spanLen != 0 && l.spanLen != len(l.span) {
+			return invalid(at("dictionary.link_table", i)+".span_id", "has %d bytes instead of %d", l.spanLen, len(l.span))
 		}
-		copy(d.links[i].trace[:], t)
-		copy(d.links[i].span[:], s)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
+	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/libpf"
@@ -23,11 +24,15 @@ func FuzzDecode(f *testing.F) {
 	f.Add(data[:len(data)/2])
 	f.Add(append(data[:len(data):len(data)], data...))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		var r collector.ExportProfilesServiceRequest
-		if proto.Unmarshal(data, &r) != nil {
+		m, err := Read(data, testOptions(len(data)))
+		if err != nil {
+			if !errors.Is(err, ErrWire) {
+				t.Fatal(err)
+			}
 			return
 		}
-		in, err := Decode(&r, testOptions(len(data)))
+		defer m.Release()
+		in, err := m.Decode(nil)
 		if err != nil {
 			var field *FieldError
 			if !errors.As(err, &field) || field.Field == "" || field.Description == "" {
@@ -58,4 +63,21 @@ func FuzzDecode(f *testing.F) {
 		}
 		learned(d)
 	})
+}
+
+// FuzzWire reads any bytes as the library of protocol buffers does.
+func FuzzWire(f *testing.F) {
+	data, err := proto.Marshal(full())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(data)
+	f.Add(data[:len(data)/2])
+	for _, rp := range full().ResourceProfiles { // smaller ones are quicker to change
+		if data, err = proto.Marshal(&collector.ExportProfilesServiceRequest{ResourceProfiles: []*profiles.ResourceProfiles{rp}}); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
+	f.Fuzz(sameAsLibrary)
 }

@@ -6,31 +6,46 @@ import (
 	"encoding/binary"
 	"math"
 
-	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-func (d *decoder) resourceProfiles(field string, rp *profiles.ResourceProfiles) error {
-	o, err := d.resource(field+".resource", rp.GetResource())
+// makeRows makes room for the rows.
+func (d *Message) makeRows() error {
+	n := 0
+	for i := range d.samples {
+		if n += max(d.samples[i].times.len(), 1); n >= d.MaxSamples {
+			n = d.MaxSamples
+			break
+		}
+	}
+	if err := d.charge("samples", n, sampleBytes); err != nil {
+		return err
+	}
+	d.out.Batch.Samples = make([]store.Sample, 0, n)
+	return nil
+}
+
+func (d *Message) resourceProfiles(field string, rp *resourceEntry) error {
+	o, err := d.resource(field+".resource", d.keyValues[rp.attributes.from:rp.attributes.to])
 	if err != nil {
 		return err
 	}
-	r := &reader{decoder: d, origin: o, series: make(map[seriesKey]uint32)}
-	for i, sp := range rp.GetScopeProfiles() {
+	r := &reader{Message: d, origin: o, series: make(map[seriesKey]uint32)}
+	for i, sp := range d.scopes[rp.scopes.from:rp.scopes.to] {
 		scope := at(field+".scope_profiles", i)
-		kinds := make([]kind, len(sp.GetProfiles()))
-		for j, p := range sp.GetProfiles() {
-			if kinds[j], err = d.kind(at(scope+".profiles", j), p); err != nil {
+		all := d.profiles[sp.from:sp.to]
+		kinds := make([]kind, len(all))
+		for j := range all {
+			if kinds[j], err = d.kind(at(scope+".profiles", j), &all[j]); err != nil {
 				return err
 			}
 		}
-		for j, p := range sp.GetProfiles() {
-			if kinds[j].count && sameInTime(kinds, sp.GetProfiles(), p) {
+		for j := range all {
+			if kinds[j].count && sameInTime(kinds, all, &all[j]) {
 				continue
 			}
-			if err := r.profile(at(scope+".profiles", j), p, kinds[j]); err != nil {
+			if err := r.profile(at(scope+".profiles", j), &all[j], kinds[j]); err != nil {
 				return err
 			}
 		}
@@ -50,31 +65,31 @@ type kind struct {
 }
 
 // kind tells what a profile measures.
-func (d *decoder) kind(field string, p *profiles.Profile) (k kind, err error) {
+func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 	var texts [4]string
-	for i, t := range []struct {
+	for i, t := range [...]struct {
 		field string
 		index int32
 	}{
-		{".sample_type.type_strindex", p.GetSampleType().GetTypeStrindex()},
-		{".sample_type.unit_strindex", p.GetSampleType().GetUnitStrindex()},
-		{".period_type.type_strindex", p.GetPeriodType().GetTypeStrindex()},
-		{".period_type.unit_strindex", p.GetPeriodType().GetUnitStrindex()},
+		{".sample_type.type_strindex", p.sampleType.typ},
+		{".sample_type.unit_strindex", p.sampleType.unit},
+		{".period_type.type_strindex", p.periodType.typ},
+		{".period_type.unit_strindex", p.periodType.unit},
 	} {
 		if t.index < 0 || int(t.index) >= len(d.texts) {
 			return k, index(field+t.field, t.index, "string_table", len(d.texts))
 		}
-		texts[i] = d.texts[t.index]
+		texts[i] = d.textOf(t.index)
 	}
-	for j, a := range p.GetAttributeIndices() {
+	for j, a := range d.ofProfile[p.attributes.from:p.attributes.to] {
 		if a < 0 || int(a) >= len(d.attributes) {
-			return k, index(at(field+".attribute_indices", j), a, "attribute_table", len(d.raw.AttributeTable))
+			return k, index(at(field+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 		}
 	}
 	typ, unit := texts[0], texts[1]
 	k.name = typ + "/" + unit
-	if texts[2] == "cpu" && nanoseconds(texts[3]) && p.Period > 0 && p.Period <= maxValue {
-		k.period = p.Period
+	if texts[2] == "cpu" && nanoseconds(texts[3]) && p.period > 0 && p.period <= maxValue {
+		k.period = p.period
 	}
 	switch {
 	case typ == "samples" && counts(unit) && k.period > 0:
@@ -95,10 +110,10 @@ func counts(unit string) bool { return unit == "count" || unit == "1" || unit ==
 
 // sameInTime reports whether another profile of the scope tells in time what p
 // tells in observations, as the two of a pprof file do.
-func sameInTime(kinds []kind, all []*profiles.Profile, p *profiles.Profile) bool {
+func sameInTime(kinds []kind, all []profileEntry, p *profileEntry) bool {
 	for i, k := range kinds {
-		if k.typ == libpf.SampleOnCPU && !k.count && all[i].TimeUnixNano == p.TimeUnixNano && all[i].DurationNano == p.DurationNano &&
-			len(all[i].Samples) == len(p.Samples) {
+		if k.typ == libpf.SampleOnCPU && !k.count && all[i].time == p.time && all[i].duration == p.duration &&
+			all[i].samples.len() == p.samples.len() {
 			return true
 		}
 	}
@@ -107,10 +122,14 @@ func sameInTime(kinds []kind, all []*profiles.Profile, p *profiles.Profile) bool
 
 // reader reads the profiles of a resource.
 type reader struct {
-	*decoder
+	*Message
 	origin *origin
 	series map[seriesKey]uint32
-	key    []byte
+	// last is the series that was asked for last, of lastType and with the attributes in key.
+	last     uint32
+	lastType libpf.SampleType // 0: none yet
+	key      []byte
+	lastKey  []byte
 }
 
 // seriesKey is what tells the series of a resource apart.
@@ -119,35 +138,34 @@ type seriesKey struct {
 	attributes string
 }
 
-func (r *reader) profile(field string, p *profiles.Profile, k kind) error {
-	if p == nil {
-		return nil
-	}
+func (r *reader) profile(field string, p *profileEntry, k kind) error {
 	begin := r.Now
-	if p.TimeUnixNano > math.MaxInt64 {
-		return invalid(field+".time_unix_nano", "is %d, at most %d is allowed", p.TimeUnixNano, int64(math.MaxInt64))
+	if p.time > math.MaxInt64 {
+		return invalid(field+".time_unix_nano", "is %d, at most %d is allowed", p.time, int64(math.MaxInt64))
 	}
-	if p.TimeUnixNano > 0 {
-		begin = libpf.UnixTimeNs(p.TimeUnixNano)
+	if p.time > 0 {
+		begin = libpf.UnixTimeNs(p.time)
 	}
 	rows := len(r.out.Batch.Samples)
 	var left uint64 // weight of what is out of the window
-	for i, s := range p.Samples {
+	all := r.samples[p.samples.from:p.samples.to]
+	for i := range all {
+		s := &all[i]
 		if err := r.check(field, i, s); err != nil {
 			return err
 		}
 		if k.typ == 0 {
-			r.out.Unsupported += uint64(max(len(s.GetTimestampsUnixNano()), 1))
+			r.out.Unsupported += uint64(max(s.times.len(), 1))
 			continue
 		}
-		l, err := r.sample(field, i, s, k, begin)
+		l, err := r.sample(field, i, s, &k, begin)
 		if err != nil {
 			return err
 		}
 		left += l
 	}
 	switch {
-	case k.typ == 0 && len(p.Samples) > 0:
+	case k.typ == 0 && len(all) > 0:
 		r.out.RejectedProfiles++
 		r.out.note("samples of type %.100q are not taken: supported are samples/count with a period of cpu/nanoseconds, cpu/nanoseconds, off_cpu/nanoseconds, and counts of events", k.name)
 	case left > 0 && len(r.out.Batch.Samples) == rows:
@@ -157,20 +175,20 @@ func (r *reader) profile(field string, p *profiles.Profile, k kind) error {
 }
 
 // check checks a sample's references and shape.
-func (r *reader) check(field string, i int, s *profiles.Sample) error {
+func (r *reader) check(field string, i int, s *sampleEntry) error {
 	at := func(name string) string { return at(field+".samples", i) + name }
-	if x := s.GetStackIndex(); x < 0 || int(x) >= len(r.stacks) {
-		return index(at(".stack_index"), x, "stack_table", len(r.raw.StackTable))
+	if x := s.stack; x < 0 || int(x) >= len(r.stacks) {
+		return index(at(".stack_index"), x, "stack_table", r.entries[stackTable])
 	}
-	if x := s.GetLinkIndex(); x < 0 || int(x) >= len(r.links) {
-		return index(at(".link_index"), x, "link_table", len(r.raw.LinkTable))
+	if x := s.link; x < 0 || int(x) >= len(r.links) {
+		return index(at(".link_index"), x, "link_table", r.entries[linkTable])
 	}
-	for _, a := range s.GetAttributeIndices() {
+	for _, a := range r.indices[s.attributes.from:s.attributes.to] {
 		if a < 0 || int(a) >= len(r.attributes) {
-			return index(at(".attribute_indices"), a, "attribute_table", len(r.raw.AttributeTable))
+			return index(at(".attribute_indices"), a, "attribute_table", r.entries[attributeTable])
 		}
 	}
-	values, times := len(s.GetValues()), len(s.GetTimestampsUnixNano())
+	values, times := s.values.len(), s.times.len()
 	switch {
 	case values == 0 && times == 0:
 		return invalid(at(""), "has neither values nor timestamps_unix_nano")
@@ -184,37 +202,35 @@ func (r *reader) check(field string, i int, s *profiles.Sample) error {
 
 // sample appends the rows of a sample that was checked. It returns the weight of
 // those that are left out for their times.
-func (r *reader) sample(field string, i int, s *profiles.Sample, k kind, begin libpf.UnixTimeNs) (left uint64, err error) {
-	hash, err := r.stack(s.StackIndex)
+func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libpf.UnixTimeNs) (left uint64, err error) {
+	hash, err := r.stack(int(s.stack))
 	if err != nil {
 		return 0, err
 	}
-	series, err := r.seriesIndex(k.typ, s.AttributeIndices)
+	series, err := r.seriesIndex(k.typ, r.indices[s.attributes.from:s.attributes.to])
 	if err != nil {
 		return 0, err
 	}
-	link := &r.links[s.LinkIndex]
+	link := &r.links[s.link]
 	batch := r.out.Batch
-	n := max(len(s.TimestampsUnixNano), 1)
+	values, times := r.values[s.values.from:s.values.to], r.times[s.times.from:s.times.to]
+	n := max(len(times), 1)
 	if len(batch.Samples)+n > r.MaxSamples {
 		return 0, invalid(field+".samples", "the request has more than %d observations in time: send it in parts", r.MaxSamples)
-	}
-	if err := r.charge("samples", n, sampleBytes); err != nil {
-		return 0, err
 	}
 	first := len(batch.Samples)
 	for j := range n {
 		t := begin
-		if len(s.TimestampsUnixNano) > 0 {
-			ns := s.TimestampsUnixNano[j]
+		if len(times) > 0 {
+			ns := times[j]
 			if ns > math.MaxInt64 {
 				return 0, invalid(at(at(field+".samples", i)+".timestamps_unix_nano", j), "is %d, at most %d is allowed", ns, int64(math.MaxInt64))
 			}
 			t = libpf.UnixTimeNs(ns)
 		}
-		count, value, ok := k.amount(s.Values, j)
+		count, value, ok := k.amount(values, j)
 		if !ok {
-			return 0, invalid(at(at(field+".samples", i)+".values", j), "is %d, must not be negative or stand for more than %d", s.Values[j], int64(maxValue))
+			return 0, invalid(at(at(field+".samples", i)+".values", j), "is %d, must not be negative or stand for more than %d", values[j], int64(maxValue))
 		}
 		if count == 0 && value == 0 {
 			continue
@@ -274,20 +290,24 @@ func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, er
 	for _, a := range attributes {
 		r.key = binary.LittleEndian.AppendUint32(r.key, uint32(a)) //nolint:gosec // checked
 	}
-	if i, ok := r.series[seriesKey{t, string(r.key)}]; ok {
-		return i, nil
+	if t == r.lastType && string(r.key) == string(r.lastKey) {
+		return r.last, nil
 	}
-	labels := len(r.origin.labels) + len(attributes)
-	if err := r.charge("attributes", 1, int64(seriesBytes+labels*3*labelBytes+len(r.key))); err != nil {
-		return 0, err
+	i, ok := r.series[seriesKey{t, string(r.key)}]
+	if !ok {
+		labels := len(r.origin.labels) + len(attributes)
+		if err := r.charge("attributes", 1, int64(seriesBytes+labels*3*labelBytes+len(r.key))); err != nil {
+			return 0, err
+		}
+		s := r.seriesOf(r.origin, t, attributes)
+		if err := r.charge("attributes", 1, seriesTexts(&s)); err != nil {
+			return 0, err
+		}
+		i = uint32(len(r.out.Batch.Series)) //nolint:gosec // fewer than samples
+		r.out.Batch.Series = append(r.out.Batch.Series, s)
+		r.series[seriesKey{t, string(r.key)}] = i
 	}
-	s := r.seriesOf(r.origin, t, attributes)
-	if err := r.charge("attributes", 1, seriesTexts(&s)); err != nil {
-		return 0, err
-	}
-	i := uint32(len(r.out.Batch.Series)) //nolint:gosec // fewer than samples
-	r.out.Batch.Series = append(r.out.Batch.Series, s)
-	r.series[seriesKey{t, string(r.key)}] = i
+	r.last, r.lastType, r.lastKey, r.key = i, t, r.key, r.lastKey
 	return i, nil
 }
 

@@ -5,60 +5,97 @@ package otlp
 import (
 	"cmp"
 	"encoding/hex"
+	"math"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 
-	common "go.opentelemetry.io/proto/otlp/common/v1"
-	resource "go.opentelemetry.io/proto/otlp/resource/v1"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// anyValue returns a value as text: "" for none, elements of lists with commas.
-// Maps are left out.
-func (d *decoder) anyValue(v *common.AnyValue, field func() string) (text string, err error) {
-	switch v := v.GetValue().(type) {
-	case *common.AnyValue_StringValue:
-		text = v.StringValue
-	case *common.AnyValue_StringValueStrindex:
-		if v.StringValueStrindex < 0 || int(v.StringValueStrindex) >= len(d.texts) {
-			return "", index(field()+".string_value_strindex", v.StringValueStrindex, "string_table", len(d.texts))
+// checkValue checks a value, of which it makes texts only where it has to.
+func (d *Message) checkValue(v *value, field func() string) error {
+	switch v.kind {
+	case stringValue:
+		if len(v.text) > d.MaxTextBytes {
+			return tooLong(field(), len(v.text), d.MaxTextBytes)
 		}
-		text = d.texts[v.StringValueStrindex]
-	case *common.AnyValue_IntValue:
-		text = strconv.FormatInt(v.IntValue, 10)
-	case *common.AnyValue_BoolValue:
-		text = strconv.FormatBool(v.BoolValue)
-	case *common.AnyValue_DoubleValue:
-		text = strconv.FormatFloat(v.DoubleValue, 'g', -1, 64)
-	case *common.AnyValue_BytesValue:
-		if len(v.BytesValue) <= d.MaxTextBytes { // else too long below
-			text = hex.EncodeToString(v.BytesValue)
-		} else {
-			return "", invalid(field(), "has %d bytes, at most %d are allowed", len(v.BytesValue), d.MaxTextBytes/2)
+	case indexValue:
+		if i := int32Of(v.number); i < 0 || int(i) >= len(d.texts) {
+			return index(field()+".string_value_strindex", i, "string_table", len(d.texts))
 		}
-	case *common.AnyValue_ArrayValue:
-		for i, e := range v.ArrayValue.GetValues() {
-			if e.GetArrayValue() != nil || e.GetKvlistValue() != nil {
+	case bytesValue:
+		if n := len(v.text); n > d.MaxTextBytes/2 { // of which a text of digits is made
+			return tooLong(field(), n, d.MaxTextBytes/2)
+		}
+	case listValue:
+		n := 0
+		for i := range d.elements[v.list.from:v.list.to] {
+			e := &d.elements[int(v.list.from)+i]
+			if e.kind == listValue || e.kind == mapValue {
 				continue
 			}
-			one, err := d.anyValue(e, func() string { return at(field()+".array_value.values", i) })
-			if err != nil {
-				return "", err
+			if err := d.checkValue(e, func() string { return at(field()+".array_value.values", i) }); err != nil {
+				return err
 			}
-			if text += "," + one; len(text) > d.MaxTextBytes {
-				break
+			if n += 1 + d.textLen(e); n > d.MaxTextBytes+1 { // all but the first comma count
+				return tooLong(field(), n-1, d.MaxTextBytes)
 			}
 		}
-		text = strings.TrimPrefix(text, ",")
+		// Its text is a copy of others that may repeat without end.
+		return d.owe(field(), n)
 	}
-	if len(text) > d.MaxTextBytes {
-		return "", invalid(field(), "has %d bytes, at most %d are allowed", len(text), d.MaxTextBytes)
+	return nil
+}
+
+func tooLong(field string, n, most int) error {
+	return invalid(field, "has %d bytes, at most %d are allowed", n, most)
+}
+
+// textLen returns the length of the text of a value that is no list.
+func (d *Message) textLen(v *value) int {
+	switch v.kind {
+	case stringValue:
+		return len(v.text)
+	case indexValue:
+		return len(d.texts[int32Of(v.number)])
+	case bytesValue:
+		return hex.EncodedLen(len(v.text))
 	}
-	return text, nil
+	return len(d.valueText(v))
+}
+
+// valueText returns a value that was checked as text: "" for none, elements of
+// lists with commas. Maps are left out.
+func (d *Message) valueText(v *value) string {
+	switch v.kind {
+	case stringValue:
+		return string(v.text)
+	case indexValue:
+		return d.textOf(int32Of(v.number))
+	case intValue:
+		return strconv.FormatInt(int64Of(v.number), 10)
+	case boolValue:
+		return strconv.FormatBool(v.number != 0)
+	case doubleValue:
+		return strconv.FormatFloat(math.Float64frombits(v.number), 'g', -1, 64)
+	case bytesValue:
+		return hex.EncodeToString(v.text)
+	case listValue:
+		var b strings.Builder
+		for i := v.list.from; i < v.list.to; i++ {
+			e := &d.elements[i]
+			if e.kind == listValue || e.kind == mapValue {
+				continue
+			}
+			b.WriteByte(',')
+			b.WriteString(d.valueText(e))
+		}
+		return strings.TrimPrefix(b.String(), ",")
+	}
+	return ""
 }
 
 // origin is where samples come from, as far as it is known.
@@ -145,27 +182,24 @@ func (o *origin) label(key, value string) {
 }
 
 // resource reads the attributes of a resource.
-func (d *decoder) resource(field string, r *resource.Resource) (*origin, error) {
+func (d *Message) resource(field string, attributes []keyValue) (*origin, error) {
 	o := &origin{}
-	if err := d.charge(field, len(r.GetAttributes()), 3*labelBytes); err != nil {
-		return nil, err
-	}
-	for i, a := range r.GetAttributes() {
-		key := a.GetKey()
-		if k := a.GetKeyStrindex(); key == "" && k != 0 {
-			if k < 0 || int(k) >= len(d.texts) {
-				return nil, index(at(field+".attributes", i)+".key_strindex", k, "string_table", len(d.texts))
+	for i := range attributes {
+		a := &attributes[i]
+		key := string(a.key)
+		if a.index != 0 && len(a.key) == 0 {
+			if a.index < 0 || int(a.index) >= len(d.texts) {
+				return nil, index(at(field+".attributes", i)+".key_strindex", a.index, "string_table", len(d.texts))
 			}
-			key = d.texts[k]
+			key = d.textOf(a.index)
 		}
 		if len(key) > d.MaxTextBytes {
-			return nil, invalid(at(field+".attributes", i)+".key", "has %d bytes, at most %d are allowed", len(key), d.MaxTextBytes)
+			return nil, tooLong(at(field+".attributes", i)+".key", len(key), d.MaxTextBytes)
 		}
-		value, err := d.anyValue(a.GetValue(), func() string { return at(field+".attributes", i) + ".value" })
-		if err != nil {
+		if err := d.checkValue(&a.value, func() string { return at(field+".attributes", i) + ".value" }); err != nil {
 			return nil, err
 		}
-		o.set(key, value)
+		o.set(key, d.valueText(&a.value))
 	}
 	s := &o.series
 	if len(s.HostID) > maxHostID {
@@ -187,7 +221,7 @@ func (d *decoder) resource(field string, r *resource.Resource) (*origin, error) 
 }
 
 // host notes the host of a resource.
-func (d *decoder) host(o *origin) {
+func (d *Message) host(o *origin) {
 	s := &o.series
 	key := hostKey{s.HostID, s.Host}
 	if _, ok := d.hosts[key]; ok || s.HostID == "" {
@@ -201,12 +235,12 @@ func (d *decoder) host(o *origin) {
 }
 
 // seriesOf returns the series of samples with attributes, whose indices were checked.
-func (d *decoder) seriesOf(o *origin, t libpf.SampleType, attributes []int32) store.Series {
+func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) store.Series {
 	with := *o
 	if len(attributes) > 0 {
 		with.labels, with.host = nil, nil
 		for _, a := range attributes {
-			with.set(d.attributes[a].key, d.attributes[a].value)
+			with.set(d.textOf(d.attributes[a].key), d.attributeText(a))
 		}
 		for k, v := range o.labels {
 			if _, ok := with.labels[k]; !ok {
@@ -236,7 +270,7 @@ func (d *decoder) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 	return s
 }
 
-func (d *decoder) pidName(pid libpf.PID) string {
+func (d *Message) pidName(pid libpf.PID) string {
 	if pid == 0 {
 		return ""
 	}

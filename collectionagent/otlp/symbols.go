@@ -22,13 +22,11 @@ type named struct {
 	location int32
 }
 
-// newSymbols returns room for so many.
-func newSymbols(n int) symbols {
-	size := 1 << bits.Len(uint(2*n+1)) //nolint:gosec // not negative
-	return symbols{
-		list: make([]named, 0, n), places: make([]uint32, size),
-		seeds: [2]uint64{rand.Uint64(), rand.Uint64()}, //nolint:gosec // keeps requests from choosing what collides
-	}
+// reset empties the list and makes room for n.
+func (s *symbols) reset(n int) {
+	s.list = s.list[:0]
+	s.places = sized(s.places, 1<<bits.Len(uint(2*n+1)))      //nolint:gosec // not negative
+	s.seeds = [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1} //nolint:gosec // keeps requests from choosing what collides
 }
 
 // add adds a frame that a location names, unless it is there: then it returns the

@@ -76,8 +76,6 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 	if err != nil {
 		return nil, err
 	}
-	groupRank := rank(w, c.values, slices.Compare[[]string])
-	stackRank := rankHashes(w, c.hashes)
 	res, err := e.resolver.resolve(ctx, w, s.Project, c.hashes)
 	if err != nil {
 		return nil, err
@@ -89,7 +87,6 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 	}
 	for _, x := range []*sums{a, b} {
 		x.groups, x.resolution = c.values, res
-		x.renumber(groupRank, stackRank)
 		if !s.Stacks.isZero() {
 			x.keep(out, newStack)
 		}
@@ -120,8 +117,6 @@ func (d *Diff) scaled(base int64) int64 {
 // tree builds the tree of both sides: one of the sums of both, scaled, which says
 // what is large enough to show.
 func (d *Diff) tree(a, b *sums, functions *functionTable, levels *frameLevels, o *DiffOptions) {
-	root := functions.label(rootName, KindLabel)
-	groups := groupLevels(functions, o.GroupBy, b.groups)
 	// A row of both carries its number in place of its count.
 	rows := make([]sum, 0, len(a.rows)+len(b.rows))
 	for _, r := range a.rows {
@@ -130,25 +125,23 @@ func (d *Diff) tree(a, b *sums, functions *functionTable, levels *frameLevels, o
 	for _, r := range b.rows {
 		rows = append(rows, sum{r.group, r.stack, int64(len(rows)), r.value})
 	}
-	var base, current side
-	grow := func(x *side, node uint32, value int64, rest bool) {
-		for int(node) >= len(x.self) {
-			x.self, x.total = append(x.self, 0), append(x.total, 0)
+	root := functions.label(rootName, KindLabel)
+	p := b.paths(functions, levels)
+	var at []uint32 // the node that each row ends in
+	t := buildTree(root, newTreeRows(functions, rows, o.GroupBy, b.groups), p, maxTreeNodes, &at)
+	base, current := newSide(len(t.total)), newSide(len(t.total))
+	for i, node := range at {
+		x, of := base, a.rows
+		n := int(rows[i].count)
+		if n >= len(a.rows) {
+			x, of, n = current, b.rows, n-len(a.rows)
 		}
-		x.total[node] += value
-		if !rest {
-			x.self[node] += value
+		x.total[node] += of[n].value
+		if rows[i].value >= t.cut {
+			x.self[node] += of[n].value
 		}
 	}
-	t := growTree(root, rows, groups, b.paths(levels), maxTreeNodes, func(r *sum, node uint32, rest bool) {
-		if n := int(r.count); n < len(a.rows) {
-			grow(&base, node, a.rows[n].value, rest)
-		} else {
-			grow(&current, node, b.rows[n-len(a.rows)].value, rest)
-		}
-	})
-	for _, x := range []*side{&base, &current} {
-		grow(x, uint32(len(t.parent)-1), 0, false) //nolint:gosec // bounded by maxTreeNodes
+	for _, x := range []*side{base, current} {
 		for i := len(t.parent) - 1; i > 0; i-- {
 			x.total[t.parent[i]] += x.total[i]
 		}
@@ -164,8 +157,19 @@ func (d *Diff) tree(a, b *sums, functions *functionTable, levels *frameLevels, o
 	base.lay(&laid, from, func(i int, self, total int64) { d.Nodes[i].BaseSelf, d.Nodes[i].BaseTotal = self, total })
 }
 
+// newSide returns a side without values.
+func newSide(n int) *side { return &side{self: make([]int64, n), total: make([]int64, n)} }
+
+// of returns what a level of a tree has.
+func (x *side) of(l shownLevel) (self, total int64) {
+	if l.inner {
+		return 0, x.total[l.node]
+	}
+	return x.self[l.node], x.total[l.node]
+}
+
 // lay hands over the values of the nodes that are shown.
-func (x *side) lay(laid *FlameTree, from []uint32, yield func(i int, self, total int64)) {
+func (x *side) lay(laid *FlameTree, from []shownLevel, yield func(i int, self, total int64)) {
 	// rest is what a shown node has in neither itself nor shown children.
 	rest := make([]int64, len(laid.Nodes))
 	other := make([]int, len(laid.Nodes)) // its "(other)", 0: none
@@ -176,24 +180,23 @@ func (x *side) lay(laid *FlameTree, from []uint32, yield func(i int, self, total
 			other[path[n.Depth-1]] = i
 			continue
 		}
-		node := from[i]
-		rest[i] = x.total[node] - x.self[node]
+		self, total := x.of(from[i])
+		rest[i] += total - self
 		if n.Depth > 0 {
-			rest[path[n.Depth-1]] -= x.total[node]
+			rest[path[n.Depth-1]] -= total
 		}
 	}
 	for i := range laid.Nodes {
 		if laid.Frames[laid.Nodes[i].Frame].Kind == KindOther {
 			continue
 		}
-		node := from[i]
-		self := x.self[node]
+		self, total := x.of(from[i])
 		if at := other[i]; at > 0 {
 			yield(at, rest[i], rest[i])
 		} else {
 			self += rest[i] // there was room for the root alone
 		}
-		yield(i, self, x.total[node])
+		yield(i, self, total)
 	}
 }
 

@@ -92,7 +92,7 @@ type sum struct {
 type sums struct {
 	*resolution
 	groups [][]string
-	rows   []sum // by group, then stack
+	rows   []sum
 	hashes []libpf.TraceHash
 	// selected is how many stacks there were before a filter left some out.
 	selected int
@@ -106,8 +106,17 @@ type sums struct {
 }
 
 // sums asks the store for the sums by group and stack, resolves the stacks, and
-// leaves out what the selection does not ask for of them.
+// leaves out what the selection does not ask for of them. They are in no order.
 func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sums, error) {
+	return e.collectSums(ctx, s, groupBy, func(*sums, *watch) {})
+}
+
+// sortedSums is sums in the order of their groups and hashes.
+func (e *Engine) sortedSums(ctx context.Context, s *Selection, groupBy []string) (*sums, error) {
+	return e.collectSums(ctx, s, groupBy, (*sums).sort)
+}
+
+func (e *Engine) collectSums(ctx context.Context, s *Selection, groupBy []string, sort func(*sums, *watch)) (*sums, error) {
 	w := newWatch(ctx)
 	c := newCollector(e, w)
 	if len(groupBy) == 0 {
@@ -118,7 +127,7 @@ func (e *Engine) sums(ctx context.Context, s *Selection, groupBy []string) (*sum
 		return nil, err
 	}
 	out.hashes, out.selected = c.hashes, len(c.hashes)
-	out.sort(w)
+	sort(out, w)
 	return out, e.resolve(ctx, w, out, s)
 }
 

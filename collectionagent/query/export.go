@@ -13,7 +13,7 @@ import (
 // WriteFolded writes the stacks of a selection as folded lines with the number
 // of observations. The values of the labels in groupBy are the first levels.
 func (e *Engine) WriteFolded(ctx context.Context, s *Selection, groupBy []string, w io.Writer) (*Summary, error) {
-	sums, err := e.sums(ctx, s, groupBy)
+	sums, err := e.sortedSums(ctx, s, groupBy)
 	if err != nil {
 		return nil, err
 	}
@@ -36,7 +36,7 @@ func (e *Engine) WriteFolded(ctx context.Context, s *Selection, groupBy []string
 // WritePprof writes the stacks of a selection as a gzipped profile.proto. The
 // values of the labels in groupBy become labels of the samples.
 func (e *Engine) WritePprof(ctx context.Context, s *Selection, groupBy []string, w io.Writer) (*Summary, error) {
-	sums, err := e.sums(ctx, s, groupBy)
+	sums, err := e.sortedSums(ctx, s, groupBy)
 	if err != nil {
 		return nil, err
 	}

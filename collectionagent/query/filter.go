@@ -62,7 +62,7 @@ const noFrame = ^uint32(0)
 // negative for those that are left out.
 func (res *resolution) filterStacks(f *StackFilter, fold bool) (out *resolution, newStack []int32) {
 	sf := &stackFilter{
-		StackFilter: f, fold: fold, in: res, out: &resolution{watch: res.watch},
+		StackFilter: f, fold: fold, in: res, out: &resolution{watch: res.watch, order: res.order},
 		functions: make(map[function]uint32, len(res.names)/2), frames: make([]uint32, len(res.names)),
 		whole: make([]uint32, len(res.names)), cut: make([]uint32, len(res.names)),
 	}

@@ -3,7 +3,6 @@
 package query
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -40,17 +39,19 @@ func (f *Function) compare(o *Function) int {
 	if c := strings.Compare(f.Name, o.Name); c != 0 {
 		return c
 	}
-	inlined := 0
-	if f.Inlined != o.Inlined {
-		inlined = 1
-		if o.Inlined {
-			inlined = -1
-		}
+	if c := strings.Compare(f.Kind, o.Kind); c != 0 {
+		return c
 	}
-	return cmp.Or(
-		strings.Compare(f.Name, o.Name), strings.Compare(f.Kind, o.Kind), strings.Compare(f.Binary, o.Binary),
-		strings.Compare(f.File, o.File), inlined,
-	)
+	if c := strings.Compare(f.Binary, o.Binary); c != 0 {
+		return c
+	}
+	if c := strings.Compare(f.File, o.File); c != 0 || f.Inlined == o.Inlined {
+		return c
+	}
+	if o.Inlined {
+		return -1
+	}
+	return 1
 }
 
 // function is a Function that compares in one instruction and is in memory once.

@@ -2,13 +2,15 @@
 
 package query
 
-// heapNode is a node of a tree that may be shown.
+// heapNode is a level of a node of a tree that may be shown.
 type heapNode struct {
-	node  uint32
 	total int64
+	node  uint32
+	level uint32
 }
 
-// before reports whether n is to be shown before o.
+// before reports whether n is to be shown before o: the larger one, and of equal ones
+// the first. No two levels of a node are in the heap.
 func (n heapNode) before(o heapNode) bool {
 	return n.total > o.total || n.total == o.total && n.node < o.node
 }

@@ -55,7 +55,7 @@ func (e *Engine) LabelValues(ctx context.Context, s *Selection, search store.Lab
 
 // labelValuesOfStacks is LabelValues of some stacks only.
 func (e *Engine) labelValuesOfStacks(ctx context.Context, s *Selection, search store.LabelSearch) (store.LabelValues, error) {
-	sums, err := e.sums(ctx, s, []string{search.Name})
+	sums, err := e.sortedSums(ctx, s, []string{search.Name})
 	if err != nil {
 		return store.LabelValues{}, err
 	}
@@ -113,7 +113,7 @@ func (e *Engine) Series(ctx context.Context, s *Selection, names []string, limit
 	}
 	out := &LabelSets{Names: names}
 	if s.Stacks.selects() {
-		sums, err := e.sums(ctx, s, names)
+		sums, err := e.sortedSums(ctx, s, names)
 		if err != nil {
 			return nil, err
 		}

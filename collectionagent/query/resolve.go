@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,11 +29,6 @@ const (
 	// finalTTL is how soon a full name is asked for again; it changes only when
 	// somebody uploads better symbols.
 	finalTTL = 30 * time.Minute
-
-	// Costs of cache entries in bytes, by and large.
-	stackCost      = 128
-	stackFrameCost = 4
-	frameCost      = 512
 )
 
 // definitions is the part of a store that names things.
@@ -46,11 +40,6 @@ type definitions interface {
 
 var _ definitions = store.Store(nil)
 
-type stackKey struct {
-	project string
-	hash    libpf.TraceHash
-}
-
 // resolver finds and remembers what stacks are made of and what their frames
 // are called. It is safe for concurrent use.
 type resolver struct {
@@ -59,50 +48,20 @@ type resolver struct {
 	metrics *metrics
 	budget  int64
 	memory  atomic.Pointer[remembered]
+	order   functionOrder
 }
-
-// remembered is what a resolver knows. Stacks refer to frames by number, so frames
-// stay until they are too many. Then another one begins, which takes over what is
-// asked for again of the one before. A question sticks to the one it began with.
-type remembered struct {
-	before atomic.Pointer[remembered]
-	stacks *cache[stackKey, *stackEntry]
-
-	mu     sync.Mutex
-	frames map[frameKey]uint32
-	table  []*frameEntry // by number; only grows
-	cost   int64         // of the frames
-}
-
-// Stacks that have no frames to show are only a frame that says why. They have
-// the first numbers.
-var (
-	unknownStack = &stackEntry{numbers: []uint32{0}}
-	emptyStack   = &stackEntry{numbers: []uint32{1}}
-)
 
 func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) *resolver {
 	r := &resolver{store: s, now: now, metrics: m, budget: budget}
-	r.memory.Store(newRemembered(budget))
+	r.memory.Store(newRemembered(budget, now()))
 	return r
-}
-
-func newRemembered(budget int64) *remembered {
-	m := &remembered{stacks: newCache[stackKey, *stackEntry](3 * budget / 8), frames: make(map[frameKey]uint32)}
-	for _, text := range []string{"unknown stack", "empty stack"} {
-		m.add(&libpf.Frame{Type: libpf.AbortFrame, FunctionName: text})
-	}
-	return m
 }
 
 // current returns what is remembered for a question that begins.
 func (r *resolver) current() *remembered {
-	m := r.memory.Load()
-	m.mu.Lock()
-	full := m.cost > r.budget/8
-	m.mu.Unlock()
-	if full {
-		next := newRemembered(r.budget)
+	m, now := r.memory.Load(), r.now()
+	if m.full(now) {
+		next := newRemembered(r.budget, now)
 		next.before.Store(m)
 		if r.memory.CompareAndSwap(m, next) {
 			m.before.Store(nil)
@@ -112,72 +71,10 @@ func (r *resolver) current() *remembered {
 	return m
 }
 
-// takeOver looks up the stacks with the given indexes in what was remembered before,
-// and returns those that were not there.
-func (m *remembered) takeOver(project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry) (missing []int) {
-	b := m.before.Load()
-	if b == nil {
-		return indexes
-	}
-	found := make([]*stackEntry, len(indexes))
-	b.stacks.locked(func() {
-		for j, i := range indexes {
-			found[j], _ = b.stacks.get(stackKey{project, hashes[i]})
-		}
-	})
-	b.mu.Lock()
-	table := b.table
-	b.mu.Unlock()
-	m.mu.Lock()
-	for j, i := range indexes {
-		switch s := found[j]; s {
-		case nil:
-			missing = append(missing, i)
-		case emptyStack:
-			stacks[i] = s
-		default:
-			stacks[i] = &stackEntry{numbers: make([]uint32, len(s.numbers))}
-			for k, number := range s.numbers {
-				stacks[i].numbers[k] = m.number(project, &table[number].frame, table[number].names.Load())
-			}
-		}
-	}
-	m.mu.Unlock()
-	m.stacks.locked(func() {
-		for _, i := range indexes {
-			if s := stacks[i]; s != nil {
-				m.stacks.put(stackKey{project, hashes[i]}, s, stackCost+stackFrameCost*int64(len(s.numbers)))
-			}
-		}
-	})
-	return missing
-}
-
 // used returns about how many bytes are remembered.
 func (r *resolver) used() int64 {
 	m := r.memory.Load()
-	return m.used(r.budget/8) + m.before.Load().used(r.budget/8)
-}
-
-func (m *remembered) used(frames int64) int64 {
-	if m == nil {
-		return 0
-	}
-	m.mu.Lock()
-	frames = min(frames, m.cost)
-	m.mu.Unlock()
-	return m.stacks.cost() + frames
-}
-
-// stackEntry is a stack as numbers of frames, leaf first. It is immutable.
-type stackEntry struct{ numbers []uint32 }
-
-// add gives a frame a number. The lock is held, or nobody else knows m.
-func (m *remembered) add(f *libpf.Frame) (number uint32) {
-	e := &frameEntry{frame: *f}
-	e.frame.Lines = nil
-	m.table = append(m.table, e)
-	return uint32(len(m.table) - 1) //nolint:gosec // their cost is bounded far below
+	return m.used() + m.before.Load().used()
 }
 
 // resolution is what is known of the stacks of one query.
@@ -191,31 +88,23 @@ type resolution struct {
 	unknown []bool
 	// watch is that of the question, nil: none.
 	watch *watch
+	order *functionOrder
 }
 
 // resolve looks stacks up.
 func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes []libpf.TraceHash) (*resolution, error) {
 	m := r.current()
-	stacks := make([]*stackEntry, len(hashes))
+	stacks := make([][]uint32, len(hashes))
 	var missing []int
 	for first := 0; first < len(hashes); first += lookupChunk {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		m.stacks.locked(func() {
-			for i, h := range hashes[first:min(first+lookupChunk, len(hashes))] {
-				var ok bool
-				if stacks[first+i], ok = m.stacks.get(stackKey{project, h}); !ok {
-					missing = append(missing, first+i)
-				}
-			}
-		})
-	}
-	if len(missing) > 0 {
-		missing = m.takeOver(project, hashes, missing, stacks)
+		part := hashes[first:min(first+lookupChunk, len(hashes))]
+		missing = m.find(project, part, stacks[first:], first, missing)
 	}
 	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
-	res := &resolution{unknown: make([]bool, len(hashes)), watch: w}
+	res := &resolution{unknown: make([]bool, len(hashes)), watch: w, order: &r.order}
 	for chunk := range slices.Chunk(missing, lookupChunk) {
 		// What the store finds is in memory twice until the chunk is done.
 		if err := w.hold(lookupChunk*definitionBytes, func() error { return r.loadStacks(ctx, w, m, project, hashes, chunk, stacks) }); err != nil {
@@ -239,7 +128,7 @@ func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes
 
 // loadStacks fetches the stacks with the given indexes.
 func (r *resolver) loadStacks(
-	ctx context.Context, w *watch, m *remembered, project string, hashes []libpf.TraceHash, indexes []int, stacks []*stackEntry,
+	ctx context.Context, w *watch, m *remembered, project string, hashes []libpf.TraceHash, indexes []int, stacks [][]uint32,
 ) error {
 	want := make([]libpf.TraceHash, len(indexes))
 	for i, index := range indexes {
@@ -249,59 +138,32 @@ func (r *resolver) loadStacks(
 	if err != nil {
 		return fmt.Errorf("look up stacks: %w", err)
 	}
-	costs := make([]int64, len(indexes))
 	m.mu.Lock()
-	for j, i := range indexes {
+	defer m.mu.Unlock()
+	for _, i := range indexes {
 		frames, ok := found[hashes[i]]
 		switch {
 		case !ok:
 		case len(frames) == 0:
-			stacks[i], costs[j] = emptyStack, stackCost
+			stacks[i] = m.remember(project, hashes[i], emptyStack)
 		default:
-			before := m.cost
-			stacks[i] = m.intern(project, frames)
-			costs[j] = stackCost + stackFrameCost*int64(len(frames))
-			w.take(1, costs[j]+m.cost-before) // the question holds it longer than the cache may
+			before := m.frameCost
+			numbers := m.room(len(frames))
+			for j := range frames {
+				numbers[j] = m.number(project, &frames[j], nil)
+			}
+			stacks[i] = m.remember(project, hashes[i], numbers)
+			w.take(1, stackCost+stackFrameCost*int64(len(frames))+m.frameCost-before) // the question holds it longer than it is remembered
 		}
 	}
-	m.mu.Unlock()
-	m.stacks.locked(func() {
-		for j, i := range indexes {
-			if s := stacks[i]; s != nil {
-				m.stacks.put(stackKey{project, hashes[i]}, s, costs[j])
-			}
-		}
-	})
 	return nil
 }
 
-// intern returns a stack of frames. The lock is held.
-func (m *remembered) intern(project string, frames []libpf.Frame) *stackEntry {
-	s := &stackEntry{numbers: make([]uint32, len(frames))}
-	for i := range frames {
-		s.numbers[i] = m.number(project, &frames[i], nil)
-	}
-	return s
-}
-
-// number returns the number of a frame, with what names are known of it. The lock is held.
-func (m *remembered) number(project string, f *libpf.Frame, names *frameNames) uint32 {
-	key := frameKey{project, f.Type, f.ID(), f.FunctionName, f.SourceFile, f.SourceLine}
-	n, ok := m.frames[key]
-	if !ok {
-		n = m.add(f)
-		m.frames[key] = n
-		m.table[n].names.Store(names)
-		m.cost += frameCost + int64(len(f.FunctionName)+len(f.SourceFile))
-	}
-	return n
-}
-
 // index numbers the frames of the stacks among themselves.
-func (res *resolution) index(stacks []*stackEntry, table []*frameEntry) {
+func (res *resolution) index(stacks [][]uint32, table []*frameEntry) {
 	total := 0
 	for _, s := range stacks {
-		total += len(s.numbers)
+		total += len(s)
 	}
 	if !res.watch.take(total, 4) || !res.watch.take(len(stacks), 64) || !res.watch.take(len(table), 4) {
 		return
@@ -314,7 +176,7 @@ func (res *resolution) index(stacks []*stackEntry, table []*frameEntry) {
 			return
 		}
 		start := len(flat)
-		for _, number := range s.numbers {
+		for _, number := range s {
 			slot := &seen[number]
 			if *slot == 0 {
 				res.watch.take(1, 64) // with its name and its place in tables

@@ -49,7 +49,8 @@ func TestResolverStartsAnew(t *testing.T) {
 	t.Parallel()
 	const budget = 128 << 10 // some 60 frames
 	store := &manyFrames{}
-	r := newResolver(store, budget, time.Now, newMetrics())
+	now := time.Unix(1_000_000, 0)
+	r := newResolver(store, budget, func() time.Time { return now }, newMetrics())
 	resolve := func(first, n uint64) {
 		hashes := make([]libpf.TraceHash, n)
 		for i := range hashes {
@@ -78,6 +79,7 @@ func TestResolverStartsAnew(t *testing.T) {
 		}
 	}
 	for i := range uint64(50) {
+		now = now.Add(time.Duration(i%3) * leastAge / 2)
 		resolve(i*7, 1+i%40)
 		if used := r.used(); used > budget {
 			t.Fatalf("%d bytes are remembered of %d", used, budget)

@@ -121,11 +121,11 @@ func (e *Engine) Sandwich(ctx context.Context, s *Selection, pattern FramePatter
 			m.Self += r.value
 		}
 	}
-	callers.sort()
-	callees.sort()
-	group := [][]uint32{nil}
-	out.Callers.lay(buildTree(root, rows, group, callers, maxTreeNodes), functions, maxNodes)
-	out.Callees.lay(buildTree(root, rows, group, callees, maxTreeNodes), functions, maxNodes)
+	callers.sort(sums.order, functions)
+	callees.sort(sums.order, functions)
+	in := newTreeRows(functions, rows, nil, [][]string{nil})
+	out.Callers.lay(buildTree(root, in, callers, maxTreeNodes, nil), functions, maxNodes)
+	out.Callees.lay(buildTree(root, in, callees, maxTreeNodes, nil), functions, maxNodes)
 	m.limit()
 	out.Matches = m.Matches
 	return out, ctx.Err()

@@ -3,6 +3,8 @@
 package query
 
 import (
+	"math/bits"
+
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -51,13 +53,25 @@ func (s *sums) summary(selection *Selection, levels *frameLevels) Summary {
 			allIn[i] += levels.count(f)
 		}
 	}
-	var named, all float64
+	var named, all wideSum // of whole numbers, so that their order means nothing
 	for _, r := range s.rows {
-		named += float64(r.value) * float64(namedIn[r.stack])
-		all += float64(r.value) * float64(allIn[r.stack])
+		named.add(r.value, namedIn[r.stack])
+		all.add(r.value, allIn[r.stack])
 	}
-	if all > 0 {
-		out.Symbolized = named / all
+	if total := all.float(); total > 0 {
+		out.Symbolized = named.float() / total
 	}
 	return out
 }
+
+// wideSum is a sum of products that are not negative, in 128 bits.
+type wideSum struct{ hi, lo uint64 }
+
+func (s *wideSum) add(value int64, times int) {
+	hi, lo := bits.Mul64(uint64(max(0, value)), uint64(max(0, times))) //nolint:gosec // not negative
+	var carry uint64
+	s.lo, carry = bits.Add64(s.lo, lo, 0)
+	s.hi, _ = bits.Add64(s.hi, hi, carry)
+}
+
+func (s *wideSum) float() float64 { return float64(s.hi)*(1<<64) + float64(s.lo) }

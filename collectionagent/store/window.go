@@ -74,6 +74,9 @@ func (w *Window) Add(seq uint64) (forgotten uint64) {
 	return forgotten
 }
 
+// Clone returns a copy that does not change with w.
+func (w *Window) Clone() Window { return Window{ranges: slices.Clone(w.ranges)} }
+
 // AppendBinary appends the encoded window to b.
 func (w *Window) AppendBinary(b []byte) []byte {
 	b = binary.AppendUvarint(b, uint64(len(w.ranges)))

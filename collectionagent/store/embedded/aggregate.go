@@ -3,7 +3,6 @@
 package embedded
 
 import (
-	"strings"
 	"sync"
 	"time"
 
@@ -21,6 +20,7 @@ type groups struct {
 	byKey  map[string]uint32
 	values [][]string
 	buf    []string
+	key    []byte
 	err    error // why there was no memory for more
 }
 
@@ -29,10 +29,13 @@ func (g *groups) id(s *store.Series, groupOf func([]string, *store.Series) []str
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.buf = groupOf(g.buf[:0], s)
-	key := strings.Join(g.buf, "\x00")
-	id, ok := g.byKey[key]
+	g.key = g.key[:0]
+	for _, text := range g.buf {
+		g.key = appendString(g.key, text)
+	}
+	id, ok := g.byKey[string(g.key)]
 	if !ok {
-		n := groupBytes + 2*int64(len(key)) + 16*int64(len(g.buf))
+		n := groupBytes + 2*int64(len(g.key)) + 16*int64(len(g.buf))
 		if g.err == nil {
 			g.err = g.claim.Take(n)
 		}
@@ -41,7 +44,7 @@ func (g *groups) id(s *store.Series, groupOf func([]string, *store.Series) []str
 		}
 		g.taken += n
 		id = uint32(len(g.values)) //nolint:gosec // there are fewer series
-		g.byKey[key] = id
+		g.byKey[string(g.key)] = id
 		g.values = append(g.values, append([]string(nil), g.buf...))
 	}
 	return id

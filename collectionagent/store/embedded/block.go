@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -55,8 +56,10 @@ type sumsInfo struct {
 type sumsKind string
 
 // Kinds of companions. Those by time know service, host and host ID; the totals
-// of the whole block only know the service.
+// of the whole block only know the service. Those by second do not know the stack, and go
+// with the samples.
 const (
+	sumsSeconds sumsKind = "1s"
 	sumsMinutes sumsKind = "1m"
 	sumsHours   sumsKind = "1h"
 	sumsTotals  sumsKind = "all"
@@ -65,12 +68,19 @@ const (
 // width returns the width in ms of the times of a companion, 0 for totals.
 func (k sumsKind) width() int64 {
 	switch k {
+	case sumsSeconds:
+		return time.Second.Milliseconds()
 	case sumsMinutes:
 		return store.RollUpMinute.Milliseconds()
 	case sumsHours:
 		return store.RollUpHour.Milliseconds()
 	}
 	return 0
+}
+
+// valid reports whether there is such a kind.
+func (k sumsKind) valid() bool {
+	return k == sumsSeconds || k == sumsMinutes || k == sumsHours || k == sumsTotals
 }
 
 // files lists the files of the block.
@@ -143,7 +153,7 @@ func decodeBlockInfo(b []byte) (*blockInfo, error) {
 		}
 	}
 	for n, c := range i.Sums {
-		if c.Rows < 0 || c.Bytes < 0 || (c.Kind != sumsMinutes && c.Kind != sumsHours && c.Kind != sumsTotals) {
+		if c.Rows < 0 || c.Bytes < 0 || !c.Kind.valid() {
 			return nil, fmt.Errorf("read entry of list of blocks: %w: companion %q with %d rows in %d bytes", errCodec, c.Kind, c.Rows, c.Bytes)
 		}
 		for _, other := range i.Sums[:n] {

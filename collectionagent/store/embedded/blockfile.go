@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 
 	"github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
@@ -76,11 +77,18 @@ type rowFile[R any] struct {
 	// minGroup and maxGroup bound the rows of a row group.
 	minGroup, maxGroup int
 
+	// ratio is that of value and count while it has been the same in all rows.
+	ratio    int64
+	hasRatio bool
+
 	table            tableWriter
 	entry            blockSeries
 	rows             int64
 	minTime, maxTime int64
 }
+
+// blockCodec compresses all files: it keeps what takes memory from file to file.
+var blockCodec = &zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}
 
 // newRowFile creates the file at a temporary path.
 func newRowFile[R any](
@@ -96,7 +104,7 @@ func newRowFile[R any](
 	}
 	w.buffered = bufio.NewWriterSize(writerFunc(w.write), 256<<10)
 	options := append(boundless(),
-		parquet.Compression(&zstd.Codec{Level: zstd.SpeedDefault, Concurrency: 1}),
+		parquet.Compression(blockCodec),
 		parquet.PageBufferSize(pageBytes),
 		parquet.CreatedBy("strobe", "1", ""),
 		parquet.KeyValueMetadata("strobe.block", "1"),
@@ -106,19 +114,22 @@ func newRowFile[R any](
 	return w, nil
 }
 
+// ratioKey names, in the footer, the number by which each count is to be multiplied
+// to get the value: who knows it can do without that column.
+const ratioKey = "strobe.value_per_count"
+
 // writerFunc is a function that writes.
 type writerFunc func([]byte) (int, error)
 
 func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
 
 // newSampleFile creates a file of samples. seconds says that all times are whole
-// seconds, as those of profiles that were summed up elsewhere are: there are so few
-// of them that a dictionary takes less than differences do.
+// seconds, as those of profiles that are summed up in windows are: see wideDelta.
 func newSampleFile(ops *fileOps, path string, seconds bool) (*rowFile[blockRow], error) {
 	var options []parquet.WriterOption
 	if seconds {
-		options = append(options, &parquet.StructTagOption{
-			ColumnPath: []string{"Time"}, StructTag: `parquet:"time,timestamp(millisecond),dict"`,
+		options = append(options, parquet.DefaultEncodingFor(parquet.Int64, &wideDelta{}), &parquet.StructTagOption{
+			ColumnPath: []string{"Time"}, StructTag: `parquet:"time,timestamp(millisecond)"`,
 		})
 	}
 	return newRowFile(ops, path, seriesRow, func(r *blockRow, from *row) {
@@ -188,6 +199,10 @@ func (w *rowFile[R]) add(r *row) error {
 		w.owner[w.filled] = w.series
 		*out = w.fixed
 	}
+	if w.rows+w.entry.rows == 0 && r.count != 0 {
+		w.ratio, w.hasRatio = r.value/r.count, true
+	}
+	w.hasRatio = w.hasRatio && r.value == r.count*w.ratio
 	w.set(out, r)
 	w.inGroup++
 	e := &w.entry
@@ -222,6 +237,9 @@ func (w *rowFile[R]) writeEnd() error {
 	}
 	if err := w.buffered.Flush(); err != nil {
 		return err
+	}
+	if w.hasRatio {
+		w.w.SetKeyValueMetadata(ratioKey, strconv.FormatInt(w.ratio, 10))
 	}
 	w.end = &bytes.Buffer{}
 	if err := errors.Join(w.w.Close(), w.buffered.Flush()); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"unsafe"
@@ -51,7 +52,7 @@ func (b *block) finest() *block {
 	best := b
 	for _, c := range b.sums {
 		switch {
-		case b.info.File != "":
+		case b.info.File != "" || c.kind == sumsSeconds:
 		case best == b, c.width > 0 && (best.width == 0 || c.width < best.width):
 			best = c
 		}
@@ -100,7 +101,12 @@ func (c *blockContent) charge() int64 {
 
 // blockColumns are the indices of the columns that queries read; those of traces
 // are -1 where there are none.
-type blockColumns struct{ stack, time, count, value, trace, span int }
+type blockColumns struct {
+	stack, time, count, value, trace, span int
+	// ratio is that of value and count in all rows, if hasRatio says so.
+	ratio    int64
+	hasRatio bool
+}
 
 // Rough sizes of what an open block is made of: the file with its footer, what the
 // footer says of a row group with its pages, and an entry of the table.
@@ -269,6 +275,12 @@ func (b *block) openFile() (_ blockReader, _ *parquet.File, columns blockColumns
 			return nil, nil, columns, fmt.Errorf("open block %s: %w: no column %s", b.info.File, errCodec, column.name)
 		}
 	}
+	if text, found := p.Lookup(ratioKey); found {
+		if columns.ratio, err = strconv.ParseInt(text, 10, 64); err != nil {
+			return nil, nil, columns, fmt.Errorf("open block %s: %w: %s: %w", b.info.File, errCodec, ratioKey, err)
+		}
+		columns.hasRatio = true
+	}
 	for _, g := range p.RowGroups() {
 		if g.NumRows() < 0 || len(g.ColumnChunks()) != len(p.Schema().Columns()) {
 			return nil, nil, columns, fmt.Errorf("open block %s: %w: row group does not fit the schema", b.info.File, errCodec)
@@ -398,11 +410,12 @@ func (r *columnReader) int64s(row, n int64) ([]int64, error) {
 		r.buf = make([]int64, n)
 	}
 	out := r.buf[:n]
+	ints := r.ints
 	for i, d := range idx {
-		if int(d) >= len(r.ints) || d < 0 {
+		if uint(d) >= uint(len(ints)) { //nolint:gosec // a negative one is larger than any
 			return nil, fmt.Errorf("read block: %w: index %d outside of dictionary", errCodec, d)
 		}
-		out[i] = r.ints[d]
+		out[i] = ints[d]
 	}
 	return out, nil
 }

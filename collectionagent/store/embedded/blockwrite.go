@@ -189,10 +189,12 @@ func writeBlock(ops *fileOps, dir string, number uint64, v headView, from int64)
 	}
 	info.Sum = w.sums.sum()
 	info.File = fmt.Sprintf("%d-%d-%010d.parquet", info.MinTime, info.MaxTime, number)
-	if err := w.name(filepath.Join(dir, info.File)); err != nil {
+	path := filepath.Join(dir, info.File)
+	if err := w.name(path); err != nil {
 		return nil, nil, err
 	}
 	if err := ops.syncDir(dir); err != nil {
+		_ = ops.remove(path) // else each attempt leaves a file until the next start
 		return nil, nil, err
 	}
 	return info, &w.table, nil

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -151,91 +150,6 @@ func (d *decoder) series() (s store.Series) {
 		}
 	}
 	return s
-}
-
-// batchVersion is the first byte of an encoded batch.
-const batchVersion = 1
-
-// appendBatch appends a whole batch, columns behind one another. Times are cut
-// to the millisecond here, so that a replay yields what was acknowledged.
-func appendBatch(b []byte, batch *store.Batch) []byte {
-	b = append(b, batchVersion)
-	b = appendBatchID(b, &batch.ID)
-	b = binary.AppendUvarint(b, uint64(len(batch.Series)))
-	for i := range batch.Series {
-		b = appendSeries(b, &batch.Series[i])
-	}
-	b = binary.AppendUvarint(b, uint64(len(batch.Samples)))
-	var last int64
-	var spans bool
-	for i := range batch.Samples {
-		s := &batch.Samples[i]
-		ms := store.FloorMs(s.Time)
-		b = binary.AppendVarint(b, ms-last)
-		last = ms
-		b = binary.AppendUvarint(b, uint64(s.Series))
-		b = binary.AppendVarint(b, s.Count)
-		b = binary.AppendVarint(b, s.Value)
-		spans = spans || s.TraceID != [16]byte{} || s.SpanID != [8]byte{}
-	}
-	for i := range batch.Samples {
-		b = batch.Samples[i].Stack.AppendBytes(b)
-	}
-	if !spans {
-		return append(b, 0)
-	}
-	b = append(b, 1)
-	for i := range batch.Samples {
-		b = append(b, batch.Samples[i].TraceID[:]...)
-		b = append(b, batch.Samples[i].SpanID[:]...)
-	}
-	return b
-}
-
-// decodeBatch is the inverse of appendBatch. The memory of the batch is used again.
-func decodeBatch(batch *store.Batch, b []byte) error {
-	d := decoder{b: b}
-	if v := d.byte(); d.err == nil && v != batchVersion {
-		return fmt.Errorf("%w: batch has version %d, this program reads %d", errCodec, v, batchVersion)
-	}
-	batch.ID = d.batchID()
-	batch.Series = resize(batch.Series, d.count(16))
-	for i := range batch.Series {
-		batch.Series[i] = d.series()
-	}
-	batch.Samples = resize(batch.Samples, d.count(20))
-	var ms int64
-	for i := range batch.Samples {
-		s := &batch.Samples[i]
-		ms += d.varint()
-		if ms > math.MaxInt64/int64(store.Resolution) || ms < math.MinInt64/int64(store.Resolution) {
-			return fmt.Errorf("%w: time of sample %d overflows", errCodec, i)
-		}
-		s.Time = libpf.UnixTimeNs(ms * int64(store.Resolution))
-		series := d.uvarint()
-		if series >= uint64(len(batch.Series)) {
-			return fmt.Errorf("%w: sample %d refers to series %d of %d", errCodec, i, series, len(batch.Series))
-		}
-		s.Series = uint32(series) //nolint:gosec // checked above
-		s.Count = d.varint()
-		s.Value = d.varint()
-	}
-	for i := range batch.Samples {
-		batch.Samples[i].Stack = libpf.TraceHash{Hash128: d.hash()}
-	}
-	if d.byte() == 1 {
-		for i := range batch.Samples {
-			copy(batch.Samples[i].TraceID[:], d.bytes(16))
-			copy(batch.Samples[i].SpanID[:], d.bytes(8))
-		}
-	}
-	if d.err != nil {
-		return d.err
-	}
-	if len(d.b) != 0 {
-		return fmt.Errorf("%w: %d bytes behind a batch", errCodec, len(d.b))
-	}
-	return batch.Check()
 }
 
 // resize returns a slice of n zero values, in the memory of s if it has room.

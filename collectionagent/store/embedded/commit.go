@@ -8,16 +8,14 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/klauspost/compress/s2"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
 // request is a batch on its way to the log.
 type request struct {
-	batch  *store.Batch
-	record []byte
+	batch *store.Batch
+	bytes int // about so many in the log before compression
 	// answer has room for one result, so the committer never waits for a caller
 	// that has left.
 	answer chan result
@@ -61,10 +59,9 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 		s.metrics.rejected.WithLabelValues("replaying").Inc()
 		return false, err
 	}
-	r := &request{batch: b, answer: make(chan result, 1)}
-	var err error
-	if r.record, err = encodeRecord(b); err != nil {
-		return false, err
+	r := &request{batch: b, bytes: logBytes(b), answer: make(chan result, 1)}
+	if r.bytes > maxRecord {
+		return false, fmt.Errorf("%w: %d samples are too many for the log", store.ErrInvalid, len(b.Samples))
 	}
 	if err := s.send(ctx, r); err != nil {
 		return false, err
@@ -75,15 +72,6 @@ func (s *Store) Append(ctx context.Context, b *store.Batch) (bool, error) {
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-}
-
-// encodeRecord returns the log record of a batch.
-func encodeRecord(b *store.Batch) ([]byte, error) {
-	raw := appendBatch(make([]byte, 0, 256+256*len(b.Series)+48*len(b.Samples)), b)
-	if len(raw) > maxRecord {
-		return nil, fmt.Errorf("%w: %d bytes are too large for the log", store.ErrInvalid, len(raw))
-	}
-	return appendRecord(s2.Encode(nil, raw)), nil
 }
 
 // send hands a request to the committer.
@@ -136,7 +124,7 @@ func (s *Store) commitLoop() {
 // come back. A single writer therefore never waits.
 func (s *Store) collect(first *request) []*request {
 	group := []*request{first}
-	size := len(first.record)
+	size := first.bytes
 	var timeout <-chan time.Time
 	for size < maxGroupBytes && len(group) < maxGroupBatches {
 		select {
@@ -145,7 +133,7 @@ func (s *Store) collect(first *request) []*request {
 				return group
 			}
 			group = append(group, r)
-			size += len(r.record)
+			size += r.bytes
 			continue
 		default:
 		}
@@ -163,7 +151,7 @@ func (s *Store) collect(first *request) []*request {
 				return group
 			}
 			group = append(group, r)
-			size += len(r.record)
+			size += r.bytes
 		case <-timeout:
 			s.lastGroup = 0 // they did not come back
 		}
@@ -184,7 +172,6 @@ func (s *Store) commit(group []*request) {
 		return
 	}
 	group = s.refuseBarred(group)
-	var records []byte
 	fresh := make([]*request, 0, len(group))
 	inGroup := make(map[store.BatchID]bool, len(group))
 	var repeats []*request
@@ -198,11 +185,19 @@ func (s *Store) commit(group []*request) {
 			inGroup[r.batch.ID] = true
 		}
 		fresh = append(fresh, r)
-		records = append(records, r.record...)
 	}
 	s.winMu.RUnlock()
+	numbers := s.numbered[:0]
 	if len(fresh) > 0 {
-		if err := s.wal.append(records); err != nil {
+		s.head.begin()
+		for _, r := range fresh {
+			numbers = append(numbers, s.head.number(r.batch))
+		}
+		s.numbered = numbers
+		defer clear(numbers)
+		size, err := s.wal.append(s.head, numbers)
+		if err != nil {
+			s.head.takeBack()
 			s.metrics.walErrors.Inc()
 			s.guard.set(causeLog, err.Error())
 			// A repeat of a batch in this same group shares its fate, others do not;
@@ -211,15 +206,15 @@ func (s *Store) commit(group []*request) {
 			return
 		}
 		s.metrics.walSyncs.Inc()
-		s.metrics.walBytes.Add(float64(len(records)))
+		s.metrics.walBytes.Add(float64(size))
 		s.metrics.walRecords.Add(float64(len(fresh)))
 		s.metrics.groupSize.Observe(float64(len(fresh)))
 	}
 	s.remember(fresh)
 	s.garbage.use(func(note func(libpf.TraceHash)) {
 		s.head.note = note
-		for _, r := range fresh {
-			s.head.add(r.batch)
+		for i := range numbers {
+			s.head.addNumbered(&numbers[i])
 		}
 		s.head.note = nil
 	})
@@ -228,11 +223,10 @@ func (s *Store) commit(group []*request) {
 	s.metrics.duplicates.WithLabelValues("samples").Add(float64(len(repeats)))
 	if s.headFull() {
 		s.cutHead(false)
-	} else if s.wal.size >= s.cfg.SegmentBytes {
+	} else if s.wal.full(s.cfg.SegmentBytes) {
 		if _, err := s.wal.rotate(); err != nil {
 			s.logger.Warn("closing a log segment", "err", err) // its content is synced
 		}
-		s.wal.size = 0
 	}
 }
 

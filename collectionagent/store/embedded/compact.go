@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strconv"
 	"time"
 
@@ -49,6 +50,9 @@ func (s *Store) compactLoop() {
 		default:
 			s.logger.Error("merging blocks; it is tried again", "err", err)
 		}
+		if err := s.packStacksWhenDue(s.working); err != nil && s.working.Err() == nil {
+			s.logger.Error("packing definitions of stacks; it is tried again", "err", err)
+		}
 	}
 }
 
@@ -73,6 +77,9 @@ func (s *Store) Maintain(ctx context.Context) error {
 		return err
 	}
 	if err := s.collectGarbage(ctx); err != nil {
+		return err
+	}
+	if err := s.packStacks(ctx, true); err != nil {
 		return err
 	}
 	return s.offload(ctx)
@@ -150,6 +157,9 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 	}
 	defer unlock()
 	_, blocks, _ := s.readView()
+	if s.objectsFail() { // what can be read is merged meanwhile
+		blocks = slices.DeleteFunc(blocks, func(b *block) bool { return b.info.Remote })
+	}
 	j := s.cfg.compaction.plan(blocks, s.now(), all)
 	if j == nil {
 		return false, nil
@@ -175,6 +185,9 @@ func (s *Store) compactOnce(ctx context.Context, all bool) (more bool, err error
 		s.logger.Error("block cannot be read and is not merged; restore it from a backup or delete its time range",
 			"files", bad.info.files(), "err", err)
 		return true, nil
+	case isPassing(err):
+		s.metrics.compactionErrors.WithLabelValues("read").Inc()
+		return false, fmt.Errorf("merge blocks: %w", err)
 	default:
 		s.metrics.compactionErrors.WithLabelValues("write").Inc()
 		return false, fmt.Errorf("merge blocks: %w", err)

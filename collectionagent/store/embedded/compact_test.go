@@ -144,7 +144,7 @@ func TestMaintain(t *testing.T) {
 				}
 			}
 			checkFiles(t, s)
-			for _, kind := range []string{"samples", string(sumsMinutes), string(sumsHours), string(sumsTotals)} {
+			for _, kind := range []string{"samples", string(sumsSeconds), string(sumsMinutes), string(sumsHours), string(sumsTotals)} {
 				c, err := s.metrics.filesRead.GetMetricWithLabelValues(kind)
 				if err != nil || counterOf(t, c) == 0 {
 					t.Errorf("no query read %s (error %v)", kind, err)

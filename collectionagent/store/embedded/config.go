@@ -31,7 +31,7 @@ type Config struct {
 	HeadMaxBytes int64
 	// HeadMaxAge is how long samples stay in memory at most. Default 30 minutes.
 	HeadMaxAge time.Duration
-	// SegmentBytes is the size at which a new log segment starts. Default 64 MiB.
+	// SegmentBytes is the size at which a new log segment starts. Default 16 MiB.
 	SegmentBytes int64
 	// GroupWindow is how long a commit waits at most for the writers that were
 	// there last time. Default 5 ms.
@@ -88,6 +88,10 @@ type Config struct {
 	now func() time.Time
 	// garbageGrace is how long definitions stay that nothing refers to. Default 24 hours.
 	garbageGrace time.Duration
+	// packLeast is how many stacks of a project are worth a pack, packDue how many that are
+	// stored one by one are worth looking for them.
+	packLeast int
+	packDue   int64
 	// retainEvery is how often retention looks for work.
 	retainEvery time.Duration
 	// Faults for tests.
@@ -116,7 +120,7 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.HeadMaxBytes = cmp.Or(c.HeadMaxBytes, 256<<20)
 	c.HeadMaxAge = cmp.Or(c.HeadMaxAge, 30*time.Minute)
-	c.SegmentBytes = cmp.Or(c.SegmentBytes, 64<<20)
+	c.SegmentBytes = cmp.Or(c.SegmentBytes, 16<<20)
 	c.GroupWindow = cmp.Or(c.GroupWindow, 5*time.Millisecond)
 	c.MinFreeBytes = cmp.Or(c.MinFreeBytes, 256<<20)
 	c.WindowTTL = cmp.Or(c.WindowTTL, 30*24*time.Hour)
@@ -132,6 +136,8 @@ func (c Config) withDefaults() (Config, error) {
 	c.MetaBytes = cmp.Or(c.MetaBytes, 64<<20)
 	c.checkEvery = cmp.Or(c.checkEvery, time.Second)
 	c.garbageGrace = cmp.Or(c.garbageGrace, 24*time.Hour)
+	c.packLeast = cmp.Or(c.packLeast, 256)
+	c.packDue = cmp.Or(c.packDue, 1<<14)
 	c.retainEvery = cmp.Or(c.retainEvery, time.Minute)
 	if c.now == nil {
 		c.now = time.Now

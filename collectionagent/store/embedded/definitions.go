@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -93,17 +92,21 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 	if err != nil {
 		return false, fmt.Errorf("write definitions: %w", err)
 	}
-	s.metrics.forgotten.Add(float64(s.defWindows.add(&d.ID, 0, time.Now())))
+	restore := s.defWindows.save(&d.ID)
+	forgotten := s.defWindows.add(&d.ID, 0, s.now())
+	windows := s.defWindows.takeDirty()
 	err = errors.Join(
-		writeWindows(b, s.defWindows.takeDirty()),
+		writeWindows(b, windows),
 		b.Set([]byte(keyCounts), p.counts.encode(), nil),
 	)
 	if err == nil {
 		err = s.db.ApplyNoSyncWait(b, pebble.Sync)
 	}
 	if err != nil {
+		restore(windows) // else a repeat would be taken for stored
 		return false, fmt.Errorf("write definitions: %w", err)
 	}
+	s.metrics.forgotten.Add(float64(forgotten))
 	s.counts.Store(&p.counts)
 	return false, nil
 }

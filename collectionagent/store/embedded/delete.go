@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -32,16 +34,27 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.working, cancel)()
+	removed, err = s.deleteRows(ctx, d)
+	if err = errors.Join(err, s.awaitObjectsGone(ctx)); err != nil {
+		return removed, fmt.Errorf("delete; some of the selection may be left: %w", err)
+	}
+	s.logger.Info("deleted data", "project", d.Project, "whole_project", d.Whole(), "rows", removed)
+	return removed, nil
+}
+
+// deleteRows is Delete but for objects that wait to be removed.
+func (s *Store) deleteRows(ctx context.Context, d *store.Deletion) (removed int64, err error) {
 	unlock, err := s.lockUpkeep(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer unlock()
+	defer func() { s.metrics.deletedRows.Add(float64(removed)) }()
 	if d.Whole() {
 		defer s.barred.add(d.Project)()
 	}
 	if err := s.flushHead(ctx); err != nil {
-		return 0, fmt.Errorf("delete: write head: %w", err)
+		return 0, fmt.Errorf("write head: %w", err)
 	}
 	x := newSelection(d)
 	var touched numbers
@@ -55,12 +68,15 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 		removed += n
 		if changed {
 			touched.add(b.info.Number)
+			err = errors.Join(err, s.removeLeft(b))
 		}
 		if err != nil { // the others may be fine
 			errs = append(errs, err)
 		}
 	}
-	s.metrics.deletedRows.Add(float64(removed))
+	if x.kept > 0 {
+		s.logger.Warn("sums whose samples have expired stay: they do not know the labels that were asked for", "project", d.Project, "blocks", x.kept)
+	}
 	if d.Whole() && len(errs) == 0 {
 		if err := s.forgetProject(ctx, d.Project); err != nil {
 			errs = append(errs, err)
@@ -71,14 +87,23 @@ func (s *Store) Delete(ctx context.Context, d *store.Deletion) (removed int64, e
 			errs = append(errs, err)
 		}
 	}
-	if err := s.awaitObjectsGone(ctx); err != nil {
-		errs = append(errs, err)
+	return removed, errors.Join(errs...)
+}
+
+// removeLeft removes the files of a block that is off the list, if that did not work when
+// it was taken off.
+func (s *Store) removeLeft(b *block) error {
+	var errs []error
+	for _, name := range b.info.files() {
+		path := filepath.Join(s.blocksDir(), name)
+		if _, err := os.Lstat(path); err != nil {
+			continue // gone, or in object storage
+		}
+		if err := s.cfg.files.remove(path); err != nil {
+			errs = append(errs, fmt.Errorf("file of a deleted block stays until the next start: %w", err))
+		}
 	}
-	if err := errors.Join(errs...); err != nil {
-		return removed, fmt.Errorf("delete; some of the selection may be left: %w", err)
-	}
-	s.logger.Info("deleted data", "project", d.Project, "whole_project", d.Whole(), "rows", removed, "blocks", touched.n)
-	return removed, nil
+	return errors.Join(errs...)
 }
 
 // numbers are the numbers of blocks that were changed.
@@ -141,6 +166,9 @@ type selection struct {
 	first, last int64
 	// rollable says that roll-ups know the labels that are asked for.
 	rollable bool
+	// kept counts blocks of sums in the times and types that are asked for, of which nobody
+	// knows whether they have any of the labels.
+	kept int
 }
 
 func newSelection(d *store.Deletion) selection {
@@ -167,13 +195,14 @@ func (x *selection) has(s *store.Series, ms, width int64) bool {
 // as its list of series can tell: some may turn out to be none.
 func (x *selection) findIn(s *Store, part *block) (some, all bool, err error) {
 	i := part.info
-	if part.kind != "" && !x.rollable {
-		return false, false, nil
-	}
 	if i.MaxTime < x.first || i.MinTime > x.last || (i.Level > 0 && i.Project != x.Project) {
 		return false, false, nil
 	}
 	if i.Level > 0 && len(x.Types) > 0 && !slices.Contains(x.Types, i.Type) {
+		return false, false, nil
+	}
+	if part.kind != "" && !x.rollable {
+		x.kept++
 		return false, false, nil
 	}
 	raw, err := part.rawTable(i.Number)

@@ -140,6 +140,16 @@ func TestDeleteSums(t *testing.T) {
 		t.Errorf("removed %d sums that do not know the label (error %v)", n, err)
 	}
 	same("by a label that they do not know")
+	x := newSelection(&store.Deletion{Project: "default", Matchers: []*store.Matcher{mustMatch(t, "comm", store.MatchEqual, "main")}})
+	_, blocks, _ = s.readView()
+	for _, b := range blocks {
+		if some, _, err := x.findIn(s, b.finest()); some || err != nil {
+			t.Errorf("some of block %d is to be removed (error %v)", b.info.Number, err)
+		}
+	}
+	if x.kept == 0 {
+		t.Error("nobody is told that sums stay")
+	}
 	first := mixedStart.Time().Truncate(time.Hour).Add(2 * time.Hour)
 	ask := func(from, to time.Time) *store.Deletion {
 		return &store.Deletion{
@@ -161,6 +171,31 @@ func TestDeleteSums(t *testing.T) {
 		t.Fatal(err)
 	}
 	same("everything")
+}
+
+// TestDeleteForgetsHorizon deletes a project of which data were removed for want of room.
+func TestDeleteForgetsHorizon(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour}
+	s, _ := retained(t, cfg, 100)
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Retention.Bytes = 1
+	if err := s.retain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.cfg.Retention.Bytes = 0
+	if _, err := s.Delete(t.Context(), &store.Deletion{Project: "other"}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		for project, want := range map[string]bool{"default": true, "other": false} {
+			if _, covered := selectRows(t, s, everythingOf(project)); (covered.Horizon != 0) != want {
+				t.Errorf("%s: horizon %d", project, covered.Horizon)
+			}
+		}
+		s = cut(t, cfg, s)
+	}
 }
 
 // secret is what no file may hold after the project is gone.

@@ -9,19 +9,22 @@
 //	wal/NNNNNNNNNN.wal    samples that were acknowledged but are not in a block yet
 //	wal/quarantine/       parts of the log that could not be read, kept for inspection
 //	blocks/*.parquet      immutable blocks of samples, readable by any Parquet reader
-//	blocks/*-1m.parquet   their sums per minute, *-1h.parquet per hour, *-all.parquet in total
+//	blocks/*-1s.parquet   their sums per second without stacks, *-1m.parquet and
+//	                      *-1h.parquet per minute and hour, *-all.parquet in total
 //	reserve               room that is given up when the disk is full
+//	unused                which definitions nothing referred to when that was looked at
 //	meta/                 Pebble: definitions, batch windows, list of blocks with their series
 //
 // # The life of a sample
 //
-// A batch is encoded by the goroutine that calls Append and handed to the one
-// committer, which writes all batches that wait with one write and one fsync,
-// adds them to the head in memory and acknowledges them. When the head has
-// reached its size or age the committer starts a new head and a new log segment;
-// the flusher sorts the old head, writes it as a block (temporary file, fsync,
-// rename, fsync of the directory), and then commits three things to Pebble in one
-// synced batch: the block, the batch windows as they were when the head was
+// A batch is handed to the one committer, which looks up its series and stacks in the
+// tables of the head in memory, writes all batches that wait as one record with one write
+// and one fsync, adds them to the head and acknowledges them. The log names series and
+// stacks by number, see segmentCode; the numbers of a write that failed are taken back, and
+// its segment is left. When the head has reached its size or age the committer starts a
+// new head and a new log segment; the flusher sorts the old head, writes it as a block
+// (temporary file, fsync, rename, fsync of the directory), and then commits three things to
+// Pebble in one synced batch: the block, the batch windows as they were when the head was
 // cut, and the first log segment that is still needed. Only then are older
 // segments deleted. A crash between any two steps leaves either the segments
 // or the block in force, never both and never none.
@@ -43,8 +46,8 @@
 // and holds a few pages of each block and no table of series.
 //
 // In the same pass a merge makes the companions of the block: sums per minute and
-// per hour by service, host, host ID and stack, and sums of the whole block by service
-// and stack. Their columns are project, type, service, host, host_id, stack, time (start
+// per hour by service, host, host ID and stack, sums of the whole block by service
+// and stack, and sums per second by service, host and host ID, which go with the samples. Their columns are project, type, service, host, host_id, stack, time (start
 // of the minute or hour; 0 in totals), count and value; several rows for the same
 // sum add up. One that has not many fewer rows than the samples is left out; it is
 // made when the samples are dropped and their sums stay.

@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"cmp"
 	"testing"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 // openTest opens a store whose limits are so small that everything happens often.
 func openTest(t *testing.T, cfg Config) *Store {
 	t.Helper()
+	cfg.packLeast = cmp.Or(cfg.packLeast, 1)
 	s, err := Open(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -31,7 +33,7 @@ func TestConformance(t *testing.T) {
 	for name, cfg := range map[string]Config{
 		"default": {},
 		"small":   {HeadMaxBytes: 700 << 10, SegmentBytes: 8 << 10, MaxOpenBlocks: 2},
-		"merging": {HeadMaxBytes: 700 << 10, HeadMaxAge: 5 * time.Millisecond, SegmentBytes: 8 << 10, MaxOpenBlocks: 5, compaction: busy},
+		"merging": {HeadMaxBytes: 700 << 10, HeadMaxAge: 5 * time.Millisecond, SegmentBytes: 8 << 10, MaxOpenBlocks: 5, compaction: busy, packDue: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, func(t *testing.T, dir string) store.Store {

@@ -4,7 +4,11 @@ package embedded
 
 import (
 	"errors"
+	"math"
+	"os"
 	"testing"
+
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
 var errFault = errors.New("fault")
@@ -86,6 +90,48 @@ func (o *faultyOutput) Close() error {
 	return err
 }
 
+// TestDeleteLeavesFile deletes while files cannot be removed: it does not say that all is
+// gone, and the next start removes them.
+func TestDeleteLeavesFile(t *testing.T) {
+	for _, times := range []int{1, 1 << 20} {
+		cfg := Config{Dir: t.TempDir(), compaction: calm}
+		broken := cfg
+		broken.files = localFiles()
+		broken.files.remove = func(path string) error {
+			if times--; times >= 0 {
+				return errFault
+			}
+			return os.Remove(path)
+		}
+		s := openTest(t, broken)
+		mustAppend(t, s, mixedBatch(1, "default", 100))
+		once := times == 1
+		n, err := s.Delete(t.Context(), &store.Deletion{Project: "default", To: math.MaxInt64})
+		if n != 100 || (err == nil) != once || (err != nil && !errors.Is(err, errFault)) {
+			t.Errorf("removed %d, error %v", n, err)
+		}
+		if once {
+			checkFiles(t, s)
+		}
+		s = cut(t, cfg, s)
+		checkFiles(t, s)
+	}
+}
+
+// TestFlushFaults makes each step of the writing of a head fail: it is tried again, and
+// what was written before does not stay beside it.
+func TestFlushFaults(t *testing.T) {
+	for _, step := range []string{"create", "write", "sync", "close", "rename", "sync directory"} {
+		faulty := &faultyFiles{fileOps: localFiles(), step: step}
+		s := openTest(t, Config{Dir: t.TempDir(), compaction: calm, files: faulty.ops()})
+		mustAppend(t, s, mixedBatch(1, "default", 100))
+		if err := s.flushHead(t.Context()); err != nil || !faulty.hit {
+			t.Errorf("%s: hit %v, error %v", step, faulty.hit, err)
+		}
+		checkFiles(t, s)
+	}
+}
+
 // TestFaults makes each step of a merge fail: no answer changes, neither then nor
 // after the next start, nothing is left lying around, and the next attempt works.
 func TestFaults(t *testing.T) {
@@ -115,6 +161,9 @@ func TestFaults(t *testing.T) {
 				s = openTest(t, broken)
 				before := answers(t, s)
 				err := s.Maintain(t.Context())
+				if after == 0 && !faulty.hit {
+					t.Fatal("nothing failed")
+				}
 				if faulty.hit && step != "remove" && !errors.Is(err, errFault) {
 					t.Fatalf("after %d: error %v", after, err)
 				}

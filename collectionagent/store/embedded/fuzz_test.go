@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -39,25 +38,6 @@ func richBatch() *store.Batch {
 		}
 	}
 	return b
-}
-
-func FuzzDecodeBatch(f *testing.F) {
-	f.Add(appendBatch(nil, testBatch(1, 3)))
-	f.Add(appendBatch(nil, richBatch()))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		hostile.Bound(t, len(data), 64, func() {
-			var b, again store.Batch
-			if err := decodeBatch(&b, data); err != nil {
-				return
-			}
-			if err := decodeBatch(&again, appendBatch(nil, &b)); err != nil {
-				t.Fatalf("batch does not survive: %v", err)
-			}
-			if !bytes.Equal(appendBatch(nil, &b), appendBatch(nil, &again)) {
-				t.Fatal("batch changes")
-			}
-		})
-	})
 }
 
 // selectAll asks for everything in the ways that read different columns.
@@ -104,63 +84,6 @@ func memoryStore(t testing.TB, dir string) *Store {
 		t.Fatal(err)
 	}
 	return s
-}
-
-// FuzzSegment replays any bytes as a segment of the log, and once more as the
-// payload of an intact record, and queries what came of it.
-func FuzzSegment(f *testing.F) {
-	var segment []byte
-	for _, b := range []*store.Batch{testBatch(1, 3), richBatch()} {
-		record, err := encodeRecord(b)
-		if err != nil {
-			f.Fatal(err)
-		}
-		segment = append(segment, record...)
-		f.Add(record[recordHeader:])
-	}
-	f.Add(append([]byte(walMagic), segment...))
-	f.Add(append([]byte(walMagic), segment[:len(segment)-3]...))
-	f.Add(append([]byte(walMagic), segment[5:]...))
-	f.Add(segment)
-	f.Add([]byte(walMagic[:7]))
-	f.Add(s2.Encode(nil, bytes.Repeat([]byte{0x80}, 1<<10)))
-	f.Add([]byte("\xff\xff\xff\xff\x0f")) // S2 that declares 4 GiB
-	dir := f.TempDir()
-	f.Fuzz(func(t *testing.T, data []byte) {
-		if err := errors.Join(os.RemoveAll(filepath.Join(dir, "wal")), os.MkdirAll(filepath.Join(dir, "wal"), 0o750)); err != nil {
-			t.Fatal(err)
-		}
-		// What a record declares to unfold to is bounded by maxRecord alone: S2 packs zeros
-		// without a bound. Only who can write the directory gets a record past its checksum.
-		unfolded, err := s2.DecodedLen(data)
-		if err != nil || unfolded > maxRecord {
-			unfolded = 0
-		}
-		if unfolded > 32<<20 {
-			t.Skip("takes too much memory for a fuzzer")
-		}
-		s := memoryStore(t, dir)
-		r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
-		r.apply = func(b *store.Batch, _ uint64, _ int64) error {
-			s.head.add(b)
-			return nil
-		}
-		defer r.start()()
-		// A head takes at least a chunk, and queries of it as much.
-		hostile.Bound(t, len(data)+unfolded+1<<10, 256, func() {
-			for n, content := range [][]byte{data, append([]byte(walMagic), appendRecord(data)...)} {
-				if err := os.WriteFile(segmentPath(s.walDir(), uint64(n)), content, 0o640); err != nil {
-					t.Fatal(err)
-				}
-				if err := r.segment(t.Context(), uint64(n), 0, n == 1); err != nil {
-					t.Fatalf("segment %d: %v", n, err)
-				}
-			}
-			if err := selectAll(t, s); err != nil {
-				t.Fatal(err)
-			}
-		})
-	})
 }
 
 // smallBlock writes a block into dir/blocks and returns its bytes.

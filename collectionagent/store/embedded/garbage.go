@@ -23,7 +23,7 @@ import (
 // stack was removed, ingest finds that it is unknown and asks for it.
 //
 // All sets are filters of fixed size that may take something for an element that is
-// none: then it stays. After a restart the first round only remembers.
+// none: then it stays. What a round found unused survives a restart.
 type garbage struct {
 	mu sync.RWMutex // see garbage.use and sweep.remove
 	// touched is what was put or used since the last round began, nil before the first.
@@ -51,6 +51,9 @@ type filter struct {
 func newFilter(elements int64) *filter {
 	return &filter{words: make([]uint64, min(max(elements*filterBits/64, 1<<10), maxFilter/8))}
 }
+
+// filtered returns the elements of a filter of all definitions, and of some more to come.
+func (c *defCounts) filtered() int64 { return (c.stacks+c.symbols+c.executables)*5/4 + 1<<16 }
 
 // probes calls f with the bits of a definition until it returns false.
 func (f *filter) probes(d definition, each func(word int, bit uint64) bool) {
@@ -131,6 +134,7 @@ type sweep struct {
 	touched *filter
 	gone    [][]byte // keys to remove with the next chunk
 	removed map[byte]int
+	marked  map[uint64]bool // numbers of blocks
 }
 
 // sweepChunk is how many keys are removed at once, while nobody puts or appends.
@@ -148,11 +152,10 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 	if !g.last.IsZero() && now.Sub(g.last) < s.cfg.garbageGrace {
 		return nil
 	}
-	c := s.counts.Load()
-	elements := (c.stacks+c.symbols+c.executables)*5/4 + 1<<16
+	elements := s.counts.Load().filtered()
 	w := sweep{
 		s: s, used: newFilter(elements), unused: newFilter(elements), touched: newFilter(elements), before: g.unused,
-		removed: make(map[byte]int),
+		removed: make(map[byte]int), marked: make(map[uint64]bool),
 	}
 	g.mu.Lock()
 	w.between, g.touched = g.touched, w.touched
@@ -166,17 +169,18 @@ func (s *Store) collectGarbage(ctx context.Context) error {
 		s.logger.Error("unused definitions stay: it is not known which of them a block needs that cannot be read; restore it from a backup or delete its time range",
 			"files", bad.info.files(), "err", err)
 	}
-	if err != nil { // what it remembers is not all
-		g.mu.Lock()
-		g.touched = nil
-		g.mu.Unlock()
-		g.last, g.unused = now, nil
+	if err != nil { // what the round before it found unused still holds
 		if isBadBlock(err) != nil {
+			g.last = now
 			return nil
 		}
+		g.last = now.Add(s.cfg.garbageGrace/24 - s.cfg.garbageGrace) // it may work soon
 		return fmt.Errorf("collect unused definitions: %w", err)
 	}
 	g.last, g.unused = now, w.unused
+	if err := s.saveGarbage(); err != nil {
+		s.logger.Warn("what is unused is forgotten at a restart", "err", err)
+	}
 	if len(w.removed) > 0 {
 		s.logger.Info("removed unused definitions", "stacks", w.removed[keyStack], "symbols", w.removed[keySymbol],
 			"executables", w.removed[keyExecutable], "metrics", w.removed[keyMetric])
@@ -197,14 +201,19 @@ func (w *sweep) round(ctx context.Context) error {
 	}
 	// Stacks first: those that stay say which symbols and executables do.
 	for _, kind := range []byte{keyStack, keySymbol, keyExecutable, keyMetric} {
-		err := scan(w.s.db, []byte{kind}, func(key, value []byte) error {
+		err := scan(w.s.db, []byte{kind}, func(key, _ []byte) error {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			return w.look(kind, key, value)
+			return w.look(kind, key)
 		})
 		if err := errors.Join(err, w.remove()); err != nil {
 			return err
+		}
+		if kind == keyStack {
+			if err := w.markFrames(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -222,35 +231,37 @@ func (w *sweep) markStacks(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		if w.marked[b.info.Number] {
+			continue // before another one was found gone
+		}
 		part := b.finest() // all parts have the same stacks
 		for _, p := range b.parts() {
 			if p.info.Rows < part.info.Rows {
 				part = p
 			}
 		}
-		if err := w.markPart(part); errors.Is(err, errBlockGone) {
-			return err
-		} else if err != nil {
-			return &badBlockError{b, err}
+		if err := w.markPart(part); err != nil {
+			return blame(b, err)
 		}
+		w.marked[b.info.Number] = true
 	}
-	w.s.evictBlocks()
 	return nil
 }
 
-// markPart marks the stacks in the dictionaries of a file.
+// markPart marks the stacks in the dictionaries of a file. It opens the file for itself: the
+// blocks that queries have open are to stay open, and no more of them.
 func (w *sweep) markPart(part *block) (err error) {
 	defer w.s.caught(&err)
-	c, err := part.acquire(w.s.clock.Add(1))
+	f, file, columns, err := part.openFile()
 	if err != nil {
 		return err
 	}
-	defer part.release()
-	for _, group := range c.parquet.RowGroups() {
+	defer func() { _ = f.Close() }() // was only read
+	for _, group := range file.RowGroups() {
 		if group.NumRows() == 0 {
 			continue
 		}
-		column, err := newColumnReader(group.ColumnChunks()[c.columns.stack])
+		column, err := newColumnReader(group.ColumnChunks()[columns.stack])
 		if err != nil {
 			return err
 		}
@@ -272,10 +283,10 @@ func (w *sweep) markPart(part *block) (err error) {
 }
 
 // look decides about one definition.
-func (w *sweep) look(kind byte, key, value []byte) error {
+func (w *sweep) look(kind byte, key []byte) error {
 	if kind == keyMetric {
 		d := decoder{b: key[1:]}
-		floor := w.s.floors(d.string(), 0).hours
+		floor := w.s.floors(d.string(), 0).samples // there is one a minute: as raw as samples
 		if len(d.b) >= 4 && int64(binary.BigEndian.Uint32(d.b[len(d.b)-4:]))*1000 < floor {
 			return w.take(key)
 		}
@@ -290,17 +301,6 @@ func (w *sweep) look(kind byte, key, value []byte) error {
 		if w.before != nil && w.before.has(def) && !w.between.has(def) {
 			return w.take(key)
 		}
-	}
-	if kind != keyStack {
-		return nil
-	}
-	frames, err := decodeFrames(value)
-	if err != nil {
-		return err
-	}
-	for i := range frames {
-		w.used.add(frameDefinition(frames[i].ID()))
-		w.used.add(fileDefinition(frames[i].FileID))
 	}
 	return nil
 }

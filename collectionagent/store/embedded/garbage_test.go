@@ -3,6 +3,9 @@
 package embedded
 
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -111,16 +114,120 @@ func TestGarbage(t *testing.T) {
 	if _, err := s.Delete(t.Context(), &store.Deletion{Project: "default", To: mixedStart + 3600e9}); err != nil {
 		t.Fatal(err)
 	}
+	// A server that is restarted before each round collects, too.
+	three, four := []uint64{1, 2, 3}, []uint64{1, 2, 3, 4}
 	s = cut(t, cfg, s)
-	for range 4 {
-		clock.ns.Add(25 * 3600e9)
-		if err := s.collectGarbage(t.Context()); err != nil {
+	round("too early after a restart", 0, four, four)
+	round("what was not used before the restart either", 25*time.Hour, three, four)
+	s = cut(t, cfg, s)
+	put(2)
+	round("but for what was put again", 25*time.Hour, []uint64{2}, three)
+	if n := counterOf(t, s.metrics.garbage.WithLabelValues("stacks")); n != 2 {
+		t.Errorf("%v stacks counted since the restart", n)
+	}
+	s = cut(t, cfg, s)
+	round("what they referred to", 25*time.Hour, nil, []uint64{2})
+	// One whose file is damaged begins anew.
+	s = cut(t, cfg, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(s.garbagePath())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[len(b)/2]++
+	if err := os.WriteFile(s.garbagePath(), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s = openTest(t, cfg)
+	round("after damage", 25*time.Hour, nil, []uint64{2})
+	round("after damage", 25*time.Hour, nil, nil)
+}
+
+// FuzzGarbage reads foreign bytes as what was unused.
+func FuzzGarbage(f *testing.F) {
+	s := &Store{cfg: Config{Dir: f.TempDir()}}
+	s.garbage.unused = newFilter(1)
+	s.garbage.last = time.Unix(1, 0)
+	if err := s.saveGarbage(); err != nil {
+		f.Fatal(err)
+	}
+	whole, err := os.ReadFile(s.garbagePath())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(whole)
+	f.Add([]byte(garbageMagic))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		path := filepath.Join(t.TempDir(), "unused")
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
+		last, unused, err := readGarbage(path)
+		if err != nil {
+			return
+		}
+		s := &Store{cfg: Config{Dir: t.TempDir()}}
+		s.garbage.last, s.garbage.unused = last, unused
+		if err := s.saveGarbage(); err != nil {
+			t.Fatal(err)
+		}
+		if again, err := os.ReadFile(s.garbagePath()); err != nil || !bytes.Equal(again, b) {
+			t.Errorf("read and written again it is something else (error %v)", err)
+		}
+	})
+}
+
+// TestGarbageMetrics removes points of metrics that are older than samples may be.
+func TestGarbageMetrics(t *testing.T) {
+	var clock testClock
+	clock.ns.Store(int64(mixedStart))
+	s := openTest(t, Config{
+		Dir: t.TempDir(), compaction: calm, now: clock.now, retainEvery: time.Hour,
+		Retention: store.Retention{Ages: store.Ages{Samples: time.Hour, Minutes: 10 * time.Hour, Hours: 20 * time.Hour}},
+	})
+	d := &store.Definitions{Project: "default"}
+	for minute := range 120 {
+		at := libpf.UnixTime32(int64(mixedStart)/1e9 - int64(60*minute))
+		d.Metrics = append(d.Metrics, store.MetricPoint{HostID: "h", ID: 7, Time: at, Value: 1})
 	}
-	round("nothing is used", 0, nil, nil)
-	if n := counterOf(t, s.metrics.garbage.WithLabelValues("stacks")); n != 4 {
-		t.Errorf("%v stacks counted since the restart", n)
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.collectGarbage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := scan(s.db, []byte{keyMetric}, func(_, _ []byte) error { n++; return nil }); err != nil || n != 61 {
+		t.Errorf("%d points are left, error %v", n, err)
+	}
+	if removed := counterOf(t, s.metrics.garbage.WithLabelValues("metrics")); removed != 59 {
+		t.Errorf("%v points were counted", removed)
+	}
+}
+
+// TestGarbageOpensNothing collects beside more blocks than may be open.
+func TestGarbageOpensNothing(t *testing.T) {
+	s, _ := retained(t, Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour, garbageGrace: time.Nanosecond}, 500)
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_, blocks, _ := s.readView()
+	for _, b := range blocks {
+		for _, part := range b.parts() {
+			part.evict()
+		}
+	}
+	if err := s.collectGarbage(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range blocks {
+		for _, part := range b.parts() {
+			if part.openBytes() > 0 {
+				t.Errorf("%s is open", part.info.File)
+			}
+		}
 	}
 }
 

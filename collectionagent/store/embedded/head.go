@@ -3,6 +3,7 @@
 package embedded
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,12 +53,15 @@ type head struct {
 	mu   sync.RWMutex // guards view
 	view headView
 
-	// The rest belongs to the goroutine that adds.
+	// The rest belongs to the goroutine that adds. The tables hold what was numbered,
+	// of which the view has what was added.
+	series    []store.Series
+	stacks    []libpf.TraceHash
 	seriesIDs map[string]uint32
 	stackIDs  stackIndex
 	spanIDs   map[span]uint32
 	bytes     atomic.Int64
-	remap     []uint32
+	room      []uint32 // for numbers
 	key       []byte
 	// note, where it is not nil, is told of stacks that are new in the head.
 	note func(libpf.TraceHash)
@@ -88,41 +92,93 @@ func (h *head) snapshot() headView {
 	return h.view
 }
 
-// add adds the samples of a checked batch.
-func (h *head) add(b *store.Batch) {
-	v := h.view // only this goroutine changes it
-	h.remap = h.remap[:0]
-	grown := int64(0)
+// numbered is a batch with the numbers that a head gives to what it refers to.
+type numbered struct {
+	batch  *store.Batch
+	series []uint32 // of each series of the batch
+	stacks []uint32 // of each sample
+	// lengths of the tables of the head with it, and how much memory it takes in them
+	nSeries, nStacks int
+	grown            int64
+}
+
+// begin forgets the numbers of all batches, whether they were added or not.
+func (h *head) begin() {
+	if h.room = h.room[:0]; cap(h.room) > maxKeptBytes/4 {
+		h.room = nil
+	}
+}
+
+// number gives numbers to the series and stacks of a checked batch, which is either
+// added then or taken back. They are valid until begin.
+func (h *head) number(b *store.Batch) numbered {
+	n := numbered{batch: b}
+	from := len(h.room)
 	for i := range b.Series {
 		h.key = appendSeries(h.key[:0], &b.Series[i])
 		id, ok := h.seriesIDs[string(h.key)]
 		if !ok {
-			id = uint32(len(v.series)) //nolint:gosec // bounded by the size of the head
+			id = uint32(len(h.series)) //nolint:gosec // bounded by the size of the head
 			h.seriesIDs[string(h.key)] = id
-			v.series = append(v.series, b.Series[i].Clone())
-			grown += seriesEntryBytes + 2*int64(len(h.key))
+			h.series = append(h.series, b.Series[i].Clone())
+			n.grown += seriesEntryBytes + 2*int64(len(h.key))
 		}
-		h.remap = append(h.remap, id)
+		h.room = append(h.room, id)
 	}
-	for i := range b.Samples {
-		s := &b.Samples[i]
+	n.series = h.room[from:]
+	from = len(h.room)
+	h.room = slices.Grow(h.room, len(b.Samples))[:from+len(b.Samples)]
+	n.stacks = h.room[from:]
+	before := len(h.stacks)
+	h.stacks = h.stackIDs.numbers(h.stacks, b.Samples, n.stacks)
+	n.grown += stackEntryBytes * int64(len(h.stacks)-before)
+	n.nSeries, n.nStacks = len(h.series), len(h.stacks)
+	return n
+}
+
+// takeBack makes the numbers free again of what was numbered and not added.
+func (h *head) takeBack() {
+	for i := len(h.view.series); i < len(h.series); i++ {
+		h.key = appendSeries(h.key[:0], &h.series[i])
+		delete(h.seriesIDs, string(h.key))
+	}
+	h.series = h.series[:len(h.view.series)]
+	if len(h.stacks) > len(h.view.stacks) {
+		h.stacks = h.stacks[:len(h.view.stacks)]
+		h.stackIDs.rebuild(h.stacks)
+	}
+}
+
+// add adds the samples of a checked batch.
+func (h *head) add(b *store.Batch) {
+	h.begin()
+	n := h.number(b)
+	h.addNumbered(&n)
+}
+
+// addNumbered adds the samples of a batch. Batches are added in the order in which they
+// were numbered.
+func (h *head) addNumbered(n *numbered) {
+	v := h.view // only this goroutine changes it
+	if h.note != nil {
+		for _, stack := range h.stacks[len(v.stacks):n.nStacks] {
+			h.note(stack)
+		}
+	}
+	v.series, v.stacks = h.series[:n.nSeries], h.stacks[:n.nStacks]
+	grown := n.grown
+	samples := n.batch.Samples
+	for i := range samples {
+		s := &samples[i]
 		at := v.rows % chunkRows
 		if at == 0 {
 			v.chunks = append(v.chunks, new(chunk))
 			grown += chunkBytes
 		}
 		c := v.chunks[len(v.chunks)-1]
-		stack, isNew := h.stackIDs.number(v.stacks, s.Stack)
-		if isNew {
-			if h.note != nil {
-				h.note(s.Stack)
-			}
-			v.stacks = append(v.stacks, s.Stack)
-			grown += stackEntryBytes
-		}
 		ms := store.FloorMs(s.Time)
 		c.times[at], c.counts[at], c.values[at] = ms, s.Count, s.Value
-		c.series[at], c.stacks[at] = h.remap[s.Series], stack
+		c.series[at], c.stacks[at] = n.series[s.Series], n.stacks[i]
 		if s.TraceID != [16]byte{} || s.SpanID != [8]byte{} {
 			sp := span{trace: s.TraceID, id: s.SpanID}
 			id, ok := h.spanIDs[sp]

@@ -23,7 +23,8 @@ const (
 	keyBlock      = 'k' // + number: blockInfo
 	keySeries     = 'i' // + number: series table of the block; + kind: of a companion
 	keyWindow     = 'w' // + kind, project, host, run, type: window
-	keyStack      = 's' // + project, hash: frames
+	keyStack      = 's' // + project, hash: frames, or in which pack they are
+	keyPack       = 'p' // + project, number: many stacks
 	keySymbol     = 'f' // + project, frame: symbol
 	keyExecutable = 'x' // + project, file: executable
 	keyHost       = 'h' // + project, host: host
@@ -50,6 +51,10 @@ func tableKey(number uint64, kind sumsKind) []byte {
 
 func stackKey(project string, h libpf.TraceHash) []byte {
 	return h.AppendBytes(projectKey(keyStack, project))
+}
+
+func packKey(project string, number uint64) []byte {
+	return binary.BigEndian.AppendUint64(projectKey(keyPack, project), number)
 }
 
 func symbolKey(project string, id libpf.FrameID) []byte {

@@ -191,7 +191,7 @@ func (s *Store) labels(ctx context.Context, q *store.Query, l *labelScan) (rest 
 	if l.key == "names" {
 		rollUp = 0 // roll-ups know only some
 	}
-	a, sc, err := s.scanLabels(ctx, plain, l.of, rollUp, l)
+	a, sc, err := s.scanLabels(ctx, plain, l.of, rollUp, false, l)
 	if err != nil {
 		return nil, nil, err
 	}

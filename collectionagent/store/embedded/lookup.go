@@ -33,12 +33,19 @@ func lookUp[K comparable, V any](
 		return nil, err
 	}
 	defer s.users.RUnlock()
+	return lookUpIn(ctx, s.db, ids, key, decode)
+}
+
+// lookUpIn is lookUp in a state of the database.
+func lookUpIn[K comparable, V any](
+	ctx context.Context, db pebble.Reader, ids []K, key func(K) []byte, decode func(K, []byte) (V, error),
+) (map[K]V, error) {
 	found := make(map[K]V, len(ids))
 	for i, id := range ids {
 		if i%256 == 0 && ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
-		v, closer, err := s.db.Get(key(id))
+		v, closer, err := db.Get(key(id))
 		if errors.Is(err, pebble.ErrNotFound) {
 			continue
 		}
@@ -56,9 +63,50 @@ func lookUp[K comparable, V any](
 
 // Stacks implements [store.Store].
 func (s *Store) Stacks(ctx context.Context, project string, hashes []libpf.TraceHash) (map[libpf.TraceHash][]libpf.Frame, error) {
-	return lookUp(ctx, s, hashes,
+	if err := s.enter(); err != nil {
+		return nil, err
+	}
+	defer s.users.RUnlock()
+	// One state of the database, because packs come and go.
+	db := s.db.NewSnapshot()
+	defer func() { _ = db.Close() }() // was only read
+	packs := make(map[uint64][]stackAt)
+	found, err := lookUpIn(ctx, db, hashes,
 		func(h libpf.TraceHash) []byte { return stackKey(project, h) },
-		func(_ libpf.TraceHash, b []byte) ([]libpf.Frame, error) { return decodeFrames(b) })
+		func(h libpf.TraceHash, b []byte) ([]libpf.Frame, error) {
+			r, ok, err := decodeRef(b)
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				packs[r.pack] = append(packs[r.pack], stackAt{r.position, h})
+				return nil, nil
+			}
+			return decodeFrames(b)
+		})
+	if err != nil {
+		return nil, err
+	}
+	for number, list := range packs {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		v, closer, err := db.Get(packKey(project, number))
+		if errors.Is(err, pebble.ErrNotFound) {
+			err = errNoPack
+		}
+		if err != nil {
+			return nil, fmt.Errorf("look up pack of stacks: %w", err)
+		}
+		p, err := decodePack(v)
+		if err == nil {
+			err = eachPacked(p, list, func(h libpf.TraceHash, frames []libpf.Frame) { found[h] = frames })
+		}
+		if err = errors.Join(err, closer.Close()); err != nil {
+			return nil, fmt.Errorf("look up pack of stacks: %w", err)
+		}
+	}
+	return found, nil
 }
 
 // Symbols implements [store.Store].

@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/parquet-go/parquet-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -31,6 +32,29 @@ type badBlockError struct {
 
 func (e *badBlockError) Error() string { return e.err.Error() }
 func (e *badBlockError) Unwrap() error { return e.err }
+
+// blame says which block an error of reading is of. A block that cannot be reached now, for
+// which there is no memory or no descriptor, or whose files went because it expired
+// meanwhile, is not a bad one: nothing must be given up because of that.
+func blame(b *block, err error) error {
+	switch {
+	case err == nil, isPassing(err):
+		return err
+	case b.isDead():
+		return fmt.Errorf("%w: %w", errBlockGone, err)
+	}
+	return &badBlockError{b, err}
+}
+
+// isPassing reports whether the same file may well be read later.
+func isPassing(err error) bool {
+	for _, passing := range []error{store.ErrAway, context.Canceled, context.DeadlineExceeded, unix.EMFILE, unix.ENFILE, unix.ENOMEM} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
 
 // cursorRows is how many rows of each block a merge has in memory.
 const cursorRows = 4096
@@ -98,7 +122,7 @@ func (s *Store) newBlockCursor(b *block) (c *blockCursor, err error) {
 		if c != nil && c.file != nil {
 			c.close()
 		}
-		c, err = nil, &badBlockError{b, err}
+		c, err = nil, blame(b, err)
 	}()
 	defer s.caught(&err)
 	part := b.finest()
@@ -307,11 +331,7 @@ func (m *merger) close() {
 
 // guard runs a step of a cursor, and says which block an error is of.
 func (m *merger) guard(c *blockCursor, f func() error) (err error) {
-	defer func() {
-		if err != nil {
-			err = &badBlockError{c.block, err}
-		}
-	}()
+	defer func() { err = blame(c.block, err) }()
 	defer m.store.caught(&err)
 	return f()
 }

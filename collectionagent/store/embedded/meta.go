@@ -21,6 +21,15 @@ import (
 // definitionsBlock is how much of the definitions is compressed together.
 const definitionsBlock = 32 << 10
 
+// definitionsCompression is zstd at a level that is worth it: what is stored is written a few
+// times and read for years.
+var definitionsCompression = func() sstblock.CompressionProfile {
+	p := *sstblock.ZstdCompression
+	p.Name = "definitions"
+	p.DataBlocks.Level = 7
+	return p
+}()
+
 // openPebble opens the key-value store of definitions, which takes about so much
 // memory: half of it caches blocks, and a quarter each are the memtable that is
 // written to and the one that is being flushed.
@@ -35,7 +44,7 @@ func openPebble(dir string, fs vfs.FS, logger *slog.Logger, bytes int64) (*pebbl
 	// Definitions repeat one another a lot, in names and in runs of frames, and are
 	// looked up in the order of their keys by whoever wants many.
 	opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings {
-		return pebble.UniformDBCompressionSettings(sstblock.ZstdCompression)
+		return pebble.UniformDBCompressionSettings(&definitionsCompression)
 	})
 	for i := range opts.Levels {
 		opts.Levels[i].BlockSize = definitionsBlock

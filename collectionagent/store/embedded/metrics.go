@@ -12,7 +12,7 @@ import (
 type metrics struct {
 	walRecords, walBytes, walSyncs prometheus.Counter
 	walErrors                      prometheus.Counter
-	walTorn, walCorrupt            prometheus.Counter
+	walTorn, walCorrupt, walLost   prometheus.Counter
 	groupSize                      prometheus.Histogram
 	duplicates                     *prometheus.CounterVec
 	forgotten                      prometheus.Counter
@@ -79,6 +79,7 @@ func newMetrics(reg prometheus.Registerer, s *Store) (*metrics, error) {
 		walErrors:         counter("wal_errors_total", "Writes to the log that failed; the batches were not acknowledged."),
 		walTorn:           counter("wal_torn_total", "Incomplete ends of the log that were cut off at the start."),
 		walCorrupt:        counter("wal_corrupt_total", "Damaged parts of the log that were moved to the quarantine at the start."),
+		walLost:           counter("wal_lost_samples_total", "Samples in intact records of the log whose series or stack was in damaged parts only."),
 		groupSize:         histogram("wal_group_batches", "Batches per commit.", prometheus.ExponentialBuckets(1, 2, 9)),
 		duplicates:        counters("duplicates_total", "Batches that had been stored before.", "kind"),
 		forgotten:         counter("window_forgotten_total", "Sequences that were given up to keep batch windows small."),

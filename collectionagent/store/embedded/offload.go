@@ -112,11 +112,11 @@ func (s *Store) localBlocks() []*block {
 }
 
 // tidyObjects removes objects that no entry lists: a crash came between an upload
-// and its entry, or before an object was removed. It does so once after a start,
-// and leaves young ones, in case a clock is wrong or something is overlooked.
+// and its entry, or before an object was removed. It does so after a start, and leaves
+// young ones until they are not, in case a clock is wrong or something is overlooked.
 func (s *Store) tidyObjects(ctx context.Context) error {
 	r := s.remote
-	if r.tidied { // only changed with r.busy
+	if r.tidied || time.Now().Before(r.tidyAt) { // only changed with r.busy
 		return nil
 	}
 	listed := make(map[string]bool)
@@ -126,9 +126,19 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 			listed[r.object(name)] = true
 		}
 	}
+	r.mu.Lock()
+	for _, o := range r.gone { // they go when nobody reads them any more
+		listed[o.name] = true
+	}
+	r.mu.Unlock()
 	var orphans []string
+	young := false
 	err := r.bucket.List(ctx, r.object(""), func(o objects.Object) error {
-		if !listed[o.Name] && strings.HasSuffix(o.Name, ".parquet") && time.Since(o.Modified) >= s.cfg.objectGrace {
+		switch {
+		case listed[o.Name] || !strings.HasSuffix(o.Name, ".parquet"):
+		case time.Since(o.Modified) < s.cfg.objectGrace:
+			young = true
+		default:
 			orphans = append(orphans, o.Name)
 		}
 		return nil
@@ -143,17 +153,29 @@ func (s *Store) tidyObjects(ctx context.Context) error {
 		}
 		r.orphan.Inc()
 	}
-	r.tidied = true
+	r.tidied, r.tidyAt = !young, time.Now().Add(s.cfg.objectGrace)
 	return nil
 }
 
-// awaitObjectsGone removes the objects of old blocks now, those too that a backup
-// still wants to read: what somebody deletes has to go.
+// awaitObjectsGone removes the objects of old blocks now, those too that a query or a
+// backup still wants to read: what somebody deletes has to go. The caller does not hold
+// s.upkeep, which an upload may wait for.
 func (s *Store) awaitObjectsGone(ctx context.Context) error {
-	if s.remote == nil {
+	r := s.remote
+	if r == nil {
 		return nil
 	}
-	return s.remote.removeGone(ctx, true)
+	r.mu.Lock()
+	uploading, uploaded := r.uploading, r.uploaded
+	r.mu.Unlock()
+	if uploading != nil && uploading.isDead() { // its files are still on their way
+		select {
+		case <-uploaded:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return r.removeGone(ctx, true)
 }
 
 // removeGone removes the objects of old blocks, unless somebody still reads them. What
@@ -170,18 +192,19 @@ func (r *remote) removeGone(ctx context.Context, held bool) error {
 	}
 	for {
 		r.mu.Lock()
-		if len(r.gone) == 0 || (r.holds > 0 && !held) {
+		next := slices.IndexFunc(r.gone, func(o goneObject) bool { return held || (r.holds == 0 && !o.part.isRead()) })
+		if next < 0 {
 			r.mu.Unlock()
 			return nil
 		}
-		name := r.gone[0]
+		name := r.gone[next].name
 		r.mu.Unlock()
 		if err := r.bucket.Delete(ctx, name); err != nil {
 			return err
 		}
 		r.removed.Inc()
-		r.mu.Lock()
-		r.gone = r.gone[1:]
+		r.mu.Lock() // others only add
+		r.gone = slices.Delete(r.gone, next, next+1)
 		r.mu.Unlock()
 	}
 }
@@ -190,9 +213,18 @@ func (r *remote) removeGone(ctx context.Context, held bool) error {
 // removes the files from the disk. Each step may be the last one before a crash.
 func (s *Store) upload(ctx context.Context, b *block) error {
 	r := s.remote
+	defer r.beginUpload(b)()
+	var put []*block // what may be in the storage and is not listed
+	defer func() {
+		for _, part := range put {
+			r.removeObject(part)
+		}
+	}()
 	info := *b.info
 	info.Sums = slices.Clone(b.info.Sums)
-	for _, f := range info.fileInfos() {
+	for _, part := range b.parts() {
+		f := fileInfo{name: part.info.File, kind: part.kind, bytes: part.info.Bytes, sum: part.info.Sum}
+		put = append(put, part)
 		sum, err := s.uploadFile(ctx, f)
 		switch {
 		case errors.Is(err, errSum):
@@ -218,10 +250,10 @@ func (s *Store) upload(ctx context.Context, b *block) error {
 	info.Remote = true
 	err := s.listRemote(ctx, b, &info)
 	if errors.Is(err, errBlockGone) {
-		for _, f := range info.fileInfos() {
-			r.removeObject(f)
-		}
 		return nil
+	}
+	if err == nil || errors.Is(err, errUncertain) {
+		put = nil
 	}
 	if err != nil {
 		return err
@@ -234,6 +266,20 @@ func (s *Store) upload(ctx context.Context, b *block) error {
 	}
 	s.logger.Debug("put block into object storage", "files", info.files(), "bytes", info.bytes())
 	return nil
+}
+
+// beginUpload notes which block is being uploaded. end must be called.
+func (r *remote) beginUpload(b *block) (end func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	uploaded := make(chan struct{})
+	r.uploading, r.uploaded = b, uploaded
+	return func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.uploading = nil
+		close(uploaded)
+	}
 }
 
 // listRemote swaps the entry of a block.
@@ -283,8 +329,17 @@ func (r *remote) keepObject(ctx context.Context, name string) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.gone = slices.DeleteFunc(r.gone, func(gone string) bool { return gone == name })
+	r.gone = slices.DeleteFunc(r.gone, func(gone goneObject) bool { return gone.name == name })
 	return nil
+}
+
+// isRead reports whether somebody may be reading the block.
+func (b *block) isRead() bool {
+	if !b.mu.TryLock() {
+		return true // it is just being opened
+	}
+	defer b.mu.Unlock()
+	return b.refs > 0
 }
 
 // isDead reports whether the block was taken off the list.

@@ -32,19 +32,21 @@ func writeFullLog(tb testing.TB, cfg Config) (rows int, size int64) {
 	h := newHead()
 	var file *os.File
 	var inFile int64
+	var log *logSegment
 	for i := 0; h.bytes.Load() < cfg.HeadMaxBytes; i++ {
 		b := batches[i%len(batches)]
 		w.seq++
 		b.ID.Sequence = w.seq
-		record, err := encodeRecord(b)
-		if err != nil {
-			tb.Fatal(err)
-		}
 		if file == nil || inFile >= cfg.SegmentBytes {
 			if file != nil {
 				_ = file.Close()
 			}
-			if file, err = os.Create(segmentPath(s.walDir(), uint64(1+size/cfg.SegmentBytes))); err != nil {
+			n := uint64(1)
+			if log != nil {
+				n = log.number + 1
+			}
+			log = newLogSegment(n)
+			if file, err = os.Create(segmentPath(s.walDir(), n)); err != nil {
 				tb.Fatal(err)
 			}
 			if _, err := file.WriteString(walMagic); err != nil {
@@ -52,6 +54,7 @@ func writeFullLog(tb testing.TB, cfg Config) (rows int, size int64) {
 			}
 			inFile = 0
 		}
+		record := log.record(b)
 		if _, err := file.Write(record); err != nil {
 			tb.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func (w *rewriter) newOutput() (out *output, err error) {
 		if out.samples == nil { // they are all that is left
 			gain, least = 0, 0
 		}
-		if out.sums, err = newSumsWriter(&s.cfg.files, prefix, withMinutes && !w.to.noMinutes, gain, least); err != nil {
+		if out.sums, err = newSumsWriter(&s.cfg.files, prefix, out.samples != nil, withMinutes && !w.to.noMinutes, gain, least); err != nil {
 			out.abandon()
 			return nil, err
 		}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -129,6 +130,9 @@ func (s *Store) forgetLocked(project string, gone *defCounts) error {
 	s.winMu.Lock()
 	s.winSamples.forget(project)
 	s.winMu.Unlock()
+	s.viewMu.Lock()
+	maps.DeleteFunc(s.horizons, func(scope seriesScope, _ floors) bool { return scope.project == project && scope != seriesScope{} })
+	s.viewMu.Unlock()
 	s.forgotten.Add(1)
 	return nil
 }
@@ -136,7 +140,7 @@ func (s *Store) forgetLocked(project string, gone *defCounts) error {
 // projectPrefixes returns what the keys of a project start with.
 func projectPrefixes(project string) [][]byte {
 	var all [][]byte
-	for _, kind := range []byte{keyStack, keySymbol, keyExecutable, keyHost, keyMetric} {
+	for _, kind := range []byte{keyStack, keyPack, keySymbol, keyExecutable, keyHost, keyMetric} {
 		all = append(all, projectKey(kind, project))
 	}
 	all = append(all, projectKey(keyHorizon, project))

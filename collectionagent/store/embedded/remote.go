@@ -35,18 +35,31 @@ type remote struct {
 	wake     chan struct{}
 
 	mu sync.Mutex
-	// gone are the objects to remove, and holds how many still want to read them.
-	gone  []string
+	// gone are the objects to remove, and holds how many still want to read some of them.
+	gone  []goneObject
 	holds int
+	// uploading is the block whose files are being put, nil: none; uploaded is closed when
+	// that has ended.
+	uploading *block
+	uploaded  chan struct{}
 	// trouble is why uploads wait, "" when they do not.
 	trouble string
-	tidied  bool // leftovers were looked for
+	// tidied says that there are no more leftovers of the process before; tidyAt is when to
+	// look for them again.
+	tidied bool
+	tidyAt time.Time
 	// damaged are local blocks that are not what they should be. They are not uploaded.
 	damaged map[uint64]bool
 
 	requests                *prometheus.CounterVec
 	transferred, readFrom   *prometheus.CounterVec
 	faulty, removed, orphan prometheus.Counter
+}
+
+// goneObject is an object to remove once no query reads it any more.
+type goneObject struct {
+	name string
+	part *block
 }
 
 // errNoObjects is returned for a block in object storage when none is set up.
@@ -165,6 +178,11 @@ func (s *Store) ObjectTrouble() string {
 	return s.remote.trouble
 }
 
+// objectsFail reports whether object storage could not be used when that was last tried.
+func (s *Store) objectsFail() bool {
+	return s.remote != nil && (s.remote.bucket.Failing() || s.ObjectTrouble() != "")
+}
+
 // openBlockFile opens the file of samples, or the one of a companion, that an entry describes.
 func (s *Store) openBlockFile(info *blockInfo) (blockReader, error) {
 	if info.Remote {
@@ -186,14 +204,14 @@ func (r *remote) object(file string) string { return "blocks/" + r.owner.id + "/
 
 // removeObject has an object removed soon. It is never waited for: those who change
 // the list of blocks must not wait for the network.
-func (r *remote) removeObject(f fileInfo) {
+func (r *remote) removeObject(part *block) {
 	if r == nil {
 		return // the object stays until a start with object storage
 	}
-	name := r.object(f.name)
-	r.cache.Forget(name, f.bytes)
+	name := r.object(part.info.File)
+	r.cache.Forget(name, part.info.Bytes)
 	r.mu.Lock()
-	r.gone = append(r.gone, name)
+	r.gone = append(r.gone, goneObject{name, part})
 	r.mu.Unlock()
 	r.nudge()
 }

@@ -12,8 +12,6 @@ import (
 	"runtime"
 	"sync"
 
-	"github.com/klauspost/compress/s2"
-
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
@@ -22,29 +20,35 @@ type replayer struct {
 	dir     string
 	logger  *slog.Logger
 	metrics *metrics
-	// apply takes a batch and where its record ends in the segment. It keeps nothing
-	// of the batch.
-	apply func(b *store.Batch, segment uint64, end int64) error
+	// apply takes the batches of a record and where that ends in the segment. It keeps
+	// nothing of them.
+	apply func(batches []*store.Batch, segment uint64, end int64) error
 
 	memory []byte // of the reader of segments
-	// batches that were applied.
-	batches sync.Pool
+	// records that were applied.
+	records sync.Pool
 	jobs    chan *replayed
 	queue   []*replayed // in the order of the log, not applied yet
 	queued  int         // bytes of their payloads
+	// tables are what the segment said up to the queue, lost the samples that needed more.
+	tables  logTables
+	lost    int
+	batches []*store.Batch // memory
 }
 
-// maxQueued bounds the payloads that are being decoded. In memory a batch is some ten
+// maxQueued bounds the payloads that are being decoded. In memory a batch is some thirty
 // times as large.
-const maxQueued = 1 << 20
+const maxQueued = 256 << 10
 
 // replayed is a record on its way through a decoder.
 type replayed struct {
 	pos, end int64
 	payload  []byte
-	batch    *store.Batch
-	err      error
-	done     chan struct{}
+	// old says that the batches are in a block, so that only the tables are wanted.
+	old    bool
+	record *logRecord
+	err    error
+	done   chan struct{}
 }
 
 // start starts the decoders: reading the log is bound by them. The function
@@ -54,9 +58,8 @@ func (r *replayer) start() (stop func()) {
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			var raw []byte
 			for j := range r.jobs {
-				j.batch, j.err = r.decode(&raw, j.payload)
+				j.record, j.err = r.decode(j.payload, j.old)
 				close(j.done)
 			}
 		})
@@ -74,29 +77,37 @@ func (r *replayer) drain(n uint64, in *segmentReader, leave, leaveBytes int) err
 		r.queue = r.queue[1:]
 		r.queued -= len(j.payload)
 		<-j.done
-		if j.err == nil {
-			if err := r.apply(j.batch, n, j.end); err != nil {
+		err := j.err
+		r.batches = r.batches[:0]
+		if err == nil {
+			var lost int
+			lost, err = j.record.join(&r.tables, func(b *store.Batch) { r.batches = append(r.batches, b) })
+			r.lost += lost
+		}
+		switch {
+		case err == nil && len(r.batches) > 0:
+			if err := r.apply(r.batches, n, j.end); err != nil {
 				return err
 			}
-			r.batches.Put(j.batch)
-			continue
+		case err != nil && !j.old: // otherwise it was put aside when it was replayed
+			r.logger.Error("log record does not decode", "segment", n, "offset", j.pos, "err", err)
+			if err := r.quarantine(n, in, j.pos, j.end); err != nil {
+				return err
+			}
 		}
-		r.logger.Error("log record does not decode", "segment", n, "offset", j.pos, "err", j.err)
-		if err := r.quarantine(n, in, j.pos, j.end); err != nil {
-			return err
-		}
+		r.records.Put(j.record)
 	}
 	return nil
 }
 
-// segment hands every intact batch of a segment, from an offset on, to apply. What
-// does not read is never skipped in silence: an incomplete end of the last segment,
+// segment hands every intact batch of a segment, from an offset on, to apply. Of what is
+// before it takes the tables only. What does not read is never skipped in silence: an incomplete end of the last segment,
 // which a crash in the middle of a write leaves, is cut off, logged and counted;
 // anything else is copied to the quarantine, logged as an error and counted, and
 // reading goes on at the next intact record.
 func (r *replayer) segment(ctx context.Context, n uint64, from int64, last bool) (err error) {
 	path := segmentPath(r.dir, n)
-	in, err := openSegment(path, r.memory)
+	in, err := openSegment(r.dir, n, r.memory)
 	if err != nil {
 		return fmt.Errorf("read log segment: %w", err)
 	}
@@ -104,24 +115,16 @@ func (r *replayer) segment(ctx context.Context, n uint64, from int64, last bool)
 		r.memory = in.keep
 		err = errors.Join(err, in.close())
 	}()
-	pos := int64(len(walMagic))
-	switch magic, err := in.at(0, pos); {
-	case err != nil:
-		return fmt.Errorf("read log segment: %w", err)
-	case int64(len(magic)) < pos && string(magic) == walMagic[:len(magic)]:
-		return nil // the crash came while the segment was created
-	case from > pos: // what is before is in a block
-		pos = min(from, in.size)
-	case int64(len(magic)) < pos || string(magic[:pos]) != walMagic:
-		next, err := in.next(0)
-		if err == nil {
-			err = r.quarantine(n, in, 0, next)
-		}
-		if err != nil {
+	pos, intact, err := in.start()
+	if err != nil {
+		return fmt.Errorf("read log segment %s: %w", path, err)
+	}
+	if !intact && pos > from {
+		if err := r.quarantine(n, in, from, pos); err != nil {
 			return err
 		}
-		pos = next
 	}
+	r.tables, r.lost = logTables{}, 0
 	defer func() {
 		if err == nil {
 			err = r.drain(n, in, 0, 0)
@@ -129,7 +132,12 @@ func (r *replayer) segment(ctx context.Context, n uint64, from int64, last bool)
 		for _, j := range r.queue { // after an error nobody waits for them
 			<-j.done
 		}
-		r.queue, r.queued = nil, 0
+		r.queue, r.queued, r.tables = nil, 0, logTables{}
+		if r.lost > 0 {
+			r.metrics.walLost.Add(float64(r.lost))
+			r.logger.Error("samples in intact records of the log are lost: their series or stacks were in damaged ones",
+				"segment", n, "samples", r.lost)
+		}
 	}()
 	for pos < in.size {
 		if err := ctx.Err(); err != nil {
@@ -140,7 +148,9 @@ func (r *replayer) segment(ctx context.Context, n uint64, from int64, last bool)
 			return fmt.Errorf("read log segment: %w", err)
 		}
 		if ok {
-			j := &replayed{pos: pos, end: pos + size, payload: append([]byte(nil), payload...), done: make(chan struct{})}
+			j := &replayed{
+				pos: pos, end: pos + size, old: pos+size <= from, payload: append([]byte(nil), payload...), done: make(chan struct{}),
+			}
 			r.jobs <- j
 			r.queue = append(r.queue, j)
 			r.queued += len(payload)
@@ -157,31 +167,23 @@ func (r *replayer) segment(ctx context.Context, n uint64, from int64, last bool)
 		if last && next == in.size {
 			return r.tear(path, n, in.size, pos)
 		}
-		if err := r.quarantine(n, in, pos, next); err != nil {
-			return err
+		if next > from { // otherwise it was put aside when it was replayed
+			if err := r.quarantine(n, in, max(pos, from), next); err != nil {
+				return err
+			}
 		}
 		pos = next
 	}
 	return nil
 }
 
-// decode reads a batch from the payload of a record, decompressing it into raw.
-func (r *replayer) decode(raw *[]byte, payload []byte) (*store.Batch, error) {
-	if n, err := s2.DecodedLen(payload); err != nil || n > maxRecord {
-		return nil, fmt.Errorf("%w: log record that unfolds to %d bytes: %w", errCodec, n, err)
-	}
-	b, err := s2.Decode((*raw)[:cap(*raw)], payload)
-	if err != nil {
-		return nil, fmt.Errorf("decompress log record: %w", err)
-	}
-	if *raw = b; cap(b) > 1<<20 {
-		*raw = nil
-	}
-	batch, ok := r.batches.Get().(*store.Batch)
+// decode reads the payload of a record.
+func (r *replayer) decode(payload []byte, tablesOnly bool) (*logRecord, error) {
+	record, ok := r.records.Get().(*logRecord)
 	if !ok {
-		batch = &store.Batch{}
+		record = &logRecord{}
 	}
-	return batch, decodeBatch(batch, b)
+	return record, record.decode(payload, tablesOnly)
 }
 
 // tear cuts the incomplete end off a segment.

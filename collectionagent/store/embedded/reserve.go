@@ -26,7 +26,12 @@ func (s *Store) checkReserve(free uint64) {
 		return
 	}
 	size := uint64(s.cfg.ReserveBytes) //nolint:gosec // positive
-	_, err := os.Lstat(s.reservePath())
+	info, err := os.Lstat(s.reservePath())
+	if err == nil && info.Size() != s.cfg.ReserveBytes { // of another size, or a crash came before it had one
+		if err = os.Remove(s.reservePath()); err == nil {
+			err = fs.ErrNotExist
+		}
+	}
 	switch {
 	case err == nil && free < size/4:
 		err = os.Remove(s.reservePath())

@@ -72,6 +72,24 @@ func TestRealFullDiskReserve(t *testing.T) {
 	}
 }
 
+// TestReserveSize finds a reserve that a crash left without its size, or with the one that
+// another configuration wanted.
+func TestReserveSize(t *testing.T) {
+	cfg := Config{Dir: t.TempDir(), MinFreeBytes: -1, ReserveBytes: 1 << 20}
+	for _, size := range []int{0, 1 << 10, 2 << 20} {
+		if err := os.WriteFile(filepath.Join(cfg.Dir, "reserve"), make([]byte, size), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s := openTest(t, cfg)
+		if info, err := os.Stat(s.reservePath()); err != nil || info.Size() != cfg.ReserveBytes {
+			t.Errorf("%d bytes at first: %v, error %v", size, info, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestRealFullDiskDelete deletes a project on a disk without a free byte.
 func TestRealFullDiskDelete(t *testing.T) {
 	mount := mountTmpfs(t, 256<<20)

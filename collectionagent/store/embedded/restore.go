@@ -88,7 +88,7 @@ func readArchive(ctx context.Context, r io.Reader, take func(*tar.Header, io.Rea
 		}
 		_, double := got[h.Name]
 		switch {
-		case h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) || strings.Contains(h.Name, "\\"):
+		case h.Typeflag != tar.TypeReg || isSparse(h) || !filepath.IsLocal(h.Name) || strings.Contains(h.Name, "\\"):
 			return nil, fmt.Errorf("read backup: %q is not a file of a backup", h.Name)
 		case m != nil:
 			return nil, fmt.Errorf("read backup: %s comes behind the manifest", h.Name)
@@ -115,6 +115,17 @@ func readArchive(ctx context.Context, r io.Reader, take func(*tar.Header, io.Rea
 	}
 	delete(got, ManifestName)
 	return m, m.compare(got)
+}
+
+// isSparse reports whether an entry says of what it holds that it is mostly zeros. A backup
+// has none, and one of a few bytes would fill any disk.
+func isSparse(h *tar.Header) bool {
+	for name := range h.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // compare compares what was read with what the backup should hold.

@@ -24,12 +24,19 @@ const (
 func (s *Store) retainLoop() {
 	tick := time.NewTicker(s.cfg.retainEvery)
 	defer tick.Stop()
+	started := time.Now()
+	var clock clockGuard
 	for start := true; ; start = false {
-		if err := s.retain(s.working); err != nil && s.working.Err() == nil {
+		forward, doubted := clock.look(s.now(), time.Since(started))
+		if forward > 0 {
+			s.logger.Error("the clock of this machine was set far forward; nothing is removed because of its age for now: set it right if it is wrong",
+				"forward", forward, "for", clockDoubt)
+		}
+		if err := s.retainSome(s.working, !doubted); err != nil && s.working.Err() == nil {
 			s.metrics.retainErrors.Inc()
 			s.logger.Error("removing expired data; it is tried again", "err", err)
 		}
-		if !start && s.guard.check() == nil {
+		if !start && !doubted && s.guard.check() == nil {
 			if err := s.collectGarbage(s.working); err != nil && s.working.Err() == nil && !errors.Is(err, store.ErrReadOnly) {
 				s.metrics.retainErrors.Inc()
 				s.logger.Error("removing unused definitions; it is tried again", "err", err)
@@ -44,13 +51,19 @@ func (s *Store) retainLoop() {
 }
 
 // retain removes what is too old and, oldest first, what is too much.
-func (s *Store) retain(ctx context.Context) error {
+func (s *Store) retain(ctx context.Context) error { return s.retainSome(ctx, true) }
+
+// retainSome is retain, of what is too old only if byAge says so.
+func (s *Store) retainSome(ctx context.Context, byAge bool) error {
 	unlock, err := s.lockUpkeep(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
-	return errors.Join(s.retainByAge(ctx), s.retainByBytes(ctx))
+	if byAge {
+		err = s.retainByAge(ctx)
+	}
+	return errors.Join(err, s.retainByBytes(ctx))
 }
 
 // keeps says which parts of a block stay.

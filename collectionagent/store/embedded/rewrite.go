@@ -198,13 +198,13 @@ func (s *Store) swapLocked(ctx context.Context, old []*block, entries []*newEntr
 				err = errors.Join(err, garbage.Delete(key, nil))
 			}
 		}
-		for _, f := range b.info.fileInfos() {
-			name := f.name
+		for _, part := range b.parts() {
+			name := part.info.File
 			if kept[name] {
 				continue
 			}
 			if b.info.Remote {
-				s.remote.removeObject(f)
+				s.remote.removeObject(part)
 				continue
 			}
 			if err := s.cfg.files.remove(filepath.Join(s.blocksDir(), name)); err != nil {

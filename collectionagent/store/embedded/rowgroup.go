@@ -35,9 +35,21 @@ func (g *groupScan) close() {
 // valueReader reads a column of numbers that is often the same number in every
 // row, which the bounds of its pages tell without reading it.
 type valueReader struct {
-	column   *columnReader // nil: constant
+	column   *columnReader // nil: constant, or a multiple of another
 	constant int64
-	buf      []int64
+	// of is the column that this one is a multiple of, and has been read before.
+	of    *valueReader
+	ratio int64
+	last  []int64 // what was read last
+	buf   []int64
+}
+
+// multipleOf returns the values of a column that is a multiple of another.
+func multipleOf(of *valueReader, ratio int64) valueReader {
+	if of.column == nil {
+		return valueReader{constant: of.constant * ratio}
+	}
+	return valueReader{of: of, ratio: ratio}
 }
 
 // newValueReader opens a column of numbers.
@@ -72,9 +84,20 @@ func (v *valueReader) span(row, n int64) (int64, error) {
 }
 
 // read returns the values of n rows.
-func (v *valueReader) read(row, n int64) ([]int64, error) {
+func (v *valueReader) read(row, n int64) (_ []int64, err error) {
 	if v.column != nil {
-		return v.column.int64s(row, n)
+		v.last, err = v.column.int64s(row, n)
+		return v.last, err
+	}
+	if v.of != nil {
+		if int64(cap(v.buf)) < n {
+			v.buf = make([]int64, n)
+		}
+		out := v.buf[:n]
+		for i, x := range v.of.last[:n] {
+			out[i] = x * v.ratio
+		}
+		return out, nil
 	}
 	for int64(len(v.buf)) < n {
 		v.buf = append(v.buf, v.constant)
@@ -159,7 +182,12 @@ func (g *groupScan) add(r *rowRun, row, n int64) error {
 		return err
 	}
 	if sums := g.a.bucketSums(r.group); sums != nil {
-		return g.addTimes(sums, times, counts, values)
+		return g.addTimes(r, sums, times, counts, values)
+	}
+	if g.q.Step == 0 {
+		if d := g.a.dense(r.group); d != nil {
+			return g.addDense(r, d.dense, times, stacks, counts, values)
+		}
 	}
 	for i, t := range times {
 		if t >= r.from && t < g.to {
@@ -176,13 +204,30 @@ func errTime(t int64) error {
 	return fmt.Errorf("read block: %w: time %d is not within those of the list of blocks", errCodec, t)
 }
 
+// addDense is add for an answer without buckets that is an array by stack.
+func (g *groupScan) addDense(r *rowRun, sums []sum, times []int64, stacks []uint32, counts, values []int64) error {
+	stacks, counts, values = stacks[:len(times)], counts[:len(times)], values[:len(times)]
+	for i, t := range times {
+		if t < r.from || t >= g.to {
+			continue
+		}
+		if t < g.lowest || t > g.highest {
+			return errTime(t)
+		}
+		s := &sums[stacks[i]]
+		s.count += counts[i]
+		s.value += values[i]
+	}
+	return nil
+}
+
 // addTimes is add for an answer that is an array of buckets of whole milliseconds.
-func (g *groupScan) addTimes(sums []sum, times, counts, values []int64) error {
+func (g *groupScan) addTimes(r *rowRun, sums []sum, times, counts, values []int64) error {
 	first, width := g.a.buckets.firstMs, g.a.buckets.stepMs
 	perBucket := 1 / float64(width) // a product takes a fraction of the time of a quotient
 	counts, values = counts[:len(times)], values[:len(times)]
 	for i, t := range times {
-		if t < g.from || t >= g.to {
+		if t < r.from || t >= g.to {
 			continue
 		}
 		if t < g.lowest || t > g.highest {

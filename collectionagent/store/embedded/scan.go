@@ -34,13 +34,13 @@ func (s *Store) claim(ctx context.Context) (c *memory.Claim, free func()) {
 func (s *Store) scan(
 	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
 ) (*aggregator, *scanner, error) {
-	return s.scanLabels(ctx, q, groupOf, rollUp, nil)
+	return s.scanLabels(ctx, q, groupOf, rollUp, false, nil)
 }
 
-// scanLabels is scan that leaves the files to labels, unless that is nil, whose tables
+// scanLabels is scan that may use sums per second, and leaves the files to labels, unless that is nil, whose tables
 // of series suffice.
 func (s *Store) scanLabels(
-	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration, labels *labelScan,
+	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration, seconds bool, labels *labelScan,
 ) (*aggregator, *scanner, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
@@ -57,7 +57,7 @@ func (s *Store) scanLabels(
 		}
 		sc := &scanner{
 			q: q, from: store.CeilMs(q.From), to: store.CeilMs(q.To), groupOf: groupOf, rollUp: rollUp, horizon: math.MinInt64,
-			claim: claim, labels: labels, rowsRead: s.metrics.rowsRead,
+			claim: claim, labels: labels, seconds: seconds, rowsRead: s.metrics.rowsRead,
 		}
 		if labels != nil {
 			labels.whole = nil

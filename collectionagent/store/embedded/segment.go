@@ -18,16 +18,17 @@ const segmentWindow = 1 << 20
 // segmentReader reads a log segment through a window. What at returned is valid until
 // the next call of any method.
 type segmentReader struct {
-	file *os.File
-	size int64
-	buf  []byte // the bytes from off on
-	off  int64
-	keep []byte // the memory of buf
+	file   *os.File
+	number uint64
+	size   int64
+	buf    []byte // the bytes from off on
+	off    int64
+	keep   []byte // the memory of buf
 }
 
 // openSegment opens a segment; memory is used again.
-func openSegment(path string, memory []byte) (*segmentReader, error) {
-	f, err := os.Open(path)
+func openSegment(dir string, n uint64, memory []byte) (*segmentReader, error) {
+	f, err := os.Open(segmentPath(dir, n))
 	if err != nil {
 		return nil, err
 	}
@@ -35,7 +36,7 @@ func openSegment(path string, memory []byte) (*segmentReader, error) {
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &segmentReader{file: f, size: info.Size(), keep: memory}, nil
+	return &segmentReader{file: f, number: n, size: info.Size(), keep: memory}, nil
 }
 
 func (r *segmentReader) close() error { return r.file.Close() }
@@ -60,6 +61,25 @@ func (r *segmentReader) at(pos, n int64) ([]byte, error) {
 	return r.buf, nil
 }
 
+// start returns where the first record is: behind the magic, or where one is found when
+// that is not intact. It is the end of a segment that a crash left without a whole magic.
+func (r *segmentReader) start() (pos int64, intact bool, err error) {
+	n := int64(len(walMagic))
+	magic, err := r.at(0, n)
+	if err != nil {
+		return 0, false, err
+	}
+	magic = magic[:min(n, int64(len(magic)))]
+	if string(magic) == walMagic[:len(magic)] {
+		return min(n, r.size), true, nil
+	}
+	if err := checkFormat(magic); err != nil {
+		return 0, false, err
+	}
+	pos, err = r.next(0)
+	return pos, false, err
+}
+
 // record returns the payload of the record at pos. ok is false when there is no whole
 // and intact one.
 func (r *segmentReader) record(pos int64) (payload []byte, size int64, ok bool, err error) {
@@ -74,7 +94,7 @@ func (r *segmentReader) record(pos int64) (payload []byte, size int64, ok bool, 
 	if b, err = r.at(pos, recordHeader+n); err != nil {
 		return nil, 0, false, err
 	}
-	payload, whole, ok := parseRecord(b)
+	payload, whole, ok := parseRecord(r.number, b)
 	return payload, int64(whole), ok, nil
 }
 

@@ -33,6 +33,8 @@ type scanner struct {
 	groups          groups
 	// rollUp is the width of the coarsest roll-up that may answer.
 	rollUp time.Duration
+	// seconds says that sums per second may answer.
+	seconds bool
 	// coarsest is the width of the coarsest that did, horizon the time in ms before
 	// which samples have been dropped that roll-ups cannot stand in for.
 	coarsest time.Duration
@@ -55,7 +57,7 @@ type task func(ctx context.Context, a *aggregator) error
 func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Row) bool) (store.Coverage, error) {
 	started := time.Now()
 	defer func() { s.metrics.selectSeconds.Observe(time.Since(started).Seconds()) }()
-	a, sc, err := s.scan(ctx, q, q.GroupOf, q.RollUp())
+	a, sc, err := s.scanLabels(ctx, q, q.GroupOf, q.RollUp(), knowSeconds(q), nil)
 	if err != nil {
 		return store.Coverage{}, err
 	}
@@ -129,7 +131,7 @@ func (sc *scanner) headTasks(v headView) []task {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if sc.headChunk(v, i, group, from, stacks, wanted, a); a.err != nil {
+				if sc.headChunk(&v, i, group, from, stacks, wanted, a); a.err != nil {
 					return a.err
 				}
 			}
@@ -140,26 +142,39 @@ func (sc *scanner) headTasks(v headView) []task {
 }
 
 // headChunk adds the rows of one chunk, of the spans that are wanted; nil: all.
-func (sc *scanner) headChunk(v headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
+func (sc *scanner) headChunk(v *headView, i int, group []uint32, from []int64, stacks []uint32, wanted []bool, a *aggregator) {
 	c := v.chunks[i]
 	if (i+1)*chunkRows <= v.rows && wanted == nil {
 		sums := c.summed()
-		if sums.maxTime < sc.from || sums.minTime >= sc.to || sc.fromSums(sums, group, from, a) {
+		switch {
+		case sums.maxTime < sc.from || sums.minTime >= sc.to:
+			return
+		case sums.runs:
+			sc.fromRuns(v, c, sums, group, from, stacks, a)
+			return
+		case sc.fromSums(sums, group, from, a):
 			return
 		}
 	}
 	for at := range min(chunkRows, v.rows-i*chunkRows) {
-		t := c.times[at]
-		g := group[c.series[at]]
-		if g == none || t < from[c.series[at]] || t >= sc.to || (wanted != nil && !wanted[c.spans[at]]) {
-			continue
+		if wanted == nil || wanted[c.spans[at]] {
+			sc.headRow(v, c, at, group, from, stacks, a)
 		}
-		local := c.stacks[at]
-		if stacks[local] == none {
-			stacks[local] = a.stack(v.stacks[local])
-		}
-		a.add(g, t, stacks[local], c.counts[at], c.values[at])
 	}
+}
+
+// headRow adds a row of a chunk.
+func (sc *scanner) headRow(v *headView, c *chunk, at int, group []uint32, from []int64, stacks []uint32, a *aggregator) {
+	t := c.times[at]
+	g := group[c.series[at]]
+	if g == none || t < from[c.series[at]] || t >= sc.to {
+		return
+	}
+	local := c.stacks[at]
+	if stacks[local] == none {
+		stacks[local] = a.stack(v.stacks[local])
+	}
+	a.add(g, t, stacks[local], c.counts[at], c.values[at])
 }
 
 // run of rows of one series in a row group.
@@ -272,7 +287,9 @@ func (sc *partScan) rowGroup(ctx context.Context, c *blockContent, rg parquet.Ro
 	if g.counts, err = newValueReader(chunks[c.columns.count]); err != nil {
 		return err
 	}
-	if g.values, err = newValueReader(chunks[c.columns.value]); err != nil {
+	if c.columns.hasRatio {
+		g.values = multipleOf(&g.counts, c.columns.ratio)
+	} else if g.values, err = newValueReader(chunks[c.columns.value]); err != nil {
 		return err
 	}
 	for i := range runs {

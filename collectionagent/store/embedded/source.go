@@ -28,6 +28,13 @@ type partScan struct {
 	rows prometheus.Counter
 }
 
+// knowSeconds reports whether sums per second know all that a query asks for.
+func knowSeconds(q *store.Query) bool {
+	whole := *q
+	whole.Step = 0
+	return !q.ByStack && q.Step%time.Second == 0 && whole.RollUp() > 0
+}
+
 // mayHave reports whether the block may have samples of the project and type of a query.
 func (b *block) mayHave(q *store.Query) bool {
 	return b.info.Level == 0 || (b.info.Project == q.Project && (q.Type == 0 || q.Type == b.info.Type))
@@ -43,21 +50,30 @@ func (sc *scanner) source(b *block, from int64) *block {
 	if c := b.companion(sumsTotals); c != nil && whole && sc.rollUp > 0 && sc.q.Step == 0 && sc.onlyService() {
 		return c
 	}
+	fits := func(width int64) bool {
+		return (from <= b.info.MinTime || from%width == 0) && (sc.to > b.info.MaxTime || sc.to%width == 0)
+	}
+	best := b
 	var finest *block
 	for _, kind := range []sumsKind{sumsHours, sumsMinutes} {
 		c := b.companion(kind)
 		if c == nil || time.Duration(c.width)*time.Millisecond > sc.rollUp {
 			continue
 		}
-		finest = c
-		if (from <= b.info.MinTime || from%c.width == 0) && (sc.to > b.info.MaxTime || sc.to%c.width == 0) {
-			return c
+		if finest = c; best == b && fits(c.width) {
+			best = c
 		}
 	}
-	if b.info.File != "" {
-		return b
+	if b.info.File == "" {
+		if best == b {
+			return finest
+		}
+		return best
 	}
-	return finest
+	if c := b.companion(sumsSeconds); c != nil && sc.seconds && fits(c.width) && c.info.Rows < best.info.Rows {
+		return c
+	}
+	return best
 }
 
 // onlyService reports whether a query that roll-ups can answer asks for no other
@@ -92,7 +108,9 @@ func (sc *scanner) partTasks(part *block, c *blockContent, from int64) []task {
 		if from <= part.info.MinTime {
 			p.from = math.MinInt64
 		}
-		sc.coarsest = max(sc.coarsest, time.Duration(part.width)*time.Millisecond)
+		if part.kind != sumsSeconds { // which are there while samples are, and used where nobody can tell
+			sc.coarsest = max(sc.coarsest, time.Duration(part.width)*time.Millisecond)
+		}
 	}
 	return p.blockTasks(c)
 }
@@ -124,7 +142,7 @@ func (s *Store) dropSamples(ctx context.Context, blocks []*block, minutes bool) 
 		}
 	}
 	return s.dropParts(ctx, complete, func(part *block) bool {
-		return part.kind == "" || (part.kind == sumsMinutes && !minutes)
+		return part.kind == "" || part.kind == sumsSeconds || (part.kind == sumsMinutes && !minutes)
 	})
 }
 

@@ -22,11 +22,14 @@ import (
 //
 // Frames of one file lie close together, and equal runs of frames have equal
 // bytes in all stacks but for the first, which is what makes blocks of stacks small.
+// Maintenance moves stacks into packs, see stackpack.go: what is left is two bytes that
+// say so, and as uvarints the number of the pack and the place in it.
 // What was stored before began with the number of frames, which was never 0, and
 // held type, file, address and texts of each in full.
 const (
 	stackMark    = 0
 	stackVersion = 1
+	stackPacked  = 2
 )
 
 // frameFiles numbers the files of a stack. Stacks have few.
@@ -70,35 +73,59 @@ func appendFrames(b []byte, frames []libpf.Frame) []byte {
 	for i := range frames {
 		f := &frames[i]
 		file, isNew := files.number(f.FileID)
-		tag := uint64(file) << 2 //nolint:gosec // not negative
-		if f.Type != kind {
-			tag |= 2
-		}
-		named := f.FunctionName != "" || f.SourceFile != "" || f.SourceLine != 0
-		if named {
-			tag |= 1
-		}
-		b = binary.AppendUvarint(b, tag)
-		if isNew {
-			b = f.FileID.AppendBytes(b)
-		}
-		if f.Type != kind {
-			kind = f.Type
-			b = append(b, byte(kind))
-		}
-		b = binary.AppendVarint(b, int64(uint64(f.AddressOrLineno)-files.last[file])) //nolint:gosec // wraps both ways
-		files.last[file] = uint64(f.AddressOrLineno)
-		if named {
-			b = appendString(b, f.FunctionName)
-			b = appendString(b, f.SourceFile)
-			b = binary.AppendUvarint(b, uint64(f.SourceLine))
-		}
+		b = appendFrame(b, f, file, isNew, &files.last[file], &kind)
 	}
 	return b
 }
 
+// appendFrame appends a frame of a file with a number, behind one of another kind or address.
+func appendFrame(b []byte, f *libpf.Frame, file int, isNew bool, last *uint64, kind *libpf.FrameType) []byte {
+	tag := uint64(file) << 2 //nolint:gosec // not negative
+	if f.Type != *kind {
+		tag |= 2
+	}
+	named := f.FunctionName != "" || f.SourceFile != "" || f.SourceLine != 0
+	if named {
+		tag |= 1
+	}
+	b = binary.AppendUvarint(b, tag)
+	if isNew {
+		b = f.FileID.AppendBytes(b)
+	}
+	if f.Type != *kind {
+		*kind = f.Type
+		b = append(b, byte(f.Type))
+	}
+	b = binary.AppendVarint(b, int64(uint64(f.AddressOrLineno)-*last)) //nolint:gosec // wraps both ways
+	*last = uint64(f.AddressOrLineno)
+	if named {
+		b = appendString(b, f.FunctionName)
+		b = appendString(b, f.SourceFile)
+		b = binary.AppendUvarint(b, uint64(f.SourceLine))
+	}
+	return b
+}
+
+// frame reads what follows the tag, and the file when that is new.
+func (d *decoder) frame(f *libpf.Frame, tag uint64, last *uint64, kind *libpf.FrameType) {
+	if tag&2 != 0 {
+		*kind = libpf.FrameType(d.byte())
+	}
+	f.Type = *kind
+	*last += uint64(d.varint()) //nolint:gosec // wraps both ways
+	f.AddressOrLineno = libpf.AddressOrLineno(*last)
+	if tag&1 != 0 {
+		f.FunctionName = d.string()
+		f.SourceFile = d.string()
+		f.SourceLine = libpf.SourceLineno(d.uvarint())
+	}
+}
+
 // decodeFrames is the inverse of appendFrames.
-func decodeFrames(b []byte) ([]libpf.Frame, error) {
+func decodeFrames(b []byte) ([]libpf.Frame, error) { return decodeFramesIn(nil, b) }
+
+// decodeFramesIn is decodeFrames in the memory of other frames.
+func decodeFramesIn(room []libpf.Frame, b []byte) ([]libpf.Frame, error) {
 	d := decoder{b: b}
 	if len(b) < 2 || b[0] != stackMark {
 		return d.framesInFull(), d.err
@@ -110,7 +137,10 @@ func decodeFrames(b []byte) ([]libpf.Frame, error) {
 	var files frameFiles
 	files.reset()
 	kind := libpf.UnknownFrame
-	frames := make([]libpf.Frame, d.count(2))
+	if room == nil {
+		room = []libpf.Frame{}
+	}
+	frames := resize(room, d.count(2))
 	for i := range frames {
 		f := &frames[i]
 		tag := d.uvarint()
@@ -120,20 +150,10 @@ func decodeFrames(b []byte) ([]libpf.Frame, error) {
 		} else if file > uint64(len(files.last)) {
 			return nil, fmt.Errorf("%w: file %d of a stack of %d", errCodec, file, len(files.ids))
 		}
-		if tag&2 != 0 {
-			kind = libpf.FrameType(d.byte())
-		}
-		f.Type = kind
 		if file > 0 {
 			f.FileID = files.ids[file-1]
 		}
-		files.last[file] += uint64(d.varint()) //nolint:gosec // wraps both ways
-		f.AddressOrLineno = libpf.AddressOrLineno(files.last[file])
-		if tag&1 != 0 {
-			f.FunctionName = d.string()
-			f.SourceFile = d.string()
-			f.SourceLine = libpf.SourceLineno(d.uvarint())
-		}
+		d.frame(f, tag, &files.last[file], &kind)
 		if d.err != nil {
 			return nil, d.err
 		}

@@ -5,6 +5,7 @@ package embedded
 import (
 	"math/rand/v2"
 
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -19,9 +20,53 @@ type stackIndex struct {
 	n      int
 }
 
+// numbersAtOnce is for how many samples memory is asked before any of it is waited for.
+const numbersAtOnce = 64
+
+// numbers sets the numbers of the stacks of samples, and appends those that are new
+// to the list.
+func (x *stackIndex) numbers(list []libpf.TraceHash, samples []store.Sample, to []uint32) []libpf.TraceHash {
+	for len(samples) > 0 {
+		n := min(len(samples), numbersAtOnce)
+		if len(x.slots) > 0 {
+			for i := range samples[:n] {
+				to[i] = x.slots[x.place(samples[i].Stack)]
+			}
+		} else {
+			clear(to[:n])
+		}
+		for i := range samples[:n] {
+			h := samples[i].Stack
+			if first := to[i]; first != 0 && list[first-1] == h { // stays its number when the table grows
+				to[i] = first - 1
+				continue
+			}
+			number, isNew := x.number(list, h)
+			if isNew {
+				list = append(list, h)
+			}
+			to[i] = number
+		}
+		samples, to = samples[n:], to[n:]
+	}
+	return list
+}
+
+// place returns where the search for a stack begins.
+func (x *stackIndex) place(h libpf.TraceHash) uint64 { return (h.Hi()*x.hi + h.Lo()*x.lo) >> x.shift }
+
+// rebuild makes the index that of a list that became shorter.
+func (x *stackIndex) rebuild(list []libpf.TraceHash) {
+	clear(x.slots)
+	for i, h := range list {
+		*x.slot(list, h) = uint32(i) + 1 //nolint:gosec // bounded by memory
+	}
+	x.n = len(list)
+}
+
 // slot returns the slot of a stack or the free one that it belongs in.
 func (x *stackIndex) slot(list []libpf.TraceHash, h libpf.TraceHash) *uint32 {
-	for at := (h.Hi()*x.hi + h.Lo()*x.lo) >> x.shift; ; at = (at + 1) & uint64(len(x.slots)-1) { //nolint:gosec // not negative
+	for at := x.place(h); ; at = (at + 1) & uint64(len(x.slots)-1) { //nolint:gosec // not negative
 		s := &x.slots[at]
 		if *s == 0 || list[*s-1] == h {
 			return s

@@ -129,7 +129,7 @@ func (s *Store) replay(first uint64, offset int64) error {
 	r := &replayer{dir: s.walDir(), logger: s.logger, metrics: s.metrics}
 	var at uint64 // where the batch before ended
 	var behind int64
-	r.apply = func(b *store.Batch, segment uint64, end int64) error {
+	r.apply = func(batches []*store.Batch, segment uint64, end int64) error {
 		if err := s.working.Err(); err != nil {
 			return err
 		}
@@ -138,12 +138,15 @@ func (s *Store) replay(first uint64, offset int64) error {
 			at, behind = segment, 0
 		}
 		cut := func() error { return s.cutReplayed(at, behind) }
-		added, err := s.replayBatch(b, cut)
-		if err != nil {
-			return err
-		}
-		if added {
-			rows += len(b.Samples)
+		for _, b := range batches {
+			added, err := s.replayBatch(b, cut)
+			if err != nil {
+				return err
+			}
+			if added {
+				rows += len(b.Samples)
+				cut = nil // a replay starts between records only
+			}
 		}
 		behind = end
 		return nil
@@ -172,8 +175,8 @@ func (s *Store) replay(first uint64, offset int64) error {
 }
 
 // replayBatch adds a batch to the head, unless it is a repeat of one whose first write
-// seemed to fail. A full head is cut before, and so never when nothing comes after
-// it: the log of an empty head would stay.
+// seemed to fail. A full head is cut before, unless cut is nil, and so never when nothing
+// comes after it: the log of an empty head would stay.
 func (s *Store) replayBatch(b *store.Batch, cut func() error) (added bool, err error) {
 	s.winMu.RLock()
 	repeat := s.winSamples.has(&b.ID)
@@ -181,7 +184,7 @@ func (s *Store) replayBatch(b *store.Batch, cut func() error) (added bool, err e
 	if repeat {
 		return false, nil
 	}
-	if s.headFull() {
+	if cut != nil && s.headFull() {
 		if err := cut(); err != nil {
 			return false, err
 		}

@@ -178,12 +178,12 @@ func TestSegmentWindow(t *testing.T) {
 		content = append(content, make([]byte, i*1000)...) // damage
 		content = append(content, recordMark[:i%4]...)
 		starts = append(starts, int64(len(content)))
-		content = append(content, appendRecord(make([]byte, 100_000+i))...)
+		content = append(content, sealed(1, make([]byte, 100_000+i))...)
 	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	r, err := openSegment(path, nil)
+	r, err := openSegment(dir, 1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -219,22 +219,20 @@ func writeLog(tb testing.TB, dir string, size int64) (rows int) {
 	}
 	w := newWorkload()
 	batches := w.reports(200_000)
-	const segment = 64 << 20
+	const segment = 16 << 20
 	for n := uint64(1); size > 0; n++ {
 		f, err := os.Create(segmentPath(s.walDir(), n))
 		if err != nil {
 			tb.Fatal(err)
 		}
 		out := bufio.NewWriterSize(f, 1<<20)
+		log := newLogSegment(n)
 		_, _ = out.WriteString(walMagic) // an error stays until Flush
 		for in := int64(0); in < min(segment, size); {
 			w.seq++
 			b := batches[w.seq%uint64(len(batches))]
 			b.ID.Sequence = w.seq
-			record, err := encodeRecord(b)
-			if err != nil {
-				tb.Fatal(err)
-			}
+			record := log.record(b)
 			_, _ = out.Write(record)
 			in += int64(len(record))
 			rows += len(b.Samples)

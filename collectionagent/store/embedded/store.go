@@ -60,6 +60,7 @@ type Store struct {
 	// Owned by the replay and then by the committer.
 	wal       *wal
 	lastGroup int
+	numbered  []numbered // memory for a group
 	flushJobs chan flushJob
 	gaveUp    chan struct{} // closed when the flusher cannot write and must end
 
@@ -107,6 +108,8 @@ type Store struct {
 	barred barred
 	// byteLimit is the last bound of the bytes on disk.
 	byteLimit atomic.Int64
+	// packedStacks is how many stacks were in packs when that was last looked at.
+	packedStacks atomic.Int64
 	// forgotten counts how often definitions were removed.
 	forgotten atomic.Uint64
 }
@@ -225,6 +228,7 @@ func (s *Store) open() (err error) {
 	if s.horizons, err = loadHorizons(s.db); err != nil {
 		return err
 	}
+	s.loadGarbage()
 	s.walFirst, s.walOffset = m.walFirst, m.walOffset
 	return nil
 }

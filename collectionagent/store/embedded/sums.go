@@ -16,10 +16,10 @@ type sumsRow struct {
 	Project string   `parquet:"project,dict"`
 	Type    string   `parquet:"type,dict"`
 	Service string   `parquet:"service,dict"`
-	Host    string   `parquet:"host,dict"`    // "" in totals
-	HostID  string   `parquet:"host_id,dict"` // "" in totals
-	Stack   [16]byte `parquet:"stack,dict"`
-	Time    int64    `parquet:"time,timestamp(millisecond),delta"` // start of the minute or hour, 0 in totals
+	Host    string   `parquet:"host,dict"`                         // "" in totals
+	HostID  string   `parquet:"host_id,dict"`                      // "" in totals
+	Stack   [16]byte `parquet:"stack,dict"`                        // 0 in sums per second
+	Time    int64    `parquet:"time,timestamp(millisecond),delta"` // start of the second, minute or hour, 0 in totals
 	Count   int64    `parquet:"count,dict"`
 	Value   int64    `parquet:"value,dict"`
 }
@@ -96,8 +96,9 @@ const maxCells = 1 << 18
 // companion that has not many fewer rows than the samples is not worth its place:
 // queries read the samples as fast. It is given up, and made when they are dropped.
 type sumsWriter struct {
-	// Given up ones are nil; so are minutes when the rows are sums per hour themselves.
-	minutes, hours, totals *rowFile[sumsRow]
+	// Given up ones are nil; so are minutes when the rows are sums per hour themselves,
+	// and seconds when the rows are not samples.
+	seconds, minutes, hours, totals *rowFile[sumsRow]
 	// gain is how many times the rows of a companion the block must have, 0: all stay.
 	gain int64
 	// least is how many rows a block must have for companions to stay.
@@ -107,14 +108,19 @@ type sumsWriter struct {
 	origin          store.Series // project, type, service, host, host ID
 	begun           bool
 	byTime, byStack cells
+	bySecond        map[int64]sum // by start of the second, in ms
+	inSecond        []sumsCell    // the same, in order
 	out             row
 }
+
+// maxSeconds bounds the memory of sums per second.
+const maxSeconds = 1 << 16
 
 // sumsEarly is the number of rows from which a companion may be given up.
 const sumsEarly = 1 << 18
 
 // newSumsWriter creates the companions, the temporary names of which start with prefix.
-func newSumsWriter(ops *fileOps, prefix string, withMinutes bool, gain, least int64) (_ *sumsWriter, err error) {
+func newSumsWriter(ops *fileOps, prefix string, withSeconds, withMinutes bool, gain, least int64) (_ *sumsWriter, err error) {
 	w := &sumsWriter{byTime: cells{limit: maxCells}, byStack: cells{limit: maxCells}, gain: gain, least: least}
 	defer func() {
 		if err != nil {
@@ -124,8 +130,8 @@ func newSumsWriter(ops *fileOps, prefix string, withMinutes bool, gain, least in
 	for _, f := range []struct {
 		file **rowFile[sumsRow]
 		kind sumsKind
-	}{{&w.minutes, sumsMinutes}, {&w.hours, sumsHours}, {&w.totals, sumsTotals}} {
-		if f.kind == sumsMinutes && !withMinutes {
+	}{{&w.seconds, sumsSeconds}, {&w.minutes, sumsMinutes}, {&w.hours, sumsHours}, {&w.totals, sumsTotals}} {
+		if (f.kind == sumsSeconds && !withSeconds) || (f.kind == sumsMinutes && !withMinutes) {
 			continue
 		}
 		if *f.file, err = newSumsFile(ops, prefix+"-"+string(f.kind)+".tmp"); err != nil {
@@ -153,7 +159,7 @@ func (w *sumsWriter) weigh(final bool) {
 	if w.gain == 0 || (!final && w.rows < sumsEarly) {
 		return
 	}
-	for _, f := range []**rowFile[sumsRow]{&w.minutes, &w.hours, &w.totals} {
+	for _, f := range []**rowFile[sumsRow]{&w.seconds, &w.minutes, &w.hours, &w.totals} {
 		if *f != nil && (((*f).rows+(*f).entry.rows)*w.gain > w.rows || (final && w.rows < w.least)) {
 			(*f).abandon()
 			*f = nil
@@ -167,6 +173,7 @@ func (w *sumsWriter) weigh(final bool) {
 }
 
 func (w *sumsWriter) abandon() {
+	w.seconds.abandon()
 	w.minutes.abandon()
 	w.hours.abandon()
 	w.totals.abandon()
@@ -193,6 +200,19 @@ func (w *sumsWriter) begin(s *store.Series) error {
 // add adds a row of the series.
 func (w *sumsWriter) add(r *row) error {
 	w.rows++
+	if w.seconds != nil {
+		if w.bySecond == nil {
+			w.bySecond = make(map[int64]sum)
+		}
+		second := floorTo(r.time, sumsSeconds.width())
+		s := w.bySecond[second]
+		w.bySecond[second] = sum{s.count + r.count, s.value + r.value}
+		if len(w.bySecond) >= maxSeconds {
+			if err := w.endSeconds(); err != nil {
+				return err
+			}
+		}
+	}
 	if w.minutes == nil && w.hours == nil && w.totals == nil {
 		return nil
 	}
@@ -208,9 +228,13 @@ func (w *sumsWriter) add(r *row) error {
 
 // endOrigin writes the sums by time.
 func (w *sumsWriter) endOrigin() error {
+	if err := w.endSeconds(); err != nil {
+		return err
+	}
 	w.byTime.combine()
 	rows := w.byTime.rows
 	if len(rows) == 0 {
+		w.weigh(false)
 		return nil
 	}
 	if w.minutes != nil {
@@ -239,6 +263,23 @@ func (w *sumsWriter) endOrigin() error {
 	w.byTime.rows = rows[:0]
 	w.weigh(false)
 	return nil
+}
+
+// endSeconds writes the sums per second.
+func (w *sumsWriter) endSeconds() error {
+	if len(w.bySecond) == 0 {
+		return nil
+	}
+	w.inSecond = w.inSecond[:0]
+	for second, s := range w.bySecond {
+		w.inSecond = append(w.inSecond, sumsCell{time: second, count: s.count, value: s.value})
+	}
+	clear(w.bySecond)
+	if w.seconds == nil {
+		return nil
+	}
+	slices.SortFunc(w.inSecond, func(a, b sumsCell) int { return cmp.Compare(a.time, b.time) })
+	return w.write(w.seconds, &w.origin, w.inSecond)
 }
 
 // endService writes the sums by stack.
@@ -295,7 +336,7 @@ type sumsFile struct {
 // files lists the companions that are left.
 func (w *sumsWriter) files() []sumsFile {
 	var files []sumsFile
-	for _, f := range []sumsFile{{sumsMinutes, w.minutes}, {sumsHours, w.hours}, {sumsTotals, w.totals}} {
+	for _, f := range []sumsFile{{sumsSeconds, w.seconds}, {sumsMinutes, w.minutes}, {sumsHours, w.hours}, {sumsTotals, w.totals}} {
 		if f.file != nil {
 			files = append(files, f)
 		}

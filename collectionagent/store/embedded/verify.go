@@ -167,6 +167,7 @@ func readAll(w io.Writer, path string) error {
 // definitions decodes every entry of Pebble, and reads the blocks that it lists.
 func (v *verifier) definitions(ctx context.Context, m *meta) (listed map[string]bool, err error) {
 	listed = make(map[string]bool)
+	packs := make(map[string]int) // stacks in each
 	numbers := make(map[uint64]bool)
 	var counts defCounts
 	n := 0
@@ -193,7 +194,9 @@ func (v *verifier) definitions(ctx context.Context, m *meta) (listed map[string]
 			}
 		case keyStack:
 			counts.stacks++
-			_, err = decodeFrames(value)
+			err = checkStack(key, value, packs)
+		case keyPack:
+			packs[string(key)], err = checkPack(value)
 		case keySymbol:
 			counts.symbols++
 			_, _, err = decodeSymbol(value)
@@ -229,6 +232,34 @@ func (v *verifier) definitions(ctx context.Context, m *meta) (listed map[string]
 		v.remark("meta", fmt.Sprintf("there are %+v definitions, %+v were counted", counts, m.counts), "")
 	}
 	return listed, nil
+}
+
+// checkPack reads a pack and returns how many stacks it has.
+func checkPack(value []byte) (stacks int, err error) {
+	p, err := decodePack(value)
+	if err != nil {
+		return 0, err
+	}
+	return len(p.shared), p.stacks(nil, func(int, []uint32) error { return nil })
+}
+
+// checkStack reads a stack. packs are those that there are, with their stacks.
+func checkStack(key, value []byte, packs map[string]int) error {
+	r, ok, err := decodeRef(value)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		_, err = decodeFrames(value)
+		return err
+	}
+	if len(key) < 17 {
+		return fmt.Errorf("%w: key of a stack", errCodec)
+	}
+	if n, ok := packs[string(refKey(key, r))]; !ok || r.position >= n {
+		return errNoPack
+	}
+	return nil
 }
 
 // block reads the files of a block, and compares its rows with its tables and with
@@ -357,7 +388,7 @@ func (v *verifier) log(ctx context.Context, m *meta) error {
 // segment decodes the records of a segment from an offset on.
 func (v *verifier) segment(ctx context.Context, r *replayer, n uint64, from int64, last bool) (err error) {
 	path := segmentPath("wal", n)
-	in, err := openSegment(segmentPath(v.walDir(), n), r.memory)
+	in, err := openSegment(v.walDir(), n, r.memory)
 	if err != nil {
 		return err
 	}
@@ -365,21 +396,14 @@ func (v *verifier) segment(ctx context.Context, r *replayer, n uint64, from int6
 		r.memory = in.keep
 		err = errors.Join(err, in.close())
 	}()
-	pos := int64(len(walMagic))
-	magic, err := in.at(0, pos)
-	switch {
-	case err != nil:
+	pos, intact, err := in.start()
+	if err != nil {
 		return err
-	case int64(len(magic)) < pos && string(magic) == walMagic[:len(magic)]:
-		return nil // the crash came while the segment was created
-	case int64(len(magic)) < pos || string(magic[:pos]) != walMagic:
-		v.problem(path, doLog, fmt.Errorf("%w: it does not start as a log does", errCodec))
-		if pos, err = in.next(0); err != nil {
-			return err
-		}
 	}
-	pos = max(pos, min(from, in.size))
-	var raw []byte
+	if !intact && pos > from {
+		v.problem(path, doLog, fmt.Errorf("%w: it does not start as a log does", errCodec))
+	}
+	r.tables, r.lost = logTables{}, 0
 	for pos < in.size {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -395,20 +419,28 @@ func (v *verifier) segment(ctx context.Context, r *replayer, n uint64, from int6
 			}
 			if next == in.size && last {
 				v.remark(path, "ends in the middle of a record that was never acknowledged", "")
-			} else {
+			} else if next > from {
 				v.problem(path, doLog, fmt.Errorf("%w: bytes %d to %d", errSum, pos, next))
 			}
 			pos = next
 			continue
 		}
-		batch, err := r.decode(&raw, payload)
-		if err != nil {
-			v.problem(path, doLog, fmt.Errorf("record at byte %d: %w", pos, err))
-		} else {
-			r.batches.Put(batch)
+		old := pos+size <= from
+		record, err := r.decode(payload, old)
+		if err == nil {
+			var lost int
+			lost, err = record.join(&r.tables, func(*store.Batch) {})
+			r.lost += lost
+			v.sum.Batches += len(record.batches)
 		}
-		v.sum.Batches++
+		if err != nil && !old {
+			v.problem(path, doLog, fmt.Errorf("record at byte %d: %w", pos, err))
+		}
+		r.records.Put(record)
 		pos += size
+	}
+	if r.lost > 0 {
+		v.problem(path, doLog, fmt.Errorf("%w: %d samples in intact records refer to what only damaged ones have", errCodec, r.lost))
 	}
 	return nil
 }

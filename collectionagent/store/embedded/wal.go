@@ -17,14 +17,16 @@ import (
 
 // A log segment starts with walMagic. Then come records:
 //
-//	mark   4 bytes, recordMark: lets a reader find the next record behind damage
-//	crc    4 bytes little endian, CRC-32C of length and payload
-//	length 4 bytes little endian, of the payload
-//	payload an encoded batch, compressed with S2: on batches this small it is five
-//	        times as fast as zstd for a fifth more bytes, which live for minutes
+//	mark    4 bytes, recordMark: lets a reader find the next record behind damage
+//	crc     4 bytes little endian, CRC-32C of the number of the segment (8 bytes, little
+//	        endian), length and payload: a record of another segment, which refers to other
+//	        tables, is no record
+//	length  4 bytes little endian, of the payload
+//	payload a group of batches, see segmentCode
 const (
-	walMagic     = "STROBEWAL1\r\n\x00\x00\x00\x00" // 16 bytes
-	recordMark   = "\xf5SW1"
+	walFamily    = "STROBEWAL"                         // then a digit: the format
+	walMagic     = walFamily + "2\r\n\x00\x00\x00\x00" // 16 bytes
+	recordMark   = "\xf5SW2"
 	recordHeader = 12
 	// maxRecord bounds the length a reader believes.
 	maxRecord = 1 << 30
@@ -32,24 +34,34 @@ const (
 
 var crcTable = crc32.MakeTable(crc32.Castagnoli)
 
-// appendRecord returns a record with the given payload.
-func appendRecord(payload []byte) []byte {
-	b := make([]byte, 0, recordHeader+len(payload))
-	var length [4]byte
-	binary.LittleEndian.PutUint32(length[:], uint32(len(payload))) //nolint:gosec // a batch is bounded far below
-	b = append(b, recordMark...)
-	b = binary.LittleEndian.AppendUint32(b, recordCRC(length[:], payload))
-	b = append(b, length[:]...)
-	return append(b, payload...)
+// errWALFormat is returned for a segment of another format.
+var errWALFormat = errors.New("the log has a format that this program does not read")
+
+// checkFormat returns an error when a segment that starts with magic is of another format.
+func checkFormat(magic []byte) error {
+	rest, ok := strings.CutPrefix(string(magic), walFamily)
+	if !ok || len(magic) < len(walMagic) || rest[1:] != walMagic[len(walFamily)+1:] || string(magic) == walMagic || rest[0] < '0' || rest[0] > '9' {
+		return nil
+	}
+	return fmt.Errorf("%w (format %c, it reads %c): start and stop the program that wrote it, which leaves no log behind, or move the file away and lose its samples",
+		errWALFormat, rest[0], walMagic[len(walFamily)])
 }
 
-func recordCRC(length, payload []byte) uint32 {
-	return crc32.Update(crc32.Checksum(length, crcTable), crcTable, payload)
+// sealRecord makes b, which has room for the header and then the payload, a record.
+func sealRecord(segment uint64, b []byte) {
+	copy(b, recordMark)
+	binary.LittleEndian.PutUint32(b[8:], uint32(len(b)-recordHeader)) //nolint:gosec // a group is bounded far below
+	binary.LittleEndian.PutUint32(b[4:], recordCRC(segment, b[8:12], b[recordHeader:]))
 }
 
-// parseRecord reads the record at the start of b. ok is false when there is no
-// whole and intact one.
-func parseRecord(b []byte) (payload []byte, size int, ok bool) {
+func recordCRC(segment uint64, length, payload []byte) uint32 {
+	sum := crc32.Checksum(binary.LittleEndian.AppendUint64(nil, segment), crcTable)
+	return crc32.Update(crc32.Update(sum, crcTable, length), crcTable, payload)
+}
+
+// parseRecord reads the record of a segment at the start of b. ok is false when there is
+// no whole and intact one.
+func parseRecord(segment uint64, b []byte) (payload []byte, size int, ok bool) {
 	if len(b) < recordHeader || string(b[:4]) != recordMark {
 		return nil, 0, false
 	}
@@ -59,7 +71,7 @@ func parseRecord(b []byte) (payload []byte, size int, ok bool) {
 	}
 	size = recordHeader + int(n)
 	payload = b[recordHeader:size]
-	return payload, size, recordCRC(b[8:12], payload) == binary.LittleEndian.Uint32(b[4:8])
+	return payload, size, recordCRC(segment, b[8:12], payload) == binary.LittleEndian.Uint32(b[4:8])
 }
 
 // walFile is what the log needs of a file; tests put faults in between.
@@ -79,6 +91,9 @@ type wal struct {
 	file    walFile
 	segment uint64 // number of the open segment
 	size    int64  // of the open segment, up to the last record that was synced
+	// code is what the open segment says up to there.
+	code   segmentCode
+	record []byte // memory for a record
 }
 
 // segmentPath returns the path of a segment.
@@ -134,25 +149,32 @@ func (w *wal) open(n uint64) error {
 		return fmt.Errorf("start log segment: %w", err)
 	}
 	w.file, w.segment, w.size = f, n, int64(len(walMagic))
+	w.code.reset()
 	return nil
 }
 
-// append writes records and makes them durable. After an error nothing of them
-// is in the log as far as that can be known, and the segment is closed: what the
-// kernel still holds of it after a failed fsync is unknown, so it is not used again.
-func (w *wal) append(records []byte) error {
+// append writes batches that the head has numbered as one record and makes it durable.
+// It returns the size of the record. After an error nothing of them is in the log as far as
+// that can be known, and the segment is closed with all that it says: what the kernel still
+// holds of it after a failed fsync is unknown, so it is not used again.
+func (w *wal) append(h *head, group []numbered) (int, error) {
 	if w.file == nil {
 		if err := w.open(w.segment + 1); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	_, err := w.file.Write(records)
+	record := w.code.appendGroup(append(w.record[:0], make([]byte, recordHeader)...), h, group)
+	sealRecord(w.segment, record)
+	if w.record = record; cap(record) > maxKeptBytes {
+		w.record = nil
+	}
+	_, err := w.file.Write(record)
 	if err == nil {
 		err = w.file.Sync()
 	}
 	if err == nil {
-		w.size += int64(len(records))
-		return nil
+		w.size += int64(len(record))
+		return len(record), nil
 	}
 	truncateErr := w.file.Truncate(w.size)
 	if truncateErr == nil {
@@ -160,7 +182,13 @@ func (w *wal) append(records []byte) error {
 	}
 	closeErr := w.file.Close()
 	w.file = nil
-	return fmt.Errorf("write log segment %d: %w", w.segment, errors.Join(err, truncateErr, closeErr))
+	return 0, fmt.Errorf("write log segment %d: %w", w.segment, errors.Join(err, truncateErr, closeErr))
+}
+
+// full reports whether the open segment, or what a reader has to remember of it, is
+// large enough.
+func (w *wal) full(segmentBytes int64) bool {
+	return w.file != nil && (w.size >= segmentBytes || w.code.bytes >= maxTables)
 }
 
 // rotate ends the segment and returns the number of the next. The file of the

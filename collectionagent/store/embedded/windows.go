@@ -91,6 +91,25 @@ func (w *windows) add(id *store.BatchID, weight uint64, now time.Time) (forgotte
 	return win.Add(id.Sequence)
 }
 
+// save returns what takes back all that was done since for the window of a batch, and has
+// updates that were taken and could not be written written with the next ones.
+func (w *windows) save(id *store.BatchID) (restore func(unwritten []windowUpdate)) {
+	key := string(windowKey(w.kind, id))
+	var before *window
+	if win := w.byKey[key]; win != nil {
+		before = &window{Window: win.Clone(), lastUsed: win.lastUsed, weight: win.weight}
+	}
+	return func(unwritten []windowUpdate) {
+		delete(w.byKey, key)
+		if before != nil {
+			w.byKey[key] = before
+		}
+		for _, u := range unwritten {
+			w.dirty[string(u.key)] = struct{}{}
+		}
+	}
+}
+
 // expire forgets the runs that have not been heard of for the time to live.
 func (w *windows) expire(now time.Time) {
 	limit := now.Add(-w.ttl).Unix()

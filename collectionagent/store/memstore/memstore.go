@@ -6,10 +6,10 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -227,7 +227,7 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 	sums := make(map[key]*store.Row)
 	err := s.each(ctx, q, func(r *row) {
 		group := q.GroupOf(nil, r.series)
-		k := key{group: strings.Join(group, "\x00"), bucket: store.Bucket(r.sample.Time, q.Step)}
+		k := key{group: fmt.Sprintf("%q", group), bucket: store.Bucket(r.sample.Time, q.Step)}
 		if q.ByStack {
 			k.stack = r.sample.Stack
 		}

@@ -45,6 +45,7 @@ func RunSeeds(t *testing.T, open Open, seeds uint64) {
 		"concurrent":     testConcurrent,
 		"expire hides":   testExpire,
 		"many series":    testManySeries,
+		"group texts":    testGroupTexts,
 		"caller's batch": testOwnership,
 		"run ledgers":    testRunLedgers,
 	} {
@@ -257,6 +258,13 @@ func testInvalid(t *testing.T, s store.Store) {
 	if _, err := s.Append(t.Context(), b); !errors.Is(err, store.ErrInvalid) {
 		t.Errorf("append of a sample without series: %v, want ErrInvalid", err)
 	}
+	for _, at := range []libpf.UnixTimeNs{math.MinInt64, math.MinInt64 + 1, math.MaxInt64} {
+		b := simple(1, 3)
+		b.Samples[1].Time = at
+		if _, err := s.Append(t.Context(), b); !errors.Is(err, store.ErrInvalid) {
+			t.Errorf("append of a sample at %d ns: %v, want ErrInvalid", at, err)
+		}
+	}
 	compareQuery(t, s, memstore.New(), everything())
 	if mustAppend(t, s, simple(1, 3)) {
 		t.Error("a batch that was refused is taken for stored")
@@ -438,6 +446,29 @@ func testManySeries(t *testing.T, s store.Store) {
 			compareQuery(t, s, model, q)
 		}
 	}
+}
+
+// testGroupTexts groups by values that are the same when they are put behind one another.
+func testGroupTexts(t *testing.T, s store.Store) {
+	b := simple(1, 4)
+	b.Series = nil
+	want := make(map[[2]string]int64)
+	for i, g := range [][2]string{{"a\x00b", "c"}, {"a", "b\x00c"}, {"a\x00b\x00c", ""}, {"", "a\x00b\x00c"}} {
+		b.Series = append(b.Series, store.Series{Project: "default", Type: libpf.SampleOnCPU, Service: g[0], Host: g[1]})
+		b.Samples[i].Series = uint32(i) //nolint:gosec // a few
+		want[g]++
+	}
+	mustAppend(t, s, b)
+	got := make(map[[2]string]int64)
+	q := everything()
+	q.GroupBy, q.ByStack = []string{store.LabelService, store.LabelHost}, false
+	if _, err := s.Select(t.Context(), q, func(r *store.Row) bool {
+		got[[2]string{r.Group[0], r.Group[1]}] += r.Count
+		return true
+	}); err != nil {
+		t.Fatal(err)
+	}
+	diff(t, "groups", got, want)
 }
 
 // testOwnership checks that the caller may reuse a batch.
