@@ -74,7 +74,10 @@ func TestStoreAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	file := filepath.Join(t.TempDir(), "dsn")
-	if err := os.WriteFile(file, []byte("clickhouse://u:hunter2@"+address+"/strobe\n"), 0o644); err != nil { //nolint:gosec // as it should not be
+	if err := os.WriteFile(file, []byte("clickhouse://u:hunter2@"+address+"/strobe\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(file, 0o644); err != nil { //nolint:gosec // as it should not be
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
