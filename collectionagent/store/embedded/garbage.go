@@ -234,9 +234,9 @@ func (w *sweep) markStacks(ctx context.Context) error {
 		if w.marked[b.info.Number] {
 			continue // before another one was found gone
 		}
-		part := b.finest() // all parts have the same stacks
+		part := b.finest() // all parts have the same stacks, but sums per second, which have none
 		for _, p := range b.parts() {
-			if p.info.Rows < part.info.Rows {
+			if p.kind != sumsSeconds && p.info.Rows < part.info.Rows {
 				part = p
 			}
 		}

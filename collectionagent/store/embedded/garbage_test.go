@@ -179,6 +179,33 @@ func FuzzGarbage(f *testing.F) {
 	})
 }
 
+// TestGarbageMerged collects while the only samples are in a merged block, of which sums
+// per second without stacks are the part with the fewest rows.
+func TestGarbageMerged(t *testing.T) {
+	var clock testClock
+	clock.ns.Store(int64(mixedStart) + 5*3600e9)
+	s := openTest(t, Config{Dir: t.TempDir(), compaction: calm, now: clock.now, retainEvery: time.Hour})
+	for n := uint64(1); n <= 3; n++ {
+		if _, err := s.Put(t.Context(), defined(n)); err != nil {
+			t.Fatal(err)
+		}
+		mustAppend(t, s, testBatch(n, 500))
+	}
+	if err := s.Maintain(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		clock.ns.Add(25 * 3600e9)
+		if err := s.collectGarbage(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	used := []uint64{1, 2, 3}
+	if d := gocmp.Diff([3][]uint64{used, used, used}, definedNow(t, s, 4)); d != "" {
+		t.Errorf("what samples need (-want +got):\n%s", d)
+	}
+}
+
 // TestGarbageMetrics removes points of metrics that are older than samples may be.
 func TestGarbageMetrics(t *testing.T) {
 	var clock testClock
