@@ -3,6 +3,7 @@
 package ingest
 
 import (
+	"bytes"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,11 +18,13 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
+	"github.com/strobe-profiler/strobe/support/hostile"
 )
 
 // testExport is a request with one stack of one frame, observed n times at a time.
@@ -150,6 +153,54 @@ func TestExportWire(t *testing.T) {
 	bad.Dictionary.StackTable[1].LocationIndices[0] = 7
 	if _, err := s.Export(t.Context(), bad); status.Code(err) != codes.InvalidArgument || !namesField(err) {
 		t.Error(err)
+	}
+}
+
+// TestManyEntries sends millions of empty entries, two bytes each, in every table:
+// they take no more memory than any request may. What counts here is all that was
+// ever allocated; of a table that grows that is up to five times what is left.
+func TestManyEntries(t *testing.T) {
+	s := newTestServer(t, Config{})
+	export := s.profilesService().Methods[0]
+	in := func(number protowire.Number, data []byte) []byte {
+		return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), data)
+	}
+	const n = 1 << 19
+	for number := range protowire.Number(7) {
+		data := in(2, bytes.Repeat(in(number+1, nil), n))
+		hostile.Bound(t, len(data), 5*amplifyFactor, func() {
+			_, err := export.Handler(s, t.Context(), func(v any) error {
+				return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, v)
+			}, s.guard)
+			if err != nil && (status.Code(err) != codes.InvalidArgument || !strings.Contains(err.Error(), "send it in parts")) {
+				t.Errorf("table %d: %v", number+1, err)
+			}
+		})
+	}
+	empty := in(2, nil)
+	for name, data := range map[string][]byte{
+		"resources":  bytes.Repeat(in(1, nil), n),
+		"attributes": in(1, in(1, bytes.Repeat(in(1, nil), n))),
+		"scopes":     in(1, bytes.Repeat(empty, n)),
+		"profiles":   in(1, in(2, bytes.Repeat(empty, n))),
+		"samples":    in(1, in(2, in(2, bytes.Repeat(empty, n)))),
+		"values":     in(1, in(2, in(2, in(2, in(4, make([]byte, 2*n)))))),
+		"times":      in(1, in(2, in(2, in(2, in(5, make([]byte, 2*n)))))),
+		"lines":      in(2, in(2, bytes.Repeat(in(3, nil), n))),
+		"indices":    in(2, in(7, in(1, make([]byte, 2*n)))),
+		"elements":   in(2, in(6, in(2, in(5, bytes.Repeat(in(1, nil), n))))),
+	} {
+		hostile.Bound(t, len(data), 5*amplifyFactor, func() {
+			_, err := export.Handler(s, t.Context(), func(v any) error {
+				return newCodec().Unmarshal(mem.BufferSlice{mem.SliceBuffer(data)}, v)
+			}, s.guard)
+			if err != nil && status.Code(err) != codes.InvalidArgument {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	if held := s.budget.inUse(); held != 0 {
+		t.Errorf("%d bytes of memory are not given back", held)
 	}
 }
 

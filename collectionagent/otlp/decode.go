@@ -181,7 +181,7 @@ func (d *Message) Decode(known Known) (*Request, error) {
 		return nil, err
 	}
 	for i := range d.resources {
-		if err := d.resourceProfiles(at("resource_profiles", i), &d.resources[i]); err != nil {
+		if err := d.resourceProfiles(i, &d.resources[i]); err != nil {
 			return nil, err
 		}
 	}

@@ -26,7 +26,11 @@ func (d *Message) makeRows() error {
 	return nil
 }
 
-func (d *Message) resourceProfiles(field string, rp *resourceEntry) error {
+func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
+	if rp.attributes.len() == 0 && rp.scopes.len() == 0 {
+		return nil
+	}
+	field := at("resource_profiles", i)
 	o, err := d.resource(field+".resource", d.keyValues[rp.attributes.from:rp.attributes.to])
 	if err != nil {
 		return err
