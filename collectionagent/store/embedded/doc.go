@@ -39,7 +39,10 @@
 // A block of level 0 is a flushed head: all projects and types of the time when it
 // was filled. In the background blocks are merged into blocks of one project and
 // type each: level 1 has windows of 2 hours, level 2 of a day, aligned to the epoch.
-// A window is merged when its time is over, and again when enough came late; a day
+// A window is merged when its time is over, and again when enough came late. Heads are
+// merged before that when they are many or large, or when queries have read them so
+// often that to merge them costs less; how much merging takes from others follows from
+// what waits for it, see backlog. A day
 // with many samples stays in windows of 2 hours, because a query for minutes reads
 // the times of all samples of a series in a block. Rows are sorted by series, hash of
 // the stack and time, in every block, so that a merge reads and writes each row once
