@@ -44,7 +44,7 @@ func (c *ClickHouse) register(fs *flag.FlagSet) {
 	fs.StringVar(&c.DSN, "clickhouse-dsn", c.DSN, "`address` of ClickHouse for -store clickhouse: clickhouse://user@host:9000/database, ?secure=true for TLS; the password is in the environment, as "+clickhouse.PasswordFromEnvironment)
 	fs.StringVar(&c.DSNFile, "clickhouse-dsn-file", c.DSNFile, "`file` with the address in place of -clickhouse-dsn; it may hold the password")
 	fs.StringVar(&c.Cluster, "clickhouse-cluster", c.Cluster, "`name` of the cluster in the configuration of ClickHouse: tables are replicated and spread over its shards")
-	fs.IntVar(&c.Quorum, "clickhouse-quorum", c.Quorum, "`number` of replicas that must have what is acknowledged, with -clickhouse-cluster; 0: two")
+	fs.IntVar(&c.Quorum, "clickhouse-quorum", c.Quorum, "`number` of replicas that must have what is acknowledged, with -clickhouse-cluster; 0: two, or one of tables that only one has")
 	fs.StringVar(&c.CA, "clickhouse-ca", c.CA, "PEM `file` with the authority that signed the certificate of ClickHouse (default those of the system)")
 }
 

@@ -39,6 +39,7 @@ want erlc erlang-base
 want elixirc elixir
 want clickhouse-server clickhouse-server
 [ -e /usr/share/java/zookeeper.jar ] || need="$need libzookeeper-java"
+[ -e /usr/share/java/slf4j-nop.jar ] || need="$need libslf4j-java"
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"
 
 if [ -n "$need" ]; then

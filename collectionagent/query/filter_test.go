@@ -149,10 +149,10 @@ func foldTree(g *FlameTree) string {
 // every answer.
 func TestFiltersSplit(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
-		s := randomStore(t, seed+20, dataShape{stacks: 150, samples: 2000, series: 12, depth: 8, unknown: true})
+	for seed := range uint64(2) {
+		s := randomStore(t, seed+20, dataShape{stacks: 150, samples: 1000, series: 12, depth: 8, unknown: true})
 		e := NewEngine(s, Options{})
-		small := NewEngine(s, Options{MaxRows: 2000}) // in parts
+		small := NewEngine(s, Options{MaxRows: 1000}) // in parts
 		for _, pattern := range []string{
 			`{function*="function_1"}`, `{function=~"recursive_.*"}`, `{binary="lib3.so"}`, `{kind="kernel",function^="func"}`,
 			`{function*="inlined"}`, `{function="nothing"}`, `{function*=""}`, `{file!="/src/a.c"}`,

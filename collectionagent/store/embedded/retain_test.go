@@ -73,7 +73,7 @@ func TestRetentionByAge(t *testing.T) {
 			Rules: []store.RetentionRule{{Project: "default", Type: libpf.SampleOffCPU, Ages: store.Ages{Samples: 8 * time.Hour}}},
 		},
 	}
-	s, model := retained(t, cfg, 1000)
+	s, model := retained(t, cfg, 300)
 	check := func(when string) {
 		t.Helper()
 		now := clock.now()

@@ -124,7 +124,7 @@ func TestRewrite(t *testing.T) {
 		}
 		return result
 	}
-	for _, to := range []target{{}, {level: 1, width: 3600_000}, {level: 2}, {level: 1, width: 60_000}, {level: 2}} {
+	for _, to := range []target{{}, {level: 1, width: 3600_000}, {level: 2}, {level: 1, width: 600_000}, {level: 2}} {
 		if r := rewrite(to, nil); r.rows != 3900 || r.removed != 0 {
 			t.Errorf("%+v: %d rows, %d removed", to, r.rows, r.removed)
 		}
