@@ -88,6 +88,15 @@
 // batch at the end, and makes Pebble write its tables and logs anew. Definitions that
 // nothing refers to are collected, see garbage.go.
 //
+// # Definitions of stacks
+//
+// A stack is stored under its hash as it comes. Maintenance sorts many of them by their
+// frames from the root and moves them into packs, in which they take a quarter of the
+// bytes; under the hash stays where it is. Packs of which most stacks were collected are
+// taken apart. See packing.go.
+//
+// # Full disks
+//
 // On a disk without a free byte a reserve is given up, so that the store opens, answers,
 // and can take blocks off the list; see reserve.go.
 //

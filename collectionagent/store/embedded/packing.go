@@ -108,13 +108,17 @@ func (p *packSorter) reset() {
 	p.frames, p.stacks, p.paths, p.texts = p.frames[:0], p.stacks[:0], p.paths[:0], 0
 }
 
-// packStacksWhenDue packs stacks when enough have come one by one.
+// packStacksWhenDue packs stacks when enough have come since they were looked at.
 func (s *Store) packStacksWhenDue(ctx context.Context) error {
 	if s.guard.check() != nil {
 		return nil
 	}
 	all := s.counts.Load().stacks
-	if all-s.packedStacks.Load() < max(s.cfg.packDue, all/packShare) {
+	looked := s.lookedAt.Load()
+	if all < looked { // some were collected
+		s.lookedAt.Store(all)
+	}
+	if all-looked < max(s.cfg.packDue, all/packShare) {
 		return nil
 	}
 	return s.packStacks(ctx, false)
@@ -153,20 +157,20 @@ func (s *Store) packAll(ctx context.Context) (done bool, err error) {
 	var sorter packSorter
 	var project string
 	var room []libpf.Frame
-	alone, inPacks := 0, int64(0)
+	seen := 0
+	// What cannot be packed now is not tried again before there is more.
+	s.lookedAt.Store(s.counts.Load().stacks)
 	flush := func() error {
 		defer sorter.reset()
 		if len(sorter.stacks) < s.cfg.packLeast {
 			return nil
 		}
 		n, err := s.writePacks(project, &sorter)
-		alone -= n
-		inPacks += int64(n)
 		done = done || n > 0
 		return err
 	}
 	err = scan(s.db, []byte{keyStack}, func(key, value []byte) error {
-		if alone++; alone%256 == 0 && ctx.Err() != nil {
+		if seen++; seen%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
 		}
 		d := decoder{b: key[1:]}
@@ -182,7 +186,6 @@ func (s *Store) packAll(ctx context.Context) (done bool, err error) {
 			project = string(name)
 		}
 		if _, ok, err := decodeRef(value); err != nil || ok {
-			inPacks++
 			return err
 		}
 		frames, err := decodeFramesIn(room, value)
@@ -195,9 +198,6 @@ func (s *Store) packAll(ctx context.Context) (done bool, err error) {
 	})
 	if err == nil {
 		err = flush()
-	}
-	if err == nil {
-		s.packedStacks.Store(inPacks)
 	}
 	return done, err
 }
@@ -415,6 +415,7 @@ func (s *Store) unpack(ctx context.Context, packs map[string]*pack) (err error) 
 	}
 	var value []byte
 	for name, p := range packs {
+		s.lookedAt.Add(-int64(len(stacks[name])))
 		prefix := append([]byte{keyStack}, name[1:len(name)-8]...)
 		var failed error
 		err := eachPacked(p, stacks[name], func(h libpf.TraceHash, frames []libpf.Frame) {

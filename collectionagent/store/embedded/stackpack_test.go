@@ -132,7 +132,7 @@ func TestPackLimits(t *testing.T) {
 		"texts":  {func(i int) []libpf.Frame { return long(1000 + i) }, 127},
 	} {
 		var sorter packSorter
-		for i := range 2 * maxPackStacks {
+		for i := range 2 * c.fit {
 			sorter.add(libpf.NewTraceHash(uint64(i), 1), c.stack(i))
 		}
 		sorter.sort()

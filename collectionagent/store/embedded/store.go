@@ -113,8 +113,8 @@ type Store struct {
 	barred barred
 	// byteLimit is the last bound of the bytes on disk.
 	byteLimit atomic.Int64
-	// packedStacks is how many stacks were in packs when that was last looked at.
-	packedStacks atomic.Int64
+	// lookedAt is how many stacks there were when they were last packed.
+	lookedAt atomic.Int64
 	// forgotten counts how often definitions were removed.
 	forgotten atomic.Uint64
 }

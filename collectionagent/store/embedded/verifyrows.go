@@ -50,6 +50,9 @@ func compareTable[R comparable](
 			if shared != fixed {
 				return sums, fmt.Errorf("%w: row %d is of another series than its table says", errCodec, n)
 			}
+			if c.columns.hasRatio && r.value != r.count*c.columns.ratio {
+				return sums, fmt.Errorf("%w: the value of row %d is not %d times its count, as the footer says", errCodec, n, c.columns.ratio)
+			}
 			if got.rows == 0 {
 				got.minTime, got.maxTime = r.time, r.time
 			}
