@@ -54,6 +54,7 @@ type resolver struct {
 func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) *resolver {
 	r := &resolver{store: s, now: now, metrics: m, budget: budget}
 	r.memory.Store(newRemembered(budget, now()))
+	r.order.most = int(budget / 16 / orderedCost)
 	return r
 }
 
