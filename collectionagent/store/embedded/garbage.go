@@ -222,9 +222,9 @@ func (w *sweep) markStacks(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		part := b.finest() // all parts have the same stacks
+		part := b.finest() // all parts have the same stacks but sums per second, which have none
 		for _, p := range b.parts() {
-			if p.info.Rows < part.info.Rows {
+			if p.kind != sumsSeconds && p.info.Rows < part.info.Rows {
 				part = p
 			}
 		}
