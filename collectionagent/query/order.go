@@ -12,6 +12,8 @@ import (
 // compare thousands of long names takes longer than anything else about a question. It
 // is safe for concurrent use.
 type functionOrder struct {
+	// most is up to how many functions the order is remembered.
+	most  int
 	known atomic.Pointer[orderedFunctions]
 	mu    sync.Mutex // held while functions are added
 }
@@ -22,8 +24,9 @@ type orderedFunctions struct {
 	places    map[function]uint32
 }
 
-// maxOrdered is up to how many functions the order is remembered: a few MiB.
-const maxOrdered = 1 << 17
+// orderedCost is about what a function takes in the order, as its names are in memory
+// with its frames.
+const orderedCost = 64
 
 // places returns the place of each function in their order. The places are not dense.
 func (o *functionOrder) places(t *functionTable, w *watch) []uint32 {
@@ -38,9 +41,9 @@ func (o *functionOrder) places(t *functionTable, w *watch) []uint32 {
 	if known.look(t.functions, places) {
 		return places
 	}
-	more := known.with(t, w)
+	more := known.with(t, w, o.most)
 	if !w.look() {
-		if len(more.functions) <= maxOrdered {
+		if len(more.functions) <= o.most {
 			o.known.Store(more)
 		}
 		more.look(t.functions, places)
@@ -64,9 +67,9 @@ func (k *orderedFunctions) look(functions []function, places []uint32) bool {
 }
 
 // with returns the order with more functions, without those before where these are too many.
-func (k *orderedFunctions) with(t *functionTable, w *watch) *orderedFunctions {
+func (k *orderedFunctions) with(t *functionTable, w *watch, most int) *orderedFunctions {
 	var before []function
-	if k != nil && len(k.functions)+len(t.functions) <= maxOrdered {
+	if k != nil && len(k.functions)+len(t.functions) <= most {
 		before = k.functions
 	}
 	type named struct {

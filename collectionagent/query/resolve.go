@@ -54,6 +54,7 @@ type resolver struct {
 func newResolver(s definitions, budget int64, now func() time.Time, m *metrics) *resolver {
 	r := &resolver{store: s, now: now, metrics: m, budget: budget}
 	r.memory.Store(newRemembered(budget, now()))
+	r.order.most = int(budget / 16 / orderedCost)
 	return r
 }
 
@@ -105,6 +106,13 @@ func (r *resolver) resolve(ctx context.Context, w *watch, project string, hashes
 	}
 	r.metrics.lookups("stack", len(hashes)-len(missing), len(missing))
 	res := &resolution{unknown: make([]bool, len(hashes)), watch: w, order: &r.order}
+	// A store finds neighbours faster.
+	slices.SortFunc(missing, func(a, b int) int {
+		if w.ended() { // any order will do, the sooner the better
+			return 0
+		}
+		return hashes[a].Compare(hashes[b].Hash128)
+	})
 	for chunk := range slices.Chunk(missing, lookupChunk) {
 		// What the store finds is in memory twice until the chunk is done.
 		if err := w.hold(lookupChunk*definitionBytes, func() error { return r.loadStacks(ctx, w, m, project, hashes, chunk, stacks) }); err != nil {

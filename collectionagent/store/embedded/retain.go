@@ -122,6 +122,7 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 	}
 	r := newRemoval(s, reasonBytes)
 	defer r.log()
+	measured := false
 	for _, samples := range []bool{true, false} {
 		_, blocks, _ := s.readView()
 		blocks = slices.DeleteFunc(blocks, func(b *block) bool {
@@ -131,6 +132,14 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 			return cmp.Or(cmp.Compare(a.info.MaxTime, b.info.MaxTime), cmp.Compare(a.info.Number, b.info.Number))
 		})
 		for _, b := range blocks {
+			if used-r.bytes <= limit && r.blocks > 0 && !measured {
+				// Taking files off the list takes a few bytes, too.
+				now, err := s.usedBytes(everywhere)
+				if err != nil {
+					return err
+				}
+				used, measured = now+r.bytes, true
+			}
 			if used-r.bytes <= limit {
 				return nil
 			}
