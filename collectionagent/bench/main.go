@@ -67,6 +67,7 @@ func main() {
 	flag.StringVar(&b.via, "via", "both", "how samples are sent: own, otlp or both")
 	flag.StringVar(&b.only, "only", "", "ask only questions whose name contains this")
 	flag.StringVar(&b.profiles, "profiles", "", "directory for CPU profiles of the server, by phase")
+	flag.StringVar(&b.agent, "agent", "", "take the profiles of -profiles with this agent (bin/agent, as root) instead of the server itself")
 	flag.StringVar(&b.dir, "dir", "", "directory to work in; it stays. Default: a temporary one")
 	flag.StringVar(&r.target, "target", "", "send to another server instead: otlp (gRPC), pyroscope (pprof over HTTP), or pyroscope-otlp")
 	flag.StringVar(&r.address, "addr", "", "host:port of the other server")
@@ -103,6 +104,7 @@ type bench struct {
 	budget         time.Duration
 	via, only      string
 	profiles, dir  string
+	agent          string
 	out            *os.File
 
 	work *workload.Workload
@@ -130,6 +132,14 @@ func (b *bench) start(window int) int64 {
 func (b *bench) run(ctx context.Context) error {
 	if err := b.prepare(); err != nil {
 		return err
+	}
+	if b.agent != "" && b.profiles == "" {
+		return errors.New("-agent needs -profiles, which says where the profiles go")
+	}
+	if b.profiles != "" {
+		if err := os.MkdirAll(b.profiles, 0o700); err != nil {
+			return err
+		}
 	}
 	if b.dir == "" {
 		dir, err := os.MkdirTemp("", "strobe-bench")

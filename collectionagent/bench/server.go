@@ -161,13 +161,30 @@ func (b *bench) profile(s *server, name string) (stop func()) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Minute)
 	done := make(chan error, 1)
-	go func() { done <- fetchProfiles(ctx, s, filepath.Join(b.profiles, name)) }()
+	prefix := filepath.Join(b.profiles, name)
+	if b.agent != "" {
+		go func() { done <- b.record(ctx, s, prefix+".pb.gz") }()
+	} else {
+		go func() { done <- fetchProfiles(ctx, s, prefix) }()
+	}
 	return func() {
 		cancel()
 		if err := <-done; err != nil {
 			_, _ = fmt.Fprintln(os.Stderr, "profile:", err)
 		}
 	}
+}
+
+// record writes a profile that our own agent takes, until the context ends.
+func (b *bench) record(ctx context.Context, s *server, path string) error {
+	cmd := exec.CommandContext(ctx, b.agent, "record", "-p", strconv.Itoa(s.pid()), "-F", "499", "-o", path) //nolint:gosec // from the command line
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = time.Minute
+	out, err := cmd.CombinedOutput()
+	if err != nil && !(ctx.Err() != nil && cmd.ProcessState.Success()) {
+		return fmt.Errorf("%s record: %w\n%s", b.agent, err, out)
+	}
+	return nil
 }
 
 // fetchProfiles writes one profile after the other, 5 s each, until the context ends.
