@@ -111,7 +111,7 @@ func blockNumbers(s *Store) []uint64 {
 // TestMaintain compares answers with the model before and after merges, with
 // samples that come late in between.
 func TestMaintain(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range uint64(often(2)) { //nolint:gosec // positive
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			rnd := rand.New(rand.NewPCG(seed, 1))
@@ -119,7 +119,7 @@ func TestMaintain(t *testing.T) {
 			for round := range uint64(3) {
 				for i := range uint64(1 + rnd.IntN(3)) {
 					for _, project := range []string{"default", "other"} {
-						b := mixedBatch(1+10*round+i, project, 1+rnd.IntN(1500))
+						b := mixedBatch(1+10*round+i, project, 1+rnd.IntN(often(1500)))
 						for j := range b.Series {
 							b.Series[j].HostID = "id" + b.Series[j].Host
 						}
@@ -170,7 +170,7 @@ func TestDropSamples(t *testing.T) {
 				cfg.compaction.gain = gain
 				s, model := openTest(t, cfg), memstore.New()
 				for seq := uint64(1); seq <= 3; seq++ {
-					b := mixedBatch(seq, "default", 500)
+					b := mixedBatch(seq, "default", often(500))
 					mustAppend(t, s, b)
 					mustAppendTo(t, model, b)
 				}
@@ -256,8 +256,8 @@ func checkDropped(t *testing.T, s *Store, model store.Store, minutes bool) {
 func TestFormat1(t *testing.T) {
 	cfg := Config{Dir: t.TempDir(), compaction: calm}
 	s := openTest(t, cfg)
-	mustAppend(t, s, mixedBatch(1, "default", 1000))
-	mustAppend(t, s, mixedBatch(1, "other", 500))
+	mustAppend(t, s, mixedBatch(1, "default", often(1000)))
+	mustAppend(t, s, mixedBatch(1, "other", often(500)))
 	s = cut(t, cfg, s)
 	before := answers(t, s)
 	old := s.blocks[0]

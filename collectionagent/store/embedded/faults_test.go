@@ -138,7 +138,7 @@ func TestFaults(t *testing.T) {
 	dir := t.TempDir()
 	s := openTest(t, Config{Dir: dir, compaction: calm})
 	for seq := uint64(1); seq <= 3; seq++ {
-		mustAppend(t, s, mixedBatch(seq, "default", 200))
+		mustAppend(t, s, mixedBatch(seq, "default", often(200)))
 		if err := s.flushHead(t.Context()); err != nil {
 			t.Fatal(err)
 		}
