@@ -150,7 +150,10 @@ func (s *Store) retainByBytes(ctx context.Context) error {
 			if samples {
 				keep = s.floors(b.info.Project, b.info.Type).keep(b)
 				keep.samples = false
-				if b.info.Level == 0 || b.companion(sumsHours) == nil || (keep.minutes && b.companion(sumsMinutes) == nil) {
+				// Sums per minute are left out where they would not be much smaller. To make them
+				// now takes as long as merging did, for little room, and merges wait for it.
+				keep.minutes = keep.minutes && b.companion(sumsMinutes) != nil
+				if b.info.Level == 0 || b.companion(sumsHours) == nil {
 					// Sums have to be made first, which takes room.
 					if free, err := s.cfg.freeBytes(s.cfg.Dir); err != nil || free < uint64(b.info.bytes()) { //nolint:gosec // not negative
 						keep = keeps{}
