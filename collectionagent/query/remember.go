@@ -65,8 +65,8 @@ func newRemembered(budget int64, now time.Time) *remembered {
 
 // stackBudget is what stacks may cost, frameBudget what frames may cost when a
 // question begins.
-func (m *remembered) stackBudget() int64 { return 3 * m.budget / 8 }
-func (m *remembered) frameBudget() int64 { return m.budget / 8 }
+func (m *remembered) stackBudget() int64 { return m.budget / 4 }
+func (m *remembered) frameBudget() int64 { return m.budget / 4 }
 
 // full reports whether another one is to begin.
 func (m *remembered) full(now time.Time) bool {
