@@ -275,7 +275,7 @@ func (c *countsReader) seriesOf(i int) (uint32, error) {
 		series.Labels = mergeLabels(series.Labels, set)
 	}
 	// The log and the head keep each series with its texts, however often they repeat.
-	if err := c.meter.charge("sources", 1, textBytes(&series)); err != nil {
+	if err := c.meter.charge("sources", 1, int64(series.TextBytes())); err != nil {
 		return 0, err
 	}
 	n := uint32(len(c.batch.Series)) //nolint:gosec // there are fewer than rows
@@ -283,20 +283,6 @@ func (c *countsReader) seriesOf(i int) (uint32, error) {
 	c.last, c.lastSeries = key, n
 	c.batch.Series = append(c.batch.Series, series)
 	return n, nil
-}
-
-// textBytes returns the length of all texts of a series.
-func textBytes(s *store.Series) int64 {
-	n := 0
-	for _, text := range [...]string{
-		s.Project, s.Service, s.HostID, s.Host, s.Namespace, s.Pod, s.ContainerID, s.Container, s.Process, s.Executable, s.Comm,
-	} {
-		n += len(text)
-	}
-	for i := range s.Labels {
-		n += len(s.Labels[i].Key) + len(s.Labels[i].Value)
-	}
-	return int64(n)
 }
 
 // mergeLabels merges two sorted sets; where both have a key, the second wins.

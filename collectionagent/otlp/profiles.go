@@ -304,7 +304,7 @@ func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, er
 			return 0, err
 		}
 		s := r.seriesOf(r.origin, t, attributes)
-		if err := r.charge("attributes", 1, seriesTexts(&s)); err != nil {
+		if err := r.charge("attributes", 1, int64(s.TextBytes())); err != nil {
 			return 0, err
 		}
 		i = uint32(len(r.out.Batch.Series)) //nolint:gosec // fewer than samples
@@ -313,19 +313,4 @@ func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, er
 	}
 	r.last, r.lastType, r.lastKey, r.key = i, t, r.key, r.lastKey
 	return i, nil
-}
-
-// seriesTexts returns the length of the texts of a series: the store keeps each
-// series with its texts, however often they repeat.
-func seriesTexts(s *store.Series) int64 {
-	n := 0
-	for _, text := range [...]string{
-		s.Project, s.Service, s.HostID, s.Host, s.Namespace, s.Pod, s.ContainerID, s.Container, s.Process, s.Executable, s.Comm,
-	} {
-		n += len(text)
-	}
-	for i := range s.Labels {
-		n += len(s.Labels[i].Key) + len(s.Labels[i].Value)
-	}
-	return int64(n)
 }

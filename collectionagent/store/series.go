@@ -195,3 +195,18 @@ type seriesKey struct {
 	start uint64
 	tid   libpf.TID
 }
+
+// TextBytes returns the length of all texts of a series: engines keep each with its
+// texts, however often they repeat.
+func (s *Series) TextBytes() int {
+	n := 0
+	for _, text := range [...]string{
+		s.Project, s.Service, s.HostID, s.Host, s.Namespace, s.Pod, s.ContainerID, s.Container, s.Process, s.Executable, s.Comm,
+	} {
+		n += len(text)
+	}
+	for i := range s.Labels {
+		n += len(s.Labels[i].Key) + len(s.Labels[i].Value)
+	}
+	return n
+}

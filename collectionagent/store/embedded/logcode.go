@@ -252,21 +252,8 @@ func appendSpans(b []byte, samples []store.Sample) []byte {
 func logBytes(b *store.Batch) int {
 	n := 512 + len(b.ID.HostID) + len(b.ID.Project) + 96*len(b.Samples)
 	for i := range b.Series {
-		n += 64 + seriesTextBytes(&b.Series[i])
-	}
-	return n
-}
-
-// seriesTextBytes returns the length of the texts of a series with their lengths.
-func seriesTextBytes(s *store.Series) int {
-	n := 16 * len(s.Labels)
-	for _, text := range [...]string{
-		s.Project, s.Service, s.HostID, s.Host, s.Namespace, s.Pod, s.ContainerID, s.Container, s.Process, s.Executable, s.Comm,
-	} {
-		n += len(text) + 4
-	}
-	for i := range s.Labels {
-		n += len(s.Labels[i].Key) + len(s.Labels[i].Value)
+		s := &b.Series[i]
+		n += 64 + 11*4 + 16*len(s.Labels) + s.TextBytes() // texts with their lengths
 	}
 	return n
 }
