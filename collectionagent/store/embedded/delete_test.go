@@ -317,15 +317,7 @@ func TestDeleteFaults(t *testing.T) {
 				t.Parallel()
 				cfg := Config{Dir: crash(t, dir), compaction: calm}
 				faulty := &faultyFiles{fileOps: localFiles(), step: step, after: after}
-				broken := cfg
-				broken.files = faulty.ops()
-				broken.beforeCommit = func() error {
-					if faulty.fail("commit") {
-						return errFault
-					}
-					return nil
-				}
-				s := openTest(t, broken)
+				s := openTest(t, faulty.in(cfg))
 				if _, err := s.Delete(t.Context(), d); faulty.hit != errors.Is(err, errFault) {
 					t.Fatalf("error %v, fault %v", err, faulty.hit)
 				}

@@ -31,6 +31,18 @@ func (f *faultyFiles) fail(step string) bool {
 	return f.hit
 }
 
+// in returns a configuration with the fault in it.
+func (f *faultyFiles) in(cfg Config) Config {
+	cfg.files = f.ops()
+	cfg.beforeCommit = func() error {
+		if f.fail("commit") {
+			return errFault
+		}
+		return nil
+	}
+	return cfg
+}
+
 // ops returns the operations with the fault in them.
 func (f *faultyFiles) ops() fileOps {
 	return fileOps{
@@ -152,15 +164,7 @@ func TestFaults(t *testing.T) {
 			for _, after := range []int{0, 2, 7}[:often(3)] {
 				cfg := Config{Dir: crash(t, dir), compaction: calm}
 				faulty := &faultyFiles{fileOps: localFiles(), step: step, after: after}
-				broken := cfg
-				broken.files = faulty.ops()
-				broken.beforeCommit = func() error {
-					if faulty.fail("commit") {
-						return errFault
-					}
-					return nil
-				}
-				s := openTest(t, broken)
+				s := openTest(t, faulty.in(cfg))
 				before := answers(t, s)
 				err := s.Maintain(t.Context())
 				if after == 0 && !faulty.hit {
