@@ -129,6 +129,22 @@ func (b *bench) start(window int) int64 {
 	return b.base.Add(time.Duration(window) * workload.WindowSeconds * time.Second).UnixNano()
 }
 
+// enter makes the directories to work in. leave removes one that is temporary.
+func (b *bench) enter(name string) (leave func(), err error) {
+	if b.profiles != "" {
+		if err := os.MkdirAll(b.profiles, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if b.dir != "" {
+		return func() {}, nil
+	}
+	if b.dir, err = os.MkdirTemp("", name); err != nil {
+		return nil, err
+	}
+	return func() { _ = os.RemoveAll(b.dir) }, nil // temporary
+}
+
 func (b *bench) run(ctx context.Context) error {
 	if err := b.prepare(); err != nil {
 		return err
@@ -136,19 +152,11 @@ func (b *bench) run(ctx context.Context) error {
 	if b.agent != "" && b.profiles == "" {
 		return errors.New("-agent needs -profiles, which says where the profiles go")
 	}
-	if b.profiles != "" {
-		if err := os.MkdirAll(b.profiles, 0o700); err != nil {
-			return err
-		}
+	leave, err := b.enter("strobe-bench")
+	if err != nil {
+		return err
 	}
-	if b.dir == "" {
-		dir, err := os.MkdirTemp("", "strobe-bench")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir) //nolint:errcheck // temporary
-		b.dir = dir
-	}
+	defer leave()
 	t := newTable(b)
 	if b.via != "otlp" {
 		if err := b.measure(ctx, t, filepath.Join(b.dir, "own"), b.pushOwn, true); err != nil {

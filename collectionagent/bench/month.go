@@ -70,19 +70,11 @@ func newMonth(args []string, out *os.File, usage io.Writer) (*month, error) {
 func (m *month) say(format string, a ...any) { _, _ = fmt.Fprintf(m.out, format+"\n", a...) }
 
 func (m *month) run(ctx context.Context) error {
-	if m.dir == "" {
-		dir, err := os.MkdirTemp("", "strobe-month")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir) //nolint:errcheck // temporary
-		m.dir = dir
+	leave, err := m.enter("strobe-month")
+	if err != nil {
+		return err
 	}
-	if m.profiles != "" {
-		if err := os.MkdirAll(m.profiles, 0o700); err != nil {
-			return err
-		}
-	}
+	defer leave()
 	m.work = workload.New(m.config)
 	m.end = time.Now().Truncate(time.Hour)
 	data := filepath.Join(m.dir, "data")

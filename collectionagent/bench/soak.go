@@ -129,19 +129,11 @@ func (s *soak) at(now time.Time, late bool) time.Time {
 }
 
 func (s *soak) run(ctx context.Context) error {
-	if s.dir == "" {
-		dir, err := os.MkdirTemp("", "strobe-soak")
-		if err != nil {
-			return err
-		}
-		defer os.RemoveAll(dir) //nolint:errcheck // temporary
-		s.dir = dir
+	leave, err := s.enter("strobe-soak")
+	if err != nil {
+		return err
 	}
-	if s.profiles != "" {
-		if err := os.MkdirAll(s.profiles, 0o700); err != nil {
-			return err
-		}
-	}
+	defer leave()
 	s.work = workload.New(s.config)
 	s.schedule(time.Now())
 	data := filepath.Join(s.dir, "data")
