@@ -41,7 +41,8 @@ type OTLPReporter struct {
 	lane     *lane
 	samples  *sampleQueue
 	catalogue
-	plain *plainProcesses
+	plain   *plainProcesses
+	encoder profileEncoder // of the flusher
 
 	mu   sync.Mutex
 	host map[string]string
@@ -237,10 +238,12 @@ func newProfilesCargo(r *OTLPReporter, rows []libpf.Sample, shared bool) *profil
 }
 
 func (c *profilesCargo) encode(sequence uint64) ([]byte, error) {
-	e := newProfileEncoder(&c.r.catalogue, c.r.hostAttributes(), c.r.settings.RunID, sequence)
-	req := e.encode(c.rows, c.r.settings.AgentVersion)
-	c.profiles = e.profiles
-	return marshal(req)
+	var request []byte
+	request, c.profiles = c.r.encoder.encode(&export{
+		rows: c.rows, catalogue: &c.r.catalogue, host: c.r.hostAttributes(), version: c.r.settings.AgentVersion,
+		runID: c.r.settings.RunID, sequence: sequence,
+	})
+	return request, nil
 }
 
 func (*profilesCargo) newResponse() proto.Message { return &collector.ExportProfilesServiceResponse{} }

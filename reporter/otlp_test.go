@@ -240,7 +240,12 @@ func flatten(req *pc.ExportProfilesServiceRequest) (out []flat) {
 				for _, l := range d.GetStackTable()[s.GetStackIndex()].GetLocationIndices() {
 					loc := d.GetLocationTable()[l]
 					m := d.GetMappingTable()[loc.GetMappingIndex()]
-					line := fmt.Sprintf("%s %s+%#x", attrs(loc.GetAttributeIndices())["profile.frame.type"], text(m.GetFilenameStrindex()), loc.GetAddress())
+					types := attrs(loc.GetAttributeIndices())
+					kind := types[keyFrameType]
+					if exact, ok := types[keyExactType]; ok {
+						kind = exact
+					}
+					line := fmt.Sprintf("%s %s+%#x", kind, text(m.GetFilenameStrindex()), loc.GetAddress())
 					for _, n := range loc.GetLines() {
 						fn := d.GetFunctionTable()[n.GetFunctionIndex()]
 						line += fmt.Sprintf(" %s %s:%d", text(fn.GetNameStrindex()), text(fn.GetFilenameStrindex()), n.GetLine())
@@ -289,7 +294,8 @@ func TestOTLP(t *testing.T) {
 		t.Fatalf("%d requests", len(s.reqs))
 	}
 	res := map[string]string{"container.id": "c1", "env": "test", "host.id": "host-1", "host.name": "box", "os.type": "linux",
-		"process.executable.name": "app", "process.executable.path": "/usr/bin/app", "process.pid": "100", "service.name": "shop"}
+		"process.executable.name": "app", "process.executable.path": "/usr/bin/app", "process.pid": "100", "service.name": "shop",
+		"strobe.process.start_time": "5"}
 	plain := map[string]string{"host.id": "host-1", "host.name": "box", "os.type": "linux", "k8s.pod.name": "pod",
 		"process.executable.name": "plain", "service.name": "pod"}
 	pyFrames := []string{"cpython +0x0 f x.py:4", "abort-marker +0x0 stack too deep :0"}
