@@ -46,6 +46,7 @@ type profileEncoder struct {
 	sampleOf map[sampleIdentity]int32
 
 	observations []observation
+	order        []int32
 
 	scratch wire
 	out     wire
@@ -334,7 +335,15 @@ func (e *profileEncoder) writeProfile(p *profileEntry, begin, duration uint64, i
 		kind = "events"
 	}
 	e.writeValueType(1, kind, unit)
+	e.order = e.order[:0]
 	for s := p.first; s != none; s = e.samples[s].next {
+		e.order = append(e.order, s)
+	}
+	slices.SortFunc(e.order, func(i, j int32) int {
+		a, b := &e.samples[i], &e.samples[j]
+		return cmp.Or(cmp.Compare(a.set, b.set), cmp.Compare(a.link, b.link), cmp.Compare(a.stack, b.stack))
+	})
+	for _, s := range e.order {
 		e.writeSample(&e.samples[s], p.withValues)
 	}
 	w := &e.out
@@ -377,8 +386,9 @@ func (e *profileEncoder) writeSample(s *sampleEntry, withValues bool) {
 }
 
 // profileID returns an ID that is the same whenever the request is encoded again,
-// and different in every profile.
-func profileID(x *export, n int) [16]byte {
-	b := binary.LittleEndian.AppendUint64(slices.Clone(x.runID[:]), x.sequence)
-	return xxh3.Hash128(binary.LittleEndian.AppendUint64(b, uint64(n))).Bytes() //nolint:gosec // counts up
+// and different in every profile. IDs begin alike, so that they compress.
+func profileID(x *export, n int) (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:], xxh3.Hash(x.runID[:]))
+	binary.BigEndian.PutUint64(id[8:], x.sequence<<16^uint64(n)) //nolint:gosec // counts up
+	return id
 }
