@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"reflect"
 	"sync"
 	"testing"
@@ -30,7 +31,12 @@ type otlpServer struct {
 	mu    sync.Mutex
 	reqs  []*pc.ExportProfilesServiceRequest
 	calls int
-	fault func(call int, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error)
+	// Over HTTP.
+	httpCalls int
+	httpFault httpFault
+	headers   []http.Header
+	payloads  [][]byte // of what was stored
+	fault     func(call int, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error)
 }
 
 func (s *otlpServer) Export(_ context.Context, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {

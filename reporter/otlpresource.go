@@ -29,14 +29,17 @@ func (r *OTLPReporter) hostAttributes() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	out := make(map[string]string, len(r.host)+2)
-	for k, v := range r.host {
-		if !describesHost(k) {
-			k = hostPrefix + k
-		}
-		out[k] = v
-	}
+	maps.Copy(out, r.host)
 	out["host.id"], out["host.name"] = r.settings.HostID, r.settings.HostName
 	return out
+}
+
+// hostKey returns the key of an attribute for one of the host's metadata.
+func hostKey(key string) string {
+	if describesHost(key) {
+		return key
+	}
+	return hostPrefix + key
 }
 
 // describesHost reports whether a resource's attribute is about its host.
@@ -53,7 +56,7 @@ func describesHost(key string) bool {
 // A process chooses its labels, and must not pass for another one, or another host.
 func isReserved(key string) bool {
 	switch key {
-	case "service.name", "k8s.namespace.name", "k8s.pod.name", "k8s.container.name", "k8s.node.name", "container.name", "container.id",
+	case "service.name", "k8s.namespace.name", "k8s.pod.name", "k8s.container.name", "container.name", "container.id",
 		"process.pid", "process.executable.name", "process.executable.path", "process.command", "process.command_args",
 		"process.command_line", "thread.name", "thread.id", "cpu.logical_number":
 		return true
@@ -83,7 +86,7 @@ func (e *profileEncoder) resource(p *libpf.Process) int32 {
 		text(k, v)
 	}
 	for _, l := range slices.Backward(p.Labels) { // the first of equal keys counts
-		if isReserved(l.Key) {
+		if _, taken := e.host[l.Key]; taken || isReserved(l.Key) {
 			text(labelPrefix+l.Key, l.Value)
 		} else {
 			text(l.Key, l.Value)
