@@ -80,7 +80,6 @@ type sampleIdentity struct{ profile, stack, set, link int32 }
 type sampleEntry struct {
 	sampleIdentity
 	first, last, next int32
-	observations      int
 }
 
 type observation struct {
@@ -166,8 +165,10 @@ func (e *profileEncoder) add(row *libpf.Sample) {
 		longer := value % count
 		key.period = value / count
 		e.observe(key, id, row.Time, count-longer, 1)
-		key.period++
-		e.observe(key, id, row.Time, longer, 1)
+		if longer > 0 {
+			key.period++
+			e.observe(key, id, row.Time, longer, 1)
+		}
 	case libpf.SampleEvent:
 		e.observe(key, id, row.Time, value, 1)
 	default:
@@ -179,9 +180,9 @@ func (e *profileEncoder) add(row *libpf.Sample) {
 	}
 }
 
-// observe adds a number of observations of the same value. A value of 0 says nothing.
+// observe adds a number of observations of the same value.
 func (e *profileEncoder) observe(key profileKey, id sampleIdentity, at libpf.UnixTimeNs, value, times int64) {
-	if value <= 0 || times <= 0 {
+	if times == 0 {
 		return
 	}
 	id.profile = e.profile(key)
@@ -197,7 +198,6 @@ func (e *profileEncoder) observe(key profileKey, id sampleIdentity, at libpf.Uni
 			e.observations[sample.last].next = i
 		}
 		sample.last = i
-		sample.observations++
 	}
 }
 

@@ -110,6 +110,7 @@ func TestEncodeSums(t *testing.T) {
 		"off CPU summed":           {libpf.SampleOffCPU, 7, 100, 7},
 		"off CPU summed, short":    {libpf.SampleOffCPU, 7, 3, 3},
 		"off CPU summed for hours": {libpf.SampleOffCPU, 1 << 30, 1 << 40, maxParts},
+		"off CPU for no time":      {libpf.SampleOffCPU, 3, 0, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
