@@ -136,9 +136,10 @@ func (d *dictionary) location(l *profile.Location) int32 {
 	}
 	out := &profiles.Location{Address: l.Address, MappingIndex: d.mapping(l.Mapping)}
 	for _, line := range l.Line {
-		out.Lines = append(out.Lines, &profiles.Line{
-			FunctionIndex: d.function(line.Function), Line: max(line.Line, 0), Column: max(line.Column, 0),
-		})
+		l := &profiles.Line{FunctionIndex: d.function(line.Function), Line: max(line.Line, 0), Column: max(line.Column, 0)}
+		if l.GetFunctionIndex() != 0 || l.GetLine() != 0 || l.GetColumn() != 0 {
+			out.Lines = append(out.Lines, l)
+		}
 	}
 	out.AttributeIndices = d.flagged(nil, keyIsFolded, l.IsFolded)
 	out.AttributeIndices = d.texted(out.AttributeIndices, keyFrameType, d.frameType)
