@@ -188,8 +188,10 @@ func TestCommands(t *testing.T) {
 }
 
 func TestVersion(t *testing.T) {
-	if got := script(t, "strobectl version"); !strings.Contains(got, "strobectl dev ("+runtime.Version()) {
-		t.Error(got)
+	for _, command := range []string{"strobectl version", "strobectl -version", "strobectl --version"} {
+		if got := script(t, command); !strings.Contains(got, "strobectl dev ("+runtime.Version()) {
+			t.Error(got)
+		}
 	}
 }
 

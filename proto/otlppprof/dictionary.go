@@ -66,7 +66,8 @@ type dictionary struct {
 	locations  table[*profiles.Location]
 	stacks     table[*profiles.Stack]
 
-	// What the pointers of the profile became.
+	// What labels and the pointers of the profile became.
+	singles    map[single]int32
 	functionOf map[*profile.Function]int32
 	mappingOf  map[*profile.Mapping]int32
 	locationOf map[*profile.Location]int32
@@ -77,7 +78,7 @@ func newDictionary(frameType string) *dictionary {
 		frameType: frameType, strings: []string{""}, texts: map[string]int32{"": 0},
 		attributes: newTable(&profiles.KeyValueAndUnit{}), functions: newTable(&profiles.Function{}),
 		mappings: newTable(&profiles.Mapping{}), locations: newTable(&profiles.Location{}), stacks: newTable(&profiles.Stack{}),
-		functionOf: map[*profile.Function]int32{}, mappingOf: map[*profile.Mapping]int32{}, locationOf: map[*profile.Location]int32{},
+		singles: map[single]int32{}, functionOf: map[*profile.Function]int32{}, mappingOf: map[*profile.Mapping]int32{}, locationOf: map[*profile.Location]int32{},
 	}
 }
 

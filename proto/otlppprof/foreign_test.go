@@ -150,6 +150,20 @@ func TestOneOfMany(t *testing.T) {
 	})
 }
 
+func TestLongTextsToPprof(t *testing.T) {
+	m := foreign()
+	m.Dictionary.StringTable[6] = strings.Repeat("k", 1<<20)
+	p := m.GetResourceProfiles()[0].GetScopeProfiles()[0].GetProfiles()[0]
+	for range 1 << 10 {
+		p.Samples = append(p.Samples, &profiles.Sample{AttributeIndices: []int32{1}, StackIndex: 1, TimestampsUnixNano: []uint64{100}})
+		m.Dictionary.StackTable = append(m.Dictionary.StackTable, &profiles.Stack{LocationIndices: []int32{1}})
+		p.Samples[len(p.Samples)-1].StackIndex = int32(len(m.Dictionary.StackTable) - 1)
+	}
+	if _, err := ToPprof(m, 512<<20); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func encoded(t testing.TB, p *profile.Profile) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -187,6 +201,7 @@ func TestParse(t *testing.T) {
 		"samples":      {data, Limits{MaxSamples: 14}, ErrTooLarge, "pprof profile: too large: 15 samples, at most 14 are allowed"},
 		"frames":       {data, Limits{MaxFrames: 11}, ErrTooLarge, "pprof profile: too large: 12 frames, at most 11 are allowed"},
 		"memory":       {data, Limits{Charge: func(int64) error { return budget }}, budget, "no memory"},
+		"long texts":   {longTexts(t), Limits{}, ErrTooLarge, "pprof profile: too large: it repeats its texts up to 131"},
 		"text":         {[]byte("heap profile: 1: 2 [3: 4] @ heapprofile\n"), Limits{}, errNotPprof, "not a pprof profile"},
 		"torn gzip":    {zipped(data)[:40], Limits{}, io.ErrUnexpectedEOF, "decompress pprof profile: unexpected EOF"},
 		"empty":        {nil, Limits{}, nil, "decode pprof profile: empty input file"},
@@ -198,6 +213,16 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// longTexts is a profile in which many labels have the same long key.
+func longTexts(t *testing.T) []byte {
+	t.Helper()
+	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "a"}}}
+	for i := range int64(2000) {
+		p.Sample = append(p.Sample, &profile.Sample{Value: []int64{1}, NumLabel: map[string][]int64{strings.Repeat("k", 1<<16): {i + 1}}})
+	}
+	return encoded(t, p)
 }
 
 // TestMemory checks the estimate with profiles of little but one thing.

@@ -49,12 +49,23 @@ func isQuantity(v *common.AnyValue) (n int64, unit string, ok bool) {
 	return list[0].GetValue().GetIntValue(), list[1].GetValue().GetStringValue(), isInt && isText
 }
 
-// label is what a sample says under one key. Numbers have units, or none has one.
+// label is what a sample says under one key. Each number has a unit, which may be empty.
 type label struct {
 	key     string
 	texts   []string
 	numbers []int64
 	units   []string
+}
+
+// bytes is about how much memory it takes to write the label once more.
+func (l *label) bytes() int { return labelBytes + len(l.key) + textBytes(l.texts) + textBytes(l.units) }
+
+func textBytes(texts []string) (n int) {
+	const headerBytes = 16
+	for _, t := range texts {
+		n += headerBytes + len(t)
+	}
+	return n
 }
 
 // add adds what pprof says under a key.
@@ -103,11 +114,38 @@ func labelsOf(s *profile.Sample) []label {
 func (d *dictionary) labels(s *profile.Sample) []int32 {
 	var out []int32
 	for _, l := range labelsOf(s) {
-		if value, unit := l.value(); value != nil {
-			out = append(out, d.attribute(l.key, value, unit))
+		one, single := l.single()
+		i, ok := d.singles[one]
+		if !ok || !single {
+			value, unit := l.value()
+			if value == nil {
+				continue
+			}
+			i = d.attribute(l.key, value, unit)
+			if single {
+				d.singles[one] = i
+			}
 		}
+		out = append(out, i)
 	}
 	return out
+}
+
+// single is a label with one value, as nearly all are.
+type single struct {
+	key, text, unit string
+	number          int64
+	isNumber        bool
+}
+
+func (l *label) single() (s single, ok bool) {
+	switch {
+	case len(l.texts) == 1 && len(l.numbers) == 0:
+		return single{key: l.key, text: l.texts[0]}, true
+	case len(l.texts) == 0 && len(l.numbers) == 1:
+		return single{key: l.key, number: l.numbers[0], unit: l.units[0], isNumber: true}, true
+	}
+	return single{}, false
 }
 
 // value returns a label as the value of an attribute, with its unit; nil when there is none.

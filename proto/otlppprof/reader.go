@@ -30,6 +30,7 @@ type reader struct {
 	dictionary *profiles.ProfilesDictionary
 	strings    []string
 	attributes []label
+	sizes      []int             // of attributes
 	mappings   []profile.Mapping // without IDs
 	folded     []bool            // of locations
 	left       int64             // of the memory that may be taken
@@ -151,7 +152,7 @@ func (r *reader) readDictionary() error {
 // readAttributes turns the attributes into labels.
 func (r *reader) readAttributes() error {
 	table := r.dictionary.GetAttributeTable()
-	r.attributes = make([]label, max(len(table), 1))
+	r.attributes, r.sizes = make([]label, max(len(table), 1)), make([]int, max(len(table), 1))
 	for i, a := range table {
 		entry := func() string { return at("dictionary.attribute_table", i) }
 		err := check(entry, r.text("key_strindex", a.GetKeyStrindex()), r.text("unit_strindex", a.GetUnitStrindex()))
@@ -164,6 +165,7 @@ func (r *reader) readAttributes() error {
 		l := &r.attributes[i]
 		l.key = r.strings[a.GetKeyStrindex()]
 		l.read(a.GetValue(), r.strings[a.GetUnitStrindex()], r)
+		r.sizes[i] = l.bytes()
 	}
 	return nil
 }
