@@ -143,7 +143,9 @@ func oneOf(list []otlppprof.Converted, typ string, label bool) (*profile.Profile
 			continue
 		}
 		if label {
-			c.LabelResource()
+			if err := c.LabelResource(); err != nil {
+				return nil, err
+			}
 		}
 		kind := kindOf(c.Profile)
 		if byKind[kind] == nil {

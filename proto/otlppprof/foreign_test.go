@@ -16,6 +16,7 @@ import (
 	"github.com/google/pprof/profile"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
+	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -93,6 +94,33 @@ func TestForeign(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestLabelResource(t *testing.T) {
+	m := foreign()
+	m.ResourceProfiles[0].Resource = &resource.Resource{Attributes: []*common.KeyValue{
+		{Key: "service.name", Value: textValue("shop")}, {KeyStrindex: 7, Value: textValue("not this")}, {Key: "process.pid", Value: intValue(7)},
+		{Key: "ref", Value: &common.AnyValue{Value: &common.AnyValue_StringValueStrindex{StringValueStrindex: 1}}},
+	}}
+	list, err := ToPprof(m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list[0].LabelResource(); err != nil {
+		t.Fatal(err)
+	}
+	p := list[0].Profile
+	want := map[string][]string{"service.name": {"shop"}, "ratio": {"not this"}, "ref": {"cpu"}}
+	if diff := cmp.Diff(want, p.Sample[1].Label); diff != "" || p.Sample[1].NumLabel["process.pid"][0] != 7 {
+		t.Errorf("%v %v", diff, p.Sample[1].NumLabel)
+	}
+	if got := p.Sample[0].Label; got["ratio"][0] != "0.5" || got["ref"][0] != "f" || got["service.name"][0] != "shop" {
+		t.Errorf("the labels of a sample do not stay: %v", got)
+	}
+	m.ResourceProfiles[0].Resource.Attributes[3].Value.Value.(*common.AnyValue_StringValueStrindex).StringValueStrindex = 99
+	if err := list[0].LabelResource(); err == nil || !strings.Contains(err.Error(), "resource.attributes.string_value_strindex: index 99 out of range") {
+		t.Errorf("error %v", err)
 	}
 }
 

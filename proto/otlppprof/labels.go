@@ -251,22 +251,23 @@ func (l *label) text() string {
 }
 
 // LabelResource gives the samples of the profile the attributes of the resource as labels,
-// except those whose keys they have.
-func (c *Converted) LabelResource() {
-	var labels []label
+// except those whose keys they have. Its memory is that of ToPprof.
+func (c *Converted) LabelResource() error {
 	for _, kv := range c.Resource.GetAttributes() {
+		const field = "resource.attributes"
 		l := label{key: c.reader.keyOf(kv)}
-		if c.reader.checkValue("", kv.GetValue()) != nil {
-			continue
+		if err := c.reader.checkValue(field, kv.GetValue()); err != nil {
+			return err
 		}
 		l.read(kv.GetValue(), "", c.reader)
-		labels = append(labels, l)
-	}
-	for _, s := range c.Profile.Sample {
-		for i := range labels {
-			labels[i].addTo(s)
+		for _, s := range c.Profile.Sample {
+			if err := c.reader.charge(field, l.bytes()); err != nil {
+				return err
+			}
+			l.addTo(s)
 		}
 	}
+	return nil
 }
 
 // keyOf returns the key of an attribute, "" if there is none.
