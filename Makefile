@@ -10,7 +10,7 @@ UI      := collectionagent/web/ui
 ROOT_PKGS := ./collectionagent/store/clickhouse ./tracer ./agent/e2e ./agent/reliability
 PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
 # Packages that own goroutines or locks and whose tests need no kernel.
-RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile \
+RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
 .PHONY: help all build run test test-race test-root test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
@@ -20,8 +20,8 @@ help: ## list the targets
 
 all: build ## same as build
 
-build: ## build bin/agent and bin/collectionagent; needs nothing but Go
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent
+build: ## build bin/agent, bin/collectionagent and bin/strobectl; needs nothing but Go
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent ./strobectl
 
 run: build ## build, then profile this host and serve the page (as root)
 	@support/run.sh
