@@ -21,9 +21,10 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/confine"
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling/live"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -69,13 +70,13 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		return err
 	}
 	return daemon.Run(ctx, &cfg.Config, daemon.Dependencies{
-		NewTracer: newTracer,
+		NewTracer: live.New,
 		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
 			return newReporter(&cfg.Config, tlsConfig, host, log, registry, limits)
 		},
 		Confine:      confinement(&cfg.Config),
 		Identify:     resolver.Process,
-		Probe:        probe,
+		Probe:        live.Probe,
 		Registry:     registry,
 		Logger:       log,
 		Version:      buildInfo().version,
@@ -97,7 +98,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 		return 0, err
 	}
 	return o.Run(ctx, record.Environment{
-		New: newTracer, Identify: resolver.Process, Stdout: stdout, Stderr: stderr, Terminal: isTerminal(stderr), Logger: log,
+		New: live.New, Identify: resolver.Process, Stdout: stdout, Stderr: stderr, Terminal: isTerminal(stderr), Logger: log,
 	})
 }
 
@@ -128,7 +129,7 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildInfo().version, append(probe(), probeRuntimes()...))
+	report := doctor.New(buildInfo().version, append(live.Probe(), live.ProbeRuntimes()...))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}

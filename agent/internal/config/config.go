@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )

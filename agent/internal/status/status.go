@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 )
 
 // States of an agent.
