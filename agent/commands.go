@@ -25,6 +25,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
+	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -167,7 +168,7 @@ func levelIf(verbose bool, yes, no slog.Level) slog.Level {
 }
 
 // limitMemory gives the Go runtime what the unwind tables leave of the limit.
-func limitMemory(limit, tables config.Bytes) {
+func limitMemory(limit, tables settings.Bytes) {
 	if os.Getenv("GOMEMLIMIT") == "" { // whoever sets it knows why
 		debug.SetMemoryLimit(int64(limit - tables))
 	}
