@@ -13,60 +13,13 @@ import (
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/reporter"
-	"github.com/strobe-profiler/strobe/tracer"
 )
 
-// This file joins the agent's own view of tracer and reporter to the packages.
-
-// tracerAdapter is a sampling.Tracer.
-type tracerAdapter struct{ *tracer.Tracer }
-
-func newTracer(cfg sampling.Config) (sampling.Tracer, error) {
-	t, err := tracer.New(tracer.Config{
-		SamplesPerSecond: cfg.SamplesPerSecond,
-		UnwindTableBytes: cfg.UnwindTableBytes,
-		Filter:           tracer.Filter(cfg.Filter),
-		Identify:         cfg.Identify,
-		Logger:           cfg.Logger,
-		Registerer:       cfg.Registerer,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tracerAdapter{t}, nil
-}
-
-// Run implements sampling.Tracer.
-func (t tracerAdapter) Run(ctx context.Context, sink sampling.Sink) error {
-	return t.Tracer.Run(ctx, sink)
-}
-
-// Stats implements sampling.Tracer.
-func (t tracerAdapter) Stats() (sampling.Stats, error) {
-	s, err := t.Tracer.Stats()
-	return sampling.Stats{Samples: s.Samples, Lost: s.Lost, Stacks: s.Stacks, Complete: s.Complete}, err
-}
-
-func probe() []sampling.Capability {
-	var out []sampling.Capability
-	for _, c := range tracer.Probe() {
-		out = append(out, sampling.Capability(c))
-	}
-	return out
-}
-
-// probeRuntimes says what the processes of this host run on.
-func probeRuntimes() []sampling.Capability {
-	var out []sampling.Capability
-	for _, c := range tracer.ProbeRuntimes() {
-		out = append(out, sampling.Capability(c))
-	}
-	return out
-}
+// This file joins the agent's own view of the reporter to its package.
 
 // agentReporter is what both reporters have of what the agent uses.
 type agentReporter interface {

@@ -219,8 +219,7 @@ func newAgentHost(v *hostView) agentHost {
 		if v.known.Metadata != nil {
 			h.Metadata = v.known.Metadata
 		}
-		h.Kernel = cmp.Or(h.Metadata["kernel.release"], h.Metadata["os.kernel.release"])
-		h.Version = agentVersion(h.Metadata)
+		h.Kernel, h.Version = h.Metadata["kernel.release"], agentVersion(h.Metadata)
 	}
 	if a := v.agent; a != nil {
 		h.Version = cmp.Or(a.AgentVersion, h.Version)

@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
@@ -29,28 +29,17 @@ type Config struct {
 	DisableTLS             bool
 	TLSCA, TLSCert, TLSKey string
 	TLSServerName          string
-	ReporterInterval       time.Duration
-	ReporterJitter         float64
 	TokenFile              string
 	SpoolDir               string
-	SpoolBytes             Bytes
+	SpoolBytes             settings.Bytes
 
 	OTLPEndpoint, OTLPProtocol, OTLPCompression string
 	OTLPHeadersFile                             string
 	OTLPTimeout                                 time.Duration
 
-	SamplesPerSecond int
-	UnwindTableBytes Bytes
-	MemoryLimit      Bytes
-
-	IncludePIDs, ExcludePIDs               []libpf.PID
-	IncludeExecutables, ExcludeExecutables []string
-	IncludeCgroups, ExcludeCgroups         []string
-
-	HostName, HostID string
-	Tags             []libpf.Label
-	EnvVars          []string
-	CommandLines     bool
+	settings.Profiling
+	MemoryLimit settings.Bytes
+	Tags        []libpf.Label
 
 	HTTPAddress      string
 	KeepCapabilities bool
@@ -60,18 +49,11 @@ type Config struct {
 
 // Bounds of settings.
 const (
-	minUnwindTableBytes = 1 << 20
-	maxUnwindTableBytes = 1 << 30
 	// MinUserMemory is what the agent needs beside the unwind tables to do its
 	// work without spending it on garbage collection.
-	MinUserMemory   = 64 << 20
-	minInterval     = 100 * time.Millisecond
-	maxInterval     = time.Hour
-	maxSamples      = 1000
-	maxHostNameSize = 255
-	maxHostIDSize   = 128
-	minSpoolBytes   = 1 << 20
-	maxSpoolBytes   = 1 << 40
+	MinUserMemory = 64 << 20
+	minSpoolBytes = 1 << 20
+	maxSpoolBytes = 1 << 40
 	// HTTPOff is the HTTPAddress that means none.
 	HTTPOff = "off"
 	// SpoolOff is the SpoolDir that means none.
@@ -81,17 +63,14 @@ const (
 // Default returns the settings that hold when nobody says anything.
 func Default() Config {
 	return Config{
-		Exporter:         ExporterStrobe,
-		CollectionAgent:  "127.0.0.1:11000",
-		ReporterInterval: 5 * time.Second,
-		ReporterJitter:   0.2,
-		SpoolDir:         "/var/lib/strobe/agent/spool",
-		SpoolBytes:       512 << 20,
-		SamplesPerSecond: 20,
-		UnwindTableBytes: 64 << 20,
-		MemoryLimit:      256 << 20,
-		HTTPAddress:      "127.0.0.1:7071",
-		LogFormat:        "text",
+		Exporter:        ExporterStrobe,
+		CollectionAgent: "127.0.0.1:11000",
+		SpoolDir:        "/var/lib/strobe/agent/spool",
+		SpoolBytes:      512 << 20,
+		Profiling:       settings.Default(),
+		MemoryLimit:     256 << 20,
+		HTTPAddress:     "127.0.0.1:7071",
+		LogFormat:       "text",
 	}
 }
 
@@ -103,6 +82,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("-%s: "+format, append([]any{flag}, args...)...))
 	}
 	c.checkOTLP(report)
+	c.Check(report)
 	if err := checkAddress(c.CollectionAgent); err != nil {
 		report("collection-agent", "%w", err)
 	}
@@ -120,48 +100,16 @@ func (c *Config) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		report("tls-cert", "needs -tls-key, and the other way round")
 	}
-	if c.SamplesPerSecond < 1 || c.SamplesPerSecond > maxSamples {
-		report("samples-per-second", "is %d, must be 1 to %d", c.SamplesPerSecond, maxSamples)
-	}
-	if c.ReporterInterval < minInterval || c.ReporterInterval > maxInterval {
-		report("reporter-interval", "is %v, must be %v to %v", c.ReporterInterval, minInterval, maxInterval)
-	}
-	if !(c.ReporterJitter >= 0 && c.ReporterJitter <= 1) { // catches NaN as well
-		report("reporter-jitter", "is %v, must be 0 to 1", c.ReporterJitter)
-	}
 	if c.SpoolBytes < minSpoolBytes || c.SpoolBytes > maxSpoolBytes {
-		report("spool-bytes", "is %v, must be %v to %v", c.SpoolBytes, Bytes(minSpoolBytes), Bytes(maxSpoolBytes))
+		report("spool-bytes", "is %v, must be %v to %v", c.SpoolBytes, settings.Bytes(minSpoolBytes), settings.Bytes(maxSpoolBytes))
 	}
 	// Relative, it would depend on where the agent happens to be started.
 	if c.SpoolDir != SpoolOff && !path.IsAbs(c.SpoolDir) {
 		report("spool-dir", "is %q, must be an absolute path or %q", c.SpoolDir, SpoolOff)
 	}
-	if c.UnwindTableBytes < minUnwindTableBytes || c.UnwindTableBytes > maxUnwindTableBytes {
-		report("unwind-table-bytes", "is %v, must be %v to %v", c.UnwindTableBytes, Bytes(minUnwindTableBytes), Bytes(maxUnwindTableBytes))
-	} else if c.MemoryLimit < c.UnwindTableBytes+MinUserMemory {
+	if c.UnwindTableBytes <= settings.MaxUnwindTableBytes && c.MemoryLimit < c.UnwindTableBytes+MinUserMemory {
 		report("memory-limit", "is %v, must be at least -unwind-table-bytes plus %v, which is %v",
-			c.MemoryLimit, Bytes(MinUserMemory), c.UnwindTableBytes+MinUserMemory)
-	}
-	for flag, globs := range map[string][]string{
-		"include-executable": c.IncludeExecutables, "exclude-executable": c.ExcludeExecutables,
-		"include-cgroup": c.IncludeCgroups, "exclude-cgroup": c.ExcludeCgroups,
-	} {
-		for _, glob := range globs {
-			if _, err := path.Match(glob, ""); err != nil {
-				report(flag, "%q is not a pattern: use * ? [a-z] and \\ before any of them", glob)
-			}
-		}
-	}
-	for _, name := range c.EnvVars {
-		if strings.ContainsAny(name, "= \x00") {
-			report("env-vars", "%q is not the name of a variable", name)
-		}
-	}
-	if len(c.HostName) > maxHostNameSize {
-		report("host-name", "has %d bytes, may have %d", len(c.HostName), maxHostNameSize)
-	}
-	if len(c.HostID) > maxHostIDSize || strings.ContainsFunc(c.HostID, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		report("host-id", "must be at most %d printable ASCII characters without spaces", maxHostIDSize)
+			c.MemoryLimit, settings.Bytes(MinUserMemory), c.UnwindTableBytes+MinUserMemory)
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		report("log-format", "is %q, must be text or json", c.LogFormat)
@@ -233,13 +181,4 @@ func (c *Config) Spool() string {
 		return ""
 	}
 	return c.SpoolDir
-}
-
-// Filter returns which processes to sample.
-func (c *Config) Filter() sampling.Filter {
-	return sampling.Filter{
-		IncludePIDs: c.IncludePIDs, ExcludePIDs: c.ExcludePIDs,
-		IncludeExecutables: c.IncludeExecutables, ExcludeExecutables: c.ExcludeExecutables,
-		IncludeCgroups: c.IncludeCgroups, ExcludeCgroups: c.ExcludeCgroups,
-	}
 }

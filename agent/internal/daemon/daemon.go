@@ -21,10 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/selfmetrics"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	host := hostinfo.Identify(deps.Host)
 	log.Info("starting", "version", deps.Version, "host", host.Name, "host_id", host.ID, "host_id_from", host.IDSource)
 
-	limits := newLimits(deps.Probe, log)
+	limits := sampling.NewLimits(deps.Probe, log)
 	page := &statusPage{version: deps.Version, start: start, host: host, samplesPerSecond: cfg.SamplesPerSecond, state: s, limits: limits}
 	server, err := serveHTTP(cfg.HTTPAddress, s, page, deps.Registry, log)
 	if err != nil {
@@ -110,10 +110,10 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 		Registerer:       deps.Registry,
 	})
 	if err != nil {
-		limits.ask()
+		limits.Ask()
 		return fmt.Errorf("cannot profile this host: %w", err)
 	}
-	reporter, err := deps.NewReporter(host, limits.known)
+	reporter, err := deps.NewReporter(host, limits.Known)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start reporter: %w", err), tracer.Close())
 	}
@@ -139,7 +139,7 @@ type daemon struct {
 	host     hostinfo.Host
 	state    *state
 	page     *statusPage
-	limits   *limits
+	limits   *sampling.Limits
 	reporter Reporter
 }
 
@@ -215,7 +215,7 @@ func (d *daemon) reportSelf(ctx context.Context, described map[string]string) {
 			described = d.reportHost(described)
 			// Asking the kernel for everything takes as long as the whole start, so
 			// it waits until that is over.
-			d.limits.ask()
+			d.limits.Ask()
 		}
 	}
 }

@@ -7,7 +7,7 @@ package status
 import (
 	"time"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 )
 
 // States of an agent.

@@ -208,16 +208,12 @@ func Changed(before, after map[string]string) bool {
 	return false
 }
 
-// conventions are the names of OpenTelemetry for what Metadata calls otherwise, or
-// names in its name spaces. "" leaves out what has no place in a resource: what says
-// who sends must not change while it sends, or be taken for that of what is profiled.
+// conventions are the names of OpenTelemetry for what Metadata calls otherwise. "" leaves
+// out what has no place in a resource, which tells one sender from another: it changes.
 var conventions = map[string]string{
-	"agent.name":     "telemetry.distro.name",
-	"agent.version":  "telemetry.distro.version",
-	"agent.runtime":  "",
-	"kernel.release": "os.kernel.release",
-	"kernel.version": "os.kernel.version",
-	uptimeKey:        "",
+	"agent.name":    "telemetry.distro.name",
+	"agent.version": "telemetry.distro.version",
+	uptimeKey:       "",
 }
 
 // Resource returns metadata as attributes of a resource of OpenTelemetry.
