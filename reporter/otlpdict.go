@@ -30,7 +30,7 @@ type dictionary struct {
 	// What was found by the way in this request. Pointers stand for what they point
 	// to, which does not change; what they miss, the tables find by its content.
 	stackOf   map[*libpf.Trace]int32
-	frameOf   map[frameRef]int32
+	frames    seenFrames
 	mappingOf map[libpf.FileID]int32
 	linkOf    map[spanKey]int32
 	typeOf    [256][]byte // attributes of locations, packed
@@ -41,13 +41,6 @@ type dictionary struct {
 	packed   []byte // attributes of a mapping
 	raw      []byte // a text
 	line     [1]libpf.SourceLine
-}
-
-// frameRef is a frame, and where its names are.
-type frameRef struct {
-	frameKey
-	lines *libpf.SourceLine
-	n     int
 }
 
 // firstOf returns what tells a list that does not change from others, with its length.
@@ -74,8 +67,8 @@ func (d *dictionary) reset(c *catalogue) {
 
 // forget lets go of what the maps refer to.
 func (d *dictionary) forget() {
-	d.stackOf, d.frameOf = emptiedMap(d.stackOf), emptiedMap(d.frameOf)
-	d.mappingOf, d.linkOf = emptiedMap(d.mappingOf), emptiedMap(d.linkOf)
+	d.frames.reset()
+	d.stackOf, d.mappingOf, d.linkOf = emptiedMap(d.stackOf), emptiedMap(d.mappingOf), emptiedMap(d.linkOf)
 	d.catalogue, d.line[0] = nil, libpf.SourceLine{}
 }
 

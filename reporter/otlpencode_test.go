@@ -482,7 +482,7 @@ func TestEncodeKeeps(t *testing.T) {
 		rows[i] = w.sample()
 	}
 	encodeChecked(t, &e, newTestExport(t, rows...))
-	if len(e.dict.stackOf)+len(e.dict.frameOf)+len(e.resourceOf)+len(e.setOf) != 0 || e.dict.catalogue != nil {
+	if len(e.dict.stackOf)+e.dict.frames.used+len(e.resourceOf)+len(e.setOf) != 0 || e.dict.catalogue != nil {
 		t.Error("the encoder refers to the samples of a request that is made")
 	}
 	small := newTestExport(t, testSamples()...)
@@ -492,7 +492,7 @@ func TestEncodeKeeps(t *testing.T) {
 	if !bytes.Equal(first, next) {
 		t.Error("the request depends on the one before")
 	}
-	kept := cap(e.out) + cap(e.scratch) + 16*cap(e.observations)
+	kept := cap(e.out) + cap(e.scratch) + 16*cap(e.observations) + 16*cap(e.dict.frames.slots)
 	tables := e.dict.tables()
 	for _, table := range append(tables[:], &e.resources, &e.sets) {
 		kept += cap(table.buf) + 8*cap(table.bounds) + 8*cap(table.slots)

@@ -24,12 +24,9 @@ const (
 
 // locationOf returns the index of the location that a frame is at.
 func (d *dictionary) locationOf(f *libpf.Frame, p *libpf.Process) int32 {
-	ref := frameRef{lines: firstOf(f.Lines), n: len(f.Lines), frameKey: frameKey{
-		kind: f.Type, file: f.FileID, address: f.AddressOrLineno,
-		function: f.FunctionName, sourceFile: f.SourceFile, sourceLine: f.SourceLine,
-	}}
-	if i, ok := d.frameOf[ref]; ok {
-		return i
+	slot := d.frames.find(f)
+	if slot.frame != nil {
+		return slot.location
 	}
 	lines := d.linesOf(f)
 	inFile, addressed := d.placeOf(f, p, lines)
@@ -51,7 +48,7 @@ func (d *dictionary) locationOf(f *libpf.Frame, p *libpf.Process) int32 {
 	}
 	d.location.packed(4, d.typeAttributes(f.Type))
 	i := d.locations.add(d.location)
-	d.frameOf[ref] = i
+	d.frames.fill(slot, f, i)
 	return i
 }
 
