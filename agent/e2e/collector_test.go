@@ -17,7 +17,7 @@ import (
 // distribution returns the path of the OpenTelemetry Collector of this project. It is
 // built once, and only by the tests that need it.
 var distribution = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(bin, "strobe-collector")
+	path := filepath.Join(bin, "otelcol-strobe")
 	build := exec.Command("go", "build", "-o", path, ".")
 	build.Dir = "../../collector/distribution"
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -53,7 +53,7 @@ service:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startService(t, "strobe-collector", "--config", config)
+	return startService(t, "otelcol-strobe", "--config", config)
 }
 
 // TestCollectorReceiver profiles this host from inside a Collector, with the receiver of
