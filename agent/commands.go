@@ -35,11 +35,8 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return daemonUsage(err)
 	}
-	tlsConfig, err := cfg.TLS()
+	to, err := newDestination(&cfg.Config, os.Getenv)
 	if err != nil {
-		return daemonUsage(err)
-	}
-	if err := cfg.CheckToken(); err != nil {
 		return daemonUsage(err)
 	}
 	switch {
@@ -73,7 +70,7 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	return daemon.Run(ctx, &cfg.Config, daemon.Dependencies{
 		NewTracer: live.New,
 		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
-			return newReporter(&cfg.Config, tlsConfig, host, log, registry, limits)
+			return to.newReporter(host, log, registry, limits)
 		},
 		Confine:      confinement(&cfg.Config),
 		Identify:     resolver.Process,

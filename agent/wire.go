@@ -5,8 +5,8 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,20 +21,35 @@ import (
 
 // This file joins the agent's own view of the reporter to its package.
 
+// agentReporter is what both reporters have of what the agent uses.
+type agentReporter interface {
+	sampling.Sink
+	ReportMetrics(timestamp uint32, ids []uint32, values []int64)
+	ReportHostMetadata(metadata map[string]string)
+	Status() reporter.Status
+	Stop()
+}
+
 // reporterAdapter is a daemon.Reporter.
 type reporterAdapter struct {
-	*reporter.GRPCReporter
-	cfg *config.Config
+	agentReporter
+	*destination
+}
+
+// ReportHostMetadata implements daemon.Reporter.
+func (r reporterAdapter) ReportHostMetadata(metadata map[string]string) {
+	if r.protocol != status.ProtocolStrobe {
+		metadata = hostinfo.Resource(metadata)
+	}
+	r.agentReporter.ReportHostMetadata(metadata)
 }
 
 // Delivery implements daemon.Reporter.
 func (r reporterAdapter) Delivery() status.Delivery {
 	s := r.Status()
-	state := s.State.String()
-	return status.Delivery{
-		CollectionAgent: r.cfg.CollectionAgent, Encrypted: !r.cfg.Plaintext(),
-		State: state, LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
-		Advice:        status.Advise(state, s.LastError, r.cfg.CollectionAgent),
+	d := status.Delivery{
+		CollectionAgent: r.address, Protocol: r.protocol, Encrypted: !r.config.DisableTLS,
+		State: s.State.String(), LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
 		CapturedTotal: s.Ledger.Captured, RecoveredTotal: s.Ledger.Recovered, StoredTotal: s.Ledger.Stored,
 		QueuedSamples: s.Ledger.Queued, SpooledSamples: s.Ledger.Spooled, DroppedTotal: s.Ledger.Dropped,
 		BacklogBatches: s.BacklogBatches,
@@ -43,6 +58,8 @@ func (r reporterAdapter) Delivery() status.Delivery {
 			Batches: s.Spool.Batches, Oldest: s.Spool.Oldest,
 		},
 	}
+	d.Advice = d.Advise()
+	return d
 }
 
 // limitations turns what a host does not allow into what the reporter tells of it.
@@ -69,31 +86,72 @@ func (timers) GRPCAuthErrorDelay() time.Duration     { return 5 * time.Minute }
 // queueShare is the part of the agent's own memory that waiting data may take.
 const queueShare = 4
 
-// newReporter starts a reporter that lives until it is stopped: the end of the
-// daemon's context must not stop it before the tracer has handed over everything.
-func newReporter(cfg *config.Config, tlsConfig *tls.Config, host hostinfo.Host, log *slog.Logger,
-	registry prometheus.Registerer, limits func() []sampling.Capability,
-) (daemon.Reporter, error) {
-	r, err := reporter.StartWithOptions(context.Background(), &reporter.Config{
-		CollAgentAddr: cfg.CollectionAgent,
-		DisableTLS:    tlsConfig == nil,
-		Times:         timers{cfg.ReporterInterval},
-	}, &reporter.Options{
-		HostID: host.ID, HostName: host.Name,
-		TLS:    tlsConfig,
-		CAFile: cfg.TLSCA, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, // read again when they change
-		Logger: log, Registerer: registry,
-		Jitter:        cmp.Or(cfg.ReporterJitter, -1), // there, 0 means the default and less means none
-		MaxQueueBytes: int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare)),
-		StopTimeout:   daemon.StopTimeout,
-		AgentVersion:  buildInfo().version,
-		SpoolDir:      cfg.Spool(),
-		SpoolMaxBytes: int64(cfg.SpoolBytes),
-		TokenFile:     cfg.TokenFile,
-		Limitations:   limitations(limits),
-	})
+// destination is where the agent delivers to.
+type destination struct {
+	cfg      *config.Config
+	config   *reporter.Config
+	options  *reporter.Options
+	protocol string // as in the status
+	address  string // for people
+}
+
+// newDestination checks where to deliver to, with all files that it takes.
+func newDestination(cfg *config.Config, getenv func(string) string) (*destination, error) {
+	if err := cfg.CheckToken(); err != nil {
+		return nil, err
+	}
+	d := &destination{cfg: cfg, protocol: status.ProtocolStrobe, address: cfg.CollectionAgent}
+	if cfg.Exporter == config.ExporterOTLP {
+		var err error
+		if d.config, d.options, err = cfg.OTLP(getenv); err != nil {
+			return nil, err
+		}
+		d.protocol, d.address = status.ProtocolOTLPGRPC, d.config.CollAgentAddr
+		if d.options.Protocol == reporter.ProtocolHTTP {
+			d.protocol = status.ProtocolOTLPHTTP
+		}
+		if u, err := url.Parse(d.address); err == nil && u.Host != "" { // what follows the path may be secret
+			d.address = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+		}
+		return d, nil
+	}
+	tlsConfig, err := cfg.TLS()
 	if err != nil {
 		return nil, err
 	}
-	return reporterAdapter{r, cfg}, nil
+	d.config = &reporter.Config{CollAgentAddr: cfg.CollectionAgent, DisableTLS: tlsConfig == nil}
+	d.options = &reporter.Options{
+		TLS:    tlsConfig,
+		CAFile: cfg.TLSCA, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, // read again when they change
+		TokenFile: cfg.TokenFile,
+	}
+	return d, nil
+}
+
+// newReporter starts a reporter that lives until it is stopped: the end of the
+// daemon's context must not stop it before the tracer has handed over everything.
+func (d *destination) newReporter(host hostinfo.Host, log *slog.Logger, registry prometheus.Registerer,
+	limits func() []sampling.Capability,
+) (daemon.Reporter, error) {
+	cfg, c, o := d.cfg, *d.config, *d.options
+	c.Times = timers{cfg.ReporterInterval}
+	o.HostID, o.HostName = host.ID, host.Name
+	o.Logger, o.Registerer = log, registry
+	o.Jitter = cmp.Or(cfg.ReporterJitter, -1) // there, 0 means the default and less means none
+	o.MaxQueueBytes = int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare))
+	o.StopTimeout = daemon.StopTimeout
+	o.AgentVersion = buildInfo().version
+	o.SpoolDir, o.SpoolMaxBytes = cfg.Spool(), int64(cfg.SpoolBytes)
+	o.Limitations = limitations(limits)
+	var r agentReporter
+	var err error
+	if d.protocol == status.ProtocolStrobe {
+		r, err = reporter.StartWithOptions(context.Background(), &c, &o)
+	} else {
+		r, err = reporter.StartOTLPWithOptions(context.Background(), &c, &o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return reporterAdapter{r, d}, nil
 }

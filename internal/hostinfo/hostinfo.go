@@ -208,6 +208,33 @@ func Changed(before, after map[string]string) bool {
 	return false
 }
 
+// conventions are the names of OpenTelemetry for what Metadata calls otherwise, or
+// names in its name spaces. "" leaves out what has no place in a resource: what says
+// who sends must not change while it sends, or be taken for that of what is profiled.
+var conventions = map[string]string{
+	"agent.name":     "telemetry.distro.name",
+	"agent.version":  "telemetry.distro.version",
+	"agent.runtime":  "",
+	"kernel.release": "os.kernel.release",
+	"kernel.version": "os.kernel.version",
+	uptimeKey:        "",
+}
+
+// Resource returns metadata as attributes of a resource of OpenTelemetry.
+func Resource(metadata map[string]string) map[string]string {
+	out := make(map[string]string, len(metadata))
+	for key, value := range metadata {
+		name, other := conventions[key]
+		if !other {
+			name = key
+		}
+		if name != "" {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // field returns the value of the first line "name : value" of a file.
 func (o Options) field(path, name string) string {
 	f, err := os.Open(o.path(path))

@@ -138,6 +138,28 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+func TestResource(t *testing.T) {
+	t.Parallel()
+	got := Resource(map[string]string{
+		"host.name": "n", "host.tag.rack": "a1", uptimeKey: "12", "agent.version": "v1", "agent.name": "strobe",
+		"agent.runtime": "go1.26", "kernel.release": "6.1.0", "kernel.version": "#1 SMP", "os.type": "linux",
+	})
+	want := map[string]string{
+		"host.name": "n", "host.tag.rack": "a1", "telemetry.distro.version": "v1", "telemetry.distro.name": "strobe",
+		"os.kernel.release": "6.1.0", "os.kernel.version": "#1 SMP", "os.type": "linux",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// What is left of this host's describes the host, so that no backend takes it for a
+	// label of what is profiled.
+	for key := range Resource(Metadata(Options{}, Host{Name: "n", ID: "i"}, "v1")) {
+		if !strings.HasPrefix(key, "host.") && !strings.HasPrefix(key, "os.") && !strings.HasPrefix(key, "telemetry.") {
+			t.Errorf("%s is in no name space of hosts", key)
+		}
+	}
+}
+
 func TestMetadataOfThisHost(t *testing.T) {
 	t.Parallel()
 	m := Metadata(Options{}, Identify(Options{StateDir: t.TempDir()}), "v1")

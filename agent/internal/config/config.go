@@ -14,6 +14,7 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -23,6 +24,7 @@ import (
 // Config are the settings of the daemon. Every field is a flag; see options.go
 // for what each one means.
 type Config struct {
+	Exporter               string
 	CollectionAgent        string
 	DisableTLS             bool
 	TLSCA, TLSCert, TLSKey string
@@ -30,6 +32,10 @@ type Config struct {
 	TokenFile              string
 	SpoolDir               string
 	SpoolBytes             settings.Bytes
+
+	OTLPEndpoint, OTLPProtocol, OTLPCompression string
+	OTLPHeadersFile                             string
+	OTLPTimeout                                 time.Duration
 
 	settings.Profiling
 	MemoryLimit settings.Bytes
@@ -57,6 +63,7 @@ const (
 // Default returns the settings that hold when nobody says anything.
 func Default() Config {
 	return Config{
+		Exporter:        ExporterStrobe,
 		CollectionAgent: "127.0.0.1:11000",
 		SpoolDir:        "/var/lib/strobe/agent/spool",
 		SpoolBytes:      512 << 20,
@@ -75,6 +82,7 @@ func (c *Config) Validate() error {
 		errs = append(errs, fmt.Errorf("-%s: "+format, append([]any{flag}, args...)...))
 	}
 	c.Check(report)
+	c.checkOTLP(report)
 	if err := checkAddress(c.CollectionAgent); err != nil {
 		report("collection-agent", "%w", err)
 	}
@@ -83,7 +91,7 @@ func (c *Config) Validate() error {
 			report("http-address", "%w, or %q", err, HTTPOff)
 		}
 	}
-	if c.DisableTLS && c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName != "" {
+	if c.DisableTLS && c.anyTLS() {
 		report("disable-tls", "contradicts -tls-ca, -tls-cert, -tls-key and -tls-server-name")
 	}
 	if strings.ContainsAny(c.TLSServerName, " /*") || strings.Contains(c.TLSServerName, ":") && net.ParseIP(c.TLSServerName) == nil {
@@ -138,8 +146,15 @@ func IsLoopback(address string) bool {
 // encrypted: if that was asked for, or if it never leaves the host and nobody
 // gave a setting of TLS.
 func (c *Config) Plaintext() bool {
-	return c.DisableTLS || IsLoopback(c.CollectionAgent) && c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName == ""
+	return c.plaintextTo(c.CollectionAgent)
 }
+
+func (c *Config) plaintextTo(address string) bool {
+	return c.DisableTLS || IsLoopback(address) && !c.anyTLS()
+}
+
+// anyTLS reports whether there is a setting that only TLS has a use for.
+func (c *Config) anyTLS() bool { return c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName != "" }
 
 // TLS checks the TLS files and returns the configuration that is the same for
 // every connection. The files are not in it: whoever connects names them as well,
@@ -149,6 +164,11 @@ func (c *Config) TLS() (*tls.Config, error) {
 	if c.Plaintext() {
 		return nil, nil //nolint:nilnil // documented
 	}
+	return c.tls()
+}
+
+// tls is TLS of a connection that is encrypted.
+func (c *Config) tls() (*tls.Config, error) {
 	if _, err := tlsfiles.Open(tlsfiles.Options{CertFile: c.TLSCert, KeyFile: c.TLSKey, CAFile: c.TLSCA}); err != nil {
 		return nil, err
 	}

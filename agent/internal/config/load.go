@@ -56,6 +56,9 @@ func Load(args, environ []string) (*Loaded, error) {
 	if err == nil {
 		err = l.Validate()
 	}
+	for _, flag := range l.withoutEffect() {
+		l.Warnings = append(l.Warnings, "-"+flag+" has no effect without -exporter "+ExporterOTLP)
+	}
 	return l, err
 }
 

@@ -244,8 +244,11 @@ func TestRun(t *testing.T) {
 	if got := told(); got != "STOPPING=1" {
 		t.Errorf("systemd was told %q", got)
 	}
+	if r.reporter.index("host") != 0 {
+		t.Errorf("the host is not described first: %v", r.reporter.events)
+	}
 	late, metrics, stop := r.reporter.index("sample late"), r.reporter.index("metrics"), r.reporter.index("stop")
-	if r.reporter.index("executable app") != 0 && r.reporter.index("sample early") < 0 || late < 0 || metrics < 0 || stop < late || stop < metrics {
+	if r.reporter.index("executable app") < 0 || r.reporter.index("sample early") < 0 || late < 0 || metrics < 0 || stop < late || stop < metrics {
 		t.Errorf("order %v", r.reporter.events)
 	}
 	if r.reporter.metadata["host.name"] != "testhost" || r.reporter.metadata["agent.version"] != "v1.2.3" {
