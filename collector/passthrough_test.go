@@ -92,7 +92,7 @@ func TestSamplesPassUnchanged(t *testing.T) {
 		want := map[string]any{
 			"service.name": "checkout", "host.name": "host", "host.id": "host-id", "host.tag.rack": "a1", "env": "prod",
 			"process.pid": int64(42), "process.executable.path": "/srv/app", "process.executable.name": "app", "process.command_line": "/srv/app -x",
-			"container.id": "c0ffee", "container.name": "web", "k8s.pod.name": "web-1", "k8s.namespace.name": "shop",
+			"container.id": "c0ffee", "k8s.container.name": "web", "k8s.pod.name": "web-1", "k8s.namespace.name": "shop",
 		}
 		for key, value := range want {
 			if diff := cmp.Diff(value, got[key]); diff != "" {

@@ -146,7 +146,8 @@ func (p *profiler) prepare() (err error) {
 }
 
 func (p *profiler) describeHost() {
-	p.batches.ReportHostMetadata(hostinfo.Metadata(p.hostOptions(), p.host, p.set.BuildInfo.Version))
+	metadata := hostinfo.Metadata(p.hostOptions(), p.host, p.set.BuildInfo.Version)
+	p.batches.ReportHostMetadata(hostinfo.Resource(metadata))
 }
 
 // within waits for done, until ctx ends or the time is up, and says whether it came.

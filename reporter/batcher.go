@@ -30,6 +30,7 @@ type Batcher struct {
 	settings settings
 	samples  *sampleQueue
 	catalogue
+	encoder  profileEncoder // of whoever calls Take, like sequence
 	sequence uint64
 	wake     chan struct{}
 
@@ -141,19 +142,18 @@ func (b *Batcher) seal(batches []*Batch, rows []libpf.Sample, limit int) []*Batc
 		sealed.weight += uint64(rows[i].Count)
 	}
 	b.sequence++
-	encoder := newProfileEncoder(&b.catalogue, b.hostAttributes(), b.settings.RunID, b.sequence)
-	payload, err := marshal(encoder.encode(rows, b.settings.AgentVersion))
+	payload, _ := b.encoder.encode(&export{
+		rows: rows, catalogue: &b.catalogue, host: b.hostAttributes(), version: b.settings.AgentVersion,
+		runID: b.settings.RunID, sequence: b.sequence,
+	})
 	switch {
-	case err == nil && len(payload) <= limit:
+	case len(payload) <= limit:
 		sealed.Payload = payload
 		return append(batches, sealed)
 	case len(rows) > 1:
 		n := len(rows) / 2
 		return b.seal(b.seal(batches, rows[:n:n], limit), rows[n:], limit)
-	case err == nil:
-		sealed.Drop(reasonTooLarge)
-	default:
-		sealed.Drop(reasonEncoding)
 	}
+	sealed.Drop(reasonTooLarge)
 	return batches
 }

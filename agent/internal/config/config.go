@@ -81,8 +81,8 @@ func (c *Config) Validate() error {
 	report := func(flag, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("-%s: "+format, append([]any{flag}, args...)...))
 	}
-	c.checkOTLP(report)
 	c.Check(report)
+	c.checkOTLP(report)
 	if err := checkAddress(c.CollectionAgent); err != nil {
 		report("collection-agent", "%w", err)
 	}
