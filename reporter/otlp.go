@@ -42,8 +42,9 @@ type OTLPReporter struct {
 	lane     *lane
 	samples  *sampleQueue
 	catalogue
-	plain *plainProcesses
-	limit atomic.Int64 // largest request, in bytes
+	plain   *plainProcesses
+	encoder profileEncoder // of the flusher
+	limit   atomic.Int64   // largest request, in bytes
 
 	mu   sync.Mutex
 	host map[string]string
@@ -226,7 +227,9 @@ func (r *OTLPReporter) ReportHostMetadata(metadataMap map[string]string) {
 	if host == nil {
 		host = map[string]string{}
 	}
-	maps.Copy(host, metadataMap)
+	for k, v := range metadataMap {
+		host[hostKey(k)] = v
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.host = host
@@ -235,9 +238,11 @@ func (r *OTLPReporter) ReportHostMetadata(metadataMap map[string]string) {
 // sealProfiles writes rows as the request of a sequence number and returns how many
 // profiles are in it.
 func (r *OTLPReporter) sealProfiles(rows []libpf.Sample, sequence uint64) (payload []byte, profiles int, err error) {
-	e := newProfileEncoder(&r.catalogue, r.hostAttributes(), r.settings.RunID, sequence)
-	payload, err = marshal(e.encode(rows, r.settings.AgentVersion))
-	return payload, e.profiles, err
+	payload, profiles = r.encoder.encode(&export{
+		rows: rows, catalogue: &r.catalogue, host: r.hostAttributes(), version: r.settings.AgentVersion,
+		runID: r.settings.RunID, sequence: sequence,
+	})
+	return payload, profiles, nil
 }
 
 // ReportHostMetadataBlocking enqueues host metadata. It does not block: OTLP has

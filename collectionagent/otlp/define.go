@@ -170,6 +170,6 @@ func SymbolKey(s *store.Symbol) (hi, lo uint64) {
 
 // ExecutableKey returns what [Known] is asked for of an executable.
 func ExecutableKey(e *libpf.Executable) (hi, lo uint64) {
-	h := xxh3.HashString128(e.FileID.String() + "\x00" + e.FileName + "\x00" + e.BuildID)
+	h := xxh3.HashString128(e.FileID.String() + "\x00" + e.FileName + "\x00" + e.BuildID + "\x00" + e.Runtime)
 	return h.Hi, h.Lo
 }

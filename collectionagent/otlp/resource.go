@@ -101,8 +101,8 @@ func (d *Message) valueText(v *value) string {
 // origin is where samples come from, as far as it is known.
 type origin struct {
 	series store.Series
-	// process is process.executable.name, which is the best name for a service that
-	// has none.
+	// process is what the process calls itself, which only our own agents say.
+	process   string
 	container string
 	node      string
 	labels    map[string]string
@@ -114,6 +114,13 @@ const unknownService = "unknown_service"
 
 // labelPrefix is what profilers put before labels that a program gave its threads.
 const labelPrefix = "process.context.label."
+
+// What our own agents say of a process and of its host beyond the conventions.
+const (
+	keyProcessName  = "strobe.process.name"
+	keyProcessStart = "strobe.process.start_time" // in nanoseconds since boot
+	hostPrefix      = "strobe.host."
+)
 
 // set sets what an attribute says.
 func (o *origin) set(key, value string) {
@@ -151,6 +158,12 @@ func (o *origin) set(key, value string) {
 		if n, err := strconv.ParseUint(value, 10, 32); err == nil {
 			s.PID = libpf.PID(n)
 		}
+	case keyProcessName:
+		o.process = value
+	case keyProcessStart:
+		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+			s.ProcessStart = n
+		}
 	case "thread.name":
 		s.Comm = value
 	case "thread.id":
@@ -160,11 +173,12 @@ func (o *origin) set(key, value string) {
 	case "cpu.logical_number", "process.command_line", "process.command", "process.command_args":
 		// different in each sample or process, and nothing to group by
 	default:
-		if strings.HasPrefix(key, "host.") || strings.HasPrefix(key, "os.") || strings.HasPrefix(key, "telemetry.") {
+		about, isOwn := strings.CutPrefix(key, hostPrefix)
+		if isOwn || strings.HasPrefix(key, "host.") || strings.HasPrefix(key, "os.") || strings.HasPrefix(key, "telemetry.") {
 			if o.host == nil {
 				o.host = make(map[string]string)
 			}
-			o.host[key] = value
+			o.host[about] = value
 			return
 		}
 		o.label(strings.TrimPrefix(key, labelPrefix), value)
@@ -251,6 +265,7 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 	s := with.series
 	s.Project, s.Type = d.Project, t
 	s.Container = cmp.Or(s.Container, with.container)
+	s.Process = cmp.Or(with.process, s.Process)
 	if s.Process == "" && s.Executable != "" {
 		s.Process = path.Base(s.Executable)
 	}
