@@ -3,7 +3,6 @@
 package reporter
 
 import (
-	"fmt"
 	"io"
 	"testing"
 
@@ -116,12 +115,25 @@ func (s *otlpSealer) seal(b *testing.B, rows []libpf.Sample) (raw, compressed in
 
 // BenchmarkEncode reports what the same samples cost in both languages: bytes per
 // sample, and CPU per 1,000 samples from report to compressed request. Samples are
-// those of hosts of busy CPUs at 20 Hz, flushed every 5 s; definitions are included,
-// which OTLP brings with every flush and our own protocol once.
+// those of hosts of busy CPUs, flushed every 5 s; definitions are included, which
+// OTLP brings with every flush and our own protocol once.
+//
+// A busy host has 30 services with 3,000 stacks, and new ones all the time, at 20 Hz. A
+// steady one runs 8 programs with 160 stacks.
 func BenchmarkEncode(b *testing.B) {
-	for _, cpus := range []int{2, 8, 64} {
+	for _, host := range []struct {
+		name                       string
+		cpus, hz, services, stacks int
+		steady                     bool
+	}{
+		{"busy-2-cpus", 2, 20, 30, 3000, false},
+		{"busy-8-cpus", 8, 20, 30, 3000, false},
+		{"busy-64-cpus", 64, 20, 30, 3000, false},
+		{"steady-2-cpus-20-Hz", 2, 20, 8, 160, true},
+		{"steady-2-cpus-97-Hz", 2, 97, 8, 160, true},
+	} {
 		for _, protocol := range []string{"own", "otlp-gzip", "otlp-zstd"} {
-			b.Run(fmt.Sprintf("cpus=%d/%s", cpus, protocol), func(b *testing.B) {
+			b.Run(host.name+"/"+protocol, func(b *testing.B) {
 				var s sealer
 				switch protocol {
 				case "own":
@@ -131,8 +143,11 @@ func BenchmarkEncode(b *testing.B) {
 				default:
 					s = newOTLPSealer(b, zstdgrpc.Name)
 				}
-				w := newWorkload(cpus, 30, 3000)
-				rows := make([]libpf.Sample, cpus*100)
+				w := newWorkload(host.cpus, host.services, host.stacks)
+				if host.steady {
+					w.novelty = 0
+				}
+				rows := make([]libpf.Sample, 5*host.cpus*host.hz)
 				flush := func() (raw, compressed int, used int64) {
 					for i := range rows {
 						rows[i] = w.sample()
