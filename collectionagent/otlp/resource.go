@@ -285,7 +285,7 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 	if s.Process == "" && s.Executable != "" {
 		s.Process = path.Base(s.Executable)
 	}
-	s.Service = cmp.Or(s.Service, s.Container, s.Process, with.program, s.Comm, shortID(s.ContainerID), s.Pod, d.pidName(s.PID), s.Host, "unnamed")
+	s.Service = cmp.Or(s.Service, s.Container, s.Process, with.program, s.Comm, shortID(s.ContainerID), s.Pod, d.program(), d.pidName(s.PID), s.Host, "unnamed")
 	s.Labels = make([]libpf.Label, 0, len(with.labels))
 	for k, v := range with.labels {
 		s.Labels = append(s.Labels, libpf.Label{Key: k, Value: v})
@@ -299,6 +299,19 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 		s.Labels = nil
 	}
 	return s
+}
+
+// program returns the name of the first file in a request about one resource, which is
+// that of the program where the profiles were pprof before. "" when it is none.
+func (d *Message) program() string {
+	if len(d.resources) != 1 || len(d.files) < 2 {
+		return ""
+	}
+	name := d.files[1].executable.FileName
+	if strings.HasPrefix(name, "[") || strings.Contains(name, ".so") {
+		return ""
+	}
+	return name
 }
 
 func (d *Message) pidName(pid libpf.PID) string {
