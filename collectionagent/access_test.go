@@ -92,6 +92,11 @@ func TestNoRouteIsOpen(t *testing.T) {
 				f("a token of a project", r.tokens["blue admin"], 403)
 			case access.Role == auth.RoleAdmin:
 				f("the role query", r.tokens["blue query"], 403)
+			case access.Role == auth.RoleIngest:
+				f("the role query", r.tokens["blue query"], 403)
+				f("a token of all projects", r.tokens["* admin"], 403)
+				f("the role ingest", r.tokens["blue ingest"], 415) // a form is no request
+				continue
 			case access.Role != 0:
 				f("the role ingest", r.tokens["blue ingest"], 403)
 			}

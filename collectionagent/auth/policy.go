@@ -85,6 +85,8 @@ func DefaultPolicy() Policy {
 			"POST /login":     {Open: openLogin},
 			"POST /logout":    {Any: true},
 
+			"POST /v1development/profiles": sends,
+
 			"GET /api/v1/whoami":           {Any: true},
 			"GET /api/v1/tokens":           admin,
 			"DELETE /api/v1/data":          admin,

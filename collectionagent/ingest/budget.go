@@ -154,6 +154,18 @@ func (m *meter) charge(field string, n int, size int64) error {
 	return nil
 }
 
+// admit notes the size of a request that was read, bounds what may be made of it, and
+// gives back what it does not need of what was reserved.
+func (m *meter) admit(bytes int) {
+	m.bytes = int64(bytes)
+	m.used = m.bytes
+	m.limit = min(amplifyFactor*m.bytes+amplifyFree, m.budget.size/2)
+	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
+		m.budget.release(give)
+		m.held -= give
+	}
+}
+
 // release gives everything back.
 func (m *meter) release() {
 	if m != nil && m.held > 0 {
