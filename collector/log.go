@@ -13,5 +13,5 @@ import (
 
 // newLogger writes to the log of the Collector.
 func newLogger(log *zap.Logger) *slog.Logger {
-	return slog.New(zapslog.NewHandler(log.Core(), zapslog.WithName("strobe")))
+	return slog.New(zapslog.NewHandler(log.Core()))
 }

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime/debug"
 
+	"github.com/spf13/cobra"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/confmap"
 	"go.opentelemetry.io/collector/confmap/provider/envprovider"
@@ -33,7 +34,14 @@ func execute() error {
 	if err := allowProfiles(); err != nil {
 		return err
 	}
-	return otelcol.NewCommand(settings()).Execute()
+	return command().Execute()
+}
+
+// command is the Collector's, whose errors are told by main.
+func command() *cobra.Command {
+	c := otelcol.NewCommand(settings())
+	c.SilenceErrors = true
+	return c
 }
 
 // allowProfiles sets the gate without which the Collector refuses every pipeline of profiles.

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 
-	"go.opentelemetry.io/collector/otelcol"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -18,15 +17,14 @@ const (
 	manifest      = "../../support/otelcol/builder.yaml"
 )
 
-// command returns the command of the distribution with arguments.
-func command(t *testing.T, args ...string) error {
+// validate runs the command that checks a configuration.
+func validate(t *testing.T, config string) error {
 	t.Helper()
 	if err := allowProfiles(); err != nil {
 		t.Fatal(err)
 	}
-	c := otelcol.NewCommand(settings())
-	c.SetArgs(args)
-	c.SilenceErrors = true
+	c := command()
+	c.SetArgs([]string{"validate", "--config", config})
 	return c.ExecuteContext(t.Context())
 }
 
@@ -40,7 +38,7 @@ func writeConfig(t *testing.T, text string) string {
 }
 
 func TestValidate(t *testing.T) {
-	if err := command(t, "validate", "--config", exampleConfig); err != nil {
+	if err := validate(t, exampleConfig); err != nil {
 		t.Errorf("the example: %v", err)
 	}
 	const pipeline = `
@@ -53,7 +51,7 @@ service: {pipelines: {profiles: {receivers: [strobe], exporters: [nop]}}}
 		"receivers: {strobe: {sample_per_second: 20}}":       "sample_per_second",
 		"receivers: {strobe: {collection_agent: localhost}}": "collection_agent",
 	} {
-		err := command(t, "validate", "--config", writeConfig(t, text+pipeline))
+		err := validate(t, writeConfig(t, text+pipeline))
 		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
