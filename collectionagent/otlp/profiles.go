@@ -46,7 +46,7 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 			}
 		}
 		for j := range all {
-			if kinds[j].count && sameInTime(kinds, all, &all[j]) {
+			if kinds[j].count && sameInTime(kinds[j].typ, kinds, all, &all[j]) {
 				continue
 			}
 			if err := r.profile(at(scope+".profiles", j), &all[j], kinds[j]); err != nil {
@@ -58,14 +58,6 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 		d.host(o)
 	}
 	return nil
-}
-
-// kind is what a profile measures.
-type kind struct {
-	typ    libpf.SampleType // 0: nothing that is known
-	count  bool             // values count observations, each of which stands for period
-	period int64            // in nanoseconds of CPU, 0: not known
-	name   string
 }
 
 // kind tells what a profile measures.
@@ -90,33 +82,14 @@ func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 			return k, index(at(field+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 		}
 	}
-	typ, unit := texts[0], texts[1]
-	k.name = typ + "/" + unit
-	if texts[2] == "cpu" && nanoseconds(texts[3]) && p.period > 0 && p.period <= maxValue {
-		k.period = p.period
-	}
-	switch {
-	case typ == "samples" && counts(unit) && k.period > 0:
-		k.typ, k.count = libpf.SampleOnCPU, true
-	case typ == "cpu" && nanoseconds(unit):
-		k.typ = libpf.SampleOnCPU
-	case typ == "off_cpu" && nanoseconds(unit):
-		k.typ = libpf.SampleOffCPU
-	case counts(unit):
-		k.typ = libpf.SampleEvent
-	}
-	return k, nil
+	return kindOf(texts[0], texts[1], texts[2], texts[3], p.period), nil
 }
-
-func nanoseconds(unit string) bool { return unit == "nanoseconds" || unit == "ns" }
-
-func counts(unit string) bool { return unit == "count" || unit == "1" || unit == "" }
 
 // sameInTime reports whether another profile of the scope tells in time what p
 // tells in observations, as the two of a pprof file do.
-func sameInTime(kinds []kind, all []profileEntry, p *profileEntry) bool {
+func sameInTime(of libpf.SampleType, kinds []kind, all []profileEntry, p *profileEntry) bool {
 	for i, k := range kinds {
-		if k.typ == libpf.SampleOnCPU && !k.count && all[i].time == p.time && all[i].duration == p.duration &&
+		if k.typ == of && !k.count && all[i].time == p.time && all[i].duration == p.duration &&
 			all[i].samples.len() == p.samples.len() {
 			return true
 		}
@@ -171,7 +144,7 @@ func (r *reader) profile(field string, p *profileEntry, k kind) error {
 	switch {
 	case k.typ == 0 && len(all) > 0:
 		r.out.RejectedProfiles++
-		r.out.note("samples of type %.100q are not taken: supported are samples/count with a period of cpu/nanoseconds, cpu/nanoseconds, off_cpu/nanoseconds, and counts of events", k.name)
+		r.out.note("samples of type %.100q are not taken: "+taken, k.name)
 	case left > 0 && len(r.out.Batch.Samples) == rows:
 		r.out.RejectedProfiles++
 	}
@@ -264,16 +237,13 @@ func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libp
 // amount returns the count and the value of an observation.
 func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 	if len(values) == 0 { // each timestamp counts one
-		value = 1
-		if k.typ == libpf.SampleOnCPU && k.period > 0 {
-			value = k.period
-		}
-		return 1, value, true
+		return 1, max(k.period, 1), true
 	}
 	v := values[j]
-	if v < 0 || v > maxValue {
+	if v < 0 || v > maxValue/k.scale {
 		return 0, 0, false
 	}
+	v *= k.scale
 	switch {
 	case v == 0:
 		return 0, 0, true
@@ -281,7 +251,7 @@ func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 		return v, v * k.period, v <= maxCount && v <= maxValue/k.period
 	case k.typ == libpf.SampleEvent:
 		return v, v, v <= maxCount
-	case k.typ == libpf.SampleOnCPU && k.period > 0:
+	case k.period > 0:
 		return min(max((v+k.period/2)/k.period, 1), maxCount), v, true
 	default:
 		return 1, v, true
