@@ -121,6 +121,7 @@ func (b *budget) inUse() int64 {
 // the budget.
 const (
 	amplifyFactor = 32
+	unpackFactor  = 96 // of a profile, which is decoded, converted and read in turn
 	amplifyFree   = 16 << 20
 )
 
@@ -132,6 +133,21 @@ type meter struct {
 	used   int64
 	limit  int64
 	bytes  int64 // of the request, uncompressed
+}
+
+// read says that a body has n bytes. Of what is held for it, what it does not need is given back.
+func (m *meter) read(n int64) {
+	m.bytes, m.used = n, n
+	m.limit = m.mayUse(amplifyFactor)
+	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
+		m.budget.release(give)
+		m.held -= give
+	}
+}
+
+// mayUse returns the limit for a request of so many bytes, of which a factor says what they become.
+func (m *meter) mayUse(factor int64) int64 {
+	return min(factor*m.bytes+amplifyFree, m.budget.size/2)
 }
 
 // charge says that n elements of about size bytes are going to be made.

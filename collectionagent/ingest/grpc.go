@@ -4,7 +4,6 @@ package ingest
 
 import (
 	"context"
-	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -70,18 +69,10 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		answer, err = next(ctx, req) // health must answer when all slots are taken
 		return answer, err
 	}
-	select {
-	case s.slots <- struct{}{}:
-	default:
-		s.metrics.batches.WithLabelValues("any", "busy").Inc()
-		return nil, retryLater(codes.ResourceExhausted,
-			fmt.Sprintf("%d requests are being worked on (-max-concurrent)", s.cfg.MaxConcurrent), s.pressure.refuse())
+	if err := s.takeSlot(); err != nil {
+		return nil, err
 	}
-	s.metrics.active.Inc()
-	defer func() {
-		s.metrics.active.Dec()
-		<-s.slots
-	}()
+	defer s.freeSlot()
 	answer, err = next(ctx, req)
 	return answer, err
 }
@@ -97,7 +88,11 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 // recovered ends a panic, and counts and logs it. It has to be deferred itself.
 func (s *Server) recovered(where string) {
 	if r := recover(); r != nil {
-		s.metrics.panics.Inc()
-		s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", r, "stack", string(debug.Stack()))
+		s.panicked(where, r)
 	}
+}
+
+func (s *Server) panicked(where string, cause any) {
+	s.metrics.panics.Inc()
+	s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", cause, "stack", string(debug.Stack()))
 }

@@ -84,7 +84,7 @@ func (s *Server) budgetedMethod(
 		if interceptor == nil {
 			return serve(ctx, nil)
 		}
-		return interceptor(ctx, nil, &grpc.UnaryServerInfo{Server: srv, FullMethod: method}, serve)
+		return interceptor(ctx, nil, &grpc.UnaryServerInfo{Server: s, FullMethod: method}, serve)
 	}}
 }
 
@@ -119,13 +119,7 @@ func (s *Server) receiveBody(ctx context.Context, read func(any) error, m *meter
 	if err != nil {
 		return nil, err
 	}
-	m.bytes = int64(b.buffer.Len())
-	m.used = m.bytes
-	m.limit = min(amplifyFactor*m.bytes+amplifyFree, s.budget.size/2)
-	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
-		s.budget.release(give)
-		m.held -= give
-	}
+	m.read(int64(b.buffer.Len()))
 	return b.buffer, nil
 }
 
