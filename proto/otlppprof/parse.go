@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package otlppprof
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/google/pprof/profile"
+	"google.golang.org/protobuf/encoding/protowire"
+)
+
+// Limits bound what [Parse] takes. The zero value bounds the size alone.
+type Limits struct {
+	// MaxBytes is how large the profile may be when it is decompressed; 0: 64 MiB.
+	MaxBytes int64
+	// MaxSamples bounds the samples times their types, MaxFrames the locations of all
+	// samples and what is inlined in locations; 0: not bounded.
+	MaxSamples, MaxFrames int
+	// Charge is called once, before anything is decoded, with the memory that the profile
+	// and what FromPprof makes of it take. Its error is returned as it is.
+	Charge func(bytes int64) error
+}
+
+const defaultMaxBytes = 64 << 20
+
+// Parse decodes a pprof profile, gzipped or plain, that may be anything. Other formats
+// that the tools of pprof read are refused. An error is [ErrTooLarge] for what is above
+// a limit, that of Charge, or says what is wrong with the profile.
+func Parse(data []byte, l Limits) (*profile.Profile, error) {
+	data, err := unzipped(data, l.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	s, err := Measure(data)
+	if err != nil {
+		return nil, err
+	}
+	if n := s.Samples * max(s.Types, 1); l.MaxSamples > 0 && n > l.MaxSamples {
+		return nil, fmt.Errorf("pprof profile: %w: %d samples, at most %d are allowed", ErrTooLarge, n, l.MaxSamples)
+	}
+	if n := s.References + s.Lines; l.MaxFrames > 0 && n > l.MaxFrames {
+		return nil, fmt.Errorf("pprof profile: %w: %d frames, at most %d are allowed", ErrTooLarge, n, l.MaxFrames)
+	}
+	if l.Charge != nil {
+		if err := l.Charge(s.Memory()); err != nil {
+			return nil, err
+		}
+	}
+	p, err := profile.ParseUncompressed(data)
+	if err != nil {
+		return nil, fmt.Errorf("decode pprof profile: %w", err)
+	}
+	if err := p.CheckValid(); err != nil {
+		return nil, fmt.Errorf("check pprof profile: %w", err)
+	}
+	return p, nil
+}
+
+// unzipped returns what is gzipped.
+func unzipped(data []byte, limit int64) ([]byte, error) {
+	if limit <= 0 {
+		limit = defaultMaxBytes
+	}
+	if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+		zr, err := gzip.NewReader(bytes.NewReader(data))
+		if err != nil {
+			return nil, fmt.Errorf("decompress pprof profile: %w", err)
+		}
+		if data, err = io.ReadAll(io.LimitReader(zr, limit+1)); err != nil {
+			return nil, fmt.Errorf("decompress pprof profile: %w", err)
+		}
+	}
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("pprof profile: %w: more than %d bytes", ErrTooLarge, limit)
+	}
+	return data, nil
+}
+
+// Shape says how much a profile holds.
+type Shape struct {
+	Bytes, Types, Samples, Values, Labels, Mappings, Locations, Lines, Functions, Strings int
+	// References are those of samples to locations.
+	References int
+}
+
+// Memory is about how many bytes a profile and what [FromPprof] makes of it take.
+func (s Shape) Memory() int64 {
+	n := int64(s.Bytes) * 3
+	for _, part := range [...]struct{ n, bytes int }{
+		{s.Samples, 700}, {s.Samples * min(s.Types, MaxSampleTypes), 160}, {s.Types, 300}, {s.Values, 32}, {s.References, 64}, {s.Labels, 900},
+		{s.Mappings, 800}, {s.Locations, 800}, {s.Lines, 240}, {s.Functions, 700}, {s.Strings, 160},
+	} {
+		n += int64(part.n) * int64(part.bytes)
+	}
+	return n
+}
+
+var errNotPprof = errors.New("not a pprof profile in protocol buffer form")
+
+// Measure counts what an encoded profile holds. It allocates nothing.
+func Measure(data []byte) (Shape, error) {
+	s := Shape{Bytes: len(data)}
+	err := eachField(data, func(field protowire.Number, value []byte) error {
+		switch field {
+		case 1:
+			s.Types++
+		case 2:
+			s.Samples++
+			return s.sample(value)
+		case 3:
+			s.Mappings++
+		case 4:
+			s.Locations++
+			return eachField(value, func(field protowire.Number, _ []byte) error {
+				if field == 4 {
+					s.Lines++
+				}
+				return nil
+			})
+		case 5:
+			s.Functions++
+		case 6:
+			s.Strings++
+		case 13:
+			s.Labels += varints(value) // comments
+		}
+		return nil
+	})
+	return s, err
+}
+
+func (s *Shape) sample(data []byte) error {
+	return eachField(data, func(field protowire.Number, value []byte) error {
+		switch field {
+		case 1:
+			s.References += varints(value)
+		case 2:
+			s.Values += varints(value)
+		case 3:
+			s.Labels++
+		}
+		return nil
+	})
+}
+
+// varints counts the numbers of a packed list; no list is one number.
+func varints(packed []byte) int {
+	if packed == nil {
+		return 1
+	}
+	n := 0
+	for _, b := range packed {
+		if b < 0x80 {
+			n++
+		}
+	}
+	return n
+}
+
+// eachField calls f for each field of a message. Its value is nil if it is a number.
+func eachField(data []byte, f func(protowire.Number, []byte) error) error {
+	for len(data) > 0 {
+		field, typ, n := protowire.ConsumeTag(data)
+		if n < 0 {
+			return errNotPprof
+		}
+		data = data[n:]
+		var value []byte
+		switch typ {
+		case protowire.BytesType:
+			value, n = protowire.ConsumeBytes(data)
+			if value == nil {
+				value = []byte{}
+			}
+		case protowire.VarintType, protowire.Fixed32Type, protowire.Fixed64Type:
+			n = protowire.ConsumeFieldValue(field, typ, data)
+		default:
+			return errNotPprof
+		}
+		if n < 0 {
+			return errNotPprof
+		}
+		data = data[n:]
+		if err := f(field, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
