@@ -67,7 +67,7 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 	}
 	for i := range d.files {
 		e := &d.files[i].executable
-		if e.FileID.IsZero() || e.FileName == "" {
+		if e.FileID.IsZero() || (e.FileName == "" && e.BuildID == "") {
 			continue
 		}
 		if hi, lo := ExecutableKey(e); known != nil && known.Executable(hi, lo) {

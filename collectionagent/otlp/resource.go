@@ -5,6 +5,7 @@ package otlp
 import (
 	"cmp"
 	"encoding/hex"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -100,16 +101,17 @@ func (d *Message) valueText(v *value) string {
 
 // origin is where samples come from, as far as it is known.
 type origin struct {
-	series store.Series
-	// process is process.executable.name, which is the best name for a service that
-	// has none.
+	series    store.Series
 	container string
 	node      string
-	labels    map[string]string
-	host      map[string]string
+	// program is what an SDK that was not told of a service says instead.
+	program string
+	labels  map[string]string
+	host    map[string]string
 }
 
-// unknownService is what SDKs say that were not told of which service they are.
+// unknownService is what SDKs say that were not told of which service they are, with
+// a colon and the name of the program, if they know it.
 const unknownService = "unknown_service"
 
 // labelPrefix is what profilers put before labels that a program gave its threads.
@@ -123,7 +125,9 @@ func (o *origin) set(key, value string) {
 	s := &o.series
 	switch key {
 	case "service.name":
-		if value != unknownService && !strings.HasPrefix(value, unknownService+":") {
+		if program, ok := strings.CutPrefix(value+":", unknownService+":"); ok {
+			o.program = strings.TrimSuffix(program, ":")
+		} else {
 			s.Service = value
 		}
 	case "host.name":
@@ -187,11 +191,15 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	for i := range attributes {
 		a := &attributes[i]
 		key := string(a.key)
-		if a.index != 0 && len(a.key) == 0 {
+		if a.index != 0 {
 			if a.index < 0 || int(a.index) >= len(d.texts) {
 				return nil, index(at(field+".attributes", i)+".key_strindex", a.index, "string_table", len(d.texts))
 			}
-			key = d.textOf(a.index)
+			text := d.textOf(a.index)
+			if key != "" && key != text {
+				return nil, invalid(at(field+".attributes", i)+".key_strindex", "is %d, which is not what key says: set one of them", a.index)
+			}
+			key = text
 		}
 		if len(key) > d.MaxTextBytes {
 			return nil, tooLong(at(field+".attributes", i)+".key", len(key), d.MaxTextBytes)
@@ -216,6 +224,12 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	}
 	if s.HostID == "" && len(s.Host) <= maxHostID {
 		s.HostID = s.Host
+	}
+	if n := len(o.host); n > d.MaxMetadata {
+		d.out.note("%d attributes are left out: a host has at most %d", n-d.MaxMetadata, d.MaxMetadata)
+		for _, key := range slices.Sorted(maps.Keys(o.host))[d.MaxMetadata:] {
+			delete(o.host, key)
+		}
 	}
 	return o, nil
 }
@@ -254,7 +268,7 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 	if s.Process == "" && s.Executable != "" {
 		s.Process = path.Base(s.Executable)
 	}
-	s.Service = cmp.Or(s.Service, s.Container, s.Process, s.Comm, shortID(s.ContainerID), s.Pod, d.pidName(s.PID), s.Host, "unnamed")
+	s.Service = cmp.Or(s.Service, s.Container, s.Process, with.program, s.Comm, shortID(s.ContainerID), s.Pod, d.pidName(s.PID), s.Host, "unnamed")
 	s.Labels = make([]libpf.Label, 0, len(with.labels))
 	for k, v := range with.labels {
 		s.Labels = append(s.Labels, libpf.Label{Key: k, Value: v})

@@ -155,6 +155,8 @@ func (m *message) wireProfile(b []byte) error {
 			e.period = int64Of(v)
 		case varint11:
 			v, b, ok = uvarint(rest)
+		case bytes3, varint5, bytes6, varint7, bytes8, varint9:
+			return ErrOldLayout
 		default:
 			b, ok = skip(tag, rest)
 		}
@@ -232,6 +234,8 @@ func (m *message) wireSample(b []byte) error {
 		case varint3:
 			v, b, ok = uvarint(rest)
 			e.link = int32Of(v)
+		case bytes3:
+			return ErrOldLayout
 		case varint4, bytes4:
 			b, err = m.wireValues(tag&7, rest)
 		case fixed5, bytes5:
