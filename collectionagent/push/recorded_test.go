@@ -23,7 +23,7 @@ func TestRecorded(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]map[libpf.SampleType]string{
 		"cpu":        {libpf.SampleOnCPU: "burnCPU"},
-		"heap":       {libpf.SampleAllocSpace: "allocateMuch", libpf.SampleInuseObjects: "allocateMuch"},
+		"heap":       {libpf.SampleAllocSpace: "allocateMuch", libpf.SampleInuseObjects: "pyroscope"},
 		"goroutines": {libpf.SampleGoroutines: "pyroscopeProgram"},
 		"mutex":      {libpf.SampleMutexContentions: "waitForLock.func1", libpf.SampleMutexDelay: "waitForLock.func1"},
 		"block":      {libpf.SampleBlockContentions: "waitForLock", libpf.SampleBlockDelay: "waitForLock"},
