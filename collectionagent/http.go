@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -14,6 +15,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/push"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
@@ -61,7 +63,7 @@ func (s *site) routes(gatherer prometheus.Gatherer, profiling bool) []auth.Route
 		)
 	}
 	routes = append(routes, auth.Route{Pattern: "POST /v1development/profiles", Handler: http.HandlerFunc(s.serveProfiles)})
-	for _, pattern := range append(api.Patterns(), web.Patterns()...) {
+	for _, pattern := range slices.Concat(api.Patterns(), web.Patterns(), push.Patterns()) {
 		routes = append(routes, auth.Route{Pattern: pattern, Handler: http.HandlerFunc(s.serveApp)})
 	}
 	return append(routes, s.guard.Routes()...)

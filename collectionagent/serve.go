@@ -26,6 +26,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
+	"github.com/strobe-profiler/strobe/collectionagent/push"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
@@ -122,6 +123,11 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		options = append(options, grpc.Creds(security.grpc))
 	}
 	rpc, healthServer := in.NewGRPCServer(options...)
+	pushed, err := push.New(push.Config{Ingest: in, Registerer: registry})
+	if err != nil {
+		return err
+	}
+	pushed.RegisterGRPC(rpc)
 	stillReplaying := func() string { return "" }
 	if r, ok := db.(replaying); ok {
 		stillReplaying = r.Replaying
@@ -145,7 +151,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
 		Memory: queries, CacheBytes: plan.Bytes[memory.Definitions],
 		QueryTimeout: c.Limits.QueryTimeout, MaxRows: c.Limits.QueryRows, MaxNodes: c.Limits.QueryNodes,
-	}), db.ReadOnly, stillReplaying)
+	}, pushed.Register), db.ReadOnly, stillReplaying)
 	if r, ok := db.(replaying); ok {
 		if err := awaitReplay(ctx, r, failed); err != nil {
 			return err
@@ -249,9 +255,12 @@ func pageURL(a net.Addr, encrypted bool) string {
 	return scheme + "://" + host + "/"
 }
 
-// app returns the handler of everything that needs the store.
-func app(c api.Config) http.Handler {
+// app returns the handler of everything that needs the store: the API, the page, and more.
+func app(c api.Config, more ...func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
+	for _, register := range more {
+		register(mux)
+	}
 	mux.Handle("/api/v1/", api.New(c))
 	mux.Handle("/", web.Handler())
 	return mux

@@ -134,6 +134,8 @@ type credentials struct {
 	address  netip.Addr
 	// bearer is what the authorization header gives, "" for none.
 	bearer string
+	// basic is set when that came as a password, which browsers send by themselves.
+	basic bool
 	// session is the ID in the cookie, "" for none.
 	session string
 	// again is set when the same request was let in before.

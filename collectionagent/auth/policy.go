@@ -55,6 +55,7 @@ func DefaultPolicy() Policy {
 			"/collectionagent.v1.CollectionAgent/ReportStatus":          sends,
 
 			"/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export": sends,
+			"/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw":                    sends,
 
 			"/grpc.health.v1.Health/Check": health,
 			"/grpc.health.v1.Health/List":  health,
@@ -85,7 +86,10 @@ func DefaultPolicy() Policy {
 			"POST /login":     {Open: openLogin},
 			"POST /logout":    {Any: true},
 
-			"POST /v1development/profiles": sends,
+			"POST /v1development/profiles":     sends,
+			"POST /ingest":                     sends,
+			"POST /push.v1.PusherService/Push": sends,
+			"POST /api/v1/upload":              sends,
 
 			"GET /api/v1/whoami":           {Any: true},
 			"GET /api/v1/tokens":           admin,

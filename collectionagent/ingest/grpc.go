@@ -106,7 +106,11 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 // recovered ends a panic, and counts and logs it. It has to be deferred itself.
 func (s *Server) recovered(where string) {
 	if r := recover(); r != nil {
-		s.metrics.panics.Inc()
-		s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", r, "stack", string(debug.Stack()))
+		s.panicked(where, r)
 	}
+}
+
+func (s *Server) panicked(where string, cause any) {
+	s.metrics.panics.Inc()
+	s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", cause, "stack", string(debug.Stack()))
 }

@@ -84,7 +84,7 @@ func (s *Server) budgetedMethod(
 		if interceptor == nil {
 			return serve(ctx, nil)
 		}
-		return interceptor(ctx, nil, &grpc.UnaryServerInfo{Server: srv, FullMethod: method}, serve)
+		return interceptor(ctx, nil, &grpc.UnaryServerInfo{Server: s, FullMethod: method}, serve)
 	}}
 }
 

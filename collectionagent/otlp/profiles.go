@@ -64,14 +64,6 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 	return nil
 }
 
-// kind is what a profile measures.
-type kind struct {
-	typ    libpf.SampleType // 0: nothing that is known
-	count  bool             // values count observations, each of which stands for period
-	period int64            // in nanoseconds of CPU, 0: not known
-	name   string
-}
-
 // kind tells what a profile measures.
 func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 	var texts [4]string
@@ -94,27 +86,8 @@ func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 			return k, index(at(field+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 		}
 	}
-	typ, unit := texts[0], texts[1]
-	k.name = typ + "/" + unit
-	if texts[2] == "cpu" && nanoseconds(texts[3]) && p.period > 0 && p.period <= maxValue {
-		k.period = p.period
-	}
-	switch {
-	case typ == "samples" && counts(unit) && k.period > 0:
-		k.typ, k.count = libpf.SampleOnCPU, true
-	case typ == "cpu" && nanoseconds(unit):
-		k.typ = libpf.SampleOnCPU
-	case typ == "off_cpu" && nanoseconds(unit):
-		k.typ = libpf.SampleOffCPU
-	case counts(unit):
-		k.typ = libpf.SampleEvent
-	}
-	return k, nil
+	return kindOf(texts[0], texts[1], texts[2], texts[3], p.period), nil
 }
-
-func nanoseconds(unit string) bool { return unit == "nanoseconds" || unit == "ns" }
-
-func counts(unit string) bool { return unit == "count" || unit == "1" || unit == "" }
 
 // twin is what is the same in profiles of a scope of which one tells in time what the
 // other tells in observations, as the two of a pprof file do.
@@ -132,7 +105,7 @@ func (d *Message) profilesInTime(field string, kinds []kind, all []profileEntry)
 	var twins map[twin]struct{}
 	for i := range all {
 		k := &kinds[i]
-		if k.typ != libpf.SampleOnCPU || k.count {
+		if k.typ == 0 || k.count {
 			continue
 		}
 		if twins == nil {
@@ -193,7 +166,7 @@ func (r *reader) profile(field string, p *profileEntry, k kind) error {
 	switch {
 	case k.typ == 0 && len(all) > 0:
 		r.out.RejectedProfiles++
-		r.out.note("samples of type %.100q are not taken: supported are samples/count with a period of cpu/nanoseconds, cpu/nanoseconds, off_cpu/nanoseconds, and counts of events", k.name)
+		r.out.note("samples of type %.100q are not taken: "+taken, k.name)
 	case left > 0 && len(r.out.Batch.Samples) == rows:
 		r.out.RejectedProfiles++
 	}
@@ -299,16 +272,13 @@ func mergeInto(s *store.Sample, t libpf.UnixTimeNs, count, value int64) bool {
 // amount returns the count and the value of an observation.
 func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 	if len(values) == 0 { // each timestamp counts one
-		value = 1
-		if k.typ == libpf.SampleOnCPU && k.period > 0 {
-			value = k.period
-		}
-		return 1, value, true
+		return 1, max(k.period, 1), true
 	}
 	v := values[j]
-	if v < 0 || v > maxValue {
+	if v < 0 || v > maxValue/k.scale {
 		return 0, 0, false
 	}
+	v *= k.scale
 	switch {
 	case v == 0:
 		return 0, 0, true
@@ -316,7 +286,7 @@ func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 		return v, v * k.period, v <= maxCount && v <= maxValue/k.period
 	case k.typ == libpf.SampleEvent:
 		return v, v, v <= maxCount
-	case k.typ == libpf.SampleOnCPU && k.period > 0:
+	case k.period > 0:
 		return min(max((v+k.period/2)/k.period, 1), maxCount), v, true
 	default:
 		return 1, v, true
