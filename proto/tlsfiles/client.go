@@ -27,6 +27,10 @@ func (f *Files) ClientCredentials(base *tls.Config) credentials.TransportCredent
 	return &clientCredentials{files: f, base: base.Clone()}
 }
 
+// ClientConfig returns the client's side for one connection that is made now; see
+// [Files.ClientCredentials] for the rest. The caller may change it.
+func (f *Files) ClientConfig(base *tls.Config) *tls.Config { return f.clientConfig(base) }
+
 // clientConfig is the configuration for one connection.
 func (f *Files) clientConfig(base *tls.Config) *tls.Config {
 	f.Check()
