@@ -27,14 +27,16 @@ type client struct {
 	http      http.Client
 }
 
-const maxRedirects = 5
+const (
+	maxRedirects     = 5
+	handshakeTimeout = 10 * time.Second
+)
 
 // newClient reads the files of TLS; those of secrets are read for each request.
 func newClient(c clientConfig, userAgent string, logger *slog.Logger) (*client, error) {
 	transport := &http.Transport{
 		// No proxy: an environment variable must not decide where credentials go.
 		DialContext:            (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSHandshakeTimeout:    10 * time.Second,
 		MaxIdleConns:           1000,
 		MaxIdleConnsPerHost:    5, // as many profiles as are fetched unless something else is said
 		IdleConnTimeout:        time.Minute,
@@ -74,6 +76,8 @@ func dialTLS(
 			config.MinVersion = tls.VersionTLS12 //nolint:gosec // asked for
 		}
 		conn := tls.Client(raw, config)
+		ctx, cancel := context.WithTimeout(ctx, handshakeTimeout) // that of the request is not passed on
+		defer cancel()
 		if err := conn.HandshakeContext(ctx); err != nil {
 			_ = raw.Close() // is of no use
 			return nil, &failure{"tls", fmt.Errorf("agree on TLS: %w", err)}
