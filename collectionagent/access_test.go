@@ -87,7 +87,12 @@ func TestNoRouteIsOpen(t *testing.T) {
 			f("a malformed token", forged, 401, 429)
 			f("a wrong secret", other, 401, 429)
 			f("an expired token", r.tokens["blue expired"], 401, 429)
+			whole := r.tokens["* admin"]
 			switch {
+			case access.Role == auth.RoleIngest:
+				f("the role query", r.tokens["blue query"], 403)
+				f("a token of all projects", whole, 403) // data belongs to one
+				whole = r.tokens["blue ingest"]
 			case access.ServerWide:
 				f("a token of a project", r.tokens["blue admin"], 403)
 			case access.Role == auth.RoleAdmin:
@@ -95,9 +100,9 @@ func TestNoRouteIsOpen(t *testing.T) {
 			case access.Role != 0:
 				f("the role ingest", r.tokens["blue ingest"], 403)
 			}
-			resp, body := r.do(method, r.url+path, r.tokens["* admin"])
+			resp, body := r.do(method, r.url+path, whole)
 			if resp.StatusCode == http.StatusUnauthorized || resp.StatusCode == http.StatusForbidden {
-				t.Errorf("%s %s with a token of all projects: %d %s", method, path, resp.StatusCode, body)
+				t.Errorf("%s %s with a token that is allowed to: %d %s", method, path, resp.StatusCode, body)
 			}
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/push"
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 )
 
@@ -109,6 +110,11 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 		t.Fatal(err)
 	}
 	r.rpc, _ = in.NewGRPCServer(r.guard.ServerOptions()...)
+	pushed, err := push.New(push.Config{Ingest: in, Registerer: registry})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pushed.RegisterGRPC(r.rpc)
 	for _, register := range more {
 		register(r.rpc)
 	}
@@ -124,8 +130,9 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 	t.Cleanup(func() { _ = r.conn.Close() })
 
 	s := &site{guard: r.guard}
+	s.ingest.Store(in)
 	now := time.Now()
-	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}), func() string { return "" }, func() string { return "" })
+	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}, pushed.Register), func() string { return "" }, func() string { return "" })
 	r.routes = s.routes(registry, true)
 	r.url = r.serve(r.routes)
 	return r

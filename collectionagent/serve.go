@@ -26,6 +26,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/fleet"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
+	"github.com/strobe-profiler/strobe/collectionagent/push"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
@@ -117,11 +118,21 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	scraped, err := newScraping(c, in, logger, registry)
+	if err != nil {
+		return err
+	}
+	defer scraped.end() // before the store is closed
 	options := guard.ServerOptions()
 	if security.grpc != nil {
 		options = append(options, grpc.Creds(security.grpc))
 	}
 	rpc, healthServer := in.NewGRPCServer(options...)
+	pushed, err := push.New(push.Config{Ingest: in, Registerer: registry})
+	if err != nil {
+		return err
+	}
+	pushed.RegisterGRPC(rpc)
 	stillReplaying := func() string { return "" }
 	if r, ok := db.(replaying); ok {
 		stillReplaying = r.Replaying
@@ -137,20 +148,22 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 			failed <- fmt.Errorf("serve gRPC: %w", err)
 		}
 	}()
+	s.ingest.Store(in)
 	s.open(app(api.Config{
-		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
+		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
 		Strained:      strained,
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
 		Memory: queries, CacheBytes: plan.Bytes[memory.Definitions],
 		QueryTimeout: c.Limits.QueryTimeout, MaxRows: c.Limits.QueryRows, MaxNodes: c.Limits.QueryNodes,
-	}), db.ReadOnly, stillReplaying)
+	}, pushed.Register), db.ReadOnly, stillReplaying)
 	if r, ok := db.(replaying); ok {
 		if err := awaitReplay(ctx, r, failed); err != nil {
 			return err
 		}
 		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	}
+	scraped.start(ctx)
 	if ctx.Err() == nil {
 		logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
@@ -248,9 +261,12 @@ func pageURL(a net.Addr, encrypted bool) string {
 	return scheme + "://" + host + "/"
 }
 
-// app returns the handler of everything that needs the store.
-func app(c api.Config) http.Handler {
+// app returns the handler of everything that needs the store: the API, the page, and more.
+func app(c api.Config, more ...func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
+	for _, register := range more {
+		register(mux)
+	}
 	mux.Handle("/api/v1/", api.New(c))
 	mux.Handle("/", web.Handler())
 	return mux

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -169,14 +171,36 @@ func TestTimes(t *testing.T) {
 
 func TestSampleTypes(t *testing.T) {
 	t.Parallel()
-	for _, st := range []SampleType{SampleOnCPU, SampleOffCPU, SampleEvent} {
+	// Numbers and names are in stores and on the wire: they stay as they are.
+	want := []string{
+		"1 on_cpu nanoseconds", "2 off_cpu nanoseconds", "3 event count", "4 wall nanoseconds", "5 alloc_objects count", "6 alloc_space bytes",
+		"7 inuse_objects count snapshot", "8 inuse_space bytes snapshot", "9 goroutines count snapshot", "10 threads count snapshot",
+		"11 mutex_contentions count", "12 mutex_delay nanoseconds", "13 block_contentions count", "14 block_delay nanoseconds", "15 exceptions count",
+	}
+	var table []string
+	for _, st := range SampleTypes() {
 		got, err := ParseSampleType(st.String())
-		if err != nil || got != st || st.Unit() == "" || !st.Valid() {
+		if err != nil || got != st || !st.Valid() {
 			t.Errorf("%v parses as %v, %v", st, got, err)
 		}
+		line := fmt.Sprint(uint8(st), " ", st, " ", st.Unit())
+		if st.Snapshot() {
+			line += " snapshot"
+		}
+		table = append(table, line)
 	}
-	if _, err := ParseSampleType("x"); err == nil || SampleType(0).Valid() {
-		t.Error("an unknown type is accepted")
+	if !slices.Equal(table, want) {
+		t.Errorf("the table is %q", table)
+	}
+	for _, st := range []SampleType{0, SampleType(len(want) + 1), 255} {
+		if st.Valid() || st.Unit() != "" || st.Snapshot() {
+			t.Errorf("%v is accepted", st)
+		}
+	}
+	for _, name := range []string{"", "x", "sampletype(0)"} {
+		if _, err := ParseSampleType(name); err == nil {
+			t.Errorf("%q is accepted", name)
+		}
 	}
 }
 

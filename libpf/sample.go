@@ -2,59 +2,13 @@
 
 package libpf
 
-import (
-	"fmt"
-	"strconv"
-)
+import "strconv"
 
 // PID is the ID of a process as the host sees it (the kernel's tgid).
 type PID uint32
 
 // TID is the ID of a thread as the host sees it (the kernel's pid).
 type TID uint32
-
-// SampleType says what a sample measured.
-type SampleType uint8
-
-// What samples measure. The value of a sample has the unit of its type.
-const (
-	// SampleOnCPU is time on a CPU. Value in nanoseconds: the sampling period.
-	SampleOnCPU SampleType = 1
-	// SampleOffCPU is time off the CPU, blocked or waiting. Value in nanoseconds.
-	SampleOffCPU SampleType = 2
-	// SampleEvent is an occurrence of an event. Value in events.
-	SampleEvent SampleType = 3
-)
-
-var sampleTypes = map[SampleType]struct{ name, unit string }{
-	SampleOnCPU:  {"on_cpu", "nanoseconds"},
-	SampleOffCPU: {"off_cpu", "nanoseconds"},
-	SampleEvent:  {"event", "count"},
-}
-
-// String returns the name that queries use: on_cpu, off_cpu, event.
-func (t SampleType) String() string {
-	if s, ok := sampleTypes[t]; ok {
-		return s.name
-	}
-	return fmt.Sprintf("sampletype(%d)", uint8(t))
-}
-
-// Unit returns the unit of the values: nanoseconds or count.
-func (t SampleType) Unit() string { return sampleTypes[t].unit }
-
-// Valid reports whether the value is one that has a name.
-func (t SampleType) Valid() bool { return sampleTypes[t].name != "" }
-
-// ParseSampleType is the inverse of [SampleType.String].
-func ParseSampleType(s string) (SampleType, error) {
-	for t, names := range sampleTypes {
-		if names.name == s {
-			return t, nil
-		}
-	}
-	return 0, fmt.Errorf("unknown profile type %q: use on_cpu, off_cpu or event", s)
-}
 
 // Label is a key and a value that the program or its environment attached.
 type Label struct {

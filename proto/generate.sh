@@ -7,4 +7,5 @@ bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
 go build -o "$bin/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
 PATH="$bin:$PATH" protoc --go_out=. --go_opt=paths=source_relative \
-	--go-grpc_out=. --go-grpc_opt=paths=source_relative collectionagent/v1/collectionagent.proto
+	--go-grpc_out=. --go-grpc_opt=paths=source_relative collectionagent/v1/collectionagent.proto \
+	pyroscope/push.proto parca/profilestore.proto

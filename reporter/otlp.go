@@ -137,8 +137,13 @@ func (r *OTLPReporter) fill(final bool) bool {
 func (r *OTLPReporter) ownLimit() int     { return min(r.settings.MaxRPCMsgSize, maxRequestBytes) }
 func (r *OTLPReporter) requestLimit() int { return int(r.limit.Load()) }
 
+// leastLimit is the smallest limit that is remembered. Below it something else is wrong
+// than the size, and one such request must not make all others tiny.
+const leastLimit = 16 << 10
+
 // learn implements source.
 func (r *OTLPReporter) learn(limit int) {
+	limit = max(limit, min(leastLimit, r.ownLimit()))
 	if int64(limit) < r.limit.Load() {
 		r.limit.Store(int64(limit))
 	}

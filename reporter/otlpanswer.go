@@ -196,7 +196,7 @@ func (e *httpError) judge() answer {
 type answerError struct{ err error }
 
 // Error implements error.
-func (e *answerError) Error() string { return "the answer cannot be read: " + e.err.Error() }
+func (e *answerError) Error() string { return "the answer cannot be read: " + shortText(e.err.Error()) }
 
 // Unwrap returns the cause.
 func (e *answerError) Unwrap() error { return e.err }

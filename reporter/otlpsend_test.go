@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles/tlstest"
 )
 
@@ -120,11 +121,12 @@ func (s *otlpServer) countHTTP() int {
 	return s.httpCalls
 }
 
-// oneRequest makes a reporter send what a test reports at once in one request.
-func oneRequest(c *Config, _ *Options) {
-	times := fastTimes()
-	times.report = 50 * time.Millisecond
-	c.Times = times
+// oneRequestOf is a sample of that weight, which always travels in one request.
+func oneRequestOf(weight uint32) *libpf.Sample {
+	s := sampleOf(nativeTrace(1, 6), 0)
+	s.Count = weight
+	s.Value *= int64(weight)
+	return s
 }
 
 func reportOTLP(r *OTLPReporter, from, to int) {
@@ -156,7 +158,7 @@ func TestOTLPCodes(t *testing.T) {
 		for _, info := range []bool{false, true} {
 			t.Run(fmt.Sprint(code, " with RetryInfo: ", info), func(t *testing.T) {
 				t.Parallel()
-				err := status.Error(code, "no such luck")
+				err, want := status.Error(code, "no such luck"), want
 				if info {
 					err = withRetryInfo(code, time.Millisecond)
 					if code == codes.ResourceExhausted {
@@ -169,18 +171,18 @@ func TestOTLPCodes(t *testing.T) {
 					}
 					return &pc.ExportProfilesServiceResponse{}, nil
 				}}
-				r := startOTLPTest(t, s.serve(), oneRequest)
+				r := startOTLPTest(t, s.serve(), nil)
 				checkOutcome(t, r, want, func() int { s.mu.Lock(); defer s.mu.Unlock(); return s.calls })
 			})
 		}
 	}
 }
 
-// checkOutcome reports rows, of which the first attempt fails.
+// checkOutcome reports something, of which the first attempt fails.
 func checkOutcome(t *testing.T, r *OTLPReporter, want outcome, calls func() int) {
 	t.Helper()
 	const rows = 64
-	reportOTLP(r, 0, rows)
+	r.ReportSample(oneRequestOf(rows))
 	eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
 	st := r.Status()
 	l := checkLedger(t, r)
@@ -220,10 +222,7 @@ func TestOTLPStatuses(t *testing.T) {
 					answerHTTP(w, code, "no such luck")
 					return true
 				}}
-				r := startOTLPTest(t, s.serveHTTP(), func(c *Config, o *Options) {
-					oneRequest(c, o)
-					o.Protocol = ProtocolHTTP
-				})
+				r := startOTLPTest(t, s.serveHTTP(), func(_ *Config, o *Options) { o.Protocol = ProtocolHTTP })
 				checkOutcome(t, r, want, s.countHTTP)
 				text := r.Status().LastError
 				if said := strings.Contains(text, "no such luck"); said == (code/100 == 3) || !strings.Contains(text, fmt.Sprint("HTTP ", code)) || strings.Contains(text, "secret") {
@@ -283,14 +282,13 @@ func TestOTLPAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &otlpServer{t: t, httpFault: tc.fault}
-			r := startOTLPTest(t, s.serveHTTP(), func(c *Config, o *Options) {
-				oneRequest(c, o)
+			r := startOTLPTest(t, s.serveHTTP(), func(_ *Config, o *Options) {
 				o.Protocol = ProtocolHTTP
 				if strings.HasPrefix(name, "slower") {
-					o.Timeout = 100 * time.Millisecond
+					o.Timeout = 500 * time.Millisecond // the second attempt gets through
 				}
 			})
-			reportOTLP(r, 0, rows)
+			r.ReportSample(oneRequestOf(rows))
 			eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
 			l := checkLedger(t, r)
 			if tc.dropped == "" && l.Stored != rows || tc.dropped != "" && l.Dropped[tc.dropped] != rows || s.countHTTP() != tc.calls {
@@ -333,11 +331,8 @@ func TestOTLPHugeAnswer(t *testing.T) {
 			s := &otlpServer{t: t, fault: func(int, *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
 				return &pc.ExportProfilesServiceResponse{PartialSuccess: &pc.ExportProfilesPartialSuccess{ErrorMessage: strings.Repeat("x", 5<<20)}}, nil
 			}}
-			r := startOTLPTest(t, s.serve(), func(c *Config, o *Options) {
-				oneRequest(c, o)
-				o.Compression = compression
-			})
-			reportOTLP(r, 0, 64)
+			r := startOTLPTest(t, s.serve(), func(_ *Config, o *Options) { o.Compression = compression })
+			r.ReportSample(oneRequestOf(64))
 			eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
 			if l := checkLedger(t, r); l.Dropped[reasonAnswer] != 64 || s.calls != 1 {
 				t.Errorf("%d calls, ledger %+v", s.calls, l)
@@ -349,7 +344,7 @@ func TestOTLPHugeAnswer(t *testing.T) {
 // What servers say of a request that is too large.
 func TestOTLPTooLarge(t *testing.T) {
 	t.Parallel()
-	const rows, most = 200, 3000
+	const rows, most = 400, 20_000
 	for name, fault := range map[string]error{
 		"grpc-go":  status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"),
 		"unzipped": status.Error(codes.ResourceExhausted, "grpc: received message after decompression larger than max 4194304"),
@@ -368,15 +363,14 @@ func TestOTLPTooLarge(t *testing.T) {
 				}
 				return &pc.ExportProfilesServiceResponse{}, nil
 			}
-			change := oneRequest
+			var change func(*Config, *Options)
 			addr := ""
 			if fault != nil {
 				addr = s.serve()
 			} else {
 				addr = s.serveHTTP()
 				s.fault = nil
-				change = func(c *Config, o *Options) {
-					oneRequest(c, o)
+				change = func(_ *Config, o *Options) {
 					o.Protocol, o.Compression = ProtocolHTTP, CompressionNone
 				}
 				s.httpFault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
@@ -391,12 +385,17 @@ func TestOTLPTooLarge(t *testing.T) {
 				}
 			}
 			r := startOTLPTest(t, addr, change)
-			reportOTLP(r, 0, rows)
+			report := func(from, to int) {
+				for i := from; i < to; i++ {
+					r.ReportSample(sampleOf(nativeTrace(uint64(i), 6), i)) // no two alike, so that they take room
+				}
+			}
+			report(0, rows)
 			eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == rows })
 			s.mu.Lock()
 			before := large
 			s.mu.Unlock()
-			reportOTLP(r, rows, 2*rows)
+			report(rows, 2*rows)
 			eventually(t, "the rest is stored", func() bool { return r.Status().Ledger.Stored == 2*rows })
 			r.Stop()
 			if l := checkLedger(t, r); len(l.Dropped) > 0 {
@@ -407,6 +406,18 @@ func TestOTLPTooLarge(t *testing.T) {
 				t.Errorf("%d requests were too large, then %d: the limit is not remembered", before, large-before)
 			}
 		})
+	}
+}
+
+// A refusal of what is small already does not make everything tiny.
+func TestOTLPLearn(t *testing.T) {
+	t.Parallel()
+	r := startOTLPTest(t, (&otlpServer{t: t}).serveHTTP(), func(_ *Config, o *Options) { o.Protocol = ProtocolHTTP })
+	for _, limit := range []int{1 << 20, 2 << 20, 10} {
+		r.learn(limit)
+		if got, want := r.requestLimit(), max(min(limit, 1<<20), leastLimit); got != want {
+			t.Errorf("after %d the limit is %d, want %d", limit, got, want)
+		}
 	}
 }
 
@@ -496,10 +507,10 @@ func TestOTLPServerRestarts(t *testing.T) {
 	eventually(t, "it is stored", func() bool { return r.Status().Ledger.Stored == 50 })
 	_ = srv.Close()
 	reportOTLP(r, 50, 100)
-	eventually(t, "an attempt failed", func() bool { return r.Status().State == StateDisconnected })
-	if text := r.Status().LastError; !strings.Contains(text, "connection refused") {
-		t.Errorf("error %q", text)
-	}
+	eventually(t, "an attempt to connect failed", func() bool {
+		st := r.Status()
+		return st.State == StateDisconnected && strings.Contains(st.LastError, "connection refused")
+	})
 	checkLedger(t, r)
 	if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
 		t.Fatal(err)

@@ -3,7 +3,10 @@
 package reporter
 
 import (
+	"net/http"
+	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	pc "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
@@ -117,6 +120,32 @@ func FuzzSplitProfiles(f *testing.F) {
 		}
 		if countProfiles(a) == 0 || countProfiles(b) == 0 {
 			t.Error("a half is empty")
+		}
+	})
+}
+
+// Whatever a backend answers, it is judged and told in a line.
+func FuzzOTLPAnswer(f *testing.F) {
+	f.Add(200, "application/x-protobuf", "", []byte{0x0a, 0})
+	f.Add(200, "application/json", "", []byte(`{"partialSuccess":{"rejectedProfiles":"1"}}`))
+	f.Add(503, "text/plain; charset=utf-8", "Sat, 21 Nov 2026 10:00:00 GMT", []byte("busy\n"))
+	f.Add(429, "application/x-protobuf", "120", []byte{0x12, 1, 'x'})
+	f.Fuzz(func(t *testing.T, code int, contentType, after string, body []byte) {
+		err := readAnswer(contentType, body, &pc.ExportProfilesServiceResponse{})
+		if code/100 != 2 {
+			err = newHTTPError(&http.Response{StatusCode: code, Header: http.Header{
+				"Content-Type": {contentType}, "Retry-After": {after}, "Location": {after},
+			}}, body)
+		}
+		a := judgeOTLP(err)
+		if (a.verdict == accepted) != (err == nil) || a.wait < 0 || a.wait > maxRetryInfo || (a.verdict == notAgain) != (a.reason != "") {
+			t.Errorf("%v is judged %+v", err, a)
+		}
+		if err == nil {
+			return
+		}
+		if text := err.Error(); len(text) > 1000 || strings.Contains(text, "\n") || !utf8.ValidString(text) {
+			t.Errorf("error %q", text)
 		}
 	})
 }

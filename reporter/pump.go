@@ -198,6 +198,7 @@ func (p *pump) flush(final bool) bool {
 	}
 	ok := p.exchange(final)
 	if !ok && p.failures > 0 {
+		p.backlog.rest()
 		p.store(final)
 	}
 	p.noteBacklog()

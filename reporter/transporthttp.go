@@ -144,7 +144,10 @@ func (t *httpTransport) compress(payload []byte) ([]byte, error) {
 		return nil, err
 	}
 	_, err = w.Write(payload)
-	return out.Bytes(), errors.Join(err, w.Close())
+	if err := errors.Join(err, w.Close()); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), nil
 }
 
 // read reads the body of an answer, and one byte more than the limit if there is that much.

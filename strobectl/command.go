@@ -121,7 +121,23 @@ func (c *command) line(path string) string {
 	if c.setup == nil {
 		return path + " COMMAND"
 	}
-	return strings.TrimSpace(path + " [flags] " + c.operands)
+	line := path
+	if hasFlags(c.flags(path)) {
+		line += " [flags]"
+	}
+	return strings.TrimSpace(line + " " + c.operands)
+}
+
+// flags returns the flags of a command.
+func (c *command) flags(path string) *flag.FlagSet {
+	flags := flag.NewFlagSet(path, flag.ContinueOnError)
+	c.setup(flags)
+	return flags
+}
+
+func hasFlags(flags *flag.FlagSet) (has bool) {
+	flags.VisitAll(func(*flag.Flag) { has = true })
+	return has
 }
 
 // usage prints the help.
@@ -135,16 +151,10 @@ func (c *command) usage(path string, w io.Writer) {
 		}
 		_ = t.Flush()
 		_, _ = fmt.Fprintf(w, "\n%s COMMAND -help tells more of one.\n", path)
-	} else {
-		flags := flag.NewFlagSet(path, flag.ContinueOnError)
-		c.setup(flags)
-		empty := true
-		flags.VisitAll(func(*flag.Flag) { empty = false })
-		if !empty {
-			_, _ = fmt.Fprint(w, "\nFlags:\n")
-			flags.SetOutput(w)
-			flags.PrintDefaults()
-		}
+	} else if flags := c.flags(path); hasFlags(flags) {
+		_, _ = fmt.Fprint(w, "\nFlags:\n")
+		flags.SetOutput(w)
+		flags.PrintDefaults()
 	}
 	if c.help != "" {
 		_, _ = fmt.Fprintf(w, "\n%s\n", strings.TrimSpace(c.help))

@@ -26,6 +26,9 @@ const (
 
 // run is main without globals.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
+		args = []string{"version"} // as the other programs of the project have it
+	}
 	return root().run(&call{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr})
 }
 

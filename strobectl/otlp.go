@@ -81,15 +81,20 @@ otlp rules lists them.`,
 					return misuse("-max-bytes: %d is too few: expected 1 or more", *maxBytes)
 				}
 				var all []checked
+				var unread error
 				for _, name := range in.args {
 					data, err := readFile(in, name, *maxBytes)
 					if err != nil {
-						return err
+						unread = errors.Join(unread, err)
+						continue
 					}
 					r := otlpcheck.CheckBytes(data, otlpcheck.Limits{MaxBytes: *maxBytes}, otlpcheck.Options{PerRule: *perRule, Least: least.Severity})
 					all = append(all, checked{name, r})
 				}
-				return printChecked(in.stdout, all, *out)
+				if err := printChecked(in.stdout, all, *out); err != nil && unread == nil {
+					return err
+				}
+				return unread
 			}
 		},
 	}
@@ -131,16 +136,24 @@ func printChecked(w io.Writer, all []checked, as format) error {
 	return nil
 }
 
+// counted returns a number of things, as "1 error" or "2 errors".
+func counted(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
+}
+
 func printText(w io.Writer, all []checked) error {
 	for _, c := range all {
-		holds := fmt.Sprintf("%d samples, %d profiles, %d resources", c.Samples, c.Profiles, c.Resources)
+		holds := fmt.Sprintf("%s in %s of %s", counted(c.Samples, "sample"), counted(c.Profiles, "profile"), counted(c.Resources, "resource"))
 		if c.Errors+c.Warnings == 0 {
 			if _, err := fmt.Fprintf(w, "%s: ok: %s\n", c.File, holds); err != nil {
 				return err
 			}
 			continue
 		}
-		if _, err := fmt.Fprintf(w, "%s: %d errors, %d warnings: %s\n", c.File, c.Errors, c.Warnings, holds); err != nil {
+		if _, err := fmt.Fprintf(w, "%s: %s, %s: %s\n", c.File, counted(c.Errors, "error"), counted(c.Warnings, "warning"), holds); err != nil {
 			return err
 		}
 		shown := map[string]int{}

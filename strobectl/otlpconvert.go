@@ -37,8 +37,8 @@ labels. Where several kinds are left, -type says which, such as off_cpu.`,
 			typ := flags.String("type", "", "`type` of samples to write as pprof")
 			maxBytes := flags.Int64("max-bytes", otlpcheck.DefaultMaxBytes, "largest input in `bytes`, when it is decompressed")
 			var resource attributes
-			flags.Var(&resource, "resource", "`KEY=VALUE`, an attribute of the resource to write as OpenTelemetry; may be repeated")
-			frameType := flags.String("frame-type", "", "`profile.frame.type` of all frames to write as OpenTelemetry, such as go")
+			flags.Var(&resource, "resource", "attribute of the resource to write as OpenTelemetry, `KEY=VALUE`; may be repeated")
+			frameType := flags.String("frame-type", "", "profile.frame.type of all frames to write as OpenTelemetry, a `name` such as go")
 			return func(in *call) error {
 				switch {
 				case len(in.args) != 1:
@@ -143,7 +143,9 @@ func oneOf(list []otlppprof.Converted, typ string, label bool) (*profile.Profile
 			continue
 		}
 		if label {
-			c.LabelResource()
+			if err := c.LabelResource(); err != nil {
+				return nil, err
+			}
 		}
 		kind := kindOf(c.Profile)
 		if byKind[kind] == nil {

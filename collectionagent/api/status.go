@@ -44,6 +44,8 @@ type hostStatus struct {
 type typeStatus struct {
 	Type string `json:"type"`
 	Unit string `json:"unit"`
+	// Snapshot says that values are a level at a time.
+	Snapshot bool `json:"snapshot,omitempty"`
 }
 
 func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
@@ -66,8 +68,8 @@ func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
 		}
 		a.Hosts[i] = hostStatus{h.ID, h.Name, milliseconds(h.LastSeen), h.Metadata}
 	}
-	for _, t := range []libpf.SampleType{libpf.SampleOnCPU, libpf.SampleOffCPU, libpf.SampleEvent} {
-		a.Types = append(a.Types, typeStatus{t.String(), t.Unit()})
+	for _, t := range libpf.SampleTypes() {
+		a.Types = append(a.Types, typeStatus{t.String(), t.Unit(), t.Snapshot()})
 	}
 	return jsonAnswer(a)
 }

@@ -13,6 +13,7 @@ import (
 type summary struct {
 	Type     string   `json:"type"`
 	Unit     string   `json:"unit"`
+	Snapshot bool     `json:"snapshot,omitempty"`
 	FromMs   int64    `json:"from_ms"`
 	ToMs     int64    `json:"to_ms"`
 	Total    int64    `json:"total"`
@@ -34,7 +35,7 @@ type coverage struct {
 
 func newSummary(s *query.Summary) *summary {
 	out := &summary{
-		Type: s.Type.String(), Unit: s.Type.Unit(), FromMs: milliseconds(s.From), ToMs: milliseconds(s.To),
+		Type: s.Type.String(), Unit: s.Type.Unit(), Snapshot: s.Type.Snapshot(), FromMs: milliseconds(s.From), ToMs: milliseconds(s.To),
 		Total: s.Total, Samples: s.Samples, Excluded: s.Excluded,
 		Coverage: coverage{
 			s.Coverage.Resolution.Milliseconds(), milliseconds(s.Coverage.From), milliseconds(s.Coverage.To),

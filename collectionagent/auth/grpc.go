@@ -4,6 +4,7 @@ package auth
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/netip"
@@ -97,7 +98,7 @@ func (g *Guard) rpc(ctx context.Context, method string, md metadata.MD, first bo
 	case len(values) > 1:
 		c.bearer = "more than one"
 	case len(values) == 1:
-		c.bearer = bearer(values[0])
+		c.bearer, _ = bearer(values[0])
 	}
 	p, err := g.authorize(access, c)
 	if err == nil {
@@ -124,17 +125,27 @@ func (g *Guard) rpc(ctx context.Context, method string, md metadata.MD, first bo
 	return ctx, s.Err()
 }
 
-// bearer returns the token in an authorization header. What is not a bearer
-// token becomes a text that is no token either.
-func bearer(header string) string {
+// bearer returns the token in an authorization header: a bearer token, or the password of
+// clients that know no other way, whatever the user is called. basic says that it is the latter.
+// What is neither becomes a text that is no token either.
+func bearer(header string) (token string, basic bool) {
 	scheme, token, ok := strings.Cut(strings.TrimSpace(header), " ")
-	if !ok || !strings.EqualFold(scheme, "bearer") {
-		return "not bearer"
+	token = strings.TrimSpace(token)
+	switch {
+	case ok && strings.EqualFold(scheme, "basic"):
+		pair, err := base64.StdEncoding.DecodeString(token)
+		if err != nil {
+			return "not base64", true
+		}
+		_, token, _ = strings.Cut(string(pair), ":")
+		basic = true
+	case !ok || !strings.EqualFold(scheme, "bearer"):
+		return "not bearer", false
 	}
-	if token = strings.TrimSpace(token); token == "" {
-		return "empty"
+	if token == "" {
+		token = "empty"
 	}
-	return token
+	return token, basic
 }
 
 // addressOf returns the IP address of a network address, the zero one if it has none.

@@ -55,7 +55,7 @@ func (g *Guard) http(access Access, pattern string, r *http.Request) (*Principal
 	if values := r.Header.Values("Authorization"); len(values) > 1 {
 		c.bearer = "more than one"
 	} else if len(values) == 1 {
-		c.bearer = bearer(values[0])
+		c.bearer, c.basic = bearer(values[0])
 	} else if cookie, err := r.Cookie(sessionCookie); err == nil {
 		c.session = cookie.Value
 	}
@@ -84,7 +84,8 @@ func remoteAddress(r *http.Request) netip.Addr {
 
 // checkSite denies what a page of somebody else makes a browser ask for. A
 // request with a token in its header comes from somebody who has the token; one
-// with a cookie, or with nothing where nothing is needed, may be anybody's.
+// with a cookie or a password, which browsers add by themselves, or with nothing
+// where nothing is needed, may be anybody's.
 func (g *Guard) checkSite(c *credentials, r *http.Request) error {
 	crossSite := &denial{reason: reasonCrossSite, message: "this request comes from a page of another site"}
 	if !g.Required() {
@@ -99,7 +100,7 @@ func (g *Guard) checkSite(c *credentials, r *http.Request) error {
 		}
 		return nil
 	}
-	if c.session != "" && r.Method != http.MethodGet && r.Method != http.MethodHead && !g.sameOrigin(r) {
+	if (c.session != "" || c.basic) && r.Method != http.MethodGet && r.Method != http.MethodHead && !g.sameOrigin(r) {
 		return crossSite
 	}
 	return nil

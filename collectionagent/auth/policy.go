@@ -55,6 +55,7 @@ func DefaultPolicy() Policy {
 			"/collectionagent.v1.CollectionAgent/ReportStatus":          sends,
 
 			"/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export": sends,
+			"/parca.profilestore.v1alpha1.ProfileStoreService/WriteRaw":                    sends,
 
 			"/grpc.health.v1.Health/Check": health,
 			"/grpc.health.v1.Health/List":  health,
@@ -85,6 +86,11 @@ func DefaultPolicy() Policy {
 			"POST /login":     {Open: openLogin},
 			"POST /logout":    {Any: true},
 
+			"POST /v1development/profiles":     sends,
+			"POST /ingest":                     sends,
+			"POST /push.v1.PusherService/Push": sends,
+			"POST /api/v1/upload":              sends,
+
 			"GET /api/v1/whoami":           {Any: true},
 			"GET /api/v1/tokens":           admin,
 			"DELETE /api/v1/data":          admin,
@@ -106,6 +112,7 @@ func DefaultPolicy() Policy {
 			"/api/v1/status":               asks,
 			"/api/v1/hosts":                asks,
 			"/api/v1/ledger":               asks,
+			"/api/v1/targets":              asks,
 			"/api/v1/":                     {Any: true}, // says that there is no such endpoint
 		},
 	}

@@ -121,6 +121,7 @@ func (b *budget) inUse() int64 {
 // the budget.
 const (
 	amplifyFactor = 32
+	unpackFactor  = 96 // of a profile, which is decoded, converted and read in turn
 	amplifyFree   = 16 << 20
 )
 
@@ -152,6 +153,23 @@ func (m *meter) charge(field string, n int, size int64) error {
 	}
 	m.held += more
 	return nil
+}
+
+// mayUse returns what may be made of the request, of which a factor says what its bytes become.
+func (m *meter) mayUse(factor int64) int64 {
+	return min(factor*m.bytes+amplifyFree, m.budget.size/2)
+}
+
+// admit notes the size of a request that was read, bounds what may be made of it, and
+// gives back what it does not need of what was reserved.
+func (m *meter) admit(bytes int) {
+	m.bytes = int64(bytes)
+	m.used = m.bytes
+	m.limit = m.mayUse(amplifyFactor)
+	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
+		m.budget.release(give)
+		m.held -= give
+	}
 }
 
 // release gives everything back.

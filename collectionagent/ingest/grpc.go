@@ -70,6 +70,17 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		answer, err = next(ctx, req) // health must answer when all slots are taken
 		return answer, err
 	}
+	leave, refused := s.slot()
+	if refused != nil {
+		return nil, refused
+	}
+	defer leave()
+	answer, err = next(ctx, req)
+	return answer, err
+}
+
+// slot takes one of the places of requests that are worked on. leave gives it back.
+func (s *Server) slot() (leave func(), err error) {
 	select {
 	case s.slots <- struct{}{}:
 	default:
@@ -78,12 +89,10 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 			fmt.Sprintf("%d requests are being worked on (-max-concurrent)", s.cfg.MaxConcurrent), s.pressure.refuse())
 	}
 	s.metrics.active.Inc()
-	defer func() {
+	return func() {
 		s.metrics.active.Dec()
 		<-s.slots
-	}()
-	answer, err = next(ctx, req)
-	return answer, err
+	}, nil
 }
 
 // guardStream keeps a fault in a stream from ending the process.
@@ -97,7 +106,11 @@ func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.Strea
 // recovered ends a panic, and counts and logs it. It has to be deferred itself.
 func (s *Server) recovered(where string) {
 	if r := recover(); r != nil {
-		s.metrics.panics.Inc()
-		s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", r, "stack", string(debug.Stack()))
+		s.panicked(where, r)
 	}
+}
+
+func (s *Server) panicked(where string, cause any) {
+	s.metrics.panics.Inc()
+	s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", cause, "stack", string(debug.Stack()))
 }

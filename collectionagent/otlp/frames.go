@@ -313,8 +313,8 @@ func (d *Message) hashStack(i int, indices []int32) (libpf.TraceHash, error) {
 	if n > d.MaxFrames {
 		return s.hash, invalid(at("dictionary.stack_table", i), "has %d frames, at most %d are allowed", n, d.MaxFrames)
 	}
-	if d.workLeft -= int64(bytes); d.workLeft < 0 {
-		return s.hash, invalid("dictionary.stack_table", "the stacks are too large for a request of %d bytes: send it in parts", d.Bytes)
+	if err := d.work("dictionary.stack_table", bytes); err != nil {
+		return s.hash, err
 	}
 	if err := d.roomToHash(bytes); err != nil {
 		return s.hash, err

@@ -45,8 +45,12 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 				return err
 			}
 		}
+		inTime, err := d.profilesInTime(scope, kinds, all)
+		if err != nil {
+			return err
+		}
 		for j := range all {
-			if kinds[j].count && sameInTime(kinds, all, &all[j]) {
+			if _, ok := inTime[twinOf(&kinds[j], &all[j])]; ok && kinds[j].count {
 				continue
 			}
 			if err := r.profile(at(scope+".profiles", j), &all[j], kinds[j]); err != nil {
@@ -58,14 +62,6 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 		d.host(o)
 	}
 	return nil
-}
-
-// kind is what a profile measures.
-type kind struct {
-	typ    libpf.SampleType // 0: nothing that is known
-	count  bool             // values count observations, each of which stands for period
-	period int64            // in nanoseconds of CPU, 0: not known
-	name   string
 }
 
 // kind tells what a profile measures.
@@ -90,38 +86,37 @@ func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 			return k, index(at(field+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 		}
 	}
-	typ, unit := texts[0], texts[1]
-	k.name = typ + "/" + unit
-	if texts[2] == "cpu" && nanoseconds(texts[3]) && p.period > 0 && p.period <= maxValue {
-		k.period = p.period
-	}
-	switch {
-	case typ == "samples" && counts(unit) && k.period > 0:
-		k.typ, k.count = libpf.SampleOnCPU, true
-	case typ == "cpu" && nanoseconds(unit):
-		k.typ = libpf.SampleOnCPU
-	case typ == "off_cpu" && nanoseconds(unit):
-		k.typ = libpf.SampleOffCPU
-	case counts(unit):
-		k.typ = libpf.SampleEvent
-	}
-	return k, nil
+	return kindOf(texts[0], texts[1], texts[2], texts[3], p.period), nil
 }
 
-func nanoseconds(unit string) bool { return unit == "nanoseconds" || unit == "ns" }
+// twin is what is the same in profiles of a scope of which one tells in time what the
+// other tells in observations, as the two of a pprof file do.
+type twin struct {
+	typ            libpf.SampleType
+	time, duration uint64
+	samples        int
+}
 
-func counts(unit string) bool { return unit == "count" || unit == "1" || unit == "" }
+func twinOf(k *kind, p *profileEntry) twin { return twin{k.typ, p.time, p.duration, p.samples.len()} }
 
-// sameInTime reports whether another profile of the scope tells in time what p
-// tells in observations, as the two of a pprof file do.
-func sameInTime(kinds []kind, all []profileEntry, p *profileEntry) bool {
-	for i, k := range kinds {
-		if k.typ == libpf.SampleOnCPU && !k.count && all[i].time == p.time && all[i].duration == p.duration &&
-			all[i].samples.len() == p.samples.len() {
-			return true
+// profilesInTime returns the profiles of a scope that tell in time. There may be many.
+func (d *Message) profilesInTime(field string, kinds []kind, all []profileEntry) (map[twin]struct{}, error) {
+	const twinBytes = 2 * 48 // with its place in the map
+	var twins map[twin]struct{}
+	for i := range all {
+		k := &kinds[i]
+		if k.typ == 0 || k.count {
+			continue
 		}
+		if twins == nil {
+			twins = make(map[twin]struct{})
+		}
+		if err := d.owe(field, twinBytes); err != nil {
+			return nil, err
+		}
+		twins[twinOf(k, &all[i])] = struct{}{}
 	}
-	return false
+	return twins, nil
 }
 
 // reader reads the profiles of a resource.
@@ -171,7 +166,7 @@ func (r *reader) profile(field string, p *profileEntry, k kind) error {
 	switch {
 	case k.typ == 0 && len(all) > 0:
 		r.out.RejectedProfiles++
-		r.out.note("samples of type %.100q are not taken: supported are samples/count with a period of cpu/nanoseconds, cpu/nanoseconds, off_cpu/nanoseconds, and counts of events", k.name)
+		r.out.note("samples of type %.100q are not taken: "+taken, k.name)
 	case left > 0 && len(r.out.Batch.Samples) == rows:
 		r.out.RejectedProfiles++
 	}
@@ -187,15 +182,19 @@ func (r *reader) check(field string, i int, s *sampleEntry) error {
 	if x := s.link; x < 0 || int(x) >= len(r.links) {
 		return index(at(".link_index"), x, "link_table", r.entries[linkTable])
 	}
-	for _, a := range r.indices[s.attributes.from:s.attributes.to] {
-		if a < 0 || int(a) >= len(r.attributes) {
-			return index(at(".attribute_indices"), a, "attribute_table", r.entries[attributeTable])
+	attributes := r.indices[s.attributes.from:s.attributes.to]
+	for j, a := range attributes {
+		switch {
+		case a < 0 || int(a) >= len(r.attributes):
+			return orOldLayout(s, index(at(".attribute_indices"), a, "attribute_table", r.entries[attributeTable]))
+		case j > 0 && a == attributes[j-1] && valuesAsAttributes(s):
+			return orOldLayout(s, invalid(at(".attribute_indices"), "has %d twice", a))
 		}
 	}
 	values, times := s.values.len(), s.times.len()
 	switch {
 	case values == 0 && times == 0:
-		return invalid(at(""), "has neither values nor timestamps_unix_nano")
+		return orOldLayout(s, invalid(at(""), "has neither values nor timestamps_unix_nano"))
 	case times == 0 && values != 1:
 		return invalid(at(".values"), "has %d entries, without timestamps_unix_nano it must be 1", values)
 	case times > 0 && values > 0 && values != times:
@@ -249,9 +248,7 @@ func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libp
 			left += uint64(count)           //nolint:gosec // not negative
 			continue
 		}
-		if last := len(batch.Samples) - 1; last >= first && store.FloorMs(batch.Samples[last].Time) == store.FloorMs(t) {
-			batch.Samples[last].Count += count
-			batch.Samples[last].Value += value
+		if last := len(batch.Samples) - 1; last >= first && mergeInto(&batch.Samples[last], t, count, value) {
 			continue
 		}
 		batch.Samples = append(batch.Samples, store.Sample{
@@ -261,19 +258,27 @@ func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libp
 	return left, nil
 }
 
+// mergeInto adds an observation to the one before it if both are of the same
+// millisecond and the sums stay what a single observation may be.
+func mergeInto(s *store.Sample, t libpf.UnixTimeNs, count, value int64) bool {
+	if store.FloorMs(s.Time) != store.FloorMs(t) || s.Count+count > maxCount || s.Value+value > maxValue {
+		return false
+	}
+	s.Count += count
+	s.Value += value
+	return true
+}
+
 // amount returns the count and the value of an observation.
 func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 	if len(values) == 0 { // each timestamp counts one
-		value = 1
-		if k.typ == libpf.SampleOnCPU && k.period > 0 {
-			value = k.period
-		}
-		return 1, value, true
+		return 1, max(k.period, 1), true
 	}
 	v := values[j]
-	if v < 0 || v > maxValue {
+	if v < 0 || v > maxValue/k.scale {
 		return 0, 0, false
 	}
+	v *= k.scale
 	switch {
 	case v == 0:
 		return 0, 0, true
@@ -281,7 +286,7 @@ func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 		return v, v * k.period, v <= maxCount && v <= maxValue/k.period
 	case k.typ == libpf.SampleEvent:
 		return v, v, v <= maxCount
-	case k.typ == libpf.SampleOnCPU && k.period > 0:
+	case k.period > 0:
 		return min(max((v+k.period/2)/k.period, 1), maxCount), v, true
 	default:
 		return 1, v, true

@@ -5,6 +5,7 @@ package otlp
 import (
 	"cmp"
 	"encoding/hex"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -105,11 +106,14 @@ type origin struct {
 	process   string
 	container string
 	node      string
-	labels    map[string]string
-	host      map[string]string
+	// program is what an SDK that was not told of a service says instead.
+	program string
+	labels  map[string]string
+	host    map[string]string
 }
 
-// unknownService is what SDKs say that were not told of which service they are.
+// unknownService is what SDKs say that were not told of which service they are, with
+// a colon and the name of the program, if they know it.
 const unknownService = "unknown_service"
 
 // labelPrefix is what profilers put before labels that a program gave its threads.
@@ -130,7 +134,9 @@ func (o *origin) set(key, value string) {
 	s := &o.series
 	switch key {
 	case "service.name":
-		if value != unknownService && !strings.HasPrefix(value, unknownService+":") {
+		if program, ok := strings.CutPrefix(value+":", unknownService+":"); ok {
+			o.program = strings.TrimSuffix(program, ":")
+		} else {
 			s.Service = value
 		}
 	case "host.name":
@@ -201,11 +207,15 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	for i := range attributes {
 		a := &attributes[i]
 		key := string(a.key)
-		if a.index != 0 && len(a.key) == 0 {
+		if a.index != 0 {
 			if a.index < 0 || int(a.index) >= len(d.texts) {
 				return nil, index(at(field+".attributes", i)+".key_strindex", a.index, "string_table", len(d.texts))
 			}
-			key = d.textOf(a.index)
+			text := d.textOf(a.index)
+			if key != "" && key != text {
+				return nil, invalid(at(field+".attributes", i)+".key_strindex", "is %d, which is not what key says: set one of them", a.index)
+			}
+			key = text
 		}
 		if len(key) > d.MaxTextBytes {
 			return nil, tooLong(at(field+".attributes", i)+".key", len(key), d.MaxTextBytes)
@@ -230,6 +240,12 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	}
 	if s.HostID == "" && len(s.Host) <= maxHostID {
 		s.HostID = s.Host
+	}
+	if n := len(o.host); n > d.MaxMetadata {
+		d.out.note("%d attributes are left out: a host has at most %d", n-d.MaxMetadata, d.MaxMetadata)
+		for _, key := range slices.Sorted(maps.Keys(o.host))[d.MaxMetadata:] {
+			delete(o.host, key)
+		}
 	}
 	return o, nil
 }
@@ -269,7 +285,7 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 	if s.Process == "" && s.Executable != "" {
 		s.Process = path.Base(s.Executable)
 	}
-	s.Service = cmp.Or(s.Service, s.Container, s.Process, s.Comm, shortID(s.ContainerID), s.Pod, d.pidName(s.PID), s.Host, "unnamed")
+	s.Service = cmp.Or(s.Service, s.Container, s.Process, with.program, s.Comm, shortID(s.ContainerID), s.Pod, d.program(), d.pidName(s.PID), s.Host, "unnamed")
 	s.Labels = make([]libpf.Label, 0, len(with.labels))
 	for k, v := range with.labels {
 		s.Labels = append(s.Labels, libpf.Label{Key: k, Value: v})
@@ -283,6 +299,19 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 		s.Labels = nil
 	}
 	return s
+}
+
+// program returns the name of the first file in a request about one resource, which is
+// that of the program where the profiles were pprof before. "" when it is none.
+func (d *Message) program() string {
+	if len(d.resources) != 1 || len(d.files) < 2 {
+		return ""
+	}
+	name := d.files[1].executable.FileName
+	if strings.HasPrefix(name, "[") || strings.Contains(name, ".so") {
+		return ""
+	}
+	return name
 }
 
 func (d *Message) pidName(pid libpf.PID) string {

@@ -10,14 +10,14 @@ import (
 	"github.com/strobe-profiler/strobe/libpf/export"
 )
 
-// WriteFolded writes the stacks of a selection as folded lines with the number
-// of observations. The values of the labels in groupBy are the first levels.
+// WriteFolded writes the stacks of a selection as folded lines, as [export.WriteFolded]
+// does. The values of the labels in groupBy are the first levels.
 func (e *Engine) WriteFolded(ctx context.Context, s *Selection, groupBy []string, w io.Writer) (*Summary, error) {
 	sums, err := e.sortedSums(ctx, s, groupBy)
 	if err != nil {
 		return nil, err
 	}
-	out := export.NewFolded(sums.executables())
+	out := export.NewFolded(s.Type, sums.executables())
 	root := make([]string, len(groupBy))
 	err = sums.each(ctx, func(group []string, sample *export.Sample) {
 		for i, value := range group {

@@ -133,6 +133,8 @@ func TestPprofTypes(t *testing.T) {
 	t.Parallel()
 	for typ, want := range map[libpf.SampleType]string{
 		libpf.SampleOnCPU: "cpu/nanoseconds", libpf.SampleOffCPU: "off_cpu/nanoseconds", libpf.SampleEvent: "event/count",
+		libpf.SampleWall: "wall/nanoseconds", libpf.SampleInuseSpace: "inuse_space/bytes", libpf.SampleGoroutines: "goroutine/count",
+		libpf.SampleBlockContentions: "contentions/count", libpf.SampleMutexDelay: "delay/nanoseconds",
 	} {
 		var out bytes.Buffer
 		if err := export.WritePprof(&out, &export.Profile{Type: typ}); err != nil {
@@ -142,10 +144,14 @@ func TestPprofTypes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := p.SampleType[1].Type + "/" + p.SampleType[1].Unit; got != want {
+		last := p.SampleType[len(p.SampleType)-1]
+		if got := last.Type + "/" + last.Unit; got != want {
 			t.Errorf("%s: sample type %s instead of %s", typ, got, want)
 		}
-		if p.DefaultSampleType != p.SampleType[1].Type {
+		if counted := typ <= libpf.SampleEvent; counted != (len(p.SampleType) == 2) {
+			t.Errorf("%s: %d types of samples", typ, len(p.SampleType))
+		}
+		if p.DefaultSampleType != last.Type {
 			t.Errorf("%s: default sample type %s", typ, p.DefaultSampleType)
 		}
 	}

@@ -21,10 +21,11 @@ const kernelSuffix = "_[k]"
 var foldedReplacer = strings.NewReplacer(";", ":", "\n", " ", "\r", " ")
 
 // WriteFolded writes one line per stack: the levels from the root to the leaf
-// joined by semicolons, a space, and the count. Equal lines are summed, lines
-// are sorted, and samples without a count are left out.
+// joined by semicolons, a space, and a number. That is how many observations there are
+// of types that our own agents take, and else the value: what a tool makes of it has no unit.
+// Equal lines are summed, lines are sorted, and samples without a number are left out.
 func WriteFolded(w io.Writer, p *Profile) error {
-	f := NewFolded(p.Executables)
+	f := NewFolded(p.Type, p.Executables)
 	for i := range p.Samples {
 		f.Add(&p.Samples[i])
 	}
@@ -34,20 +35,31 @@ func WriteFolded(w io.Writer, p *Profile) error {
 // Folded sums stacks by their folded line, one sample at a time. It is for one
 // goroutine.
 type Folded struct {
+	values      bool // and not counts
 	executables Executables
 	counts      map[string]int64
 	line        []byte
 	levels      []Level
 }
 
-// NewFolded returns a Folded without stacks. The function may be nil.
-func NewFolded(executables func(libpf.FileID) (libpf.Executable, bool)) *Folded {
-	return &Folded{executables: executables, counts: make(map[string]int64)}
+// NewFolded returns a Folded of samples of a type without stacks. The function may be nil.
+func NewFolded(t libpf.SampleType, executables func(libpf.FileID) (libpf.Executable, bool)) *Folded {
+	return &Folded{values: !counted(t), executables: executables, counts: make(map[string]int64)}
+}
+
+// counted reports whether the number of observations says something: each of them is one that
+// was made, and not a sum that a program made of its own.
+func counted(t libpf.SampleType) bool {
+	return t == libpf.SampleOnCPU || t == libpf.SampleOffCPU || t == libpf.SampleEvent
 }
 
 // Add adds a sample. It keeps nothing of it.
 func (f *Folded) Add(s *Sample) {
-	if s.Count == 0 {
+	n := s.Count
+	if f.values {
+		n = s.Value
+	}
+	if n == 0 {
 		return
 	}
 	f.levels = f.levels[:0]
@@ -64,7 +76,7 @@ func (f *Folded) Add(s *Sample) {
 	if len(f.line) == 0 {
 		f.line = append(f.line, emptyStack...)
 	}
-	f.counts[string(f.line)] += s.Count
+	f.counts[string(f.line)] += n
 }
 
 // emptyStack stands for a stack without a frame, whose line would have no name.

@@ -16,7 +16,8 @@ import (
 )
 
 // WritePprof writes a gzipped profile.proto. Each sample has two values, the
-// number of observations and the sum, of which the second is the default. Every
+// number of observations and the sum, of which the second is the default; of types that
+// programs measure themselves, such as memory, it has the sum alone. Every
 // location has a function, also where only an address is known, so that no
 // reader goes looking for symbols. Samples with the same stack and labels are
 // summed and stay in the order they first appeared in.
@@ -31,6 +32,7 @@ func WritePprof(w io.Writer, p *Profile) error {
 // Pprof builds a profile, one sample at a time. It is for one goroutine.
 type Pprof struct {
 	out         *profile.Profile
+	counted     bool // samples have the number of observations
 	executables Executables
 	mappings    map[libpf.FileID]*profile.Mapping
 	functions   map[functionKey]*profile.Function
@@ -52,7 +54,10 @@ func NewPprof(p *Profile) *Pprof {
 		samples:     make(map[string]*profile.Sample, len(p.Samples)),
 	}
 	name, unit := pprofType(p.Type)
-	b.out.SampleType = []*profile.ValueType{{Type: "samples", Unit: "count"}, {Type: name, Unit: unit}}
+	if b.counted = counted(p.Type); b.counted {
+		b.out.SampleType = append(b.out.SampleType, &profile.ValueType{Type: "samples", Unit: "count"})
+	}
+	b.out.SampleType = append(b.out.SampleType, &profile.ValueType{Type: name, Unit: unit})
 	b.out.DefaultSampleType = name
 	if p.Period > 0 {
 		b.out.PeriodType = &profile.ValueType{Type: name, Unit: unit}
@@ -87,10 +92,20 @@ func (b *Pprof) mainFirst() {
 
 // pprofType returns the name and the unit of a type's values as the field knows them.
 func pprofType(t libpf.SampleType) (name, unit string) {
-	if t == libpf.SampleOnCPU {
-		return "cpu", t.Unit()
+	name = t.String()
+	switch t {
+	case libpf.SampleOnCPU:
+		name = "cpu"
+	case libpf.SampleGoroutines:
+		name = "goroutine"
+	case libpf.SampleThreads:
+		name = "threadcreate"
+	case libpf.SampleMutexContentions, libpf.SampleBlockContentions:
+		name = "contentions"
+	case libpf.SampleMutexDelay, libpf.SampleBlockDelay:
+		name = "delay"
 	}
-	return t.String(), t.Unit()
+	return name, t.Unit()
 }
 
 type functionKey struct {
@@ -124,12 +139,17 @@ func (b *Pprof) Add(s *Sample) {
 			b.key = append(b.key, text...)
 		}
 	}
+	values := []int64{s.Value}
+	if b.counted {
+		values = []int64{s.Count, s.Value}
+	}
 	if known, ok := b.samples[string(b.key)]; ok {
-		known.Value[0] += s.Count
-		known.Value[1] += s.Value
+		for i, v := range values {
+			known.Value[i] += v
+		}
 		return
 	}
-	sample := &profile.Sample{Location: stack, Value: []int64{s.Count, s.Value}}
+	sample := &profile.Sample{Location: stack, Value: values}
 	for _, l := range s.Labels {
 		if sample.Label == nil {
 			sample.Label = make(map[string][]string, len(s.Labels))

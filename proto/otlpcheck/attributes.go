@@ -90,8 +90,15 @@ func (c *checker) attributeEntry(a *profiles.KeyValueAndUnit) {
 	c.convention(key, a.GetValue())
 }
 
+// maxKnown is longer than any text that the conventions know. What is longer is not looked
+// at: much may refer to one text.
+const maxKnown = 256
+
 // convention checks a value by what the conventions say of its key.
 func (c *checker) convention(key string, v *common.AnyValue) {
+	if len(key) > maxKnown {
+		return
+	}
 	want, ok := kinds[key]
 	if !ok {
 		return
@@ -106,6 +113,9 @@ func (c *checker) convention(key string, v *common.AnyValue) {
 	}
 	switch key {
 	case keyFrameType:
+		if len(text) > maxKnown {
+			return
+		}
 		name := strings.ToLower(text)
 		if !frameTypes[name] {
 			name = otherNames[name]
@@ -131,8 +141,11 @@ func (c *checker) convention(key string, v *common.AnyValue) {
 }
 
 func isHex(s string) bool {
+	if s == "" || len(s) > maxKnown {
+		return false
+	}
 	_, err := hex.DecodeString(s)
-	return err == nil && s != ""
+	return err == nil
 }
 
 // isBuildID reports whether an attribute is a build ID.
@@ -177,7 +190,11 @@ func (c *checker) attributeList(list []int32) {
 
 // keyValues checks attributes that are not in the dictionary.
 func (c *checker) keyValues(field string, list []*common.KeyValue, depth int) {
-	keys := make(map[string]int, len(list))
+	type keyID struct {
+		index int32 // of the text, if it is in the table
+		text  string
+	}
+	keys := make(map[keyID]int, len(list))
 	for i, kv := range list {
 		c.at(field, i)
 		c.known(kv)
@@ -188,16 +205,20 @@ func (c *checker) keyValues(field string, list []*common.KeyValue, depth int) {
 				c.find(ruleKeyAndIndex, "", "has both key, %.100q, and key_strindex, %d", key, index)
 			}
 			c.refText(index, "key_strindex")
-			if key == "" {
-				key = c.textOf(index)
-			}
+		}
+		id := keyID{c.firstText[key], ""}
+		if id.index == 0 {
+			id.text = key
+		}
+		if index := kv.GetKeyStrindex(); key == "" && index > 0 && int(index) < len(c.sameText) {
+			key, id = c.textOf(index), keyID{c.sameText[index], ""}
 		}
 		if key == "" {
 			c.find(ruleAttributeKey, "", "has no key")
-		} else if first, ok := keys[key]; ok {
+		} else if first, ok := keys[id]; ok {
 			c.find(ruleAttributeDuplicate, "", "has the key %.100q of %s[%d]", key, field, first)
 		} else {
-			keys[key] = i
+			keys[id] = i
 		}
 		c.value(kv.GetValue(), depth)
 		c.convention(key, kv.GetValue())

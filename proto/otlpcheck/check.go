@@ -36,8 +36,9 @@ type checker struct {
 	path   []step
 	report *Report
 	tables [tableCount]table
-	// sameText is, for each text of the table, the first that is equal.
-	sameText []int32
+	// sameText is, for each text of the table, the first that is equal, firstText that by text.
+	sameText  []int32
+	firstText map[string]int32
 	// keyAt is where a list of attributes has a key, of sameText.
 	keyAt   map[int32]int
 	encoded []byte

@@ -182,7 +182,7 @@ func TestUnits(t *testing.T) {
 	for unit, want := range map[string]bool{
 		"ns": true, "By": true, "KiBy": true, "MBy": true, "ms": true, "s": true, "1": true, "%": true, "Hz": true, "{request}": true, "By/s": true,
 		"{a.b/c}": true, "By/{op}": true, "m/s2": true, "m.s-1": true, "10*3": false, "nanoseconds": true, "bytes": true, "count": true,
-		"furlongs": false, "/": false, "By/": false, "{": false, "a{b": false, "B": false, "sec": false, "\xff": false, strings.Repeat("s.", 40) + "s": false,
+		"furlongs": false, "/": false, "By/": false, "{": false, "a{b": false, "B": false, "sec": false, "\xff": false,
 	} {
 		if got := pprofUnits[unit] || isUCUM(unit); got != want {
 			t.Errorf("%q is a unit: %t", unit, got)

@@ -60,7 +60,7 @@ func Decode(data []byte, l Limits) (*collector.ExportProfilesServiceRequest, err
 			return nil, fmt.Errorf("%w: its structures would take about %d bytes of memory", ErrTooLarge, memory)
 		}
 		if err := (protojson.UnmarshalOptions{DiscardUnknown: true}).Unmarshal(data, req); err != nil {
-			return nil, fmt.Errorf("decode JSON: %w", err)
+			return nil, fmt.Errorf("decode JSON: %s", plain(err))
 		}
 		hexIDs(req)
 		return req, nil
@@ -69,10 +69,14 @@ func Decode(data []byte, l Limits) (*collector.ExportProfilesServiceRequest, err
 		return nil, fmt.Errorf("%w: its structures would take about %d bytes of memory", ErrTooLarge, memory)
 	}
 	if err := proto.Unmarshal(data, req); err != nil {
-		return nil, fmt.Errorf("decode protocol buffer: %w", err)
+		return nil, fmt.Errorf("decode protocol buffer: %s", plain(err))
 	}
 	return req, nil
 }
+
+// plain returns the text of an error of the decoder, which has other spaces in it from
+// build to build so that nobody relies on it.
+func plain(err error) string { return strings.ReplaceAll(err.Error(), "\u00a0", " ") }
 
 // CheckBytes decodes a message and checks it. That it cannot be decoded is a finding.
 func CheckBytes(data []byte, l Limits, o Options) *Report {

@@ -187,6 +187,25 @@ func TestMany(t *testing.T) {
 	})
 }
 
+// TestLongText checks that a text is not read again wherever something refers to it.
+func TestLongText(t *testing.T) {
+	const n = 1 << 14
+	m := valid()
+	m.d.StringTable = append(m.d.StringTable, strings.Repeat("f", 32<<20))
+	long := int32(len(m.d.StringTable) - 1)
+	for range n {
+		m.d.AttributeTable = append(m.d.AttributeTable,
+			&profiles.KeyValueAndUnit{KeyStrindex: long, UnitStrindex: long}, &profiles.KeyValueAndUnit{KeyStrindex: 7, Value: refValue(long)},
+			&profiles.KeyValueAndUnit{KeyStrindex: 9, Value: refValue(long)})
+		m.resource.Attributes = append(m.resource.Attributes, &common.KeyValue{KeyStrindex: long})
+	}
+	hostile.Bound(t, n, 8000, func() {
+		if r := Check(m, Options{}); r.Errors < n {
+			t.Errorf("%d errors", r.Errors)
+		}
+	})
+}
+
 func TestErrTooLarge(t *testing.T) {
 	if _, err := Decode(make([]byte, 10), Limits{MaxBytes: 9}); !errors.Is(err, ErrTooLarge) {
 		t.Errorf("error %v", err)

@@ -51,7 +51,7 @@ func (r *Report) Err() error {
 	for i, f := range r.Findings {
 		lines[i] = f.String()
 	}
-	return fmt.Errorf("%d errors and %d warnings:\n%s", r.Errors, r.Warnings, strings.Join(lines, "\n"))
+	return fmt.Errorf("errors: %d, warnings: %d\n%s", r.Errors, r.Warnings, strings.Join(lines, "\n"))
 }
 
 // step is a part of a path: a field, or an element of one.

@@ -98,16 +98,15 @@ func (c *checker) stringTable() {
 	} else if table[0] != "" {
 		c.findAt(ruleTableZero, step{name, 0}, "is %.100q, must be empty", table[0])
 	}
-	first := make(map[string]int32, len(table))
-	c.sameText = make([]int32, len(table))
+	c.firstText, c.sameText = make(map[string]int32, len(table)), make([]int32, len(table))
 	for i, s := range table {
 		if !utf8.ValidString(s) {
 			c.findAt(ruleUTF8, step{name, i}, "%.100q is not UTF-8", s)
 		}
-		same, ok := first[s]
+		same, ok := c.firstText[s]
 		if !ok {
 			same = int32(i) //nolint:gosec // an index of 32 bits
-			first[s] = same
+			c.firstText[s] = same
 		} else {
 			c.findAt(ruleDuplicate, step{name, i}, "is the same as entry %d", same)
 		}

@@ -26,9 +26,12 @@ func set(words string) map[string]bool {
 	return out
 }
 
+// maxUnit is longer than any unit that makes sense.
+const maxUnit = 64
+
 // unit checks a unit, if there is one.
 func (c *checker) unit(i int32, field string) {
-	if u := c.textOf(i); u != "" && !pprofUnits[u] && !isUCUM(u) {
+	if u := c.textOf(i); u != "" && (len(u) > maxUnit || !pprofUnits[u] && !isUCUM(u)) {
 		c.find(ruleUnit, field, "%.100q is no unit of UCUM or pprof", u)
 	}
 }
@@ -39,8 +42,7 @@ var annotation = regexp.MustCompile(`\{[^{}]*\}`)
 // isUCUM reports whether a text is a unit such as By, ms, KiBy, m/s2, {request} or By/{op}.
 // It knows the units that measurements of programs have.
 func isUCUM(unit string) bool {
-	const longest = 64
-	if len(unit) > longest || strings.HasSuffix(unit, "/") || strings.HasSuffix(unit, ".") {
+	if strings.HasSuffix(unit, "/") || strings.HasSuffix(unit, ".") {
 		return false
 	}
 	unit = annotation.ReplaceAllString(unit, "1")

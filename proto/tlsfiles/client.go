@@ -84,8 +84,8 @@ func (f *Files) noteFailure() {
 	f.force.Store(true)
 }
 
-// ClientConfig returns the client's side as of now, for what cannot be given a
-// [Files.Dialer].
+// ClientConfig returns the client's side for one connection that is made now, for what
+// cannot be given a [Files.Dialer]; see [Files.ClientCredentials]. The caller may change it.
 func (f *Files) ClientConfig(base *tls.Config) *tls.Config {
 	if base == nil {
 		base = &tls.Config{} //nolint:gosec // see clientConfig

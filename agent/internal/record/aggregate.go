@@ -139,7 +139,7 @@ func (a *aggregate) write(w io.Writer, format string, period int64) error {
 		Add(*export.Sample)
 		Write(io.Writer) error
 	}
-	var out writer = export.NewFolded(profile.Executables)
+	var out writer = export.NewFolded(profile.Type, profile.Executables)
 	if format == Pprof {
 		out = export.NewPprof(profile)
 	}

@@ -77,7 +77,7 @@ func (g *generator) series(project string) store.Series {
 	n := g.rnd.IntN(4)
 	s := store.Series{
 		Project: project,
-		Type:    pick(g, libpf.SampleOnCPU, libpf.SampleOnCPU, libpf.SampleOffCPU),
+		Type:    pick(g, libpf.SampleOnCPU, libpf.SampleOnCPU, libpf.SampleOffCPU, libpf.SampleInuseSpace),
 		Service: pick(g, "web", "db", "bätch"), Host: pick(g, "alpha", "beta"), HostID: pick(g, "1", "2"),
 		Comm: pick(g, "main", "worker", ""), Process: pick(g, "srv", "cli"), Executable: "/usr/bin/x",
 		PID: libpf.PID(100 + n), ProcessStart: uint64(n), TID: libpf.TID(100 + g.rnd.IntN(6)),
@@ -165,7 +165,7 @@ func (g *generator) deletion() *store.Deletion {
 	q := g.query()
 	d.Matchers = q.Matchers
 	if g.rnd.IntN(2) == 0 {
-		d.Types = []libpf.SampleType{libpf.SampleOffCPU}
+		d.Types = []libpf.SampleType{libpf.SampleOffCPU, libpf.SampleInuseSpace}
 	}
 	if a := g.time(); g.rnd.IntN(2) == 0 || d.Whole() {
 		d.From, d.To = a, a+libpf.UnixTimeNs(g.rnd.Int64N(int64(10*time.Minute)))
@@ -176,7 +176,7 @@ func (g *generator) deletion() *store.Deletion {
 // query returns a query for samples.
 func (g *generator) query() *store.Query {
 	q := &store.Query{
-		Project: g.project(), Type: pick(g, libpf.SampleOnCPU, libpf.SampleOnCPU, libpf.SampleOffCPU, 0),
+		Project: g.project(), Type: pick(g, libpf.SampleOnCPU, libpf.SampleOnCPU, libpf.SampleOffCPU, libpf.SampleInuseSpace, 0),
 		From: Base - 1, To: Base + libpf.UnixTimeNs(time.Hour),
 		ByStack: g.rnd.IntN(2) == 0,
 	}

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package push
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// failure is an answer to a request that is not taken.
+type failure struct {
+	status int
+	reason string // in metrics
+	wait   time.Duration
+	// What is said of it.
+	Parameter string `json:"parameter"`
+	Message   string `json:"message"`
+}
+
+// Reasons of what is not read.
+const (
+	reasonEncoding = "encoding" // a compression
+	reasonFormat   = "format"
+)
+
+// Error implements error.
+func (f *failure) Error() string {
+	if f.Parameter != "" {
+		return f.Parameter + ": " + f.Message
+	}
+	return f.Message
+}
+
+// errFault is what the client hears of a fault of the server.
+var errFault error = &failure{status: http.StatusInternalServerError, reason: "panic", Message: "internal error"}
+
+// bad returns the answer to a request with a bad parameter.
+func bad(parameter string, err error) error {
+	return &failure{status: http.StatusBadRequest, reason: "parameter", Parameter: parameter, Message: err.Error()}
+}
+
+// failureOf returns an error as an answer. What is none is a status of gRPC.
+func failureOf(err error) *failure {
+	var f *failure
+	if errors.As(err, &f) {
+		return f
+	}
+	st := status.Convert(err)
+	f = &failure{status: http.StatusInternalServerError, reason: "error", Message: st.Message()}
+	switch st.Code() {
+	case codes.InvalidArgument, codes.OutOfRange:
+		f.status, f.reason = http.StatusBadRequest, "invalid"
+	case codes.Unimplemented: // as gRPC says to a compression that it does not know
+		f.status, f.reason = http.StatusUnsupportedMediaType, reasonEncoding
+	case codes.ResourceExhausted:
+		f.status, f.reason = http.StatusTooManyRequests, "busy"
+	case codes.Unavailable:
+		f.status, f.reason = http.StatusServiceUnavailable, "unavailable"
+	case codes.Canceled, codes.DeadlineExceeded:
+		f.status, f.reason = http.StatusServiceUnavailable, "canceled"
+	}
+	for _, d := range st.Details() {
+		if r, ok := d.(*errdetails.RetryInfo); ok {
+			f.wait = r.GetRetryDelay().AsDuration()
+		}
+	}
+	if st.Code() == codes.ResourceExhausted && f.wait == 0 { // it will not do later either
+		f.status, f.reason = http.StatusRequestEntityTooLarge, "too_large"
+	}
+	return f
+}
+
+// answerJSON answers as the API does.
+func answerJSON(w http.ResponseWriter, _ *body, message string, err error) {
+	if err != nil {
+		f := failureOf(err)
+		send(w, f, map[string]any{"error": f})
+		return
+	}
+	v := map[string]string{}
+	if message != "" {
+		v["message"] = message
+	}
+	send(w, nil, v)
+}
+
+// send sends a value; f is nil for a request that was taken.
+func send(w http.ResponseWriter, f *failure, v any) {
+	code := http.StatusOK
+	if f != nil {
+		code = f.status
+		if f.wait > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.wait.Seconds()))))
+		}
+		if f.reason == reasonEncoding {
+			w.Header().Set("Accept-Encoding", "gzip, zstd")
+		}
+	}
+	text, err := json.Marshal(v)
+	if err != nil { // what is sent here can be encoded
+		code, text = http.StatusInternalServerError, []byte("{}")
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(append(text, '\n')) // the client may have left
+}
+
+// join joins what was left out of the profiles of a request, each once.
+func join(messages []string) string {
+	seen := map[string]bool{}
+	var out []string
+	for _, m := range messages {
+		if m != "" && !seen[m] {
+			seen[m] = true
+			out = append(out, m)
+		}
+	}
+	return strings.Join(out, "; ")
+}
