@@ -140,6 +140,7 @@ func (e *profileEncoder) reset(x *export) {
 	e.profiles = emptied(e.profiles, int(unsafe.Sizeof(profileEntry{})))
 	e.samples = emptied(e.samples, int(unsafe.Sizeof(sampleEntry{})))
 	e.observations = emptied(e.observations, int(unsafe.Sizeof(observation{})))
+	e.order = emptied(e.order, 4)
 	e.out, e.scratch = emptied(e.out, 1), emptied(e.scratch, 1)
 }
 
@@ -147,7 +148,7 @@ func (e *profileEncoder) forget() {
 	e.host = nil
 	e.resourceOf, e.values = emptiedMap(e.resourceOf), emptiedMap(e.values)
 	e.profileOf, e.setOf, e.sampleOf = emptiedMap(e.profileOf), emptiedMap(e.setOf), emptiedMap(e.sampleOf)
-	clear(e.keys)
+	clear(e.keys[:cap(e.keys)])
 }
 
 // maxParts bounds the observations that a row is written as.
@@ -335,6 +336,7 @@ func (e *profileEncoder) writeProfile(p *profileEntry, begin, duration uint64, i
 		kind = "events"
 	}
 	e.writeValueType(1, kind, unit)
+	// Samples of a thread stand together, since what is alike compresses best when it is near.
 	e.order = e.order[:0]
 	for s := p.first; s != none; s = e.samples[s].next {
 		e.order = append(e.order, s)
