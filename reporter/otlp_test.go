@@ -83,7 +83,9 @@ func checkProfiles(req *pc.ExportProfilesServiceRequest) error {
 
 func startOTLPTest(t *testing.T, addr string, change func(*Config, *Options)) *OTLPReporter {
 	t.Helper()
-	c := &Config{CollAgentAddr: addr, DisableTLS: true, Times: fastTimes()}
+	times := fastTimes()
+	times.connect, times.operation = time.Minute, time.Minute // however busy the machine is
+	c := &Config{CollAgentAddr: addr, DisableTLS: true, Times: times}
 	o := &Options{HostID: "host-1", HostName: "box", AgentVersion: "1.2", StopTimeout: 3 * time.Second, DefinitionCacheEntries: 1 << 10}
 	if change != nil {
 		change(c, o)

@@ -208,7 +208,11 @@ func TestOTLPStatuses(t *testing.T) {
 		// The agent or the address is wrong, not the data.
 		401: again, 403: again, 301: again, 302: again, 307: again, 308: again,
 	} {
-		for _, after := range []string{"", "0", "nonsense", "Mon, 02 Jan 2006 15:04:05 GMT"} {
+		afters := []string{"0"} // which only some may heed
+		if code == 429 || code > 501 && code < 505 {
+			afters = []string{"", "0", "nonsense", "Mon, 02 Jan 2006 15:04:05 GMT"}
+		}
+		for _, after := range afters {
 			t.Run(fmt.Sprint(code, " after ", after), func(t *testing.T) {
 				t.Parallel()
 				s := &otlpServer{t: t, httpFault: func(call int, w http.ResponseWriter, _ *http.Request) bool {
@@ -270,7 +274,7 @@ func TestOTLPAnswers(t *testing.T) {
 		"JSON":              {write(200, "application/json; charset=utf-8", `{"partialSuccess":{},"more":1}`), "", 1},
 		"partial in JSON":   {write(200, "application/json", `{"partialSuccess":{"rejectedProfiles":"1","errorMessage":"no"}}`), reasonPartial, 1},
 		"partial":           {write(200, "application/x-protobuf", string(partial)), reasonPartial, 1},
-		"huge":              {write(200, "application/x-protobuf", strings.Repeat("x", 5<<20)), reasonAnswer, 1},
+		"huge":              {write(200, "application/x-protobuf", strings.Repeat("x", maxAnswerBytes+1)), reasonAnswer, 1},
 		"garbled":           {write(200, "application/x-protobuf", "\xff"), reasonAnswer, 1},
 		"garbled JSON":      {write(200, "application/json", "["), reasonAnswer, 1},
 		"another's page":    {write(200, "text/html", "<h1>Log in</h1>"), "", 2},
@@ -282,16 +286,18 @@ func TestOTLPAnswers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := &otlpServer{t: t, httpFault: tc.fault}
+			slow := strings.HasPrefix(name, "slower") // so the machine may be, too
 			r := startOTLPTest(t, s.serveHTTP(), func(_ *Config, o *Options) {
 				o.Protocol = ProtocolHTTP
-				if strings.HasPrefix(name, "slower") {
-					o.Timeout = 500 * time.Millisecond // the second attempt gets through
+				if slow {
+					o.Timeout = 500 * time.Millisecond
 				}
 			})
 			r.ReportSample(oneRequestOf(rows))
 			eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
 			l := checkLedger(t, r)
-			if tc.dropped == "" && l.Stored != rows || tc.dropped != "" && l.Dropped[tc.dropped] != rows || s.countHTTP() != tc.calls {
+			if tc.dropped == "" && l.Stored != rows || tc.dropped != "" && l.Dropped[tc.dropped] != rows ||
+				s.countHTTP() < tc.calls || s.countHTTP() > tc.calls && !slow {
 				t.Errorf("%d calls, ledger %+v", s.countHTTP(), l)
 			}
 			if text := r.Status().LastError; len(text) > 1000 || strings.Contains(text, "\n") {
@@ -329,7 +335,7 @@ func TestOTLPHugeAnswer(t *testing.T) {
 		t.Run(compression, func(t *testing.T) {
 			t.Parallel()
 			s := &otlpServer{t: t, fault: func(int, *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
-				return &pc.ExportProfilesServiceResponse{PartialSuccess: &pc.ExportProfilesPartialSuccess{ErrorMessage: strings.Repeat("x", 5<<20)}}, nil
+				return &pc.ExportProfilesServiceResponse{PartialSuccess: &pc.ExportProfilesPartialSuccess{ErrorMessage: strings.Repeat("x", maxAnswerBytes)}}, nil
 			}}
 			r := startOTLPTest(t, s.serve(), func(_ *Config, o *Options) { o.Compression = compression })
 			r.ReportSample(oneRequestOf(64))
@@ -566,8 +572,8 @@ func TestOTLPTLS(t *testing.T) {
 				eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == 10 })
 				return
 			}
-			eventually(t, "an attempt fails", func() bool { return r.Status().LastError != "" })
-			if st := r.Status(); !strings.Contains(st.LastError, tc.want) || st.State != StateDisconnected || st.Ledger.Queued != 10 {
+			eventually(t, "an attempt fails", func() bool { return strings.Contains(r.Status().LastError, tc.want) })
+			if st := r.Status(); st.State != StateDisconnected || st.Ledger.Queued != 10 {
 				t.Errorf("status %+v", st)
 			}
 		})
@@ -626,7 +632,7 @@ func TestOTLPToken(t *testing.T) {
 	var logs bytes.Buffer
 	r := startOTLPTest(t, s.serveHTTP(), func(c *Config, o *Options) {
 		times := fastTimes()
-		times.auth = time.Hour
+		times.auth, times.operation = time.Hour, time.Minute
 		c.Times = times
 		o.Protocol, o.TokenFile, o.Logger = ProtocolHTTP, path, textLog(&logs)
 	})

@@ -447,7 +447,7 @@ func (t testTimes) GRPCAuthErrorDelay() time.Duration     { return t.auth }
 // eventually waits until the condition holds.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(15 * time.Second)
+	deadline := time.NewTimer(time.Minute)
 	defer deadline.Stop()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()

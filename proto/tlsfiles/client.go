@@ -110,7 +110,8 @@ func (f *Files) Dialer(base *tls.Config, dial func(ctx context.Context, network,
 		conn := tls.Client(raw, config)
 		if err := conn.HandshakeContext(ctx); err != nil {
 			f.noteFailure()
-			return nil, errors.Join(f.explain(err, address), raw.Close())
+			_ = raw.Close() // perhaps the handshake did
+			return nil, f.explain(err, address)
 		}
 		return f.explained(conn, address), nil
 	}
