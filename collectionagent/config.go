@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/scrape"
 )
 
 // Config is everything that can be set.
@@ -34,6 +35,7 @@ type Config struct {
 	ClickHouse      ClickHouse
 	Objects         Objects
 	AllowedHosts    string // separated by commas
+	ScrapeConfig    string // file, "": nothing is scraped
 	Memory          Bytes  // of all parts together, 0: by the machine
 	HeadMaxBytes    Bytes  // 0: a part of Memory
 	MinFreeBytes    Bytes
@@ -145,6 +147,9 @@ func (c *Config) Validate() error {
 // the server makes itself may be missing.
 func (c *Config) checkFiles() error {
 	_, err := c.openTLSFiles(c.TLSCert, c.TLSKey, nil)
+	if c.ScrapeConfig != "" {
+		err = errors.Join(err, scrape.Check(c.ScrapeConfig))
+	}
 	if c.Auth == auth.ModeOff {
 		return err
 	}

@@ -118,6 +118,11 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	if err != nil {
 		return err
 	}
+	scraped, err := newScraping(c, in, logger, registry)
+	if err != nil {
+		return err
+	}
+	defer scraped.end() // before the store is closed
 	options := guard.ServerOptions()
 	if security.grpc != nil {
 		options = append(options, grpc.Creds(security.grpc))
@@ -145,7 +150,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	}()
 	s.ingest.Store(in)
 	s.open(app(api.Config{
-		Store: db, Fleet: agents, Receipts: in, Version: version, Logger: logger, Registerer: registry,
+		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
 		Strained:      strained,
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
@@ -158,6 +163,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	}
+	scraped.start(ctx)
 	if ctx.Err() == nil {
 		logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))

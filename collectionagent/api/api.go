@@ -35,6 +35,8 @@ type Config struct {
 	// knows nothing of agents or of what was received.
 	Fleet    Fleet
 	Receipts Receipts
+	// Targets is what is scraped. nil: nothing.
+	Targets Targets
 	// Version is what the status endpoint reports.
 	Version string
 	// Logger takes errors that are not the client's. Default: none are logged.
@@ -159,6 +161,7 @@ func endpoints() []endpoint {
 		{"label_values", "/api/v1/labels/{name}/values", names(selected, "prefix", "limit"), (*server).labelValues},
 		{"hosts", "/api/v1/hosts", []string{"limit"}, (*server).hosts},
 		{"ledger", "/api/v1/ledger", []string{"from", "to", "limit"}, (*server).ledger},
+		{"targets", "/api/v1/targets", []string{"limit"}, (*server).targets},
 		{"status", "/api/v1/status", nil, (*server).status},
 	}
 }

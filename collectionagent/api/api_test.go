@@ -36,7 +36,7 @@ var update = flag.Bool("update", false, "write the golden files")
 func newTestHandler(tb testing.TB, s store.Store) http.Handler {
 	tb.Helper()
 	return letIn(New(Config{
-		Store: runStore{s}, Fleet: testFleet{}, Receipts: testReceipts{}, Version: "1.2.3",
+		Store: runStore{s}, Fleet: testFleet{}, Receipts: testReceipts{}, Targets: testTargets{}, Version: "1.2.3",
 		Now: func() time.Time { return testNow },
 	}))
 }

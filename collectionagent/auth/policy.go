@@ -112,6 +112,7 @@ func DefaultPolicy() Policy {
 			"/api/v1/status":               asks,
 			"/api/v1/hosts":                asks,
 			"/api/v1/ledger":               asks,
+			"/api/v1/targets":              asks,
 			"/api/v1/":                     {Any: true}, // says that there is no such endpoint
 		},
 	}

@@ -10,6 +10,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -21,6 +22,9 @@ import (
 	"github.com/klauspost/compress/zstd"
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
@@ -236,6 +240,7 @@ func TestServeRefused(t *testing.T) {
 		{"a wrong index", typeProtobuf, "", bytes.NewReader(wrong[typeProtobuf]), 400, "dictionary.stack_table[1].location_indices[0]: index 7 out of range"},
 		{"a wrong index in JSON", typeJSON, "gzip", bytes.NewReader(encode(t, "gzip", wrong[typeJSON])), 400, "dictionary.stack_table[1].location_indices[0]: index 7 out of range"},
 		{"no protocol buffer", typeProtobuf, "", strings.NewReader("\xff\xff"), 400, "not a protocol buffer"},
+		{"a text that is not UTF-8", typeProtobuf, "", strings.NewReader("\x12\x03\x2a\x01\xff"), 400, "not a protocol buffer"},
 		{"no JSON", typeJSON, "", strings.NewReader("resource"), 400, "request: is not an object (at byte 0 of the JSON)"},
 		{"a wrong type in JSON", typeJSON, "", strings.NewReader(`{"dictionary":{"stringTable":[1]}}`), 400, "dictionary.string_table[0]: is not a text"},
 		{"JSON as protocol buffer", typeProtobuf, "", bytes.NewReader(good[typeJSON]), 400, "not a protocol buffer"},
@@ -301,6 +306,25 @@ func TestServeLargest(t *testing.T) {
 				t.Errorf("%s, %d: %s %q", encoding, most, a.Status, a.body)
 			}
 		}
+	}
+}
+
+// TestTooLargeOverRPC says not to come again, and in the log which flag there is: the
+// answer is that of gRPC.
+func TestTooLargeOverRPC(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := newTestServer(t, Config{MaxRequestBytes: 1 << 16, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	r := testExport(1, testNow)
+	r.ResourceProfiles[0].SchemaUrl = strings.Repeat("x", 1<<16)
+	for _, compressor := range []string{encoding.Identity, "gzip", "zstd"} {
+		c := collector.NewProfilesServiceClient(dial(t, s, grpc.WithDefaultCallOptions(grpc.UseCompressor(compressor))))
+		if _, err := c.Export(t.Context(), r); status.Code(err) != codes.ResourceExhausted || retryAfter(err) != 0 || !strings.Contains(err.Error(), "larger than max") {
+			t.Errorf("%s: %v", compressor, err)
+		}
+	}
+	if n := counterValue(t, s.metrics.batches.WithLabelValues("any", "too_large")); n != 3 || strings.Count(log.String(), "-max-request-bytes") != 1 {
+		t.Errorf("%v are counted, log: %s", n, log.String())
 	}
 }
 

@@ -153,10 +153,10 @@ func (s *Server) read(read func(any) error, m *meter) (*body, error) {
 	defer timer.Stop()
 	select {
 	case o := <-done:
-		if status.Code(o.err) == codes.ResourceExhausted {
-			return nil, s.tooLarge()
-		}
 		if o.err != nil {
+			if status.Code(o.err) == codes.ResourceExhausted {
+				s.warnTooLarge() // gRPC has answered already, without the name of the flag
+			}
 			s.metrics.batches.WithLabelValues("any", unread(o.err)).Inc()
 		}
 		return o.b, o.err
@@ -188,9 +188,22 @@ func (s *Server) tooLarge() error {
 		"the request has more than %d bytes, the most that the server takes (-max-request-bytes): send it in parts", s.cfg.MaxRequestBytes)
 }
 
+// warnEvery is how often the log says that requests are too large.
+const warnEvery = time.Minute
+
+// warnTooLarge says in the log what the answer of gRPC does not.
+func (s *Server) warnTooLarge() {
+	now := s.cfg.Now().UnixNano()
+	if last := s.warned.Load(); now-last >= int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
+		s.cfg.Logger.Warn("a request is too large: let the sender split, or raise the limit", "flag", "-max-request-bytes", "limit", s.cfg.MaxRequestBytes)
+	}
+}
+
 // unread returns the result that the metrics count for a request that gRPC could not read.
 func unread(err error) string {
 	switch status.Code(err) {
+	case codes.ResourceExhausted:
+		return "too_large"
 	case codes.Canceled, codes.DeadlineExceeded, codes.Unavailable:
 		return "canceled"
 	default:

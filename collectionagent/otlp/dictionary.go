@@ -48,6 +48,8 @@ const (
 	htlHashKey
 	gnuKey
 	goKey
+	exactTypeKey
+	runtimeKey
 )
 
 // Keys of attributes of the dictionary.
@@ -56,6 +58,10 @@ const (
 	keyHTLHash   = "process.executable.build_id.htlhash"
 	keyGNU       = "process.executable.build_id.gnu"
 	keyGo        = "process.executable.build_id.go"
+	// What our own agents say beyond the conventions: the type of a frame where
+	// profile.frame.type says less, and the runtime that a file holds.
+	keyExactType = "strobe.frame.type"
+	keyRuntime   = "strobe.executable.runtime"
 )
 
 func keyKindOf(key []byte) keyKind {
@@ -68,6 +74,10 @@ func keyKindOf(key []byte) keyKind {
 		return gnuKey
 	case keyGo:
 		return goKey
+	case keyExactType:
+		return exactTypeKey
+	case keyRuntime:
+		return runtimeKey
 	}
 	return otherKey
 }
@@ -188,7 +198,7 @@ func (d *Message) attributeTable() error {
 		if err := d.checkValue(&a.value, func() string { return at("dictionary.attribute_table", i) + ".value" }); err != nil {
 			return err
 		}
-		if kind.key = keyKindOf(d.texts[a.key]); kind.key == frameTypeKey {
+		if kind.key = keyKindOf(d.texts[a.key]); kind.key == frameTypeKey || kind.key == exactTypeKey {
 			kind.frame, kind.hasFrame = parseFrameType(d.attributeText(int32(i))) //nolint:gosec // an index of 32 bits
 		}
 	}
@@ -235,6 +245,8 @@ func (d *Message) mappingTable() error {
 				gnu = d.attributeText(a)
 			case goKey:
 				golang = d.attributeText(a)
+			case runtimeKey:
+				exe.Runtime = d.attributeText(a)
 			}
 		}
 		htl, gnu, golang = buildID(htl), buildID(gnu), buildID(golang)

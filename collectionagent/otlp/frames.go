@@ -136,8 +136,11 @@ func (d *Message) location(i int, l *locationEntry) error {
 		if a < 0 || int(a) >= len(d.attributes) {
 			return index(at(at("dictionary.location_table", i)+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 		}
-		if d.kinds[a].key == frameTypeKey {
-			kind = &d.kinds[a]
+		switch k := &d.kinds[a]; {
+		case k.key == exactTypeKey && k.hasFrame:
+			kind = k
+		case k.key == frameTypeKey && (kind == nil || kind.key != exactTypeKey):
+			kind = k
 		}
 	}
 	if n := l.lines.len(); n > maxLines {

@@ -425,14 +425,7 @@ func (m *message) wireLink(b []byte) error {
 		return err
 	}
 	e := linkEntry{}
-	err := fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		if tag != bytes1 && tag != bytes2 {
-			return unknown(tag, b)
-		}
-		v, rest, ok := lengthDelimited(b)
-		if !ok {
-			return nil, ErrWire
-		}
+	err := parts(b, func(tag uint64, v []byte) error {
 		if tag == bytes1 {
 			e.trace, e.traceLen = [16]byte{}, len(v)
 			copy(e.trace[:], v)
@@ -440,8 +433,8 @@ func (m *message) wireLink(b []byte) error {
 			e.span, e.spanLen = [8]byte{}, len(v)
 			copy(e.span[:], v)
 		}
-		return rest, nil
-	})
+		return nil
+	}, bytes1, bytes2)
 	m.links = append(m.links, e)
 	return err
 }

@@ -27,9 +27,9 @@ type Options struct {
 	CertFile, KeyFile string
 	// CAFile holds the authorities that the other end's certificate must come from.
 	CAFile string
-	// CAFlag is the name of the setting CAFile in messages. Default: -tls-ca. The
-	// others are called -tls-cert and -tls-key.
-	CAFlag string
+	// CAFlag, CertFlag and KeyFlag are the names of the settings in messages. Default:
+	// -tls-ca, -tls-cert and -tls-key.
+	CAFlag, CertFlag, KeyFlag string
 	// CheckInterval is the time for which files are not looked at again. Default: 3 s;
 	// negative: none.
 	CheckInterval time.Duration
@@ -97,6 +97,7 @@ type refusal struct {
 // may be wrong at boot, and the file is read again when it is renewed.
 func Open(o Options) (*Files, error) {
 	o.CAFlag = cmp.Or(o.CAFlag, "-tls-ca")
+	o.CertFlag, o.KeyFlag = cmp.Or(o.CertFlag, "-tls-cert"), cmp.Or(o.KeyFlag, "-tls-key")
 	o.CheckInterval = cmp.Or(o.CheckInterval, defaultCheckInterval)
 	o.MetricsPrefix = cmp.Or(o.MetricsPrefix, "strobe")
 	if o.Logger == nil {
@@ -107,11 +108,11 @@ func Open(o Options) (*Files, error) {
 	}
 	f := &Files{options: o, descs: describe(o.MetricsPrefix)}
 	if (o.CertFile == "") != (o.KeyFile == "") {
-		return nil, errors.New("-tls-cert and -tls-key go together: only one is given")
+		return nil, fmt.Errorf("%s and %s go together: only one is given", o.CertFlag, o.KeyFlag)
 	}
 	if o.CertFile != "" {
 		f.pair = &unit{
-			kind: "certificate", paths: []string{o.CertFile, o.KeyFile}, flags: []string{"-tls-cert", "-tls-key"},
+			kind: "certificate", paths: []string{o.CertFile, o.KeyFile}, flags: []string{o.CertFlag, o.KeyFlag},
 			parse: func(contents [][]byte) (*material, error) { return parsePair(contents[0], contents[1]) },
 		}
 	}

@@ -1,33 +1,32 @@
 // SPDX-License-Identifier: Apache-2.0
 
-package daemon
+package sampling
 
 import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 )
 
-// limits are what the host does not allow. The host is asked once, when somebody
+// Limits are what the host does not allow. The host is asked once, when somebody
 // wants to know. It is safe for concurrent use.
-type limits struct {
-	probe func() []sampling.Capability
+type Limits struct {
+	probe func() []Capability
 	log   *slog.Logger
 	once  sync.Once
-	found atomic.Pointer[[]sampling.Capability]
+	found atomic.Pointer[[]Capability]
 }
 
-func newLimits(probe func() []sampling.Capability, log *slog.Logger) *limits {
-	return &limits{probe: probe, log: log}
+// NewLimits makes Limits that ask the host by probe, nil for nothing to ask.
+func NewLimits(probe func() []Capability, log *slog.Logger) *Limits {
+	return &Limits{probe: probe, log: log}
 }
 
-// ask returns what is missing or limited. The first time that takes some 100 ms, and
+// Ask returns what is missing or limited. The first time that takes some 100 ms, and
 // a line of the log for each.
-func (l *limits) ask() []sampling.Capability {
+func (l *Limits) Ask() []Capability {
 	l.once.Do(func() {
-		var found []sampling.Capability
+		var found []Capability
 		if l.probe != nil {
 			for _, c := range l.probe() {
 				if c.Limits() {
@@ -38,11 +37,11 @@ func (l *limits) ask() []sampling.Capability {
 		}
 		l.found.Store(&found)
 	})
-	return l.known()
+	return l.Known()
 }
 
-// known returns what is missing or limited, nothing if nobody asked so far.
-func (l *limits) known() []sampling.Capability {
+// Known returns what is missing or limited, nothing if nobody asked so far.
+func (l *Limits) Known() []Capability {
 	if found := l.found.Load(); found != nil {
 		return *found
 	}
@@ -50,7 +49,7 @@ func (l *limits) known() []sampling.Capability {
 }
 
 // explain logs what is missing or limited.
-func explain(log *slog.Logger, c sampling.Capability) {
+func explain(log *slog.Logger, c Capability) {
 	switch {
 	case c.Required && !c.OK:
 		log.Error("this host does not allow what profiling needs", "what", c.Name, "found", c.Detail, "fix", c.Fix)

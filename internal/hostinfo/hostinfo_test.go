@@ -138,6 +138,19 @@ func TestMetadata(t *testing.T) {
 	}
 }
 
+func TestResource(t *testing.T) {
+	t.Parallel()
+	got := Resource(map[string]string{
+		"host.name": "n", "host.tag.rack": "a1", uptimeKey: "12", "agent.version": "v1", "agent.name": "strobe", "kernel.release": "6.1.0",
+	})
+	want := map[string]string{
+		"host.name": "n", "host.tag.rack": "a1", "telemetry.distro.version": "v1", "telemetry.distro.name": "strobe", "kernel.release": "6.1.0",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestMetadataOfThisHost(t *testing.T) {
 	t.Parallel()
 	m := Metadata(Options{}, Identify(Options{StateDir: t.TempDir()}), "v1")

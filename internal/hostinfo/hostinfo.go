@@ -208,6 +208,29 @@ func Changed(before, after map[string]string) bool {
 	return false
 }
 
+// conventions are the names of OpenTelemetry for what Metadata calls otherwise. "" leaves
+// out what has no place in a resource, which tells one sender from another: it changes.
+var conventions = map[string]string{
+	"agent.name":    "telemetry.distro.name",
+	"agent.version": "telemetry.distro.version",
+	uptimeKey:       "",
+}
+
+// Resource returns metadata as attributes of a resource of OpenTelemetry.
+func Resource(metadata map[string]string) map[string]string {
+	out := make(map[string]string, len(metadata))
+	for key, value := range metadata {
+		name, other := conventions[key]
+		if !other {
+			name = key
+		}
+		if name != "" {
+			out[name] = value
+		}
+	}
+	return out
+}
+
 // field returns the value of the first line "name : value" of a file.
 func (o Options) field(path, name string) string {
 	f, err := os.Open(o.path(path))

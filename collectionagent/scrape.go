@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
+	"github.com/strobe-profiler/strobe/collectionagent/scrape"
+)
+
+// scraping is what -scrape-config asks for.
+type scraping struct {
+	scraper *scrape.Scraper // nil: nothing
+	running sync.WaitGroup
+	stop    context.CancelFunc
+}
+
+// newScraping reads the file.
+func newScraping(c *Config, in *ingest.Server, logger *slog.Logger, registerer prometheus.Registerer) (*scraping, error) {
+	if c.ScrapeConfig == "" {
+		return &scraping{}, nil
+	}
+	scraper, err := scrape.New(scrape.Options{
+		File: c.ScrapeConfig, Ingest: in, UserAgent: "strobe-collectionagent/" + version, Logger: logger, Registerer: registerer,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &scraping{scraper: scraper}, nil
+}
+
+// targets returns what the API tells of.
+func (s *scraping) targets() api.Targets {
+	if s.scraper == nil {
+		return nil // not an interface that holds nil
+	}
+	return s.scraper
+}
+
+// start begins to scrape. A SIGHUP has the file read again.
+func (s *scraping) start(ctx context.Context) {
+	if s.scraper == nil {
+		return
+	}
+	ctx, s.stop = context.WithCancel(ctx)
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	s.running.Go(func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+				s.scraper.Reload()
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	s.running.Go(func() { s.scraper.Run(ctx) })
+}
+
+// end ends all requests and waits for what was fetched to be stored.
+func (s *scraping) end() {
+	if s.stop != nil {
+		s.stop()
+		s.running.Wait()
+	}
+}
