@@ -10,18 +10,21 @@ UI      := collectionagent/web/ui
 ROOT_PKGS := ./collectionagent/store/clickhouse ./tracer ./agent/e2e ./agent/reliability
 PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
 # Packages that own goroutines or locks and whose tests need no kernel.
-RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collectionagent/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile \
+RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build run test test-race test-root test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
+.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 all: build ## same as build
 
-build: ## build bin/agent and bin/collectionagent; needs nothing but Go
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent
+build: ## build bin/agent, bin/collectionagent and bin/strobectl; needs nothing but Go
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent ./strobectl
+
+collector: ## build bin/otelcol-strobe, an OpenTelemetry Collector with the profiler in it
+	cd collector/distribution && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o ../../bin/otelcol-strobe .
 
 run: build ## build, then profile this host and serve the page (as root)
 	@support/run.sh
@@ -29,13 +32,17 @@ run: build ## build, then profile this host and serve the page (as root)
 test: test-deps drift check-fmt ## install what the tests need, then run all of them
 	$(GO) vet ./...
 	$(GO) test -timeout 15m $(PURE_PKGS)
-	$(MAKE) test-ui test-race test-root
+	$(MAKE) test-ui test-race test-root test-collector
 
 test-race: ## run the tests that need no kernel with the race detector
 	$(GO) test -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol)' $(RACE_PKGS)
 
 test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
+
+test-collector: ## test the Collector, which is a module of its own (as root)
+	for os in darwin windows; do GOOS=$$os $(GO) vet ./collector || exit 1; done
+	cd collector/distribution && $(GO) vet ./... && $(GO) test -timeout 20m ./...
 
 test-ui: ## run the tests of the web page
 	cd $(UI) && npm test

@@ -21,9 +21,11 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/confine"
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling/live"
+	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -33,11 +35,8 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return daemonUsage(err)
 	}
-	tlsConfig, err := cfg.TLS()
+	to, err := newDestination(&cfg.Config, os.Getenv)
 	if err != nil {
-		return daemonUsage(err)
-	}
-	if err := cfg.CheckToken(); err != nil {
 		return daemonUsage(err)
 	}
 	switch {
@@ -69,13 +68,13 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		return err
 	}
 	return daemon.Run(ctx, &cfg.Config, daemon.Dependencies{
-		NewTracer: newTracer,
+		NewTracer: live.New,
 		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
-			return newReporter(&cfg.Config, tlsConfig, host, log, registry, limits)
+			return to.newReporter(host, log, registry, limits)
 		},
 		Confine:      confinement(&cfg.Config),
 		Identify:     resolver.Process,
-		Probe:        probe,
+		Probe:        live.Probe,
 		Registry:     registry,
 		Logger:       log,
 		Version:      buildInfo().version,
@@ -97,7 +96,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 		return 0, err
 	}
 	return o.Run(ctx, record.Environment{
-		New: newTracer, Identify: resolver.Process, Stdout: stdout, Stderr: stderr, Terminal: isTerminal(stderr), Logger: log,
+		New: live.New, Identify: resolver.Process, Stdout: stdout, Stderr: stderr, Terminal: isTerminal(stderr), Logger: log,
 	})
 }
 
@@ -128,7 +127,7 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildInfo().version, append(probe(), probeRuntimes()...))
+	report := doctor.New(buildInfo().version, append(live.Probe(), live.ProbeRuntimes()...))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}
@@ -166,7 +165,7 @@ func levelIf(verbose bool, yes, no slog.Level) slog.Level {
 }
 
 // limitMemory gives the Go runtime what the unwind tables leave of the limit.
-func limitMemory(limit, tables config.Bytes) {
+func limitMemory(limit, tables settings.Bytes) {
 	if os.Getenv("GOMEMLIMIT") == "" { // whoever sets it knows why
 		debug.SetMemoryLimit(int64(limit - tables))
 	}

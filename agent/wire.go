@@ -5,83 +5,51 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
 	"log/slog"
+	"net/url"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/reporter"
-	"github.com/strobe-profiler/strobe/tracer"
 )
 
-// This file joins the agent's own view of tracer and reporter to the packages.
+// This file joins the agent's own view of the reporter to its package.
 
-// tracerAdapter is a sampling.Tracer.
-type tracerAdapter struct{ *tracer.Tracer }
-
-func newTracer(cfg sampling.Config) (sampling.Tracer, error) {
-	t, err := tracer.New(tracer.Config{
-		SamplesPerSecond: cfg.SamplesPerSecond,
-		UnwindTableBytes: cfg.UnwindTableBytes,
-		Filter:           tracer.Filter(cfg.Filter),
-		Identify:         cfg.Identify,
-		Logger:           cfg.Logger,
-		Registerer:       cfg.Registerer,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return tracerAdapter{t}, nil
-}
-
-// Run implements sampling.Tracer.
-func (t tracerAdapter) Run(ctx context.Context, sink sampling.Sink) error {
-	return t.Tracer.Run(ctx, sink)
-}
-
-// Stats implements sampling.Tracer.
-func (t tracerAdapter) Stats() (sampling.Stats, error) {
-	s, err := t.Tracer.Stats()
-	return sampling.Stats{Samples: s.Samples, Lost: s.Lost, Stacks: s.Stacks, Complete: s.Complete}, err
-}
-
-func probe() []sampling.Capability {
-	var out []sampling.Capability
-	for _, c := range tracer.Probe() {
-		out = append(out, sampling.Capability(c))
-	}
-	return out
-}
-
-// probeRuntimes says what the processes of this host run on.
-func probeRuntimes() []sampling.Capability {
-	var out []sampling.Capability
-	for _, c := range tracer.ProbeRuntimes() {
-		out = append(out, sampling.Capability(c))
-	}
-	return out
+// agentReporter is what both reporters have of what the agent uses.
+type agentReporter interface {
+	sampling.Sink
+	ReportMetrics(timestamp uint32, ids []uint32, values []int64)
+	ReportHostMetadata(metadata map[string]string)
+	Status() reporter.Status
+	Stop()
 }
 
 // reporterAdapter is a daemon.Reporter.
 type reporterAdapter struct {
-	*reporter.GRPCReporter
-	cfg *config.Config
+	agentReporter
+	*destination
+}
+
+// ReportHostMetadata implements daemon.Reporter.
+func (r reporterAdapter) ReportHostMetadata(metadata map[string]string) {
+	if r.protocol != status.ProtocolStrobe {
+		metadata = hostinfo.Resource(metadata)
+	}
+	r.agentReporter.ReportHostMetadata(metadata)
 }
 
 // Delivery implements daemon.Reporter.
 func (r reporterAdapter) Delivery() status.Delivery {
 	s := r.Status()
-	state := s.State.String()
-	return status.Delivery{
-		CollectionAgent: r.cfg.CollectionAgent, Encrypted: !r.cfg.Plaintext(),
-		State: state, LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
-		Advice:        status.Advise(state, s.LastError, r.cfg.CollectionAgent),
+	d := status.Delivery{
+		CollectionAgent: r.address, Protocol: r.protocol, Encrypted: !r.config.DisableTLS,
+		State: s.State.String(), LastError: s.LastError, LastErrorTime: s.LastErrorTime, LastSuccess: s.LastSuccess,
 		CapturedTotal: s.Ledger.Captured, RecoveredTotal: s.Ledger.Recovered, StoredTotal: s.Ledger.Stored,
 		QueuedSamples: s.Ledger.Queued, SpooledSamples: s.Ledger.Spooled, DroppedTotal: s.Ledger.Dropped,
 		BacklogBatches: s.BacklogBatches,
@@ -90,6 +58,8 @@ func (r reporterAdapter) Delivery() status.Delivery {
 			Batches: s.Spool.Batches, Oldest: s.Spool.Oldest,
 		},
 	}
+	d.Advice = d.Advise()
+	return d
 }
 
 // limitations turns what a host does not allow into what the reporter tells of it.
@@ -116,31 +86,72 @@ func (timers) GRPCAuthErrorDelay() time.Duration     { return 5 * time.Minute }
 // queueShare is the part of the agent's own memory that waiting data may take.
 const queueShare = 4
 
-// newReporter starts a reporter that lives until it is stopped: the end of the
-// daemon's context must not stop it before the tracer has handed over everything.
-func newReporter(cfg *config.Config, tlsConfig *tls.Config, host hostinfo.Host, log *slog.Logger,
-	registry prometheus.Registerer, limits func() []sampling.Capability,
-) (daemon.Reporter, error) {
-	r, err := reporter.StartWithOptions(context.Background(), &reporter.Config{
-		CollAgentAddr: cfg.CollectionAgent,
-		DisableTLS:    tlsConfig == nil,
-		Times:         timers{cfg.ReporterInterval},
-	}, &reporter.Options{
-		HostID: host.ID, HostName: host.Name,
-		TLS:    tlsConfig,
-		CAFile: cfg.TLSCA, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, // read again when they change
-		Logger: log, Registerer: registry,
-		Jitter:        cmp.Or(cfg.ReporterJitter, -1), // there, 0 means the default and less means none
-		MaxQueueBytes: int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare)),
-		StopTimeout:   daemon.StopTimeout,
-		AgentVersion:  buildInfo().version,
-		SpoolDir:      cfg.Spool(),
-		SpoolMaxBytes: int64(cfg.SpoolBytes),
-		TokenFile:     cfg.TokenFile,
-		Limitations:   limitations(limits),
-	})
+// destination is where the agent delivers to.
+type destination struct {
+	cfg      *config.Config
+	config   *reporter.Config
+	options  *reporter.Options
+	protocol string // as in the status
+	address  string // for people
+}
+
+// newDestination checks where to deliver to, with all files that it takes.
+func newDestination(cfg *config.Config, getenv func(string) string) (*destination, error) {
+	if err := cfg.CheckToken(); err != nil {
+		return nil, err
+	}
+	d := &destination{cfg: cfg, protocol: status.ProtocolStrobe, address: cfg.CollectionAgent}
+	if cfg.Exporter == config.ExporterOTLP {
+		var err error
+		if d.config, d.options, err = cfg.OTLP(getenv); err != nil {
+			return nil, err
+		}
+		d.protocol, d.address = status.ProtocolOTLPGRPC, d.config.CollAgentAddr
+		if d.options.Protocol == reporter.ProtocolHTTP {
+			d.protocol = status.ProtocolOTLPHTTP
+		}
+		if u, err := url.Parse(d.address); err == nil && u.Host != "" { // what follows the path may be secret
+			d.address = (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+		}
+		return d, nil
+	}
+	tlsConfig, err := cfg.TLS()
 	if err != nil {
 		return nil, err
 	}
-	return reporterAdapter{r, cfg}, nil
+	d.config = &reporter.Config{CollAgentAddr: cfg.CollectionAgent, DisableTLS: tlsConfig == nil}
+	d.options = &reporter.Options{
+		TLS:    tlsConfig,
+		CAFile: cfg.TLSCA, CertFile: cfg.TLSCert, KeyFile: cfg.TLSKey, // read again when they change
+		TokenFile: cfg.TokenFile,
+	}
+	return d, nil
+}
+
+// newReporter starts a reporter that lives until it is stopped: the end of the
+// daemon's context must not stop it before the tracer has handed over everything.
+func (d *destination) newReporter(host hostinfo.Host, log *slog.Logger, registry prometheus.Registerer,
+	limits func() []sampling.Capability,
+) (daemon.Reporter, error) {
+	cfg, c, o := d.cfg, *d.config, *d.options
+	c.Times = timers{cfg.ReporterInterval}
+	o.HostID, o.HostName = host.ID, host.Name
+	o.Logger, o.Registerer = log, registry
+	o.Jitter = cmp.Or(cfg.ReporterJitter, -1) // there, 0 means the default and less means none
+	o.MaxQueueBytes = int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare))
+	o.StopTimeout = daemon.StopTimeout
+	o.AgentVersion = buildInfo().version
+	o.SpoolDir, o.SpoolMaxBytes = cfg.Spool(), int64(cfg.SpoolBytes)
+	o.Limitations = limitations(limits)
+	var r agentReporter
+	var err error
+	if d.protocol == status.ProtocolStrobe {
+		r, err = reporter.StartWithOptions(context.Background(), &c, &o)
+	} else {
+		r, err = reporter.StartOTLPWithOptions(context.Background(), &c, &o)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return reporterAdapter{r, d}, nil
 }

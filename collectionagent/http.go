@@ -14,6 +14,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/push"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
@@ -24,6 +25,8 @@ type site struct {
 	guard *auth.Guard
 	// app serves the API and the page, nil while starting.
 	app atomic.Pointer[http.Handler]
+	// ingest takes profiles, nil while starting.
+	ingest atomic.Pointer[ingest.Server]
 	// starting says what the start waits for, "" when that is nothing special.
 	starting atomic.Pointer[string]
 	// draining is set when the process ends.
@@ -59,6 +62,7 @@ func (s *site) routes(gatherer prometheus.Gatherer, profiling bool) []auth.Route
 			auth.Route{Pattern: "/debug/pprof/trace", Handler: http.HandlerFunc(pprof.Trace)},
 		)
 	}
+	routes = append(routes, auth.Route{Pattern: "POST /v1development/profiles", Handler: http.HandlerFunc(s.serveProfiles)})
 	for _, pattern := range slices.Concat(api.Patterns(), web.Patterns(), push.Patterns()) {
 		routes = append(routes, auth.Route{Pattern: pattern, Handler: http.HandlerFunc(s.serveApp)})
 	}
@@ -72,6 +76,15 @@ func (s *site) serveApp(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	say(w, http.StatusServiceUnavailable, s.whyStarting())
+}
+
+// serveProfiles takes profiles of OTLP.
+func (s *site) serveProfiles(w http.ResponseWriter, r *http.Request) {
+	if in := s.ingest.Load(); in != nil {
+		in.ServeProfiles(w, r)
+		return
+	}
+	ingest.RefuseProfiles(w, r, ingest.NotYet(s.whyStarting()))
 }
 
 // setStarting says what the start waits for.

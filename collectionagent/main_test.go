@@ -44,6 +44,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv("STROBE_TEST_HOSTILE_DIR") != "" { // a child that needs no program
 		os.Exit(m.Run())
 	}
+	if server := os.Getenv(pyroscopeURL); server != "" { // a program that is profiled
+		os.Exit(pyroscopeProgram(server))
+	}
 	dir, err := os.MkdirTemp("", "collectionagent")
 	if err != nil {
 		panic(err)

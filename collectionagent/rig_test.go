@@ -130,6 +130,7 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 	t.Cleanup(func() { _ = r.conn.Close() })
 
 	s := &site{guard: r.guard}
+	s.ingest.Store(in)
 	now := time.Now()
 	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}, pushed.Register), func() string { return "" }, func() string { return "" })
 	r.routes = s.routes(registry, true)

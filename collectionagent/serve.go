@@ -148,6 +148,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 			failed <- fmt.Errorf("serve gRPC: %w", err)
 		}
 	}()
+	s.ingest.Store(in)
 	s.open(app(api.Config{
 		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,

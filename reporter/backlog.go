@@ -155,6 +155,19 @@ func (l *backlog) persist(final bool) bool {
 	return fault == nil
 }
 
+// rest gives back to the disk what was read from it, while the server is away: it takes
+// up no memory there, and is the oldest that goes when the disk is full. What is known of
+// a batch beyond its record keeps it here.
+func (l *backlog) rest() {
+	for b := l.head.first; b != nil; {
+		next := b.next
+		if b.order != 0 && b.faults == 0 && b.cuts == 0 && !b.unclear && l.disk.giveBack(b) {
+			l.head.remove(b)
+		}
+		b = next
+	}
+}
+
 // shelve puts on disk what it can, for a later run, and returns the rest.
 func (l *backlog) shelve() (rest []*batch) {
 	if l.disk != nil {

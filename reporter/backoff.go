@@ -3,6 +3,7 @@
 package reporter
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -36,6 +37,7 @@ const (
 	oversized           // the batch is too large for the server
 	outOfWindow         // samples of the batch are too old or in the future
 	faulty              // the server failed on this batch; others may pass
+	notAgain            // the protocol forbids to send the batch again
 )
 
 // answer is what an RPC's error says.
@@ -45,9 +47,19 @@ type answer struct {
 	window  window        // of outOfWindow
 	// unclear: the server may have carried out the request all the same.
 	unclear bool
+	reason  string // of notAgain, for the ledger
+	advice  string // what a person can do about refused or notAgain, "" if nothing is known
 }
 
-// classify reads an error of an RPC.
+// explain puts the advice in front of an error.
+func (a answer) explain(err error) error {
+	if a.advice == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", a.advice, err)
+}
+
+// classify reads an error of an RPC of the collection agent.
 func classify(err error) answer {
 	if err == nil {
 		return answer{verdict: accepted}
@@ -67,8 +79,14 @@ func classify(err error) answer {
 			return answer{verdict: outOfWindow, window: w}
 		}
 		return answer{verdict: faulty, unclear: true}
-	case codes.Unauthenticated, codes.PermissionDenied, codes.FailedPrecondition, codes.Unimplemented:
-		return answer{verdict: refused}
+	case codes.Unauthenticated:
+		return answer{verdict: refused, advice: "the collection agent does not accept the token; give the agent a valid one in its token file"}
+	case codes.PermissionDenied:
+		return answer{verdict: refused, advice: "the token does not allow to send profiles; give the agent one of the role ingest in its token file"}
+	case codes.FailedPrecondition:
+		return answer{verdict: refused, advice: "the collection agent does not work with this agent; bring both to versions that fit"}
+	case codes.Unimplemented:
+		return answer{verdict: refused, advice: "the server does not speak this protocol; check the address, or update the collection agent"}
 	case codes.Internal, codes.Unknown, codes.DataLoss, codes.Aborted, codes.NotFound, codes.AlreadyExists:
 		return answer{verdict: faulty, unclear: true}
 	default: // Unavailable, DeadlineExceeded, Canceled

@@ -26,10 +26,12 @@ type workload struct {
 	now       int64
 	cpus      int
 	fresh     uint64
+	// novelty is of how many samples one has a stack never seen before, 0: none has.
+	novelty int
 }
 
 func newWorkload(cpus, processes, stacks int) *workload {
-	w := &workload{rnd: rand.New(rand.NewPCG(1, 2)), now: int64(testTime), cpus: cpus}
+	w := &workload{rnd: rand.New(rand.NewPCG(1, 2)), now: int64(testTime), cpus: cpus, novelty: 33}
 	for p := range processes {
 		id := fmt.Sprintf("%064x", w.rnd.Uint64())
 		w.processes = append(w.processes, &libpf.Process{
@@ -74,12 +76,12 @@ func (w *workload) stack(p *libpf.Process) *libpf.Trace {
 	return libpf.NewTrace(frames)
 }
 
-// sample returns the next sample; one in 33 has a stack never seen before.
+// sample returns the next sample.
 func (w *workload) sample() libpf.Sample {
 	w.now += w.rnd.Int64N(2 * 50_000_000 / int64(w.cpus))
 	p := int(w.busy.Uint64())
 	trace := w.traces[p][w.pick[p].Uint64()]
-	if w.rnd.IntN(33) == 0 {
+	if w.novelty > 0 && w.rnd.IntN(w.novelty) == 0 {
 		trace = w.stack(w.processes[p])
 		w.traces[p][w.rnd.IntN(len(w.traces[p]))] = trace
 	}

@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -17,8 +14,8 @@ import (
 // the server answered for all of it that is due. While it empties the disk it comes
 // back once in a while, with more, so that what is queued meanwhile gets sealed.
 func (p *pump) deliver(final bool) (ok, more bool) {
-	var fault error
-	progress := false
+	var fault, refusal error
+	progress, took := false, false
 	started := time.Now()
 	for b := p.backlog.first(); b != nil; b = p.backlog.after(b) {
 		if !final && b.order != 0 && progress && time.Since(started) > p.settings.timers.report {
@@ -29,11 +26,11 @@ func (p *pump) deliver(final bool) (ok, more bool) {
 			continue
 		}
 		resp, err := p.send(b)
-		a := classify(err)
+		a := p.src.judge(err)
 		switch a.verdict {
 		case accepted:
 			p.backlog.remove(b)
-			progress = true
+			progress, took = true, true
 			p.succeeded++
 			p.failures = 0 // a server that takes some is not away: back-off begins anew
 			p.meters.acknowledged(b.kind)
@@ -46,15 +43,16 @@ func (p *pump) deliver(final bool) (ok, more bool) {
 			progress = true
 			p.succeeded++
 			p.trim(b, a.window, err)
+		case notAgain:
+			progress = true
+			p.succeeded++
+			p.meters.failed(b.kind, err)
+			refusal = a.explain(err)
+			p.abandonBatch(b, a.reason, refusal)
 		case faulty:
-			b.unclear = true
+			b.unclear = b.unclear || a.unclear
 			b.faults++
 			p.meters.failed(b.kind, err)
-			if code := status.Code(err); p.faultsAreFinal && (code == codes.Internal || code == codes.Unknown) {
-				progress = true
-				p.abandonBatch(b, reasonServer, err)
-				continue
-			}
 			if fault = err; b.faults == 1 {
 				b.succeededThen = p.succeeded
 			}
@@ -70,6 +68,10 @@ func (p *pump) deliver(final bool) (ok, more bool) {
 		}
 	}
 	switch {
+	case refusal != nil && !took:
+		// The server is there and wants nothing of what it is sent.
+		p.failures, p.retryAt = 0, time.Time{}
+		p.state.set(StateRefused, refusal)
 	case progress:
 		p.recover()
 	case fault != nil:
@@ -90,7 +92,7 @@ func (p *pump) send(b *batch) (proto.Message, error) {
 	defer cancel()
 	resp := b.cargo.newResponse()
 	answered := make(chan error, 1)
-	go func() { answered <- p.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{})) }()
+	go func() { answered <- p.link.send(ctx, b.method, b.payload, resp) }()
 	b.sending = true
 	defer func() { b.sending = false }()
 	for {
@@ -169,26 +171,34 @@ func (p *pump) abandonBatch(b *batch, reason string, err error) {
 const warnEvery = time.Minute
 
 func (p *pump) warn(what string, b *batch, reason string, err error) {
-	key, now := b.kind+reason, time.Now()
-	if until, ok := p.quiet[key]; ok && now.Before(until) {
+	if !p.speak(b.kind + reason) {
 		return
 	}
-	p.quiet[key] = now.Add(warnEvery)
 	p.log.Warn(what, "type", b.kind, "sequence", b.sequence, "bytes", len(b.payload), "reason", reason, "err", err)
+}
+
+// speak reports that something was not said within the last while, and takes note of it.
+func (p *pump) speak(key string) bool {
+	now := time.Now()
+	if until, ok := p.quiet[key]; ok && now.Before(until) {
+		return false
+	}
+	p.quiet[key] = now.Add(warnEvery)
+	return true
 }
 
 // recover takes note that the server works.
 func (p *pump) recover() {
 	if p.failures > 0 || !p.state.is(StateConnected) {
-		p.log.Info("connected", "address", p.settings.CollAgentAddr)
+		p.log.Info("connected", "address", p.settings.peer)
 	}
-	p.failures, p.retryAt = 0, time.Time{}
+	p.failures, p.retryAt, p.reached = 0, time.Time{}, true
 	p.state.set(StateConnected, nil)
 }
 
 func (p *pump) baseDelay() time.Duration { return min(time.Second, p.settings.timers.report) }
 
-func (p *pump) fail(doing string, err error) { p.failWith(doing, err, classify(err)) }
+func (p *pump) fail(doing string, err error) { p.failWith(doing, err, p.src.judge(err)) }
 
 // failWith takes note that the server as a whole does not work and sets the time
 // of the next attempt.
@@ -202,10 +212,10 @@ func (p *pump) failWith(doing string, err error, a answer) {
 	switch a.verdict {
 	case refused:
 		state, delay = StateRefused, spread(p.settings.timers.authDelay, authJitter)
-		if p.token.refused(err) {
+		if p.line.token.refused(err) {
 			delay = p.baseDelay() // another token is there by now
 		}
-		err = explain(err)
+		err = a.explain(err)
 		p.greeted = false // the server may be another one by then
 	case overloaded:
 		// Nobody may come early. The longer the wait, and the more often it was in vain, the
@@ -217,26 +227,8 @@ func (p *pump) failWith(doing string, err error, a answer) {
 	p.retryAt = time.Now().Add(delay)
 	err = fmt.Errorf("%s: %w", doing, err)
 	if !p.state.is(state) && p.ctx.Err() == nil {
-		p.log.Warn("the collection agent does not take data; keeping it", "state", state.String(),
-			"address", p.settings.CollAgentAddr, "retry_in", delay, "err", err)
+		p.log.Warn("the server does not take data; keeping it", "state", state.String(),
+			"address", p.settings.peer, "retry_in", delay, "err", err)
 	}
 	p.state.set(state, err)
-}
-
-// explain says what to do about a refusal.
-func explain(err error) error {
-	var advice string
-	switch status.Code(err) {
-	case codes.Unauthenticated:
-		advice = "the collection agent does not accept the token; give the agent a valid one in its token file"
-	case codes.PermissionDenied:
-		advice = "the token does not allow to send profiles; give the agent one of the role ingest in its token file"
-	case codes.FailedPrecondition:
-		advice = "the collection agent does not work with this agent; bring both to versions that fit"
-	case codes.Unimplemented:
-		advice = "the server does not speak this protocol; check the address, or update the collection agent"
-	default:
-		return err
-	}
-	return fmt.Errorf("%s: %w", advice, err)
 }

@@ -40,6 +40,8 @@ type freezer interface {
 // calls it, but for status.
 type disk struct {
 	settings *settings
+	dir      string
+	other    string // where the other protocol keeps its batches
 	log      *slog.Logger
 	source   freezer
 	retry    time.Duration
@@ -49,15 +51,16 @@ type disk struct {
 	open    atomic.Pointer[spool.Spool]
 	retryAt time.Time // while broken: no write before
 
-	mu     sync.Mutex
-	broken string            // "" while it works
-	last   spool.Stats       // when it was closed
-	errors map[string]uint64 // at opening
+	mu      sync.Mutex
+	broken  string            // "" while it works
+	last    spool.Stats       // when it was closed
+	foreign int64             // bytes in other, when it was opened
+	errors  map[string]uint64 // at opening
 }
 
-func newDisk(s *settings, source freezer) *disk {
+func newDisk(s *settings, source freezer, dir, other string) *disk {
 	d := &disk{
-		settings: s, log: s.Logger, source: source, retry: spoolRetry * s.timers.report,
+		settings: s, dir: dir, other: other, log: s.Logger, source: source, retry: spoolRetry * s.timers.report,
 		codes: map[string]uint8{}, streams: map[string]spool.Stream{}, errors: map[string]uint64{},
 	}
 	for code, k := range spoolKinds {
@@ -78,7 +81,7 @@ func (d *disk) usable(now bool) bool {
 		return true
 	}
 	s, err := spool.Open(spool.Options{
-		Dir: d.settings.SpoolDir, MaxBytes: d.settings.SpoolMaxBytes, Logger: d.log,
+		Dir: d.dir, MaxBytes: d.settings.SpoolMaxBytes, Logger: d.log,
 		Evicted: func(r spool.Record) { d.source.evicted(&r) },
 		Lost:    d.source.lost,
 	})
@@ -92,6 +95,7 @@ func (d *disk) usable(now bool) bool {
 	st := s.Stats()
 	d.source.recovered(st.Weight)
 	d.open.Store(s)
+	d.noteForeign()
 	if st.Batches > 0 {
 		d.log.Info("taking over what earlier runs could not deliver", "batches", st.Batches, "samples", st.Weight,
 			"bytes", st.Bytes, "oldest", st.Oldest)
@@ -100,19 +104,32 @@ func (d *disk) usable(now bool) bool {
 	return true
 }
 
+// noteForeign looks for what a reporter of the other protocol could not deliver. It
+// stays for the next one of its kind.
+func (d *disk) noteForeign() {
+	n := spool.SegmentBytes(d.other)
+	d.mu.Lock()
+	d.foreign = n
+	d.mu.Unlock()
+	if n > 0 {
+		d.log.Warn("the spool holds batches of the other protocol, which only that one can send; they stay there",
+			"dir", d.other, "bytes", n)
+	}
+}
+
 // note takes note of how the last writing went.
 func (d *disk) note(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if err == nil {
 		if d.broken != "" {
-			d.log.Info("the spool works again", "dir", d.settings.SpoolDir)
+			d.log.Info("the spool works again", "dir", d.dir)
 		}
 		d.broken, d.retryAt = "", time.Time{}
 		return
 	}
 	if d.broken == "" {
-		d.log.Warn("the spool does not work; batches stay in memory", "dir", d.settings.SpoolDir,
+		d.log.Warn("the spool does not work; batches stay in memory", "dir", d.dir,
 			"reason", spool.Reason(err), "retry_in", d.retry, "err", err)
 	}
 	d.broken = fmt.Sprintf("%v (batches stay in memory)", err)
@@ -282,6 +299,6 @@ func (d *disk) status() (SpoolStatus, spool.Stats) {
 	}
 	return SpoolStatus{
 		State: state, Bytes: st.Bytes, MaxBytes: d.settings.SpoolMaxBytes, Batches: st.Batches,
-		Segments: st.Segments, Oldest: st.Oldest,
+		Segments: st.Segments, Oldest: st.Oldest, ForeignBytes: d.foreign,
 	}, st
 }

@@ -52,6 +52,18 @@
 // refuses the agent, for its token, its permission or its version, is asked again slowly;
 // a new token in Options.TokenFile is tried at once. None of it ends the reporter.
 //
+// # OTLP
+//
+// [OTLPReporter] has the same queues, batches, spool and ledger. Its requests have no
+// identity and carry all definitions that they need, so nothing is remembered of what the
+// server knows. They travel over gRPC or HTTP (Options.Protocol), and [OTLPFromEnvironment]
+// reads what OpenTelemetry's exporters read from the environment. What an answer means is
+// as OTLP has it: what it does not allow to repeat is dropped and counted, and so is what a
+// partial success leaves out. A backend that refuses the agent for its token, or an address
+// that leads elsewhere, is asked again slowly, and a request that is too large is cut.
+// docs/otlp.md has the list. The spools of the two protocols lie beside each other, and
+// neither reporter touches the other's.
+//
 // # What is lost
 //
 // Nothing without a counter and a reason: at all times captured = stored + queued +

@@ -33,6 +33,7 @@ type GRPCReporter struct {
 	settings settings
 	pump     *pump
 	backlog  *backlog
+	link     *grpcTransport
 	client   pb.CollectionAgentClient
 	lanes    map[string]*lane
 
@@ -94,16 +95,17 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 		r.lanes[kind] = &lane{kind: kind, method: method}
 	}
 	r.backlog = newBacklog(s.MaxQueueBytes / 4)
-	if r.pump, err = newPump(ctx, &r.settings, r, r.backlog, zstdgrpc.Name); err != nil {
+	if r.link, err = dialGRPC(&r.settings, zstdgrpc.Name, s.MaxRPCMsgSize); err != nil {
 		return nil, err
 	}
-	r.client = pb.NewCollectionAgentClient(r.pump.conn)
+	r.pump = newPump(ctx, &r.settings, r, r.backlog, r.link)
+	r.client = pb.NewCollectionAgentClient(r.link.conn)
 	if err := r.makeQueues(); err != nil {
 		return nil, errors.Join(fmt.Errorf("create queues: %w", err), r.pump.abort())
 	}
 	r.pump.report.send = r.sendStatus
 	if s.SpoolDir != "" {
-		r.backlog.disk = newDisk(&r.settings, r)
+		r.backlog.disk = newDisk(&r.settings, r, s.SpoolDir, otlpSpoolDir(s.SpoolDir))
 	}
 	if r.unregister, err = register(s.Registerer, r.pump, r.Status); err != nil {
 		return nil, errors.Join(err, r.pump.abort())
@@ -131,16 +133,17 @@ func (r *GRPCReporter) makeQueues() error {
 }
 
 // handshake implements source: it learns the server's limits and epoch.
-func (r *GRPCReporter) handshake(ctx context.Context) error {
+func (r *GRPCReporter) handshake(ctx context.Context) (contact bool, err error) {
+	r.link.wake()
 	info, err := r.client.GetServerInfo(ctx, &pb.GetServerInfoRequest{
 		ProtocolVersion: protocolVersion, AgentVersion: cleanText(r.settings.AgentVersion),
 	}, grpc.WaitForReady(true))
 	if err != nil {
-		return err
+		return false, err
 	}
 	// A server that names no version is one of before it did.
 	if v := info.GetProtocolVersion(); v != 0 && v != protocolVersion {
-		return status.Errorf(codes.FailedPrecondition, "the server speaks version %d of the protocol, this agent version %d",
+		return false, status.Errorf(codes.FailedPrecondition, "the server speaks version %d of the protocol, this agent version %d",
 			v, protocolVersion)
 	}
 	limit := min(r.settings.MaxRPCMsgSize, maxRequestBytes)
@@ -151,8 +154,11 @@ func (r *GRPCReporter) handshake(ctx context.Context) error {
 	r.clock.announce(info)
 	r.pump.report.refused = false // it may have been updated
 	r.noteEpoch(info.GetEpoch())
-	return nil
+	return true, nil
 }
+
+// judge implements source.
+func (*GRPCReporter) judge(err error) answer { return classify(err) }
 
 func (r *GRPCReporter) requestLimit() int { return int(r.limit.Load()) }
 
@@ -346,7 +352,7 @@ func (r *GRPCReporter) Status() Status {
 // GetMetrics returns what happened since it was last called. Use [GRPCReporter.Status]
 // or the prometheus metrics for counters that do not restart.
 func (r *GRPCReporter) GetMetrics() Metrics {
-	b := r.pump.counts
+	b := r.link.counts
 	return Metrics{
 		CountsForTracesOverwriteCount: r.samples.takeOverwritten(),
 		ExeMetadataOverwriteCount:     r.executables.takeOverwritten(),

@@ -67,9 +67,9 @@ func (r *GRPCReporter) sendHost(ctx context.Context, b *batch) error {
 	ctx, cancel := context.WithTimeout(withHeaders(ctx, r.settings.Headers), r.settings.timers.operation)
 	defer cancel()
 	defer context.AfterFunc(r.pump.ctx, cancel)()
-	r.pump.conn.Connect()
+	r.link.conn.Connect()
 	resp := &pb.ReportHostMetadataResponse{}
-	err := r.pump.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{}), grpc.WaitForReady(true))
+	err := r.link.conn.Invoke(ctx, b.method, b.payload, resp, grpc.ForceCodecV2(sealedCodec{}), grpc.WaitForReady(true))
 	if err != nil {
 		return err
 	}

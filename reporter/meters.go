@@ -16,7 +16,7 @@ const metricPrefix = "strobe_agent_reporter_"
 // meters counts what happens to batches. Safe for concurrent use.
 type meters struct {
 	backlogBatches, backlogBytes atomic.Int64
-	epochs                       atomic.Uint64
+	epochs, rejectedProfiles     atomic.Uint64
 
 	mu     sync.Mutex
 	counts map[meterKey]uint64
@@ -36,7 +36,7 @@ func (m *meters) acknowledged(kind string) { m.add("acked", kind, "", 1) }
 func (m *meters) duplicate(kind string)    { m.add("duplicates", kind, "", 1) }
 func (m *meters) retried(kind string)      { m.add("retries", kind, "", 1) }
 func (m *meters) failed(kind string, err error) {
-	m.add("failures", kind, status.Code(err).String(), 1)
+	m.add("failures", kind, codeOf(err), 1)
 }
 
 // reported counts reports of status by the code of the answer.
@@ -89,6 +89,7 @@ var (
 	descSpoolEvicted  = spoolDesc("evicted_samples_total", "Samples given up because the spool was full, by weight.")
 	descSpoolDefs     = spoolDesc("evicted_definitions_total", "Batches of definitions given up because the spool was full; they travel again with the next sample that needs them.")
 	descSpoolCorrupt  = spoolDesc("corrupt_total", "Damaged parts of the spool that were passed over.", "reason")
+	descSpoolForeign  = spoolDesc("foreign_bytes", "Bytes that the other protocol left in the directory and that only it can send.")
 	descSpoolErrors   = spoolDesc("errors_total", "Failures of the disk under the spool.", "reason")
 )
 
@@ -110,6 +111,7 @@ var (
 	descRetries  = desc("retried_batches_total", "Further attempts at a batch.", "type")
 	descFailures = desc("failed_rpcs_total", "Attempts at a batch that failed.", "type", "code")
 	descAside    = desc("set_aside_batches_total", "Batches given up, and single items too large for any.", "type", "reason")
+	descRejected = desc("rejected_profiles_total", "Profiles that a backend of OTLP left out of requests that it took otherwise.")
 	descEpochs   = desc("epoch_changes_total", "Times that the server lost its memory of definitions.")
 	descRPC      = desc("rpc_bytes_total", "Bytes of messages, uncompressed.", "direction")
 	descWire     = desc("wire_bytes_total", "Bytes of messages, compressed and framed.", "direction")
@@ -123,14 +125,14 @@ var (
 func (c *promCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descCaptured, descStored, descDropped, descQueued, descItems, descBytes, descOver, descSummed, descResent, descLacked,
-		descBatches, descBacklog, descAcked, descDup, descRetries, descFailures, descAside, descEpochs,
+		descBatches, descBacklog, descAcked, descDup, descRetries, descFailures, descAside, descEpochs, descRejected,
 		descRPC, descWire, descUp, descSpooled, descRecover, descReports, descSpoolBytes, descSpoolMax, descSpoolSegments,
-		descSpoolBatches, descSpoolEvicted, descSpoolDefs, descSpoolCorrupt, descSpoolErrors,
+		descSpoolBatches, descSpoolEvicted, descSpoolDefs, descSpoolCorrupt, descSpoolErrors, descSpoolForeign,
 	} {
 		ch <- d
 	}
-	if c.pump.tls != nil {
-		c.pump.tls.Describe(ch)
+	if c.pump.line.files != nil {
+		c.pump.line.files.Describe(ch)
 	}
 }
 
@@ -165,8 +167,8 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(descUp, up)
 
-	if c.pump.tls != nil {
-		c.pump.tls.Collect(ch)
+	if c.pump.line.files != nil {
+		c.pump.line.files.Collect(ch)
 	}
 	ch <- prometheus.MustNewConstMetric(descSpooled, prometheus.GaugeValue, float64(st.Ledger.Spooled))
 	counter(descRecover, st.Ledger.Recovered)
@@ -174,6 +176,7 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 		_, disk := c.pump.backlog.disk.status()
 		ch <- prometheus.MustNewConstMetric(descSpoolBytes, prometheus.GaugeValue, float64(disk.Bytes))
 		ch <- prometheus.MustNewConstMetric(descSpoolMax, prometheus.GaugeValue, float64(st.Spool.MaxBytes))
+		ch <- prometheus.MustNewConstMetric(descSpoolForeign, prometheus.GaugeValue, float64(st.Spool.ForeignBytes))
 		gauge(descSpoolSegments, disk.Segments)
 		gauge(descSpoolBatches, disk.Batches)
 		counter(descSpoolEvicted, disk.EvictedWeight)
@@ -189,13 +192,14 @@ func (c *promCollector) Collect(ch chan<- prometheus.Metric) {
 	m := c.pump.meters
 	m.each("reports", func(code, _ string, n uint64) { counter(descReports, n, code) })
 	counter(descEpochs, m.epochs.Load())
+	counter(descRejected, m.rejectedProfiles.Load())
 	m.each("acked", func(kind, _ string, n uint64) { counter(descAcked, n, kind) })
 	m.each("duplicates", func(kind, _ string, n uint64) { counter(descDup, n, kind) })
 	m.each("retries", func(kind, _ string, n uint64) { counter(descRetries, n, kind) })
 	m.each("failures", func(kind, code string, n uint64) { counter(descFailures, n, kind, code) })
 	m.each("aside", func(kind, reason string, n uint64) { counter(descAside, n, kind, reason) })
 
-	b := c.pump.counts
+	b := c.pump.line.counts
 	for _, x := range []struct {
 		desc      *prometheus.Desc
 		direction string

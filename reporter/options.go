@@ -38,7 +38,8 @@ type Options struct {
 	// Ignored with Config.DisableTLS.
 	TLS                       *tls.Config
 	CAFile, CertFile, KeyFile string
-	// Headers travel as gRPC metadata with every RPC. For a token see TokenFile.
+	// Headers travel with every request, as metadata of gRPC or as headers of HTTP. For a
+	// token see TokenFile.
 	Headers map[string]string
 
 	// Logger receives changes of state, not events. Default: discard.
@@ -60,7 +61,9 @@ type Options struct {
 
 	// SpoolDir is a directory for batches that cannot be delivered and do not belong in
 	// memory. It is created with mode 0700 and used by one reporter at a time. What a run
-	// leaves in it is sent by the next one. "": no spool. Only [GRPCReporter] has one.
+	// leaves in it is sent by the next one of the same protocol: [OTLPReporter] keeps its
+	// batches in a directory "otlp" of its own in it, see [SpoolStatus.ForeignBytes].
+	// "": no spool.
 	SpoolDir string
 	// SpoolMaxBytes caps what the spool takes up on disk. Over it the oldest samples go
 	// first, and definitions only when there are no samples left. Default 512 MiB, at least 64 KiB.
@@ -72,6 +75,19 @@ type Options struct {
 	// Limitations lists what is off or limited on this host, for the report of status to
 	// the server. It is called at each report, from a goroutine of the reporter; nil: none.
 	Limitations func() []Limitation
+
+	// The rest is for [OTLPReporter] alone; [OTLPFromEnvironment] fills it as well.
+
+	// Protocol is [ProtocolGRPC] or [ProtocolHTTP]. Default: gRPC.
+	Protocol string
+	// Compression of requests: [CompressionGzip], [CompressionZstd], which not every
+	// backend knows, or [CompressionNone]. Default: gzip.
+	Compression string
+	// Timeout limits one attempt at a request. Default: Times.GRPCOperationTimeout.
+	Timeout time.Duration
+	// ResourceAttributes are part of every resource, unless what is known of the host or
+	// of the process has the same key.
+	ResourceAttributes map[string]string
 }
 
 // Limitation is something that does not work on a host, or not fully.
@@ -131,13 +147,16 @@ type settings struct {
 	Config
 	Options
 	timers timers
+	// peer is the address for people: without what may be secret in a URL.
+	peer string
+	url  string // of OTLP over HTTP
 }
 
 func newSettings(c *Config, o *Options) (settings, error) {
 	if c == nil {
 		return settings{}, errors.New("reporter config is nil")
 	}
-	s := settings{Config: *c, timers: newTimers(c.Times)}
+	s := settings{Config: *c, timers: newTimers(c.Times), peer: c.CollAgentAddr}
 	if o != nil {
 		s.Options = *o
 	}
@@ -226,18 +245,30 @@ func machineID(hostName string) string {
 	return hostName
 }
 
-// credentials returns how connections are protected, and the files that come into
-// it, nil without TLS.
+// credentials returns how connections of gRPC are protected, and the files that come
+// into it, nil without TLS.
 func (s *settings) credentials() (credentials.TransportCredentials, *tlsfiles.Files, error) {
-	if s.DisableTLS {
+	files, err := s.tlsFiles()
+	if err != nil {
+		return nil, nil, err
+	}
+	if files == nil {
 		return tlsfiles.Plaintext(), nil, nil
+	}
+	return files.ClientCredentials(s.TLS), files, nil
+}
+
+// tlsFiles opens the files of TLS, nil without TLS.
+func (s *settings) tlsFiles() (*tlsfiles.Files, error) {
+	if s.DisableTLS {
+		return nil, nil //nolint:nilnil // there are none
 	}
 	files, err := tlsfiles.Open(tlsfiles.Options{
 		CertFile: s.CertFile, KeyFile: s.KeyFile, CAFile: s.CAFile,
 		MetricsPrefix: "strobe_agent_reporter", Logger: s.Logger,
 	})
 	if err != nil {
-		return nil, nil, fmt.Errorf("TLS of the reporter: %w", err)
+		return nil, fmt.Errorf("TLS of the reporter: %w", err)
 	}
-	return files.ClientCredentials(s.TLS), files, nil
+	return files, nil
 }

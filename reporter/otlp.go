@@ -7,17 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/encoding/gzip"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
+	_ "google.golang.org/grpc/encoding/gzip" // registers gzip
 
 	"github.com/strobe-profiler/strobe/libpf"
+	_ "github.com/strobe-profiler/strobe/proto/zstdgrpc" // registers zstd
+	"github.com/strobe-profiler/strobe/reporter/internal/spool"
 )
 
 var _ Reporter = (*OTLPReporter)(nil)
@@ -29,19 +28,23 @@ const laneProfiles = "profiles"
 const exportMethod = "/opentelemetry.proto.collector.profiles.v1development.ProfilesService/Export"
 
 // OTLPReporter receives and transforms information to be OTLP/profiles compliant.
-// It sends what OTLP calls profiles (v1development) over gRPC, compressed with gzip.
-// It is safe for concurrent use.
+// It sends what OTLP calls profiles (v1development), over gRPC or HTTP. Queues, spool,
+// ledger and flush are those of [GRPCReporter]; what is sent again and what is given up is
+// as OTLP has it, see the package documentation. It is safe for concurrent use.
 //
 // OTLP has no identity for batches, so a request whose answer was lost is stored
 // twice by the backend. Every request carries all definitions that it needs.
 type OTLPReporter struct {
 	settings settings
 	pump     *pump
+	link     transport
 	backlog  *backlog
 	lane     *lane
 	samples  *sampleQueue
 	catalogue
-	plain *plainProcesses
+	plain   *plainProcesses
+	encoder profileEncoder // of the flusher
+	limit   atomic.Int64   // largest request, in bytes
 
 	mu   sync.Mutex
 	host map[string]string
@@ -58,41 +61,62 @@ func StartOTLP(mainCtx context.Context, c *Config) (Reporter, error) {
 
 // StartOTLPWithOptions is [StartOTLP] with more to choose; nil options are the defaults.
 func StartOTLPWithOptions(ctx context.Context, c *Config, o *Options) (*OTLPReporter, error) {
-	s, err := newSettings(c, o)
+	return startOTLP(ctx, c, o, dialOTLP)
+}
+
+func startOTLP(ctx context.Context, c *Config, o *Options, dial func(*settings) (transport, error)) (*OTLPReporter, error) {
+	s, err := newOTLPSettings(c, o)
 	if err != nil {
 		return nil, fmt.Errorf("reporter settings: %w", err)
 	}
-	r := &OTLPReporter{settings: s, plain: newPlainProcesses(), lane: &lane{
+	r := &OTLPReporter{settings: s, plain: newPlainProcesses(), host: s.ResourceAttributes, lane: &lane{
 		kind: laneProfiles, method: exportMethod,
 	}}
+	r.limit.Store(int64(r.ownLimit()))
 	r.backlog = newBacklog(s.MaxQueueBytes / 4)
-	if r.pump, err = newPump(ctx, &r.settings, r, r.backlog, gzip.Name); err != nil {
+	if r.link, err = dial(&r.settings); err != nil {
 		return nil, err
 	}
-	r.pump.faultsAreFinal = true
+	r.pump = newPump(ctx, &r.settings, r, r.backlog, r.link)
 	r.samples = newSampleQueue(int(s.CountsForTracesMaxQueue), s.MaxQueueBytes/2, r.pump.wake)
 	if r.catalogue, err = newCatalogue(&r.settings, r.pump.wake); err != nil {
 		return nil, errors.Join(err, r.pump.abort())
 	}
+	if s.SpoolDir != "" {
+		r.backlog.disk = newDisk(&r.settings, r, otlpSpoolDir(s.SpoolDir), s.SpoolDir)
+	}
 	if r.unregister, err = register(s.Registerer, r.pump, r.Status); err != nil {
 		return nil, errors.Join(err, r.pump.abort())
 	}
+	r.backlog.spools(true)
 	r.pump.run(ctx)
 	return r, nil
 }
 
-// handshake implements source. OTLP has none; it waits for the connection.
-func (r *OTLPReporter) handshake(ctx context.Context) error {
-	conn := r.pump.conn
-	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
-		conn.Connect()
-		if !conn.WaitForStateChange(ctx, state) {
-			return status.Errorf(codes.Unavailable, "no connection to %s within %v", r.settings.CollAgentAddr,
-				r.settings.timers.connect)
-		}
+// dialOTLP prepares the transport of the protocol that was chosen.
+func dialOTLP(s *settings) (transport, error) {
+	compressor := s.Compression
+	if compressor == CompressionNone {
+		compressor = ""
 	}
-	return nil
+	if s.Protocol == ProtocolHTTP {
+		return dialHTTP(s, compressor)
+	}
+	return dialGRPC(s, compressor, maxAnswerBytes)
 }
+
+// otlpSpoolDir is where batches of OTLP are kept below a spool: the collection agent's
+// own protocol and OTLP cannot send each other's.
+func otlpSpoolDir(dir string) string { return filepath.Join(dir, "otlp") }
+
+// handshake implements source. OTLP has none; there may be a connection to wait for.
+func (r *OTLPReporter) handshake(ctx context.Context) (contact bool, err error) {
+	r.limit.Store(int64(r.ownLimit())) // the server may be another one
+	return r.link.reach(ctx)
+}
+
+// judge implements source.
+func (*OTLPReporter) judge(err error) answer { return judgeOTLP(err) }
 
 // fill implements source.
 func (r *OTLPReporter) fill(final bool) bool {
@@ -110,7 +134,20 @@ func (r *OTLPReporter) fill(final bool) bool {
 	return len(sealed) > 0
 }
 
-func (r *OTLPReporter) requestLimit() int { return min(r.settings.MaxRPCMsgSize, maxRequestBytes) }
+func (r *OTLPReporter) ownLimit() int     { return min(r.settings.MaxRPCMsgSize, maxRequestBytes) }
+func (r *OTLPReporter) requestLimit() int { return int(r.limit.Load()) }
+
+// leastLimit is the smallest limit that is remembered. Below it something else is wrong
+// than the size, and one such request must not make all others tiny.
+const leastLimit = 16 << 10
+
+// learn implements source.
+func (r *OTLPReporter) learn(limit int) {
+	limit = max(limit, min(leastLimit, r.ownLimit()))
+	if int64(limit) < r.limit.Load() {
+		r.limit.Store(int64(limit))
+	}
+}
 
 // reseal implements source.
 func (r *OTLPReporter) reseal(_ string, c cargo, limit int) []*batch {
@@ -120,7 +157,11 @@ func (r *OTLPReporter) reseal(_ string, c cargo, limit int) []*batch {
 func (r *OTLPReporter) pressing() bool { return r.samples.pressing() }
 func (r *OTLPReporter) close()         { r.samples.close() }
 func (r *OTLPReporter) abandon()       { r.samples.abandon(reasonShutdown) }
-func (*OTLPReporter) learn(int)        {}
+
+// recovered, evicted and lost implement freezer.
+func (r *OTLPReporter) recovered(weight uint64)            { r.samples.recover(weight) }
+func (r *OTLPReporter) evicted(rec *spool.Record)          { r.samples.lose(rec.Weight, reasonEvicted) }
+func (r *OTLPReporter) lost(_ spool.Stream, weight uint64) { r.samples.lose(weight, reasonCorrupt) }
 
 // ReportSample queues a sample; see [GRPCReporter.ReportSample].
 func (r *OTLPReporter) ReportSample(sample *libpf.Sample) {
@@ -182,9 +223,26 @@ func (r *OTLPReporter) FrameMetadata(fileID libpf.FileID, addressOrLine libpf.Ad
 // ReportHostMetadata enqueues host metadata. It is part of the resource of every
 // profile from now on.
 func (r *OTLPReporter) ReportHostMetadata(metadataMap map[string]string) {
+	host := maps.Clone(r.settings.ResourceAttributes)
+	if host == nil {
+		host = map[string]string{}
+	}
+	for k, v := range metadataMap {
+		host[hostKey(k)] = v
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.host = maps.Clone(metadataMap)
+	r.host = host
+}
+
+// sealProfiles writes rows as the request of a sequence number and returns how many
+// profiles are in it.
+func (r *OTLPReporter) sealProfiles(rows []libpf.Sample, sequence uint64) (payload []byte, profiles int, err error) {
+	payload, profiles = r.encoder.encode(&export{
+		rows: rows, catalogue: &r.catalogue, host: r.hostAttributes(), version: r.settings.AgentVersion,
+		runID: r.settings.RunID, sequence: sequence,
+	})
+	return payload, profiles, nil
 }
 
 // ReportHostMetadataBlocking enqueues host metadata. It does not block: OTLP has
@@ -209,7 +267,7 @@ func (r *OTLPReporter) Status() Status { return r.pump.status(r.samples, r.sampl
 
 // GetMetrics returns internal metrics of OTLPReporter, from the previous call on.
 func (r *OTLPReporter) GetMetrics() Metrics {
-	b := r.pump.counts
+	b := r.pump.line.counts
 	return Metrics{
 		CountsForTracesOverwriteCount: r.samples.takeOverwritten(),
 		RPCBytesOutCount:              b.rpcOut.take(),
@@ -218,72 +276,3 @@ func (r *OTLPReporter) GetMetrics() Metrics {
 		WireBytesInCount:              b.wireIn.take(),
 	}
 }
-
-// profilesCargo is samples for OTLP.
-type profilesCargo struct {
-	r        *OTLPReporter
-	rows     []libpf.Sample
-	sum      uint64 // of the counts
-	profiles int    // in the request
-	shared   bool
-}
-
-func newProfilesCargo(r *OTLPReporter, rows []libpf.Sample, shared bool) *profilesCargo {
-	c := &profilesCargo{r: r, rows: rows, shared: shared}
-	for i := range rows {
-		c.sum += uint64(rows[i].Count)
-	}
-	return c
-}
-
-func (c *profilesCargo) encode(sequence uint64) ([]byte, error) {
-	e := newProfileEncoder(&c.r.catalogue, c.r.hostAttributes(), c.r.settings.RunID, sequence)
-	req := e.encode(c.rows, c.r.settings.AgentVersion)
-	c.profiles = e.profiles
-	return marshal(req)
-}
-
-func (*profilesCargo) newResponse() proto.Message { return &collector.ExportProfilesServiceResponse{} }
-
-// acknowledge settles the samples. A partial success counts profiles and does not
-// say which, so the weight is shared out evenly.
-func (c *profilesCargo) acknowledge(resp proto.Message) {
-	r, ok := resp.(*collector.ExportProfilesServiceResponse)
-	rejected := r.GetPartialSuccess().GetRejectedProfiles()
-	if ok && rejected > 0 && c.profiles > 0 {
-		lost := c.sum * uint64(min(rejected, int64(c.profiles))) / uint64(c.profiles)
-		c.r.samples.settle(lost, reasonPartial)
-		c.sum -= lost
-	}
-	if msg := r.GetPartialSuccess().GetErrorMessage(); msg != "" {
-		c.r.pump.state.note(fmt.Errorf("backend rejected %d profiles: %s", rejected, msg))
-		c.r.settings.Logger.Warn("the backend took a request in part", "rejected_profiles", rejected, "message", msg)
-	}
-	c.settle("")
-}
-
-func (c *profilesCargo) discard(reason string) { c.settle(reason) }
-
-func (c *profilesCargo) settle(reason string) {
-	c.r.samples.settle(c.sum, reason)
-	if !c.shared {
-		c.r.samples.release(c.rows)
-	}
-	c.rows = nil
-}
-
-func (c *profilesCargo) halves() (first, second cargo, ok bool) {
-	if len(c.rows) < 2 {
-		return nil, nil, false
-	}
-	n := len(c.rows) / 2
-	return newProfilesCargo(c.r, c.rows[:n:n], true), newProfilesCargo(c.r, c.rows[n:], true), true
-}
-
-func (c *profilesCargo) held() int { return len(c.rows) * rowBytes }
-
-// OTLP has no identity for batches, so none goes to disk, and no window.
-func (c *profilesCargo) weight() uint64            { return c.sum }
-func (*profilesCargo) toDisk()                     {}
-func (*profilesCargo) fromDisk()                   {}
-func (*profilesCargo) within(window) (cargo, bool) { return nil, false }

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/http"
 	"reflect"
 	"sync"
 	"testing"
@@ -14,13 +15,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 	pc "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
-	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpcheck"
 )
 
 // otlpServer checks what it gets against the rules of the data model.
@@ -30,7 +31,12 @@ type otlpServer struct {
 	mu    sync.Mutex
 	reqs  []*pc.ExportProfilesServiceRequest
 	calls int
-	fault func(call int, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error)
+	// Over HTTP.
+	httpCalls int
+	httpFault httpFault
+	headers   []http.Header
+	payloads  [][]byte // of what was stored
+	fault     func(call int, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error)
 }
 
 func (s *otlpServer) Export(_ context.Context, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
@@ -70,124 +76,15 @@ func (s *otlpServer) serve() string {
 	return l.Addr().String()
 }
 
-// checkProfiles enforces what the comments of profiles.proto demand.
+// checkProfiles checks a request against the data model and the conventions.
 func checkProfiles(req *pc.ExportProfilesServiceRequest) error {
-	d := req.GetDictionary()
-	tables := map[string]struct {
-		zero bool
-		n    int
-	}{
-		"string":    {len(d.GetStringTable()) > 0 && d.GetStringTable()[0] == "", len(d.GetStringTable())},
-		"mapping":   {len(d.GetMappingTable()) > 0 && proto.Equal(d.GetMappingTable()[0], &profiles.Mapping{}), len(d.GetMappingTable())},
-		"location":  {len(d.GetLocationTable()) > 0 && proto.Equal(d.GetLocationTable()[0], &profiles.Location{}), len(d.GetLocationTable())},
-		"function":  {len(d.GetFunctionTable()) > 0 && proto.Equal(d.GetFunctionTable()[0], &profiles.Function{}), len(d.GetFunctionTable())},
-		"link":      {len(d.GetLinkTable()) > 0 && proto.Equal(d.GetLinkTable()[0], &profiles.Link{}), len(d.GetLinkTable())},
-		"attribute": {len(d.GetAttributeTable()) > 0 && proto.Equal(d.GetAttributeTable()[0], &profiles.KeyValueAndUnit{}), len(d.GetAttributeTable())},
-		"stack":     {len(d.GetStackTable()) > 0 && proto.Equal(d.GetStackTable()[0], &profiles.Stack{}), len(d.GetStackTable())},
-	}
-	used := map[string]map[int32]bool{}
-	var bad error
-	ref := func(table string, i int32) {
-		if i < 0 || int(i) >= tables[table].n {
-			bad = fmt.Errorf("%s index %d of %d", table, i, tables[table].n)
-		}
-		if used[table] == nil {
-			used[table] = map[int32]bool{0: true}
-		}
-		used[table][i] = true
-	}
-	attributes := func(list []int32) {
-		keys := map[int32]bool{}
-		for _, a := range list {
-			ref("attribute", a)
-			if bad != nil {
-				return
-			}
-			key := d.GetAttributeTable()[a].GetKeyStrindex()
-			if keys[key] {
-				bad = fmt.Errorf("attribute %q twice", d.GetStringTable()[key])
-			}
-			keys[key] = true
-		}
-	}
-	for _, m := range d.GetMappingTable()[1:] {
-		ref("string", m.GetFilenameStrindex())
-		attributes(m.GetAttributeIndices())
-		if len(m.GetAttributeIndices()) == 0 {
-			bad = fmt.Errorf("mapping without build ID")
-		}
-	}
-	for _, l := range d.GetLocationTable()[1:] {
-		ref("mapping", l.GetMappingIndex())
-		attributes(l.GetAttributeIndices())
-		for _, line := range l.GetLines() {
-			ref("function", line.GetFunctionIndex())
-		}
-	}
-	for _, f := range d.GetFunctionTable()[1:] {
-		ref("string", f.GetNameStrindex())
-		ref("string", f.GetSystemNameStrindex())
-		ref("string", f.GetFilenameStrindex())
-	}
-	for _, s := range d.GetStackTable()[1:] {
-		for _, l := range s.GetLocationIndices() {
-			ref("location", l)
-		}
-		if len(s.GetLocationIndices()) == 0 {
-			bad = fmt.Errorf("stack without frames")
-		}
-	}
-	for _, a := range d.GetAttributeTable()[1:] {
-		ref("string", a.GetKeyStrindex())
-	}
-	for _, rp := range req.GetResourceProfiles() {
-		for _, sp := range rp.GetScopeProfiles() {
-			for _, p := range sp.GetProfiles() {
-				ref("string", p.GetSampleType().GetTypeStrindex())
-				ref("string", p.GetSampleType().GetUnitStrindex())
-				ref("string", p.GetPeriodType().GetTypeStrindex())
-				ref("string", p.GetPeriodType().GetUnitStrindex())
-				if len(p.GetProfileId()) != 16 || len(p.GetSamples()) == 0 {
-					return fmt.Errorf("profile ID %x, %d samples", p.GetProfileId(), len(p.GetSamples()))
-				}
-				identities := map[string]bool{}
-				withValues := len(p.GetSamples()[0].GetValues()) > 0
-				for _, s := range p.GetSamples() {
-					ref("stack", s.GetStackIndex())
-					ref("link", s.GetLinkIndex())
-					attributes(s.GetAttributeIndices())
-					id := fmt.Sprint(s.GetStackIndex(), s.GetAttributeIndices(), s.GetLinkIndex())
-					if identities[id] {
-						return fmt.Errorf("two samples of the same identity")
-					}
-					identities[id] = true
-					if (len(s.GetValues()) > 0) != withValues || (withValues && len(s.GetValues()) != len(s.GetTimestampsUnixNano())) {
-						return fmt.Errorf("shapes differ")
-					}
-					for _, at := range s.GetTimestampsUnixNano() {
-						if at < p.GetTimeUnixNano() || at >= p.GetTimeUnixNano()+p.GetDurationNano() {
-							return fmt.Errorf("timestamp %d outside the profile", at)
-						}
-					}
-				}
-			}
-		}
-	}
-	for name, t := range tables {
-		if !t.zero {
-			return fmt.Errorf("%s table does not begin with the zero value", name)
-		}
-		if want := max(len(used[name]), 1); t.n != want {
-			return fmt.Errorf("%s table has %d entries, %d are used", name, t.n, want)
-		}
-	}
-	return bad
+	return otlpcheck.Check(req, otlpcheck.Options{}).Err()
 }
 
 func startOTLPTest(t *testing.T, addr string, change func(*Config, *Options)) *OTLPReporter {
 	t.Helper()
 	c := &Config{CollAgentAddr: addr, DisableTLS: true, Times: fastTimes()}
-	o := &Options{HostID: "host-1", HostName: "box", AgentVersion: "1.2", StopTimeout: 3 * time.Second}
+	o := &Options{HostID: "host-1", HostName: "box", AgentVersion: "1.2", StopTimeout: 3 * time.Second, DefinitionCacheEntries: 1 << 10}
 	if change != nil {
 		change(c, o)
 	}
@@ -240,7 +137,12 @@ func flatten(req *pc.ExportProfilesServiceRequest) (out []flat) {
 				for _, l := range d.GetStackTable()[s.GetStackIndex()].GetLocationIndices() {
 					loc := d.GetLocationTable()[l]
 					m := d.GetMappingTable()[loc.GetMappingIndex()]
-					line := fmt.Sprintf("%s %s+%#x", attrs(loc.GetAttributeIndices())["profile.frame.type"], text(m.GetFilenameStrindex()), loc.GetAddress())
+					types := attrs(loc.GetAttributeIndices())
+					kind := types[keyFrameType]
+					if exact, ok := types[keyExactType]; ok {
+						kind = exact
+					}
+					line := fmt.Sprintf("%s %s+%#x", kind, text(m.GetFilenameStrindex()), loc.GetAddress())
 					for _, n := range loc.GetLines() {
 						fn := d.GetFunctionTable()[n.GetFunctionIndex()]
 						line += fmt.Sprintf(" %s %s:%d", text(fn.GetNameStrindex()), text(fn.GetFilenameStrindex()), n.GetLine())
@@ -289,7 +191,8 @@ func TestOTLP(t *testing.T) {
 		t.Fatalf("%d requests", len(s.reqs))
 	}
 	res := map[string]string{"container.id": "c1", "env": "test", "host.id": "host-1", "host.name": "box", "os.type": "linux",
-		"process.executable.name": "app", "process.executable.path": "/usr/bin/app", "process.pid": "100", "service.name": "shop"}
+		"process.executable.name": "app", "process.executable.path": "/usr/bin/app", "process.pid": "100", "service.name": "shop",
+		"strobe.process.start_time": "5"}
 	plain := map[string]string{"host.id": "host-1", "host.name": "box", "os.type": "linux", "k8s.pod.name": "pod",
 		"process.executable.name": "plain", "service.name": "pod"}
 	pyFrames := []string{"cpython +0x0 f x.py:4", "abort-marker +0x0 stack too deep :0"}

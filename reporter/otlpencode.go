@@ -5,186 +5,392 @@ package reporter
 import (
 	"cmp"
 	"encoding/binary"
-	"path"
 	"slices"
+	"unsafe"
 
 	"github.com/zeebo/xxh3"
-	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
-	common "go.opentelemetry.io/proto/otlp/common/v1"
-	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
-	resource "go.opentelemetry.io/proto/otlp/resource/v1"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// scopeName names this reporter in the scope of its profiles.
-const scopeName = "github.com/strobe-profiler/strobe/reporter"
+const (
+	// scopeName names this reporter in the scope of its profiles.
+	scopeName = "github.com/strobe-profiler/strobe/reporter"
+	// schemaURL names the version of the conventions that the attributes are of.
+	schemaURL = "https://opentelemetry.io/schemas/1.44.0"
+)
 
-// hostAttributes returns what is known of the host, by key.
-func (r *OTLPReporter) hostAttributes() map[string]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make(map[string]string, len(r.host)+2)
-	for k, v := range r.host {
-		out[k] = v
-	}
-	out["host.id"], out["host.name"] = r.settings.HostID, r.settings.HostName
-	return out
-}
-
-// profileEncoder writes rows as one request: a resource per process, a profile
-// per type of sample in it, and one dictionary for all.
+// profileEncoder writes rows as requests: a resource per process, a profile per type
+// of sample in it, and one dictionary for all. It writes the wire format itself,
+// since an object per sample and entry would cost several times as much, and keeps its
+// memory for the next request. It is not safe for concurrent use.
 type profileEncoder struct {
-	dict     *dictionary
-	host     map[string]string
-	runID    [16]byte
-	sequence uint64
-	profiles int
+	dict dictionary
+	host map[string]string
+
+	resources    entryTable // by content, not part of the dictionary
+	resourceOf   map[*libpf.Process]int32
+	resourceList []resourceEntry
+	values       map[string]resourceValue
+	keys         []string
+
+	profiles  []profileEntry
+	profileOf map[profileKey]int32
+
+	sets   entryTable // of attributes of samples, packed; not part of the dictionary
+	setOf  map[setKey]int32
+	packed []byte
+
+	samples  []sampleEntry
+	sampleOf map[sampleIdentity]int32
+
+	observations []observation
+	order        []int32
+
+	scratch wire
+	out     wire
 }
 
-func newProfileEncoder(c *catalogue, host map[string]string, runID [16]byte, sequence uint64) *profileEncoder {
-	return &profileEncoder{dict: newDictionary(c), host: host, runID: runID, sequence: sequence}
-}
+// none is the end of a list.
+const none = -1
 
+// resourceEntry is the profiles of a resource, as a list.
+type resourceEntry struct{ first, last int32 }
+
+// profileKey is what tells the profiles of a request apart.
 type profileKey struct {
-	process *libpf.Process
-	kind    libpf.SampleType
+	resource int32
+	kind     libpf.SampleType
+	period   int64 // of samples on a CPU
 }
 
-// encode writes rows that are sorted by time.
-func (e *profileEncoder) encode(rows []libpf.Sample, version string) *collector.ExportProfilesServiceRequest {
-	byKey := map[profileKey][]*libpf.Sample{}
-	var keys []profileKey
-	var processes []*libpf.Process
-	known := map[*libpf.Process]bool{}
-	for i := range rows {
-		row := &rows[i]
-		key := profileKey{row.Process, row.Type}
-		if byKey[key] == nil {
-			keys = append(keys, key)
-		}
-		byKey[key] = append(byKey[key], row)
-		if !known[row.Process] {
-			known[row.Process] = true
-			processes = append(processes, row.Process)
-		}
-	}
-	req := &collector.ExportProfilesServiceRequest{Dictionary: e.dict.out}
-	for _, p := range processes {
-		scope := &profiles.ScopeProfiles{Scope: &common.InstrumentationScope{Name: scopeName, Version: cleanText(version)}}
-		for _, key := range keys {
-			if key.process == p {
-				scope.Profiles = append(scope.Profiles, e.profile(key.kind, byKey[key]))
-			}
-		}
-		req.ResourceProfiles = append(req.ResourceProfiles, &profiles.ResourceProfiles{
-			Resource: e.resource(p), ScopeProfiles: []*profiles.ScopeProfiles{scope},
-		})
-	}
-	return req
+// profileEntry is a profile: a list of samples.
+type profileEntry struct {
+	profileKey
+	first, last, next int32
+	// withValues: all samples of a profile have one shape, times alone when each counts 1.
+	withValues bool
 }
 
-// resource writes plain strings, not references into the dictionary: receivers exist that do not resolve those.
-func (e *profileEncoder) resource(p *libpf.Process) *resource.Resource {
-	values := map[string]*common.AnyValue{}
-	text := func(key, value string) {
-		if key != "" && value != "" {
-			values[cleanText(key)] = textValue(value)
-		}
-	}
-	for k, v := range e.host {
-		text(k, v)
-	}
-	for _, l := range p.Labels {
-		text(l.Key, l.Value)
-	}
-	text("service.name", p.Service)
-	text("container.id", p.ContainerID)
-	text("container.name", p.ContainerName)
-	text("k8s.pod.name", p.PodName)
-	text("k8s.namespace.name", p.Namespace)
-	text("process.executable.path", p.Executable)
-	if p.Executable != "" {
-		text("process.executable.name", path.Base(p.Executable))
-	} else {
-		text("process.executable.name", p.Name)
-	}
-	text("process.command_line", p.CommandLine)
-	if p.PID != 0 {
-		values["process.pid"] = intValue(int64(p.PID))
-	}
-	out := &resource.Resource{}
-	for k, v := range values {
-		out.Attributes = append(out.Attributes, &common.KeyValue{Key: k, Value: v})
-	}
-	slices.SortFunc(out.Attributes, func(a, b *common.KeyValue) int { return cmp.Compare(a.GetKey(), b.GetKey()) })
-	return out
+// sampleIdentity is the identity of a sample in a request: no two of a profile are equal.
+type sampleIdentity struct{ profile, stack, set, link int32 }
+
+// sampleEntry is a sample: a list of observations, in the order of time.
+type sampleEntry struct {
+	sampleIdentity
+	first, last, next int32
+	observations      int
 }
 
-// units of the types of samples: what is counted, and in what.
-func (e *profileEncoder) valueType(kind, unit string) *profiles.ValueType {
-	return &profiles.ValueType{TypeStrindex: e.dict.text(kind), UnitStrindex: e.dict.text(unit)}
+type observation struct {
+	time  uint64
+	value uint64
+	next  int32
 }
 
-func (e *profileEncoder) profile(kind libpf.SampleType, rows []*libpf.Sample) *profiles.Profile {
-	e.profiles++
-	first, last := rows[0], rows[len(rows)-1]
-	p := &profiles.Profile{
-		TimeUnixNano: uint64(first.Time),               //nolint:gosec // after 1970
-		DurationNano: uint64(last.Time-first.Time) + 1, //nolint:gosec // sorted; the end is exclusive
-		ProfileId:    e.profileID(),
+// setKey stands for the attributes of a sample.
+type setKey struct {
+	tid    libpf.TID
+	cpu    uint32
+	comm   string
+	labels *libpf.Label
+	n      int
+}
+
+// export is what a request is made of.
+type export struct {
+	rows      []libpf.Sample // by time
+	catalogue *catalogue
+	host      map[string]string
+	version   string
+	runID     [16]byte
+	sequence  uint64
+}
+
+// encode returns a request, and the number of profiles in it.
+func (e *profileEncoder) encode(x *export) (request []byte, profiles int) {
+	e.reset(x)
+	for i := range x.rows {
+		e.add(&x.rows[i])
 	}
-	value := func(row *libpf.Sample) int64 { return row.Value }
-	switch kind {
+	e.write(x)
+	n := e.dict.size()
+	request = make([]byte, 0, len(e.out)+protowire.SizeTag(2)+protowire.SizeBytes(n))
+	request = append(request, e.out...)
+	request = protowire.AppendTag(request, 2, protowire.BytesType)
+	request = protowire.AppendVarint(request, uint64(n)) //nolint:gosec // not negative
+	for _, t := range e.dict.tables() {
+		request = append(request, t.buf...)
+	}
+	profiles = len(e.profiles)
+	// What the rows refer to is none of ours any more.
+	e.dict.forget()
+	e.forget()
+	return request, profiles
+}
+
+func (e *profileEncoder) reset(x *export) {
+	e.forget()
+	e.dict.reset(x.catalogue)
+	e.host = x.host
+	e.resources.reset(1)
+	e.sets.reset(1)
+	e.resourceList = append(emptied(e.resourceList, 8), resourceEntry{none, none}) // entry 0 is no resource
+	e.profiles = emptied(e.profiles, int(unsafe.Sizeof(profileEntry{})))
+	e.samples = emptied(e.samples, int(unsafe.Sizeof(sampleEntry{})))
+	e.observations = emptied(e.observations, int(unsafe.Sizeof(observation{})))
+	e.order = emptied(e.order, 4)
+	e.out, e.scratch = emptied(e.out, 1), emptied(e.scratch, 1)
+}
+
+func (e *profileEncoder) forget() {
+	e.host = nil
+	e.resourceOf, e.values = emptiedMap(e.resourceOf), emptiedMap(e.values)
+	e.profileOf, e.setOf, e.sampleOf = emptiedMap(e.profileOf), emptiedMap(e.setOf), emptiedMap(e.sampleOf)
+	clear(e.keys[:cap(e.keys)])
+}
+
+// maxParts bounds the observations that a row is written as.
+const maxParts = 1 << 12
+
+// add adds a row.
+func (e *profileEncoder) add(row *libpf.Sample) {
+	id := sampleIdentity{stack: e.dict.stackOfRow(row), set: e.set(row), link: e.dict.linkTo(row)}
+	key := profileKey{resource: e.resource(row.Process), kind: row.Type}
+	count, value := max(int64(row.Count), 1), max(row.Value, 0)
+	switch row.Type {
 	case libpf.SampleOnCPU:
-		p.SampleType = e.valueType("samples", "count")
-		p.PeriodType = e.valueType("cpu", "nanoseconds")
-		p.Period = first.Value / int64(first.Count)
-		value = func(row *libpf.Sample) int64 { return int64(row.Count) }
-	case libpf.SampleOffCPU:
-		p.SampleType = e.valueType("off_cpu", "nanoseconds")
+		// The value is the count times the period. Where several periods were summed it
+		// is two counts with periods that are as close as numbers can be.
+		longer := value % count
+		key.period = value / count
+		e.observe(key, id, row.Time, count-longer, 1)
+		key.period++
+		e.observe(key, id, row.Time, longer, 1)
+	case libpf.SampleEvent:
+		e.observe(key, id, row.Time, value, 1)
 	default:
-		p.SampleType = e.valueType("events", "count")
+		// A value has no count beside it, so each observation has a part of the value.
+		parts := min(count, max(value, 1), maxParts)
+		larger := value % parts
+		e.observe(key, id, row.Time, value/parts+1, larger)
+		e.observe(key, id, row.Time, value/parts, parts-larger)
 	}
-	// All samples of a profile have one shape: times alone when each counts 1.
-	withValues := slices.ContainsFunc(rows, func(row *libpf.Sample) bool { return value(row) != 1 })
+}
 
-	merged := map[string]*profiles.Sample{}
-	var id []byte
-	for _, row := range rows {
-		s := &profiles.Sample{StackIndex: e.dict.stack(row.Trace, row.Process), LinkIndex: e.dict.link(row)}
-		s.AttributeIndices = e.dict.sampleAttributes(row)
-		id = binary.AppendVarint(id[:0], int64(s.StackIndex))
-		id = binary.AppendVarint(id, int64(s.LinkIndex))
-		for _, a := range s.AttributeIndices {
-			id = binary.AppendVarint(id, int64(a))
-		}
-		if have, ok := merged[string(id)]; ok {
-			s = have
+// observe adds a number of observations of the same value. A value of 0 says nothing.
+func (e *profileEncoder) observe(key profileKey, id sampleIdentity, at libpf.UnixTimeNs, value, times int64) {
+	if value <= 0 || times <= 0 {
+		return
+	}
+	id.profile = e.profile(key)
+	e.profiles[id.profile].withValues = e.profiles[id.profile].withValues || value != 1
+	s := e.sample(id)
+	for range times {
+		i := int32(len(e.observations)) //nolint:gosec // bounded by the rows
+		e.observations = append(e.observations, observation{time: unixNano(at), value: uint64(value), next: none})
+		sample := &e.samples[s]
+		if sample.last == none {
+			sample.first = i
 		} else {
-			merged[string(id)] = s
-			p.Samples = append(p.Samples, s)
+			e.observations[sample.last].next = i
 		}
-		s.TimestampsUnixNano = append(s.TimestampsUnixNano, uint64(row.Time)) //nolint:gosec // after 1970
-		if withValues {
-			s.Values = append(s.Values, value(row))
+		sample.last = i
+		sample.observations++
+	}
+}
+
+// unixNano returns a time as the protocol has it, which knows none before 1970.
+func unixNano(t libpf.UnixTimeNs) uint64 { return uint64(max(t, 0)) }
+
+// profile returns the index of a profile.
+func (e *profileEncoder) profile(key profileKey) int32 {
+	i, ok := e.profileOf[key]
+	if ok {
+		return i
+	}
+	i = int32(len(e.profiles)) //nolint:gosec // bounded by the rows
+	e.profiles = append(e.profiles, profileEntry{profileKey: key, first: none, last: none, next: none})
+	e.profileOf[key] = i
+	r := &e.resourceList[key.resource]
+	if r.last == none {
+		r.first = i
+	} else {
+		e.profiles[r.last].next = i
+	}
+	r.last = i
+	return i
+}
+
+// sample returns the index of a sample.
+func (e *profileEncoder) sample(id sampleIdentity) int32 {
+	i, ok := e.sampleOf[id]
+	if ok {
+		return i
+	}
+	i = int32(len(e.samples)) //nolint:gosec // bounded by the rows
+	e.samples = append(e.samples, sampleEntry{sampleIdentity: id, first: none, last: none, next: none})
+	e.sampleOf[id] = i
+	p := &e.profiles[id.profile]
+	if p.last == none {
+		p.first = i
+	} else {
+		e.samples[p.last].next = i
+	}
+	p.last = i
+	return i
+}
+
+// set returns the index of the attributes of a row.
+func (e *profileEncoder) set(row *libpf.Sample) int32 {
+	key := setKey{tid: row.TID, cpu: row.CPU, comm: row.Comm, labels: firstOf(row.Labels), n: len(row.Labels)}
+	if i, ok := e.setOf[key]; ok {
+		return i
+	}
+	e.packed = e.packed[:0]
+	add := func(attribute int32) { e.packed = appendIndices(e.packed, attribute) }
+	if row.Comm != "" {
+		add(e.dict.textAttribute("thread.name", row.Comm))
+	}
+	if row.TID != 0 {
+		add(e.dict.numberAttribute("thread.id", uint64(row.TID)))
+	}
+	if row.TID != 0 || row.CPU != 0 { // else nothing was said of either
+		add(e.dict.numberAttribute("cpu.logical_number", uint64(row.CPU)))
+	}
+	for _, l := range uniqueLabels(row.Labels) {
+		add(e.dict.textAttribute(labelPrefix+l.Key, l.Value))
+	}
+	i := e.sets.add(e.packed)
+	e.setOf[key] = i
+	return i
+}
+
+// uniqueLabels returns labels in the order of their keys, the first of each that
+// differs as it is written.
+func uniqueLabels(labels []libpf.Label) []libpf.Label {
+	byKey := func(a, b libpf.Label) int { return cmp.Compare(cleanText(a.Key), cleanText(b.Key)) }
+	fine := func(i int) bool { return labels[i].Key != "" && (i == 0 || byKey(labels[i-1], labels[i]) < 0) }
+	for i := range labels {
+		if !fine(i) {
+			labels = slices.DeleteFunc(slices.Clone(labels), func(l libpf.Label) bool { return l.Key == "" })
+			slices.SortStableFunc(labels, byKey)
+			return slices.CompactFunc(labels, func(a, b libpf.Label) bool { return byKey(a, b) == 0 })
 		}
 	}
-	return p
+	return labels
 }
 
-// profileID is the same in every attempt and different in every profile.
-func (e *profileEncoder) profileID() []byte {
-	b := binary.LittleEndian.AppendUint64(slices.Clone(e.runID[:]), e.sequence)
-	h := xxh3.Hash128(binary.LittleEndian.AppendUint64(b, uint64(e.profiles))) //nolint:gosec // counts up
-	id := h.Bytes()
-	return id[:]
+// write writes the profiles.
+func (e *profileEncoder) write(x *export) {
+	version := cleanText(x.version)
+	begin, duration := span(x.rows)
+	w, n := &e.out, 0
+	for i := range e.resourceList {
+		r := &e.resourceList[i]
+		if r.first == none {
+			continue
+		}
+		resource := w.open()
+		w.bytes(1, e.resources.entry(int32(i))) //nolint:gosec // bounded by the rows
+		scope := w.open()
+		name := w.open()
+		w.text(1, scopeName)
+		w.text(2, version)
+		w.close(1, name)
+		for p := r.first; p != none; p = e.profiles[p].next {
+			n++
+			from := w.open()
+			e.writeProfile(&e.profiles[p], begin, duration, profileID(x, n))
+			w.close(2, from)
+		}
+		w.text(3, schemaURL)
+		w.close(2, scope)
+		w.text(3, schemaURL)
+		w.close(1, resource)
+	}
 }
 
-func textValue(s string) *common.AnyValue {
-	return &common.AnyValue{Value: &common.AnyValue_StringValue{StringValue: cleanText(s)}}
+// span returns the time that rows cover. Its end is exclusive, and far enough from
+// the begin that a rate is a rate: a sample stands for the time of a period.
+func span(rows []libpf.Sample) (begin, duration uint64) {
+	if len(rows) == 0 {
+		return 0, 0
+	}
+	last := &rows[len(rows)-1]
+	begin, duration = unixNano(rows[0].Time), unixNano(last.Time)-unixNano(rows[0].Time)
+	if last.Type == libpf.SampleOnCPU {
+		duration += uint64(max(last.Value, 0)) / max(uint64(last.Count), 1)
+	}
+	return begin, duration + 1
 }
 
-func intValue(n int64) *common.AnyValue {
-	return &common.AnyValue{Value: &common.AnyValue_IntValue{IntValue: n}}
+// writeProfile writes the fields of a profile.
+func (e *profileEncoder) writeProfile(p *profileEntry, begin, duration uint64, id [16]byte) {
+	kind, unit := p.kind.String(), p.kind.Unit()
+	switch p.kind {
+	case libpf.SampleOnCPU:
+		kind, unit = "samples", "count"
+	case libpf.SampleEvent:
+		kind = "events"
+	}
+	e.writeValueType(1, kind, unit)
+	// Samples of a thread stand together, since what is alike compresses best when it is near.
+	e.order = e.order[:0]
+	for s := p.first; s != none; s = e.samples[s].next {
+		e.order = append(e.order, s)
+	}
+	slices.SortFunc(e.order, func(i, j int32) int {
+		a, b := &e.samples[i], &e.samples[j]
+		return cmp.Or(cmp.Compare(a.set, b.set), cmp.Compare(a.link, b.link), cmp.Compare(a.stack, b.stack))
+	})
+	for _, s := range e.order {
+		e.writeSample(&e.samples[s], p.withValues)
+	}
+	w := &e.out
+	w.fixed64(3, begin)
+	w.varint(4, duration)
+	if p.kind == libpf.SampleOnCPU {
+		e.writeValueType(5, "cpu", "nanoseconds")
+		w.varint(6, uint64(p.period)) //nolint:gosec // not negative
+	}
+	w.bytes(7, id[:])
+}
+
+func (e *profileEncoder) writeValueType(field protowire.Number, kind, unit string) {
+	w := &e.out
+	from := w.open()
+	w.index(1, e.dict.text(kind))
+	w.index(2, e.dict.text(unit))
+	w.close(field, from)
+}
+
+func (e *profileEncoder) writeSample(s *sampleEntry, withValues bool) {
+	w := &e.out
+	from := w.open()
+	w.index(1, s.stack)
+	w.packed(2, e.sets.entry(s.set))
+	w.index(3, s.link)
+	if withValues {
+		values := w.open()
+		for o := s.first; o != none; o = e.observations[o].next {
+			*w = protowire.AppendVarint(*w, e.observations[o].value)
+		}
+		w.close(4, values)
+	}
+	times := w.open()
+	for o := s.first; o != none; o = e.observations[o].next {
+		*w = protowire.AppendFixed64(*w, e.observations[o].time)
+	}
+	w.close(5, times)
+	w.close(2, from)
+}
+
+// profileID returns an ID that is the same whenever the request is encoded again,
+// and different in every profile. IDs begin alike, so that they compress.
+func profileID(x *export, n int) (id [16]byte) {
+	binary.BigEndian.PutUint64(id[:], xxh3.Hash(x.runID[:]))
+	binary.BigEndian.PutUint64(id[8:], x.sequence<<16^uint64(n)) //nolint:gosec // counts up
+	return id
 }

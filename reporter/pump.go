@@ -8,10 +8,6 @@ import (
 	"log/slog"
 	"sync"
 	"time"
-
-	"google.golang.org/grpc"
-
-	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
 const (
@@ -29,8 +25,11 @@ var errStopped = errors.New("reporter is stopped")
 // source is what a pump sends: the queues and the language spoken. Only the
 // flusher calls it.
 type source interface {
-	// handshake greets the server after every time it was away.
-	handshake(ctx context.Context) error
+	// handshake greets the server after every time it was away. contact is false when
+	// the protocol has no greeting: what the server thinks shows with the next batch.
+	handshake(ctx context.Context) (contact bool, err error)
+	// judge says what the error of an attempt means.
+	judge(err error) answer
 	// fill seals what is queued into the backlog, definitions before what refers
 	// to them, as far as the backlog has room, and reports whether it sealed anything.
 	fill(final bool) bool
@@ -49,17 +48,13 @@ type source interface {
 // means. It is started by run and joined by stop.
 type pump struct {
 	log      *slog.Logger
-	conn     *grpc.ClientConn
-	tls      *tlsfiles.Files // nil without TLS
+	link     transport
+	line     *line // of link
 	settings *settings
-	counts   *byteCounts
 	src      source
 	backlog  *backlog
 	meters   *meters
 	state    connState
-	token    *tokenFile // nil: none
-	// faultsAreFinal: the protocol forbids to repeat what failed with codes.Internal or codes.Unknown.
-	faultsAreFinal bool
 
 	wakeup   chan struct{}
 	stopping chan struct{}
@@ -80,20 +75,15 @@ type pump struct {
 	report    statusReport
 }
 
-func newPump(ctx context.Context, s *settings, src source, b *backlog, compressor string) (*pump, error) {
+func newPump(ctx context.Context, s *settings, src source, b *backlog, link transport) *pump {
 	p := &pump{
-		log: s.Logger, settings: s, src: src, backlog: b, counts: &byteCounts{}, meters: newMeters(),
+		log: s.Logger, settings: s, src: src, backlog: b, link: link, line: link.shared(), meters: newMeters(),
 		wakeup: make(chan struct{}, 1), stopping: make(chan struct{}), done: make(chan struct{}),
-		quiet: map[string]time.Time{}, token: newTokenFile(s),
+		quiet: map[string]time.Time{},
 	}
-	conn, files, err := dial(s, p.counts, p.token, compressor)
-	if err != nil {
-		return nil, err
-	}
-	p.conn, p.tls = conn, files
 	p.ctx, p.cancel = context.WithCancel(withHeaders(context.WithoutCancel(ctx), s.Headers))
 	p.state.set(StateStarting, nil)
-	return p, nil
+	return p
 }
 
 // run starts the flusher. The end of ctx has the effect of stop.
@@ -178,7 +168,7 @@ func (p *pump) lastFlush() {
 		p.reportStatus(time.Now())
 	}
 	p.cancel()
-	if err := p.conn.Close(); err != nil {
+	if err := p.link.close(); err != nil {
 		p.log.Warn("closing the connection", "err", err)
 	}
 }
@@ -186,28 +176,29 @@ func (p *pump) lastFlush() {
 // flush delivers what is queued and reports whether it delivered everything. What
 // it cannot deliver for now it stores, if there is a place.
 func (p *pump) flush(final bool) bool {
-	if !final && time.Now().Before(p.retryAt) && !p.token.changed() {
+	if !final && time.Now().Before(p.retryAt) && !p.line.token.changed() {
 		p.store(false)
 		return false
 	}
 	if !p.greeted {
 		ctx, cancel := context.WithTimeout(p.ctx, p.settings.timers.connect)
-		err := p.greet(ctx)
+		contact, err := p.src.handshake(ctx)
 		cancel()
 		if err != nil {
 			p.fail("handshake", err)
 			p.store(final)
 			return false
 		}
-		p.greeted, p.reached = true, true
+		p.greeted, p.reached = true, p.reached || contact
 		// Only a batch that gets through ends a back-off, so a server that greets and
 		// then fails is not hammered.
-		if p.backlog.empty() {
+		if contact && p.backlog.empty() {
 			p.recover()
 		}
 	}
 	ok := p.exchange(final)
 	if !ok && p.failures > 0 {
+		p.backlog.rest()
 		p.store(final)
 	}
 	p.noteBacklog()
@@ -273,13 +264,6 @@ func (p *pump) store(final bool) {
 	p.noteBacklog()
 }
 
-// greet wakes the connection and shakes hands.
-func (p *pump) greet(ctx context.Context) error {
-	p.conn.ResetConnectBackoff()
-	p.conn.Connect()
-	return p.src.handshake(ctx)
-}
-
 func (p *pump) noteBacklog() {
 	batches, bytes := p.backlog.usage()
 	p.meters.backlogBatches.Store(int64(batches))
@@ -289,5 +273,5 @@ func (p *pump) noteBacklog() {
 // abort closes a pump that was never run.
 func (p *pump) abort() error {
 	p.cancel()
-	return p.conn.Close()
+	return p.link.close()
 }

@@ -23,6 +23,10 @@ const (
 	reasonClosed   = "closed"       // reported after Stop
 	reasonEncoding = "encoding"     // could not be written as a message
 	reasonPartial  = "partial_success"
+	// An OTLP backend is out of something and does not say that it will recover.
+	reasonExhausted = "resource_exhausted"
+	// An OTLP backend took the request, and its answer cannot be read.
+	reasonAnswer   = "unreadable_answer"
 	reasonTooOld   = "too_old"   // older than the server accepts
 	reasonInFuture = "in_future" // later than the server accepts
 	reasonEvicted  = "spool_evicted"

@@ -203,15 +203,26 @@ const victimVar, victimDirVar = "STROBE_REPORTER_VICTIM", "STROBE_REPORTER_VICTI
 
 // reportUntilKilled reports rows without end and says how many are on disk.
 func reportUntilKilled(addr, dir string) {
-	times := fastTimes()
-	r, err := StartWithOptions(context.Background(), &Config{CollAgentAddr: addr, DisableTLS: true, Times: times},
-		&Options{HostID: "host-1", SpoolDir: dir})
+	c, o := &Config{CollAgentAddr: addr, DisableTLS: true, Times: fastTimes()}, &Options{HostID: "host-1", SpoolDir: dir}
+	var r interface {
+		ReportSample(sample *libpf.Sample)
+		Status() Status
+	}
+	var err error
+	if strings.HasPrefix(addr, "http://") {
+		o.Protocol = ProtocolHTTP
+		r, err = StartOTLPWithOptions(context.Background(), c, o)
+	} else {
+		r, err = StartWithOptions(context.Background(), c, o)
+	}
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
 	}
 	for i := 0; ; i += 20 {
-		report(r, i, i+20)
+		for j := i; j < i+20; j++ {
+			r.ReportSample(sampleOf(nativeTrace(uint64(j%25), 6), j))
+		}
 		time.Sleep(2 * time.Millisecond)
 		if l := r.Status().Ledger; l.Spooled > 0 {
 			fmt.Println("spooled", l.Spooled)

@@ -56,6 +56,9 @@ type SpoolStatus struct {
 	Batches, Segments int
 	// Oldest is when the oldest of them was put there; zero: it is empty.
 	Oldest time.Time
+	// ForeignBytes are batches that a reporter of the other protocol left in the directory.
+	// They count for nothing else here: only such a reporter can send them.
+	ForeignBytes int64
 }
 
 // QueueStatus describes one of the queues.

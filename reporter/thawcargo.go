@@ -25,6 +25,7 @@ var spoolKinds = [...]struct {
 	5: {laneExecutables, spool.Definitions},
 	6: {laneHost, spool.Definitions},
 	7: {laneMetrics, spool.Counts},
+	8: {laneProfiles, spool.Counts}, // of OTLP, in a directory of its own
 }
 
 // rememberedStacks bounds the stacks of samples on disk that are kept in memory.
@@ -58,10 +59,13 @@ func (r *GRPCReporter) traceOf(hash libpf.TraceHash) *libpf.Trace {
 
 // thaw implements freezer.
 func (r *GRPCReporter) thaw(rec *spool.Record) *batch {
-	if int(rec.Kind) >= len(spoolKinds) || spoolKinds[rec.Kind].kind == "" {
+	if int(rec.Kind) >= len(spoolKinds) {
 		return nil
 	}
 	l := r.lanes[spoolKinds[rec.Kind].kind]
+	if l == nil {
+		return nil
+	}
 	b := &batch{
 		kind: l.kind, method: l.method, sequence: rec.Sequence, payload: rec.Payload, order: rec.Order,
 		// An earlier run may have tried after it had written the batch.

@@ -72,6 +72,8 @@ s3=v1.8.0
 	touch "$root/bin/versitygw-$s3"
 }
 
+(cd "$root/collector/distribution" && "${GO:-go}" mod download)
+
 cd "$(dirname "$0")/../collectionagent/web/ui"
 ../../../support/test-runtimes.sh
 [ -d node_modules ] && [ node_modules -nt package-lock.json ] || npm ci --no-audit --no-fund

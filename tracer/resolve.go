@@ -182,7 +182,7 @@ func (r *resolver) kernelFrame(addr uint64, isReturn bool, sink Sink) libpf.Fram
 	if s, ok := r.kernel.Lookup(addr); ok {
 		f.FileID, f.AddressOrLineno = s.FileID, libpf.AddressOrLineno(s.Offset)
 		f.Lines = []libpf.SourceLine{{Function: s.Function, SystemName: s.SystemName}}
-		r.report(&libpf.Executable{FileID: s.FileID, FileName: s.Module}, sink)
+		r.report(&libpf.Executable{FileID: s.FileID, FileName: s.Module, BuildID: s.BuildID}, sink)
 	}
 	r.frames.Add(addr, f)
 	return f

@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"context"
+	"net"
 	"net/url"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -58,6 +60,58 @@ func TestAfterTheDrop(t *testing.T) {
 		})
 	}
 	checkPrivileges(t, agent.cmd.Process.Pid)
+}
+
+// TestOTLPAfterTheDrop delivers over TLS and with a token to a server that is there only
+// when the agents have given up their privileges: names are resolved, certificates are
+// verified and the token is read then.
+func TestOTLPAfterTheDrop(t *testing.T) {
+	skip.UnlessRoot(t)
+	burner(t)
+	data := t.TempDir()
+	create := exec.Command(filepath.Join(bin, "collectionagent"), "token", "create", "-project", "default", "-role", "ingest", "-data-dir", data)
+	token, err := create.Output() // the hints for people are on standard error
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokenFile, ca := filepath.Join(t.TempDir(), "token"), filepath.Join(data, "tls", "ca.pem")
+	if err := os.WriteFile(tokenFile, token, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	port := func() string {
+		_, port, err := net.SplitHostPort(freeAddress(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	grpcPort, httpPort := port(), port()
+	serve := func() *service {
+		// Where others can reach it, it has TLS and wants tokens.
+		s := startService(t, "collectionagent", "-data-dir", data, "-grpc-address", "0.0.0.0:"+grpcPort, "-http-address", "0.0.0.0:"+httpPort)
+		eventually(t, "collection agent", func(context.Context) bool {
+			c, err := net.Dial("tcp", "127.0.0.1:"+httpPort)
+			return err == nil && c.Close() == nil
+		})
+		return s
+	}
+	serve().stop() // it made its certificate
+
+	pages := map[string]string{}
+	for protocol, port := range map[string]string{"grpc": grpcPort, "http/protobuf": httpPort} {
+		pages[protocol] = freeAddress(t)
+		agent := startService(t, "agent", "-exporter", "otlp", "-otlp-protocol", protocol, "-otlp-endpoint", "https://localhost:"+port,
+			"-tls-ca", ca, "-token-file", tokenFile, "-http-address", pages[protocol], "-samples-per-second", "99", "-reporter-interval", "300ms")
+		eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+pages[protocol]+"/-/ready") != "" })
+		checkPrivileges(t, agent.cmd.Process.Pid)
+	}
+	serve()
+	for protocol, page := range pages {
+		eventually(t, "delivery by "+protocol, func(ctx context.Context) bool { return readLedger(ctx, page).Delivery.Stored > 100 })
+		if s := get(t.Context(), "http://"+page+"/status"); !strings.Contains(s, `"encrypted": true`) || !strings.Contains(s, `"state": "connected"`) {
+			t.Errorf("%s: status %s", protocol, s)
+		}
+	}
 }
 
 // samplesIn sums up the numbers of folded stacks.

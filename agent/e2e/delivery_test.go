@@ -62,8 +62,46 @@ func readLedger(ctx context.Context, address string) (l ledger) {
 // nothing is stored twice.
 func TestExactlyOnce(t *testing.T) {
 	skip.UnlessRoot(t)
-	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
-	data := t.TempDir()
+	grpcAddress := freeAddress(t)
+	stored, l := outages(t, 2, grpcAddress, freeAddress(t), "-collection-agent", grpcAddress)
+	if stored != l.Delivery.Captured {
+		t.Errorf("%d samples are stored, %d were captured", stored, l.Delivery.Captured)
+	}
+}
+
+// TestAtLeastOnce is the same over OTLP, which has no identity for requests: nothing is
+// lost, and what may be stored twice are the requests whose answer died with the server.
+func TestAtLeastOnce(t *testing.T) {
+	skip.UnlessRoot(t)
+	for _, protocol := range []string{"grpc", "http/protobuf"} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			grpcAddress, httpAddress := freeAddress(t), freeAddress(t)
+			endpoint := grpcAddress
+			if protocol != "grpc" {
+				endpoint = httpAddress
+			}
+			// A request is what was taken between two flushes: 150 samples, more after a late one.
+			const rounds, request = 1, 600
+			stored, l := outages(t, rounds, grpcAddress, httpAddress,
+				"-exporter", "otlp", "-otlp-protocol", protocol, "-otlp-endpoint", "http://"+endpoint)
+			switch twice := stored - l.Delivery.Captured; {
+			case twice < 0:
+				t.Errorf("%d samples are stored, %d were captured", stored, l.Delivery.Captured)
+			case twice > rounds*request:
+				t.Errorf("%d samples are stored twice after %d outages", twice, rounds)
+			case twice > 0:
+				t.Logf("%d samples of %d are stored twice", twice, l.Delivery.Captured)
+			}
+		})
+	}
+}
+
+// outages kills the collection agent of an agent under load, so many times, and returns
+// how many samples are stored in the end and what the agent says of them.
+func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter ...string) (stored int, l ledger) {
+	t.Helper()
+	agentHTTP, data := freeAddress(t), t.TempDir()
 	// Only the subject is sampled, so that samples end with it.
 	dir := t.TempDir()
 	subject := exec.Command(tracertest.Build(t, "c-o2", dir), "120")
@@ -79,11 +117,11 @@ func TestExactlyOnce(t *testing.T) {
 		}
 	}
 	t.Cleanup(end)
-	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
-		"-samples-per-second", "499", "-reporter-interval", "300ms", "-include-executable", filepath.Join(dir, "c_o2"))
+	agent := startService(t, "agent", append(exporter, "-http-address", agentHTTP,
+		"-samples-per-second", "499", "-reporter-interval", "300ms", "-include-executable", filepath.Join(dir, "c_o2"))...)
 	const all = `{process="c_o2"}`
 	s := startServer(t, data, grpcAddress, httpAddress)
-	for round := range 2 {
+	for round := range rounds {
 		target := s.samples(t.Context(), all) + 300
 		eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, all) >= target })
 		acknowledged := readLedger(t.Context(), agentHTTP).Delivery.Stored
@@ -98,7 +136,6 @@ func TestExactlyOnce(t *testing.T) {
 		}
 	}
 	end()
-	var l ledger
 	last := -1
 	eventually(t, "delivery of everything", func(ctx context.Context) bool {
 		l = readLedger(ctx, agentHTTP)
@@ -106,11 +143,10 @@ func TestExactlyOnce(t *testing.T) {
 		last = l.Delivery.Captured
 		return done
 	})
-	if have := s.samples(t.Context(), all); have != l.Delivery.Captured {
-		t.Errorf("%d samples are stored, %d were captured", have, l.Delivery.Captured)
-	}
+	stored = s.samples(t.Context(), all)
 	agent.stop()
 	s.stop()
+	return stored, l
 }
 
 // TestSubjectsThroughThePipeline judges what the API says of known stacks.
@@ -121,6 +157,21 @@ func TestSubjectsThroughThePipeline(t *testing.T) {
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
 	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	judgeNative(t, s)
+	t.Run("pprof", func(t *testing.T) {
+		u := s.http + "/api/v1/pprof?" + url.Values{"query": {`{process="c_o2"}`}, "from": {"now-1h"}}.Encode()
+		out, err := exec.Command("go", "tool", "pprof", "-top", u).CombinedOutput() //nolint:gosec // our own address
+		if err != nil || !strings.Contains(string(out), "red_leaf") {
+			t.Errorf("go tool pprof: %v\n%s", err, out)
+		}
+	})
+	t.Run("browser", func(t *testing.T) { browse(t, "e2e.mjs", s.http, "STROBE_FUNCTION=red_leaf") })
+}
+
+// judgeNative runs programs whose stacks are known and judges what a collection agent
+// that gets the samples of this host says of them.
+func judgeNative(t *testing.T, s *server) {
+	t.Helper()
 	expected, err := tracertest.Expectations()
 	if err != nil {
 		t.Fatal(err)
@@ -148,14 +199,6 @@ func TestSubjectsThroughThePipeline(t *testing.T) {
 			}
 		}
 	})
-	t.Run("pprof", func(t *testing.T) {
-		u := s.http + "/api/v1/pprof?" + url.Values{"query": {`{process="c_o2"}`}, "from": {"now-1h"}}.Encode()
-		out, err := exec.Command("go", "tool", "pprof", "-top", u).CombinedOutput() //nolint:gosec // our own address
-		if err != nil || !strings.Contains(string(out), "red_leaf") {
-			t.Errorf("go tool pprof: %v\n%s", err, out)
-		}
-	})
-	t.Run("browser", func(t *testing.T) { browse(t, "e2e.mjs", s.http, "STROBE_FUNCTION=red_leaf") })
 }
 
 // browse drives the page in a real browser with a script of the page's own tests.

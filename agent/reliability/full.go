@@ -36,7 +36,7 @@ func fillSpool() {
 		fmt.Println("error", err)
 		return
 	}
-	r, err := startReporter(ctx, "127.0.0.1:1", "full-spool", os.Getenv(spoolDirVar), limit)
+	r, err := startReporter(ctx, viaStrobe, "127.0.0.1:1", "full-spool", os.Getenv(spoolDirVar), limit)
 	if err != nil {
 		fmt.Println("error", err)
 		return

@@ -16,6 +16,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/rig"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/synth"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
 )
 
@@ -28,7 +29,15 @@ type outage struct {
 	rate              int
 	processes, stacks int
 	spoolMiB          int
+	via               string
 }
+
+// Ways to the collection agent.
+const (
+	viaStrobe   = "strobe"
+	viaOTLP     = "otlp"
+	viaOTLPHTTP = "otlp-http"
+)
 
 func outageFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	o := &outage{}
@@ -37,7 +46,16 @@ func outageFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	fs.IntVar(&o.processes, "processes", 300, "processes of the host")
 	fs.IntVar(&o.stacks, "stacks", 6000, "distinct stacks of the host")
 	fs.IntVar(&o.spoolMiB, "spool-mib", 512, "size of the spool in MiB")
+	fs.StringVar(&o.via, "via", viaStrobe, "strobe for the own protocol, otlp for OTLP over gRPC, or otlp-http")
 	return o.run
+}
+
+// sender is what the reporters have in common.
+type sender interface {
+	ReportExecutable(e *libpf.Executable)
+	ReportSample(s *libpf.Sample)
+	Status() reporter.Status
+	Stop()
 }
 
 // intervals are those of an agent, without the minutes that it waits for a server
@@ -51,12 +69,24 @@ func (intervals) GRPCOperationTimeout() time.Duration   { return 15 * time.Secon
 func (intervals) GRPCStartupBackoffTime() time.Duration { return 2 * time.Second }
 func (intervals) GRPCAuthErrorDelay() time.Duration     { return time.Minute }
 
-func startReporter(ctx context.Context, address, host, spoolDir string, spoolBytes int64) (*reporter.GRPCReporter, error) {
-	return reporter.StartWithOptions(ctx, &reporter.Config{CollAgentAddr: address, DisableTLS: true, Times: intervals{}},
-		&reporter.Options{HostID: host, HostName: host, SpoolDir: spoolDir, SpoolMaxBytes: spoolBytes, AgentVersion: "reliability"})
+func startReporter(ctx context.Context, via, address, host, spoolDir string, spoolBytes int64) (sender, error) {
+	c := &reporter.Config{CollAgentAddr: address, DisableTLS: true, Times: intervals{}}
+	options := &reporter.Options{HostID: host, HostName: host, SpoolDir: spoolDir, SpoolMaxBytes: spoolBytes, AgentVersion: "reliability"}
+	switch via {
+	case viaOTLPHTTP:
+		options.Protocol = reporter.ProtocolHTTP
+		return reporter.StartOTLPWithOptions(ctx, c, options)
+	case viaOTLP:
+		return reporter.StartOTLPWithOptions(ctx, c, options)
+	default:
+		return reporter.StartWithOptions(ctx, c, options)
+	}
 }
 
 func (o *outage) run(ctx context.Context, t *trial) error {
+	if !slices.Contains([]string{viaStrobe, viaOTLP, viaOTLPHTTP}, o.via) {
+		return fmt.Errorf("-via is %q, must be %s, %s or %s", o.via, viaStrobe, viaOTLP, viaOTLPHTTP)
+	}
 	needed, err := o.part(ctx, t, "whole", int64(o.spoolMiB)*mib, o.checkWhole)
 	if err != nil {
 		return err
@@ -82,8 +112,16 @@ func (o *outage) part(ctx context.Context, t *trial, name string, spoolBytes int
 	if err != nil {
 		return 0, err
 	}
+	httpAddress, err := rig.FreeAddress()
+	if err != nil {
+		return 0, err
+	}
+	address := grpcAddress
+	if o.via == viaOTLPHTTP {
+		address = httpAddress
+	}
 	spoolDir := filepath.Join(t.work, "spool-"+name)
-	r, err := startReporter(ctx, grpcAddress, "outage-"+name, spoolDir, spoolBytes)
+	r, err := startReporter(ctx, o.via, address, "outage-"+name, spoolDir, spoolBytes)
 	if err != nil {
 		return 0, err
 	}
@@ -110,10 +148,6 @@ func (o *outage) part(ctx context.Context, t *trial, name string, spoolBytes int
 	verdict.Equal(t.table, "waiting outside of the spool after Stop, "+name, stopped.Ledger.Queued, 0, "")
 
 	dataDir := filepath.Join(t.work, "data-"+name)
-	httpAddress, err := rig.FreeAddress()
-	if err != nil {
-		return 0, err
-	}
 	server, err := rig.StartServer(t.bin, dataDir, grpcAddress, httpAddress)
 	if err != nil {
 		return 0, err
@@ -123,7 +157,7 @@ func (o *outage) part(ctx context.Context, t *trial, name string, spoolBytes int
 		return 0, err
 	}
 	restarted := time.Now()
-	if r, err = startReporter(ctx, grpcAddress, "outage-"+name, spoolDir, spoolBytes); err != nil {
+	if r, err = startReporter(ctx, o.via, address, "outage-"+name, spoolDir, spoolBytes); err != nil {
 		return 0, err
 	}
 	defer r.Stop()
@@ -158,7 +192,7 @@ func (o *outage) part(ctx context.Context, t *trial, name string, spoolBytes int
 }
 
 // feed reports the samples of the outage as fast as the reporter takes them.
-func (o *outage) feed(ctx context.Context, r *reporter.GRPCReporter, seed uint64, from time.Time, d *delivered) error {
+func (o *outage) feed(ctx context.Context, r sender, seed uint64, from time.Time, d *delivered) error {
 	g := synth.New(seed, o.processes, o.stacks)
 	for _, e := range g.Executables() {
 		r.ReportExecutable(e)
@@ -182,7 +216,7 @@ func (o *outage) feed(ctx context.Context, r *reporter.GRPCReporter, seed uint64
 }
 
 // room waits until the queue of samples has some.
-func room(ctx context.Context, r *reporter.GRPCReporter) error {
+func room(ctx context.Context, r sender) error {
 	for {
 		q := r.Status().Queues[0]
 		if q.Items < q.MaxItems*5/8 && q.Bytes < q.MaxBytes*5/8 {
@@ -195,7 +229,7 @@ func room(ctx context.Context, r *reporter.GRPCReporter) error {
 }
 
 // emptied waits until a reporter has nothing left to deliver.
-func emptied(ctx context.Context, r *reporter.GRPCReporter, timeout time.Duration) (reporter.Ledger, error) {
+func emptied(ctx context.Context, r sender, timeout time.Duration) (reporter.Ledger, error) {
 	end := time.Now().Add(timeout)
 	for {
 		s := r.Status()

@@ -204,6 +204,12 @@ func (s *server) hosts(ctx context.Context, p *parameters) (*answer, error) {
 	return jsonAnswer(a)
 }
 
+// agentVersion returns the version of the agent of a host as it describes itself, or as
+// resources of OpenTelemetry do.
+func agentVersion(metadata map[string]string) string {
+	return cmp.Or(metadata["agent.version"], metadata["telemetry.distro.version"])
+}
+
 func newAgentHost(v *hostView) agentHost {
 	h := agentHost{
 		ID: v.id, Name: v.name, State: v.state(), Metadata: map[string]string{}, Limitations: []limitation{}, Spool: newSpoolStatus(v.agent),
@@ -213,7 +219,7 @@ func newAgentHost(v *hostView) agentHost {
 		if v.known.Metadata != nil {
 			h.Metadata = v.known.Metadata
 		}
-		h.Kernel, h.Version = h.Metadata["kernel.release"], h.Metadata["agent.version"]
+		h.Kernel, h.Version = h.Metadata["kernel.release"], agentVersion(h.Metadata)
 	}
 	if a := v.agent; a != nil {
 		h.Version = cmp.Or(a.AgentVersion, h.Version)

@@ -135,7 +135,7 @@ func newHostLedger(v *hostView) hostLedger {
 		Consistent: true, Spool: newSpoolStatus(v.agent),
 	}
 	if v.known != nil {
-		h.AgentVersion = v.known.Metadata["agent.version"]
+		h.AgentVersion = agentVersion(v.known.Metadata)
 	}
 	if a := v.agent; a != nil {
 		h.RunID, h.AgentVersion, h.LastError = runText(a.RunID), a.AgentVersion, a.LastError

@@ -206,6 +206,8 @@ func (g *Guard) decide(access Access, c *credentials) (p *Principal, with string
 		err = &denial{reason: reasonRole, message: fmt.Sprintf("this token has the role %s; %s is needed", p.Roles, access.Role)}
 	case access.ServerWide && !p.ServerWide():
 		err = &denial{reason: reasonProject, message: "this is about all projects: a token of the project \"*\" is needed"}
+	case p.Session && access.Role == RoleIngest: // a browser sends it whoever made the page
+		err = &denial{reason: reasonCookie, message: `a session is for looking at data: to send some, give a token in the header "Authorization: Bearer TOKEN"`}
 	case required && p.ServerWide() && access.Role == RoleIngest:
 		err = &denial{reason: reasonProject, message: "this token is for all projects; data belongs to one: create a token of that project with the role ingest"}
 	case c.project == "":

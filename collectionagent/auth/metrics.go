@@ -19,6 +19,7 @@ const (
 	reasonUnlisted  reason = "unlisted"   // not in the policy
 	reasonHost      reason = "host"       // the Host header names somebody else
 	reasonCrossSite reason = "cross_site" // a page of another site made the request
+	reasonCookie    reason = "cookie"     // a session, where data is sent
 )
 
 type metrics struct {
@@ -38,7 +39,7 @@ func newMetrics() *metrics {
 		}, []string{"protocol", "with"}),
 		denied: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "strobe_collectionagent_auth_denied_total",
-			Help: "Requests denied, by protocol (grpc, http) and reason: missing, malformed, unknown, expired, session, role, project, unlisted, host, cross_site.",
+			Help: "Requests denied, by protocol (grpc, http) and reason: missing, malformed, unknown, expired, session, role, project, unlisted, host, cross_site, cookie.",
 		}, []string{"protocol", "reason"}),
 		limited: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "strobe_collectionagent_auth_limited_total",

@@ -86,6 +86,7 @@ func DefaultPolicy() Policy {
 			"POST /login":     {Open: openLogin},
 			"POST /logout":    {Any: true},
 
+			"POST /v1development/profiles":     sends,
 			"POST /ingest":                     sends,
 			"POST /push.v1.PusherService/Push": sends,
 			"POST /api/v1/upload":              sends,

@@ -111,12 +111,13 @@ func (s *soak) complete() error {
 }
 
 // schedule decides which times samples have: those of the run end at the clock's, and
-// a window of two hours, before which late ones lie, expires at half of it.
+// a window of two hours, before which late ones lie, expires at a third of it: before
+// there is so much that the oldest goes for want of room.
 func (s *soak) schedule(now time.Time) {
 	s.began = now
 	s.late = min(5*time.Minute, s.duration/6)
 	end := now.Add(-s.span).Truncate(window2h)
-	s.age = now.Add(s.duration / 2).Sub(end).Truncate(time.Second)
+	s.age = now.Add(s.duration / 3).Sub(end).Truncate(time.Second)
 }
 
 // at returns the time of samples that are sent at a time.

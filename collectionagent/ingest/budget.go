@@ -135,21 +135,6 @@ type meter struct {
 	bytes  int64 // of the request, uncompressed
 }
 
-// read says that a body has n bytes. Of what is held for it, what it does not need is given back.
-func (m *meter) read(n int64) {
-	m.bytes, m.used = n, n
-	m.limit = m.mayUse(amplifyFactor)
-	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
-		m.budget.release(give)
-		m.held -= give
-	}
-}
-
-// mayUse returns the limit for a request of so many bytes, of which a factor says what they become.
-func (m *meter) mayUse(factor int64) int64 {
-	return min(factor*m.bytes+amplifyFree, m.budget.size/2)
-}
-
 // charge says that n elements of about size bytes are going to be made.
 func (m *meter) charge(field string, n int, size int64) error {
 	if m == nil {
@@ -168,6 +153,23 @@ func (m *meter) charge(field string, n int, size int64) error {
 	}
 	m.held += more
 	return nil
+}
+
+// mayUse returns what may be made of the request, of which a factor says what its bytes become.
+func (m *meter) mayUse(factor int64) int64 {
+	return min(factor*m.bytes+amplifyFree, m.budget.size/2)
+}
+
+// admit notes the size of a request that was read, bounds what may be made of it, and
+// gives back what it does not need of what was reserved.
+func (m *meter) admit(bytes int) {
+	m.bytes = int64(bytes)
+	m.used = m.bytes
+	m.limit = m.mayUse(amplifyFactor)
+	if give := m.held - min(2*m.used+64<<10, m.held); give > 0 {
+		m.budget.release(give)
+		m.held -= give
+	}
 }
 
 // release gives everything back.

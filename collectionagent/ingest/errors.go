@@ -94,6 +94,11 @@ func retryLater(code codes.Code, message string, after time.Duration) error {
 	return withDetail(code, message, &errdetails.RetryInfo{RetryDelay: durationpb.New(after)})
 }
 
+// NotYet returns the error for requests that come before there is a server.
+func NotYet(why string) error {
+	return retryLater(codes.Unavailable, why, jitter(retryReadOnly))
+}
+
 // toStatus turns an error into what the client gets, and into the result that
 // the metrics count.
 func (s *Server) toStatus(err error) (st error, result string) {

@@ -4,6 +4,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"runtime/debug"
 	"time"
 
@@ -69,12 +70,29 @@ func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 		answer, err = next(ctx, req) // health must answer when all slots are taken
 		return answer, err
 	}
-	if err := s.takeSlot(); err != nil {
-		return nil, err
+	leave, refused := s.slot()
+	if refused != nil {
+		return nil, refused
 	}
-	defer s.freeSlot()
+	defer leave()
 	answer, err = next(ctx, req)
 	return answer, err
+}
+
+// slot takes one of the places of requests that are worked on. leave gives it back.
+func (s *Server) slot() (leave func(), err error) {
+	select {
+	case s.slots <- struct{}{}:
+	default:
+		s.metrics.batches.WithLabelValues("any", "busy").Inc()
+		return nil, retryLater(codes.ResourceExhausted,
+			fmt.Sprintf("%d requests are being worked on (-max-concurrent)", s.cfg.MaxConcurrent), s.pressure.refuse())
+	}
+	s.metrics.active.Inc()
+	return func() {
+		s.metrics.active.Dec()
+		<-s.slots
+	}, nil
 }
 
 // guardStream keeps a fault in a stream from ending the process.

@@ -151,7 +151,7 @@ func TestInvalidCounts(t *testing.T) {
 		"values[1]: is -1, must be from 0":                           func(r request) { r.Values[1] = -1 },
 		"values[1]: is 9223372036854775807":                          func(r request) { r.Values[1] = math.MaxInt64 },
 		"default_value: is -1":                                       func(r request) { r.Values, r.DefaultValue = nil, -1 },
-		"types[2]: 9 is not a type of sample":                        func(r request) { r.Types[2] = 9 },
+		"types[2]: 99 is not a type of sample":                       func(r request) { r.Types[2] = 99 },
 		"types[2]: 257 is not a type of sample":                      func(r request) { r.Types[2] = 257 },
 		"default_type: 0 is not a type of sample":                    func(r request) { r.Types, r.DefaultType = nil, 0 },
 		"labels[2]: label set 2 out of range":                        func(r request) { r.Labels[2] = 2 },

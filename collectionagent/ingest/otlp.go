@@ -11,6 +11,7 @@ import (
 	"github.com/zeebo/xxh3"
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/collectionagent/otlp"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -31,15 +32,7 @@ func (s *Server) profilesService() *grpc.ServiceDesc {
 			return nil, err
 		}
 		defer b.Free() // after the message is released, which refers to it
-		message, err := otlp.Read(b.ReadOnlyData(), s.exportOptions(ctx))
-		if errors.Is(err, otlp.ErrWire) {
-			err = errWire
-		}
-		if err != nil {
-			return nil, s.unreadable(err)
-		}
-		defer message.Release()
-		answer, err := s.export(ctx, message)
+		answer, err := s.exportFrom(ctx, func(o *otlp.Options) (*otlp.Message, error) { return otlp.Read(b.ReadOnlyData(), o) })
 		if err != nil { // not an answer that is nil
 			return nil, err
 		}
@@ -51,12 +44,41 @@ func (s *Server) profilesService() *grpc.ServiceDesc {
 
 // Export implements the service of OTLP for requests that were decoded by others.
 func (s *Server) Export(ctx context.Context, r *collector.ExportProfilesServiceRequest) (*collector.ExportProfilesServiceResponse, error) {
-	message, err := otlp.ReadStructs(r, s.exportOptions(ctx))
-	if err != nil {
-		return nil, s.unreadable(err)
+	return s.exportFrom(ctx, func(o *otlp.Options) (*otlp.Message, error) {
+		if o.Bytes == 0 { // nobody has read it
+			o.Bytes = int64(proto.Size(r))
+		}
+		return otlp.ReadStructs(r, o)
+	})
+}
+
+// exportFrom stores a request in whatever form it came. All ways into the store end here.
+func (s *Server) exportFrom(
+	ctx context.Context, read func(*otlp.Options) (*otlp.Message, error),
+) (*collector.ExportProfilesServiceResponse, error) {
+	message, err := read(s.exportOptions(ctx))
+	switch {
+	case errors.Is(err, otlp.ErrOldLayout):
+		s.metrics.batches.WithLabelValues(typeProfiles, "old_layout").Inc()
+		answer, _ := s.toStatus(ourError(err))
+		return nil, answer
+	case err != nil:
+		return nil, s.unreadable(ourError(err))
 	}
 	defer message.Release()
 	return s.export(ctx, message)
+}
+
+// ourError turns an error about what a request says into one of this package.
+func ourError(err error) error {
+	var field *otlp.FieldError
+	switch {
+	case errors.Is(err, otlp.ErrWire):
+		return errWire
+	case errors.As(err, &field):
+		return &fieldError{field: field.Field, description: field.Description}
+	}
+	return err
 }
 
 // exportOptions returns the bounds of a request that comes now.
@@ -65,7 +87,8 @@ func (s *Server) exportOptions(ctx context.Context) *otlp.Options {
 	m := meterOf(ctx)
 	o := &otlp.Options{
 		Project: s.project(ctx), Now: now, MaxSamples: s.cfg.Limits.MaxSamples, MaxFrames: s.cfg.Limits.MaxFrames,
-		MaxLabels: s.cfg.Limits.MaxLabels, MaxTextBytes: s.cfg.Limits.MaxTextBytes, Charge: m.charge,
+		MaxLabels: s.cfg.Limits.MaxLabels, MaxMetadata: s.cfg.Limits.MaxMetadata, MaxTextBytes: s.cfg.Limits.MaxTextBytes,
+		Charge: m.charge,
 	}
 	o.First, o.Last = s.cfg.Limits.window(now)
 	if m != nil {
@@ -124,11 +147,7 @@ func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *ot
 	known := s.knownContent(project)
 	in, err = message.Decode(known)
 	if err != nil {
-		var field *otlp.FieldError
-		if errors.As(err, &field) {
-			err = &fieldError{field: field.Field, description: field.Description}
-		}
-		return nil, err
+		return nil, ourError(err)
 	}
 	if len(in.Batch.Samples) == 0 {
 		return in, nil

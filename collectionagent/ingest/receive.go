@@ -107,20 +107,29 @@ func (s *Server) receive(ctx context.Context, read func(any) error, r proto.Mess
 
 // receiveBody reads a request as bytes. The caller frees the buffer.
 func (s *Server) receiveBody(ctx context.Context, read func(any) error, m *meter) (mem.Buffer, error) {
-	most := int64(s.cfg.MaxRequestBytes)
+	forms := 1
 	if compressed(ctx) {
-		most *= 2
+		forms = 2
 	}
-	if err := s.budget.acquire(ctx, most, s.cfg.patience); err != nil {
-		return nil, s.noMemory(err)
+	if err := s.reserve(ctx, forms, m); err != nil {
+		return nil, err
 	}
-	m.held = most
 	b, err := s.read(read, m)
 	if err != nil {
 		return nil, err
 	}
-	m.read(int64(b.buffer.Len()))
+	m.admit(b.buffer.Len())
 	return b.buffer, nil
+}
+
+// reserve takes memory for the largest request there may be, as often as it is in memory.
+func (s *Server) reserve(ctx context.Context, forms int, m *meter) error {
+	most := int64(forms) * int64(s.cfg.MaxRequestBytes)
+	if err := s.budget.acquire(ctx, most, s.cfg.patience); err != nil {
+		return s.noMemory(err)
+	}
+	m.held = most
+	return nil
 }
 
 // read reads the body within the time limit. When it takes longer the stream is
@@ -145,6 +154,9 @@ func (s *Server) read(read func(any) error, m *meter) (*body, error) {
 	select {
 	case o := <-done:
 		if o.err != nil {
+			if status.Code(o.err) == codes.ResourceExhausted {
+				s.warnTooLarge() // gRPC has answered already, without the name of the flag
+			}
 			s.metrics.batches.WithLabelValues("any", unread(o.err)).Inc()
 		}
 		return o.b, o.err
@@ -158,9 +170,33 @@ func (s *Server) read(read func(any) error, m *meter) (*body, error) {
 		}
 		held.release()
 	}()
+	return nil, s.tooSlow()
+}
+
+// tooSlow returns the answer to a request whose body does not arrive in time.
+func (s *Server) tooSlow() error {
 	s.metrics.batches.WithLabelValues("any", "slow").Inc()
-	return nil, retryLater(codes.Unavailable,
-		fmt.Sprintf("the request did not arrive within %s", s.cfg.RequestTimeout), s.pressure.refuse())
+	return retryLater(codes.Unavailable,
+		fmt.Sprintf("the request did not arrive within %s (-request-timeout)", s.cfg.RequestTimeout), s.pressure.refuse())
+}
+
+// tooLarge returns the answer to a request that is too large: without a time to come
+// back, since it will be too large then as well.
+func (s *Server) tooLarge() error {
+	s.metrics.batches.WithLabelValues("any", "too_large").Inc()
+	return status.Errorf(codes.ResourceExhausted,
+		"the request has more than %d bytes, the most that the server takes (-max-request-bytes): send it in parts", s.cfg.MaxRequestBytes)
+}
+
+// warnEvery is how often the log says that requests are too large.
+const warnEvery = time.Minute
+
+// warnTooLarge says in the log what the answer of gRPC does not.
+func (s *Server) warnTooLarge() {
+	now := s.cfg.Now().UnixNano()
+	if last := s.warned.Load(); now-last >= int64(warnEvery) && s.warned.CompareAndSwap(last, now) {
+		s.cfg.Logger.Warn("a request is too large: let the sender split, or raise the limit", "flag", "-max-request-bytes", "limit", s.cfg.MaxRequestBytes)
+	}
 }
 
 // unread returns the result that the metrics count for a request that gRPC could not read.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -82,6 +83,7 @@ type Server struct {
 	ledger   *ledger
 	limiter  *limit.Limiter
 	recent   *recentSeries
+	warned   atomic.Int64 // when the log last said that a request is too large
 
 	// inFlight are the batches being worked on.
 	inFlightMu sync.Mutex

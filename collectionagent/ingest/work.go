@@ -5,16 +5,15 @@ package ingest
 import (
 	"context"
 	"errors"
-	"fmt"
+	"net/http"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/codes"
 	"google.golang.org/protobuf/proto"
 )
 
 // Requests that do not come by gRPC are read in the same steps as those that do (see
-// receive.go), by calling these functions in their order: [Server.Begin], [Server.Read],
-// [Charge] as they are taken apart, [Server.Export].
+// receive.go), by calling these functions in their order: [Server.Receive], or [Server.Begin]
+// and [Server.Read] for what is fetched; [Charge] as they are taken apart; [Server.Export].
 
 // MaxRequestBytes returns how large a request may be, uncompressed.
 func (s *Server) MaxRequestBytes() int { return s.cfg.MaxRequestBytes }
@@ -23,21 +22,22 @@ func (s *Server) MaxRequestBytes() int { return s.cfg.MaxRequestBytes }
 // one form or, if it is compressed, in both. The context is for the functions that follow, on one
 // goroutine. end gives all back. The error is an answer, a status of gRPC.
 func (s *Server) Begin(ctx context.Context, compressed bool) (_ context.Context, end func(), _ error) {
-	if err := s.takeSlot(); err != nil {
+	leave, err := s.slot()
+	if err != nil {
 		return nil, nil, err
 	}
-	most := int64(s.cfg.MaxRequestBytes)
+	forms := 1
 	if compressed {
-		most *= 2
+		forms = 2
 	}
-	if err := s.budget.acquire(ctx, most, s.cfg.patience); err != nil {
-		s.freeSlot()
-		return nil, nil, s.noMemory(err)
+	m := &meter{budget: s.budget}
+	if err := s.reserve(ctx, forms, m); err != nil {
+		leave()
+		return nil, nil, err
 	}
-	m := &meter{budget: s.budget, held: most}
 	return context.WithValue(ctx, meterKey{}, m), func() {
 		m.release()
-		s.freeSlot()
+		leave()
 	}, nil
 }
 
@@ -47,8 +47,29 @@ func (s *Server) Read(ctx context.Context, wire, decoded int) {
 	s.metrics.bytes.WithLabelValues("wire").Add(float64(wire))
 	s.metrics.bytes.WithLabelValues("decoded").Add(float64(decoded))
 	if m := meterOf(ctx); m != nil {
-		m.read(int64(decoded))
+		m.admit(decoded)
 	}
+}
+
+// Receive is Begin and Read for a request over HTTP, whose body it reads and decompresses. The body
+// is good until end.
+func (s *Server) Receive(w http.ResponseWriter, r *http.Request) (_ context.Context, body []byte, end func(), _ error) {
+	leave, err := s.slot()
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	m := &meter{budget: s.budget}
+	b, err := s.receiveHTTP(w, r, m)
+	if err != nil {
+		m.release()
+		leave()
+		return nil, nil, nil, err
+	}
+	return context.WithValue(r.Context(), meterKey{}, m), b.ReadOnlyData(), func() {
+		b.Free()
+		m.release()
+		leave()
+	}, nil
 }
 
 // Charge says that n things of about size bytes are going to be made of a request. The error is
@@ -101,22 +122,4 @@ func (s *Server) Recovered(where string) {
 	if r := recover(); r != nil {
 		s.panicked(where, r)
 	}
-}
-
-// takeSlot lets a request in unless too many are being worked on.
-func (s *Server) takeSlot() error {
-	select {
-	case s.slots <- struct{}{}:
-		s.metrics.active.Inc()
-		return nil
-	default:
-		s.metrics.batches.WithLabelValues("any", "busy").Inc()
-		return retryLater(codes.ResourceExhausted,
-			fmt.Sprintf("%d requests are being worked on (-max-concurrent)", s.cfg.MaxConcurrent), s.pressure.refuse())
-	}
-}
-
-func (s *Server) freeSlot() {
-	s.metrics.active.Dec()
-	<-s.slots
 }

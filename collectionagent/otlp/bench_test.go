@@ -6,6 +6,7 @@ import (
 	"errors"
 	"testing"
 
+	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/collectionagent/bench/workload"
@@ -26,6 +27,19 @@ func BenchmarkDecode(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
 				m, err := Read(data, testOptions(len(data)))
+				if err != nil {
+					b.Fatal(err)
+				}
+				m.Release()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*samples), "ns/sample")
+			b.ReportMetric(float64(len(data))/float64(samples), "B/sample")
+		})
+		b.Run(name+"/json", func(b *testing.B) {
+			data := toJSON(b, r, protojson.MarshalOptions{})
+			b.ReportAllocs()
+			for b.Loop() {
+				m, err := ReadJSON(data, testOptions(len(data)))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -36,8 +36,8 @@ type Options struct {
 	// First and Last bound the times of samples.
 	First, Last libpf.UnixTimeNs
 	// MaxSamples bounds the rows of a request, MaxFrames those of a stack,
-	// MaxLabels those of a series, MaxTextBytes each text.
-	MaxSamples, MaxFrames, MaxLabels, MaxTextBytes int
+	// MaxLabels those of a series, MaxMetadata those of a host, MaxTextBytes each text.
+	MaxSamples, MaxFrames, MaxLabels, MaxMetadata, MaxTextBytes int
 	// Bytes is the size of the request. It bounds the work that is done for it.
 	Bytes int64
 	// Charge is called before n things of about so many bytes each are made. Its
@@ -121,7 +121,7 @@ const maxPooled = 16 << 20
 
 // Read reads a request of the wire format. The message refers to the bytes until it
 // is released, which is up to the caller when there is no error. The error is
-// [ErrWire] or that of Options.Charge.
+// [ErrWire], [ErrOldLayout] or that of Options.Charge.
 func Read(data []byte, o *Options) (*Message, error) {
 	return read(o, func(m *message) error { return m.wire(data) })
 }
@@ -197,6 +197,15 @@ func (d *Message) charge(field string, n int, bytes int64) error {
 		return nil
 	}
 	return d.Charge(field, n, bytes)
+}
+
+// work says that so many bytes are going to be hashed. Entries of few bytes may refer
+// to the same long text, which bounds of memory do not notice.
+func (d *Message) work(field string, bytes int) error {
+	if d.workLeft -= int64(bytes); d.workLeft < 0 {
+		return invalid(field, "there is more to hash than a request of %d bytes may have: send it in parts", d.Bytes)
+	}
+	return nil
 }
 
 // owe charges for what is small once it is much.

@@ -67,7 +67,7 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 	}
 	for i := range d.files {
 		e := &d.files[i].executable
-		if e.FileID.IsZero() || e.FileName == "" {
+		if e.FileID.IsZero() || (e.FileName == "" && e.BuildID == "") {
 			continue
 		}
 		if hi, lo := ExecutableKey(e); known != nil && known.Executable(hi, lo) {
@@ -97,10 +97,18 @@ type writer struct {
 	yield func(*store.Definitions) error
 	next  *store.Definitions
 	bytes int
+	// charged is for how much of a part memory was asked for.
+	charged int
 }
 
-// wrote hands over what was collected when it is enough.
+// wrote charges for what was collected, until that is a part, and hands it over when it is enough.
 func (w *writer) wrote(bytes int) error {
+	if w.charged < chunkBytes {
+		w.charged += bytes
+		if err := w.charge("dictionary", 1, int64(bytes)); err != nil {
+			return err
+		}
+	}
 	if w.bytes += bytes; w.bytes < chunkBytes {
 		return nil
 	}
@@ -170,6 +178,6 @@ func SymbolKey(s *store.Symbol) (hi, lo uint64) {
 
 // ExecutableKey returns what [Known] is asked for of an executable.
 func ExecutableKey(e *libpf.Executable) (hi, lo uint64) {
-	h := xxh3.HashString128(e.FileID.String() + "\x00" + e.FileName + "\x00" + e.BuildID)
+	h := xxh3.HashString128(e.FileID.String() + "\x00" + e.FileName + "\x00" + e.BuildID + "\x00" + e.Runtime)
 	return h.Hi, h.Lo
 }

@@ -48,6 +48,8 @@ const (
 	htlHashKey
 	gnuKey
 	goKey
+	exactTypeKey
+	runtimeKey
 )
 
 // Keys of attributes of the dictionary.
@@ -56,6 +58,10 @@ const (
 	keyHTLHash   = "process.executable.build_id.htlhash"
 	keyGNU       = "process.executable.build_id.gnu"
 	keyGo        = "process.executable.build_id.go"
+	// What our own agents say beyond the conventions: the type of a frame where
+	// profile.frame.type says less, and the runtime that a file holds.
+	keyExactType = "strobe.frame.type"
+	keyRuntime   = "strobe.executable.runtime"
 )
 
 func keyKindOf(key []byte) keyKind {
@@ -68,6 +74,10 @@ func keyKindOf(key []byte) keyKind {
 		return gnuKey
 	case keyGo:
 		return goKey
+	case keyExactType:
+		return exactTypeKey
+	case keyRuntime:
+		return runtimeKey
 	}
 	return otherKey
 }
@@ -188,7 +198,7 @@ func (d *Message) attributeTable() error {
 		if err := d.checkValue(&a.value, func() string { return at("dictionary.attribute_table", i) + ".value" }); err != nil {
 			return err
 		}
-		if kind.key = keyKindOf(d.texts[a.key]); kind.key == frameTypeKey {
+		if kind.key = keyKindOf(d.texts[a.key]); kind.key == frameTypeKey || kind.key == exactTypeKey {
 			kind.frame, kind.hasFrame = parseFrameType(d.attributeText(int32(i))) //nolint:gosec // an index of 32 bits
 		}
 	}
@@ -214,29 +224,40 @@ func (d *Message) mappingTable() error {
 		if err := d.checkText(m.filename, "mapping_table", i, ".filename_strindex"); err != nil {
 			return err
 		}
+		if err := d.work("dictionary.mapping_table", len(d.texts[m.filename])); err != nil {
+			return err
+		}
 		name := d.textOf(m.filename)
 		exe := &out.executable
 		if name != "" {
 			exe.FileName = path.Base(name)
 		}
 		out.kernel = exe.FileName == "[kernel.kallsyms]"
-		var gnu, golang string
+		var htl, gnu, golang string
 		for j, a := range d.indices[m.attributes.from:m.attributes.to] {
 			if a < 0 || int(a) >= len(d.attributes) {
 				return index(at(at("dictionary.mapping_table", i)+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 			}
 			switch d.kinds[a].key {
 			case htlHashKey:
-				if id, err := libpf.ParseFileID(d.attributeText(a)); err == nil {
-					exe.FileID = id
-				}
+				htl = d.attributeText(a)
 			case gnuKey:
-				gnu = strings.ToLower(d.attributeText(a))
+				gnu = d.attributeText(a)
 			case goKey:
 				golang = d.attributeText(a)
+			case runtimeKey:
+				exe.Runtime = d.attributeText(a)
 			}
 		}
-		exe.BuildID = gnu
+		htl, gnu, golang = buildID(htl), buildID(gnu), buildID(golang)
+		if id, err := libpf.ParseFileID(htl); err == nil {
+			exe.FileID = id
+		}
+		// Each mapping may have a copy of its own.
+		if err := d.owe("dictionary.mapping_table", len(gnu)); err != nil {
+			return err
+		}
+		exe.BuildID = strings.ToLower(gnu)
 		if gnu == "" {
 			exe.BuildID = golang
 		}
@@ -252,6 +273,18 @@ func (d *Message) mappingTable() error {
 		}
 	}
 	return nil
+}
+
+// maxBuildID bounds build IDs, of which those of Go are the longest, with 83 bytes.
+const maxBuildID = 256
+
+// buildID returns a build ID, "" for what is too long to be one: a text of 64 KiB must not
+// be worked on for each mapping that refers to it.
+func buildID(text string) string {
+	if len(text) > maxBuildID {
+		return ""
+	}
+	return text
 }
 
 // inFileOf returns the address in the file for one of a process.
@@ -284,6 +317,9 @@ func (d *Message) functionTable() error {
 		}
 		if f.startLine < 0 {
 			return invalid(at("dictionary.function_table", i)+".start_line", "is %d, must not be negative", f.startLine)
+		}
+		if err := d.work("dictionary.function_table", d.textBytes(f)); err != nil {
+			return err
 		}
 		d.sums[i], d.scratch = functionSum(d.scratch, d.texts[f.name], d.texts[f.system], d.texts[f.file], uint64(f.startLine)) //nolint:gosec // not negative
 	}

@@ -136,8 +136,11 @@ func (d *Message) location(i int, l *locationEntry) error {
 		if a < 0 || int(a) >= len(d.attributes) {
 			return index(at(at("dictionary.location_table", i)+".attribute_indices", j), a, "attribute_table", d.entries[attributeTable])
 		}
-		if d.kinds[a].key == frameTypeKey {
-			kind = &d.kinds[a]
+		switch k := &d.kinds[a]; {
+		case k.key == exactTypeKey && k.hasFrame:
+			kind = k
+		case k.key == frameTypeKey && (kind == nil || kind.key != exactTypeKey):
+			kind = k
 		}
 	}
 	if n := l.lines.len(); n > maxLines {
@@ -310,8 +313,8 @@ func (d *Message) hashStack(i int, indices []int32) (libpf.TraceHash, error) {
 	if n > d.MaxFrames {
 		return s.hash, invalid(at("dictionary.stack_table", i), "has %d frames, at most %d are allowed", n, d.MaxFrames)
 	}
-	if d.workLeft -= int64(bytes); d.workLeft < 0 {
-		return s.hash, invalid("dictionary.stack_table", "the stacks are too large for a request of %d bytes: send it in parts", d.Bytes)
+	if err := d.work("dictionary.stack_table", bytes); err != nil {
+		return s.hash, err
 	}
 	if err := d.roomToHash(bytes); err != nil {
 		return s.hash, err

@@ -45,8 +45,12 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 				return err
 			}
 		}
+		inTime, err := d.profilesInTime(scope, kinds, all)
+		if err != nil {
+			return err
+		}
 		for j := range all {
-			if kinds[j].count && sameInTime(kinds[j].typ, kinds, all, &all[j]) {
+			if _, ok := inTime[twinOf(&kinds[j], &all[j])]; ok && kinds[j].count {
 				continue
 			}
 			if err := r.profile(at(scope+".profiles", j), &all[j], kinds[j]); err != nil {
@@ -85,16 +89,34 @@ func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 	return kindOf(texts[0], texts[1], texts[2], texts[3], p.period), nil
 }
 
-// sameInTime reports whether another profile of the scope tells in time what p
-// tells in observations, as the two of a pprof file do.
-func sameInTime(of libpf.SampleType, kinds []kind, all []profileEntry, p *profileEntry) bool {
-	for i, k := range kinds {
-		if k.typ == of && !k.count && all[i].time == p.time && all[i].duration == p.duration &&
-			all[i].samples.len() == p.samples.len() {
-			return true
+// twin is what is the same in profiles of a scope of which one tells in time what the
+// other tells in observations, as the two of a pprof file do.
+type twin struct {
+	typ            libpf.SampleType
+	time, duration uint64
+	samples        int
+}
+
+func twinOf(k *kind, p *profileEntry) twin { return twin{k.typ, p.time, p.duration, p.samples.len()} }
+
+// profilesInTime returns the profiles of a scope that tell in time. There may be many.
+func (d *Message) profilesInTime(field string, kinds []kind, all []profileEntry) (map[twin]struct{}, error) {
+	const twinBytes = 2 * 48 // with its place in the map
+	var twins map[twin]struct{}
+	for i := range all {
+		k := &kinds[i]
+		if k.typ == 0 || k.count {
+			continue
 		}
+		if twins == nil {
+			twins = make(map[twin]struct{})
+		}
+		if err := d.owe(field, twinBytes); err != nil {
+			return nil, err
+		}
+		twins[twinOf(k, &all[i])] = struct{}{}
 	}
-	return false
+	return twins, nil
 }
 
 // reader reads the profiles of a resource.
@@ -160,15 +182,19 @@ func (r *reader) check(field string, i int, s *sampleEntry) error {
 	if x := s.link; x < 0 || int(x) >= len(r.links) {
 		return index(at(".link_index"), x, "link_table", r.entries[linkTable])
 	}
-	for _, a := range r.indices[s.attributes.from:s.attributes.to] {
-		if a < 0 || int(a) >= len(r.attributes) {
-			return index(at(".attribute_indices"), a, "attribute_table", r.entries[attributeTable])
+	attributes := r.indices[s.attributes.from:s.attributes.to]
+	for j, a := range attributes {
+		switch {
+		case a < 0 || int(a) >= len(r.attributes):
+			return orOldLayout(s, index(at(".attribute_indices"), a, "attribute_table", r.entries[attributeTable]))
+		case j > 0 && a == attributes[j-1] && valuesAsAttributes(s):
+			return orOldLayout(s, invalid(at(".attribute_indices"), "has %d twice", a))
 		}
 	}
 	values, times := s.values.len(), s.times.len()
 	switch {
 	case values == 0 && times == 0:
-		return invalid(at(""), "has neither values nor timestamps_unix_nano")
+		return orOldLayout(s, invalid(at(""), "has neither values nor timestamps_unix_nano"))
 	case times == 0 && values != 1:
 		return invalid(at(".values"), "has %d entries, without timestamps_unix_nano it must be 1", values)
 	case times > 0 && values > 0 && values != times:
@@ -222,9 +248,7 @@ func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libp
 			left += uint64(count)           //nolint:gosec // not negative
 			continue
 		}
-		if last := len(batch.Samples) - 1; last >= first && store.FloorMs(batch.Samples[last].Time) == store.FloorMs(t) {
-			batch.Samples[last].Count += count
-			batch.Samples[last].Value += value
+		if last := len(batch.Samples) - 1; last >= first && mergeInto(&batch.Samples[last], t, count, value) {
 			continue
 		}
 		batch.Samples = append(batch.Samples, store.Sample{
@@ -232,6 +256,17 @@ func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libp
 		})
 	}
 	return left, nil
+}
+
+// mergeInto adds an observation to the one before it if both are of the same
+// millisecond and the sums stay what a single observation may be.
+func mergeInto(s *store.Sample, t libpf.UnixTimeNs, count, value int64) bool {
+	if store.FloorMs(s.Time) != store.FloorMs(t) || s.Count+count > maxCount || s.Value+value > maxValue {
+		return false
+	}
+	s.Count += count
+	s.Value += value
+	return true
 }
 
 // amount returns the count and the value of an observation.

@@ -5,6 +5,7 @@ package otlp
 import (
 	"cmp"
 	"encoding/hex"
+	"maps"
 	"math"
 	"path"
 	"slices"
@@ -101,19 +102,29 @@ func (d *Message) valueText(v *value) string {
 // origin is where samples come from, as far as it is known.
 type origin struct {
 	series store.Series
-	// process is process.executable.name, which is the best name for a service that
-	// has none.
+	// process is what the process calls itself, which only our own agents say.
+	process   string
 	container string
 	node      string
-	labels    map[string]string
-	host      map[string]string
+	// program is what an SDK that was not told of a service says instead.
+	program string
+	labels  map[string]string
+	host    map[string]string
 }
 
-// unknownService is what SDKs say that were not told of which service they are.
+// unknownService is what SDKs say that were not told of which service they are, with
+// a colon and the name of the program, if they know it.
 const unknownService = "unknown_service"
 
 // labelPrefix is what profilers put before labels that a program gave its threads.
 const labelPrefix = "process.context.label."
+
+// What our own agents say of a process and of its host beyond the conventions.
+const (
+	keyProcessName  = "strobe.process.name"
+	keyProcessStart = "strobe.process.start_time" // in nanoseconds since boot
+	hostPrefix      = "strobe.host."
+)
 
 // set sets what an attribute says.
 func (o *origin) set(key, value string) {
@@ -123,7 +134,9 @@ func (o *origin) set(key, value string) {
 	s := &o.series
 	switch key {
 	case "service.name":
-		if value != unknownService && !strings.HasPrefix(value, unknownService+":") {
+		if program, ok := strings.CutPrefix(value+":", unknownService+":"); ok {
+			o.program = strings.TrimSuffix(program, ":")
+		} else {
 			s.Service = value
 		}
 	case "host.name":
@@ -151,6 +164,12 @@ func (o *origin) set(key, value string) {
 		if n, err := strconv.ParseUint(value, 10, 32); err == nil {
 			s.PID = libpf.PID(n)
 		}
+	case keyProcessName:
+		o.process = value
+	case keyProcessStart:
+		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
+			s.ProcessStart = n
+		}
 	case "thread.name":
 		s.Comm = value
 	case "thread.id":
@@ -160,11 +179,12 @@ func (o *origin) set(key, value string) {
 	case "cpu.logical_number", "process.command_line", "process.command", "process.command_args":
 		// different in each sample or process, and nothing to group by
 	default:
-		if strings.HasPrefix(key, "host.") || strings.HasPrefix(key, "os.") || strings.HasPrefix(key, "telemetry.") {
+		about, isOwn := strings.CutPrefix(key, hostPrefix)
+		if isOwn || strings.HasPrefix(key, "host.") || strings.HasPrefix(key, "os.") || strings.HasPrefix(key, "telemetry.") {
 			if o.host == nil {
 				o.host = make(map[string]string)
 			}
-			o.host[key] = value
+			o.host[about] = value
 			return
 		}
 		o.label(strings.TrimPrefix(key, labelPrefix), value)
@@ -187,11 +207,15 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	for i := range attributes {
 		a := &attributes[i]
 		key := string(a.key)
-		if a.index != 0 && len(a.key) == 0 {
+		if a.index != 0 {
 			if a.index < 0 || int(a.index) >= len(d.texts) {
 				return nil, index(at(field+".attributes", i)+".key_strindex", a.index, "string_table", len(d.texts))
 			}
-			key = d.textOf(a.index)
+			text := d.textOf(a.index)
+			if key != "" && key != text {
+				return nil, invalid(at(field+".attributes", i)+".key_strindex", "is %d, which is not what key says: set one of them", a.index)
+			}
+			key = text
 		}
 		if len(key) > d.MaxTextBytes {
 			return nil, tooLong(at(field+".attributes", i)+".key", len(key), d.MaxTextBytes)
@@ -216,6 +240,12 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	}
 	if s.HostID == "" && len(s.Host) <= maxHostID {
 		s.HostID = s.Host
+	}
+	if n := len(o.host); n > d.MaxMetadata {
+		d.out.note("%d attributes are left out: a host has at most %d", n-d.MaxMetadata, d.MaxMetadata)
+		for _, key := range slices.Sorted(maps.Keys(o.host))[d.MaxMetadata:] {
+			delete(o.host, key)
+		}
 	}
 	return o, nil
 }
@@ -251,10 +281,11 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 	s := with.series
 	s.Project, s.Type = d.Project, t
 	s.Container = cmp.Or(s.Container, with.container)
+	s.Process = cmp.Or(with.process, s.Process)
 	if s.Process == "" && s.Executable != "" {
 		s.Process = path.Base(s.Executable)
 	}
-	s.Service = cmp.Or(s.Service, s.Container, s.Process, s.Comm, shortID(s.ContainerID), s.Pod, d.pidName(s.PID), s.Host, "unnamed")
+	s.Service = cmp.Or(s.Service, s.Container, s.Process, with.program, s.Comm, shortID(s.ContainerID), s.Pod, d.program(), d.pidName(s.PID), s.Host, "unnamed")
 	s.Labels = make([]libpf.Label, 0, len(with.labels))
 	for k, v := range with.labels {
 		s.Labels = append(s.Labels, libpf.Label{Key: k, Value: v})
@@ -268,6 +299,19 @@ func (d *Message) seriesOf(o *origin, t libpf.SampleType, attributes []int32) st
 		s.Labels = nil
 	}
 	return s
+}
+
+// program returns the name of the first file in a request about one resource, which is
+// that of the program where the profiles were pprof before. "" when it is none.
+func (d *Message) program() string {
+	if len(d.resources) != 1 || len(d.files) < 2 {
+		return ""
+	}
+	name := d.files[1].executable.FileName
+	if strings.HasPrefix(name, "[") || strings.Contains(name, ".so") {
+		return ""
+	}
+	return name
 }
 
 func (d *Message) pidName(pid libpf.PID) string {

@@ -14,7 +14,7 @@ type symbols struct {
 	list []named
 	// places are indices into list plus one, by hash; a power of two of them.
 	places []uint32
-	seeds  [2]uint64
+	seeds  [4]uint64
 }
 
 type named struct {
@@ -25,16 +25,30 @@ type named struct {
 // reset empties the list and makes room for n.
 func (s *symbols) reset(n int) {
 	s.list = s.list[:0]
-	s.places = sized(s.places, 1<<bits.Len(uint(2*n+1)))      //nolint:gosec // not negative
-	s.seeds = [2]uint64{rand.Uint64() | 1, rand.Uint64() | 1} //nolint:gosec // keeps requests from choosing what collides
+	s.places = sized(s.places, 1<<bits.Len(uint(2*n+1))) //nolint:gosec // not negative
+	for i := range s.seeds {
+		s.seeds[i] = rand.Uint64() //nolint:gosec // keeps requests from choosing what collides
+	}
+}
+
+// hash goes through each number of a frame with secrets of its own: requests choose
+// all of them, and two that only went in together could be chosen to cancel out.
+func (s *symbols) hash(id libpf.FrameID) uint64 {
+	file := fold(id.FileID.Hi()^s.seeds[0], id.FileID.Lo()^s.seeds[1])
+	return fold(file^s.seeds[2], uint64(id.AddressOrLineno)^s.seeds[3])
+}
+
+// fold multiplies and keeps both halves of the product.
+func fold(a, b uint64) uint64 {
+	hi, lo := bits.Mul64(a, b)
+	return hi ^ lo
 }
 
 // add adds a frame that a location names, unless it is there: then it returns the
 // location that named it first.
 func (s *symbols) add(id libpf.FrameID, location int32) (first int32, added bool) {
-	hi, lo := bits.Mul64(uint64(id.AddressOrLineno)^s.seeds[0], id.FileID.Lo()^id.FileID.Hi()^s.seeds[1])
 	mask := uint64(len(s.places) - 1)
-	for at := (hi ^ lo) & mask; ; at = (at + 1) & mask {
+	for at := s.hash(id) & mask; ; at = (at + 1) & mask {
 		n := s.places[at]
 		if n == 0 {
 			s.list = append(s.list, named{id, location})

@@ -27,10 +27,10 @@ const maxDepth = 16
 // Tags of fields, as they are written: the number and the type.
 const (
 	varint1, varint2, varint3, varint4, varint5, varint6 = 1<<3 | 0, 2<<3 | 0, 3<<3 | 0, 4<<3 | 0, 5<<3 | 0, 6<<3 | 0
-	varint8, varint11                                    = 8<<3 | 0, 11<<3 | 0
+	varint7, varint8, varint9, varint11                  = 7<<3 | 0, 8<<3 | 0, 9<<3 | 0, 11<<3 | 0
 	fixed3, fixed4, fixed5                               = 3<<3 | 1, 4<<3 | 1, 5<<3 | 1
 	bytes1, bytes2, bytes3, bytes4, bytes5, bytes6       = 1<<3 | 2, 2<<3 | 2, 3<<3 | 2, 4<<3 | 2, 5<<3 | 2, 6<<3 | 2
-	bytes7, bytes9, bytes11                              = 7<<3 | 2, 9<<3 | 2, 11<<3 | 2
+	bytes7, bytes8, bytes9, bytes11                      = 7<<3 | 2, 8<<3 | 2, 9<<3 | 2, 11<<3 | 2
 )
 
 // uvarint reads a number. ok is false when there is none.
@@ -82,7 +82,7 @@ func int32Of(v uint64) int32 { return int32(v) } //nolint:gosec // see above
 
 func int64Of(v uint64) int64 { return int64(v) } //nolint:gosec // two's complement
 
-// wire reads a request. Its error is ErrWire or that of charge.
+// wire reads a request. Its error is ErrWire, ErrOldLayout or that of charge.
 func (m *message) wire(b []byte) error {
 	if len(b) > math.MaxInt32 {
 		return ErrWire
@@ -425,14 +425,7 @@ func (m *message) wireLink(b []byte) error {
 		return err
 	}
 	e := linkEntry{}
-	err := fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		if tag != bytes1 && tag != bytes2 {
-			return unknown(tag, b)
-		}
-		v, rest, ok := lengthDelimited(b)
-		if !ok {
-			return nil, ErrWire
-		}
+	err := parts(b, func(tag uint64, v []byte) error {
 		if tag == bytes1 {
 			e.trace, e.traceLen = [16]byte{}, len(v)
 			copy(e.trace[:], v)
@@ -440,8 +433,8 @@ func (m *message) wireLink(b []byte) error {
 			e.span, e.spanLen = [8]byte{}, len(v)
 			copy(e.span[:], v)
 		}
-		return rest, nil
-	})
+		return nil
+	}, bytes1, bytes2)
 	m.links = append(m.links, e)
 	return err
 }

@@ -216,6 +216,10 @@ func sameAsLibrary(t *testing.T, data []byte) {
 	theirs := proto.Unmarshal(data, &r)
 	ours, err := Read(data, testOptions(len(data)))
 	switch {
+	case errors.Is(err, ErrOldLayout):
+		if !strange(data) { // to the library these are fields that it does not know
+			t.Fatalf("%v: %x", err, data)
+		}
 	case err != nil && !errors.Is(err, ErrWire):
 		t.Fatal(err)
 	case err != nil && theirs == nil:
@@ -238,6 +242,46 @@ func sameAsLibrary(t *testing.T, data []byte) {
 	if err == nil {
 		ours.Release()
 	}
+}
+
+// strange reports whether a profile or a sample has a field of today with another type.
+func strange(data []byte) bool {
+	type place struct {
+		depth  int
+		number protowire.Number
+		typ    protowire.Type
+	}
+	const profile, sample = 3, 4 // resource_profiles, scope_profiles, profiles, samples
+	old := map[place]bool{
+		{sample, 3, protowire.BytesType}: true, {profile, 3, protowire.BytesType}: true, {profile, 5, protowire.VarintType}: true,
+		{profile, 6, protowire.BytesType}: true, {profile, 7, protowire.VarintType}: true, {profile, 8, protowire.BytesType}: true,
+		{profile, 9, protowire.VarintType}: true,
+	}
+	path := []protowire.Number{1, 2, 2, 2}
+	var walk func(b []byte, depth int) bool
+	walk = func(b []byte, depth int) bool {
+		for len(b) > 0 {
+			num, typ, n := protowire.ConsumeTag(b)
+			if n < 0 {
+				return false
+			}
+			b = b[n:]
+			if old[place{depth, num, typ}] {
+				return true
+			}
+			if typ == protowire.BytesType && depth < len(path) && num == path[depth] {
+				if v, n := protowire.ConsumeBytes(b); n >= 0 && walk(v, depth+1) {
+					return true
+				}
+			}
+			if n = protowire.ConsumeFieldValue(num, typ, b); n < 0 {
+				return false
+			}
+			b = b[n:]
+		}
+		return false
+	}
+	return walk(data, 0)
 }
 
 // tooDeep reports whether a value nests too deep that another one took the place

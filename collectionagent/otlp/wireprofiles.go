@@ -3,6 +3,7 @@
 package otlp
 
 import (
+	"slices"
 	"unicode/utf8"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -14,25 +15,35 @@ func (m *message) wireResource(b []byte) error {
 		return err
 	}
 	scopes, attributes := to32(len(m.scopes)), to32(len(m.keyValues))
-	err := fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		v, rest, ok := lengthDelimited(b)
-		switch {
-		case tag != bytes1 && tag != bytes2 && tag != bytes3:
-			return unknown(tag, b)
-		case !ok:
-			return nil, ErrWire
-		case tag == bytes1:
-			return rest, m.wireAttributes(v)
-		case tag == bytes2:
-			return rest, m.wireScope(v)
+	err := parts(b, func(tag uint64, v []byte) error {
+		switch tag {
+		case bytes1:
+			return m.wireAttributes(v)
+		case bytes2:
+			return m.wireScope(v)
 		default: // schema_url
-			return rest, checkText(v)
+			return checkText(v)
 		}
-	})
+	}, bytes1, bytes2, bytes3)
 	m.resources = append(m.resources, resourceEntry{
 		attributes: extent{attributes, to32(len(m.keyValues))}, scopes: extent{scopes, to32(len(m.scopes))},
 	})
 	return err
+}
+
+// parts reads those fields of bytes of a message that have one of the tags, and skips
+// all others.
+func parts(b []byte, read func(tag uint64, v []byte) error, tags ...uint64) error {
+	return fields(b, func(tag uint64, b []byte) ([]byte, error) {
+		if !slices.Contains(tags, tag) {
+			return unknown(tag, b)
+		}
+		v, rest, ok := lengthDelimited(b)
+		if !ok {
+			return nil, ErrWire
+		}
+		return rest, read(tag, v)
+	})
 }
 
 // checkText checks a text that is not kept.
@@ -43,47 +54,28 @@ func checkText(v []byte) error {
 	return nil
 }
 
-// wireAttributes reads a resource, or a part of it.
-func (m *message) wireAttributes(b []byte) error {
-	return fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		v, rest, ok := lengthDelimited(b)
-		switch {
-		case tag != bytes1 && tag != bytes3:
-			return unknown(tag, b)
-		case !ok:
-			return nil, ErrWire
-		case tag == bytes1:
-			if err := m.grow(keyValueTable, len(m.keyValues), 1); err != nil {
-				return nil, err
-			}
-			var e keyValue
-			const depth = 2 // of the resource, which is in the profiles of one
-			if err := m.wireKeyValue(v, &e, depth, true); err != nil {
-				return nil, err
-			}
-			m.keyValues = append(m.keyValues, e)
-			return rest, nil
-		default: // entity_refs
-			return rest, texts(v, bytes1, bytes2, bytes3, bytes4)
-		}
-	})
+// checkTexts checks the texts of a message that is not kept.
+func checkTexts(b []byte, tags ...uint64) error {
+	return parts(b, func(_ uint64, v []byte) error { return checkText(v) }, tags...)
 }
 
-// texts checks the texts of a message that is not kept.
-func texts(b []byte, tags ...uint64) error {
-	return fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		for _, t := range tags {
-			if t != tag {
-				continue
-			}
-			v, rest, ok := lengthDelimited(b)
-			if !ok {
-				return nil, ErrWire
-			}
-			return rest, checkText(v)
+// wireAttributes reads a resource, or a part of it.
+func (m *message) wireAttributes(b []byte) error {
+	return parts(b, func(tag uint64, v []byte) error {
+		if tag == bytes3 { // entity_refs
+			return checkTexts(v, bytes1, bytes2, bytes3, bytes4)
 		}
-		return unknown(tag, b)
-	})
+		if err := m.grow(keyValueTable, len(m.keyValues), 1); err != nil {
+			return err
+		}
+		var e keyValue
+		const depth = 2 // of the resource, which is in the profiles of one
+		if err := m.wireKeyValue(v, &e, depth, true); err != nil {
+			return err
+		}
+		m.keyValues = append(m.keyValues, e)
+		return nil
+	}, bytes1, bytes3)
 }
 
 // wireScope reads the profiles of a scope. The scope itself is not kept.
@@ -92,41 +84,29 @@ func (m *message) wireScope(b []byte) error {
 		return err
 	}
 	profiles := to32(len(m.profiles))
-	err := fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		v, rest, ok := lengthDelimited(b)
-		switch {
-		case tag != bytes1 && tag != bytes2 && tag != bytes3:
-			return unknown(tag, b)
-		case !ok:
-			return nil, ErrWire
-		case tag == bytes1:
-			return rest, m.wireInstrumentation(v)
-		case tag == bytes2:
-			return rest, m.wireProfile(v)
+	err := parts(b, func(tag uint64, v []byte) error {
+		switch tag {
+		case bytes1:
+			return m.wireInstrumentation(v)
+		case bytes2:
+			return m.wireProfile(v)
 		default: // schema_url
-			return rest, checkText(v)
+			return checkText(v)
 		}
-	})
+	}, bytes1, bytes2, bytes3)
 	m.scopes = append(m.scopes, extent{profiles, to32(len(m.profiles))})
 	return err
 }
 
 // wireInstrumentation checks a scope.
 func (m *message) wireInstrumentation(b []byte) error {
-	return fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		v, rest, ok := lengthDelimited(b)
-		switch {
-		case tag != bytes1 && tag != bytes2 && tag != bytes3:
-			return unknown(tag, b)
-		case !ok:
-			return nil, ErrWire
-		case tag == bytes3:
+	return parts(b, func(tag uint64, v []byte) error {
+		if tag == bytes3 {
 			const depth = 3 // of the scope, which is in the profiles of one, which are in those of a resource
-			return rest, m.wireKeyValue(v, &keyValue{}, depth, false)
-		default: // name, version
-			return rest, checkText(v)
+			return m.wireKeyValue(v, &keyValue{}, depth, false)
 		}
-	})
+		return checkText(v) // name, version
+	}, bytes1, bytes2, bytes3)
 }
 
 func (m *message) wireProfile(b []byte) error {
@@ -155,6 +135,8 @@ func (m *message) wireProfile(b []byte) error {
 			e.period = int64Of(v)
 		case varint11:
 			v, b, ok = uvarint(rest)
+		case bytes3, varint5, bytes6, varint7, bytes8, varint9:
+			return ErrOldLayout
 		default:
 			b, ok = skip(tag, rest)
 		}
@@ -232,6 +214,8 @@ func (m *message) wireSample(b []byte) error {
 		case varint3:
 			v, b, ok = uvarint(rest)
 			e.link = int32Of(v)
+		case bytes3:
+			return ErrOldLayout
 		case varint4, bytes4:
 			b, err = m.wireValues(tag&7, rest)
 		case fixed5, bytes5:

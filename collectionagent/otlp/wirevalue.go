@@ -147,25 +147,18 @@ func (m *message) wireList(b []byte, depth int, keep bool) error {
 	if depth++; depth > maxDepth {
 		return ErrWire
 	}
-	return fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		if tag != bytes1 {
-			return unknown(tag, b)
-		}
-		v, rest, ok := lengthDelimited(b)
-		if !ok {
-			return nil, ErrWire
-		}
+	return parts(b, func(_ uint64, v []byte) error {
 		var e value
 		if err := m.wireValue(v, &e, depth, false); err != nil || !keep {
-			return rest, err
+			return err
 		}
 		e.list = extent{}
 		if err := m.grow(elementTable, len(m.elements), 1); err != nil {
-			return nil, err
+			return err
 		}
 		m.elements = append(m.elements, e)
-		return rest, nil
-	})
+		return nil
+	}, bytes1)
 }
 
 // wireMap checks a map.
@@ -173,14 +166,7 @@ func (m *message) wireMap(b []byte, depth int) error {
 	if depth++; depth > maxDepth {
 		return ErrWire
 	}
-	return fields(b, func(tag uint64, b []byte) ([]byte, error) {
-		if tag != bytes1 {
-			return unknown(tag, b)
-		}
-		v, rest, ok := lengthDelimited(b)
-		if !ok {
-			return nil, ErrWire
-		}
-		return rest, m.wireKeyValue(v, &keyValue{}, depth, false)
-	})
+	return parts(b, func(_ uint64, v []byte) error {
+		return m.wireKeyValue(v, &keyValue{}, depth, false)
+	}, bytes1)
 }

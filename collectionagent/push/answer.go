@@ -20,12 +20,17 @@ import (
 type failure struct {
 	status int
 	reason string // in metrics
-	accept string // the encodings that would do
 	wait   time.Duration
 	// What is said of it.
 	Parameter string `json:"parameter"`
 	Message   string `json:"message"`
 }
+
+// Reasons of what is not read.
+const (
+	reasonEncoding = "encoding" // a compression
+	reasonFormat   = "format"
+)
 
 // Error implements error.
 func (f *failure) Error() string {
@@ -54,6 +59,8 @@ func failureOf(err error) *failure {
 	switch st.Code() {
 	case codes.InvalidArgument, codes.OutOfRange:
 		f.status, f.reason = http.StatusBadRequest, "invalid"
+	case codes.Unimplemented: // as gRPC says to a compression that it does not know
+		f.status, f.reason = http.StatusUnsupportedMediaType, reasonEncoding
 	case codes.ResourceExhausted:
 		f.status, f.reason = http.StatusTooManyRequests, "busy"
 	case codes.Unavailable:
@@ -65,6 +72,9 @@ func failureOf(err error) *failure {
 		if r, ok := d.(*errdetails.RetryInfo); ok {
 			f.wait = r.GetRetryDelay().AsDuration()
 		}
+	}
+	if st.Code() == codes.ResourceExhausted && f.wait == 0 { // it will not do later either
+		f.status, f.reason = http.StatusRequestEntityTooLarge, "too_large"
 	}
 	return f
 }
@@ -91,8 +101,8 @@ func send(w http.ResponseWriter, f *failure, v any) {
 		if f.wait > 0 {
 			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.wait.Seconds()))))
 		}
-		if f.accept != "" {
-			w.Header().Set("Accept-Encoding", f.accept)
+		if f.reason == reasonEncoding {
+			w.Header().Set("Accept-Encoding", "gzip, zstd")
 		}
 	}
 	text, err := json.Marshal(v)

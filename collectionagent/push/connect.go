@@ -28,7 +28,7 @@ const jsonValue = 160
 // connect takes profiles that were sent to push.v1.PusherService/Push by the Connect protocol.
 func (s *Server) connect(ctx context.Context, b *body) (string, error) {
 	r := &pyroscope.PushRequest{}
-	media, _, _ := mime.ParseMediaType(b.request.Header.Get("Content-Type"))
+	media, _, _ := mime.ParseMediaType(b.Header.Get("Content-Type"))
 	var err error
 	switch media {
 	case typeProto:
@@ -37,7 +37,7 @@ func (s *Server) connect(ctx context.Context, b *body) (string, error) {
 		err = decodeJSON(ctx, b.data, r)
 	default:
 		return "", &failure{
-			status: http.StatusUnsupportedMediaType, reason: "format", Parameter: "Content-Type",
+			status: http.StatusUnsupportedMediaType, reason: reasonFormat, Parameter: "Content-Type",
 			Message: fmt.Sprintf("%.60q is not read: send %s or %s", media, typeProto, typeJSON),
 		}
 	}
@@ -128,7 +128,7 @@ var connectCodes = map[int]string{
 
 // answerConnect answers by the Connect protocol.
 func answerConnect(w http.ResponseWriter, b *body, _ string, err error) {
-	media, _, _ := mime.ParseMediaType(b.request.Header.Get("Content-Type"))
+	media, _, _ := mime.ParseMediaType(b.Header.Get("Content-Type"))
 	if err == nil && media == typeProto { // a message without fields
 		w.Header().Set("Content-Type", typeProto)
 		w.WriteHeader(http.StatusOK)
@@ -143,7 +143,7 @@ func answerConnect(w http.ResponseWriter, b *body, _ string, err error) {
 	if !ok {
 		code = "internal"
 	}
-	if f.reason == "format" {
+	if f.reason == reasonFormat {
 		w.Header().Set("Accept-Post", typeProto+", "+typeJSON)
 	}
 	send(w, f, map[string]string{"code": code, "message": f.Error()})

@@ -61,6 +61,12 @@ func New(c Config) (*Server, error) {
 	return s, nil
 }
 
+// body is a request over HTTP with its body.
+type body struct {
+	*http.Request
+	data []byte
+}
+
 // routes are the patterns of [http.ServeMux] and what serves them.
 func (s *Server) routes() map[string]http.HandlerFunc {
 	return map[string]http.HandlerFunc{
@@ -93,32 +99,25 @@ func (s *Server) route(
 	way string, take func(context.Context, *body) (message string, err error), answer func(http.ResponseWriter, *body, string, error),
 ) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		b := &body{request: r, writer: w}
+		b := &body{Request: r}
 		message, err := "", errFault // of a panic
 		defer func() {
 			s.count(way, message, err)
 			answer(w, b, message, err)
 		}()
 		defer s.in.Recovered(way)
-		message, err = s.take(b, take)
+		message, err = s.take(w, b, take)
 	}
 }
 
 // take reads a request and hands it over.
-func (s *Server) take(b *body, take func(context.Context, *body) (string, error)) (string, error) {
-	packed, err := b.packed()
-	if err != nil {
-		return "", err
-	}
-	ctx, end, err := s.in.Begin(b.request.Context(), packed || b.request.ContentLength < 0)
+func (s *Server) take(w http.ResponseWriter, b *body, take func(context.Context, *body) (string, error)) (string, error) {
+	ctx, data, end, err := s.in.Receive(w, b.Request)
 	if err != nil {
 		return "", err
 	}
 	defer end()
-	if err := b.read(s.in.MaxRequestBytes()); err != nil {
-		return "", err
-	}
-	s.in.Read(ctx, b.wire, len(b.data))
+	b.data = data
 	return take(ctx, b)
 }
 

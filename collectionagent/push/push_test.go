@@ -219,7 +219,9 @@ func TestPush(t *testing.T) {
 	list := func(name string) []any {
 		return []any{pair("__name__", name), pair("service_name", "shop"), pair("namespace", "prod"), pair("hostname", "alpha")}
 	}
-	raw := func(b []byte) map[string]any { return map[string]any{"rawProfile": base64.StdEncoding.EncodeToString(b), "ID": "x"} }
+	raw := func(b []byte) map[string]any {
+		return map[string]any{"rawProfile": base64.StdEncoding.EncodeToString(b), "ID": "x"}
+	}
 	inJSON := []byte(jsonText(map[string]any{"series": []any{
 		map[string]any{"labels": list("process_cpu"), "samples": []any{raw(encode(t, cpuProfile(nil)))}, "annotations": []any{}},
 		map[string]any{"labels": list("block"), "samples": []any{raw(heap), raw(heap)}},

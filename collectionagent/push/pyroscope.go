@@ -37,7 +37,7 @@ var otherFormats = map[string]string{
 
 // pyroscope takes a profile that was sent to /ingest.
 func (s *Server) pyroscope(ctx context.Context, b *body) (string, error) {
-	q := b.request.URL.Query()
+	q := b.URL.Query()
 	app, labels, err := parseName(q.Get("name"))
 	if err != nil {
 		return "", bad("name", err)
@@ -46,7 +46,7 @@ func (s *Server) pyroscope(ctx context.Context, b *body) (string, error) {
 	if from.Time, err = s.begin(q); err != nil {
 		return "", err
 	}
-	format, contentType := q.Get("format"), b.request.Header.Get("Content-Type")
+	format, contentType := q.Get("format"), b.Header.Get("Content-Type")
 	media, options, _ := mime.ParseMediaType(contentType)
 	if other := cmp.Or(otherFormats[format], otherFormats[media]); other != "" {
 		return "", unsupported(other)
@@ -76,7 +76,7 @@ func (s *Server) pyroscope(ctx context.Context, b *body) (string, error) {
 
 func unsupported(format string) error {
 	return &failure{
-		status: http.StatusUnsupportedMediaType, reason: "format", Parameter: "format",
+		status: http.StatusUnsupportedMediaType, reason: reasonFormat, Parameter: "format",
 		Message: fmt.Sprintf("%.40q is not read: send pprof, folded or lines", format),
 	}
 }

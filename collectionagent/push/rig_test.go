@@ -75,8 +75,16 @@ func (r *rig) post(target string, body []byte, headers ...string) *httptest.Resp
 // folded returns what is stored of a type as folded stacks with values, and labels as their first levels.
 func (r *rig) folded(typ libpf.SampleType, labels ...string) string {
 	r.tb.Helper()
+	return r.foldedAt(testNow, typ, labels...)
+}
+
+// foldedAt is folded for another time of the server.
+func (r *rig) foldedAt(now time.Time, typ libpf.SampleType, labels ...string) string {
+	r.tb.Helper()
 	var out bytes.Buffer
-	if _, err := r.engine.WriteFolded(r.tb.Context(), r.selection(typ), labels, &out); err != nil {
+	s := r.selection(typ)
+	s.To = libpf.UnixTimeNs(now.Add(time.Hour).UnixNano())
+	if _, err := r.engine.WriteFolded(r.tb.Context(), s, labels, &out); err != nil {
 		r.tb.Fatal(err)
 	}
 	return out.String()

@@ -24,7 +24,7 @@ var uploadParameters = []string{"time", "format", "kind", "type", "unit", "sampl
 
 // upload takes a file: a profile of pprof, or folded stacks. Its labels are parameters.
 func (s *Server) upload(ctx context.Context, b *body) (string, error) {
-	q := b.request.URL.Query()
+	q := b.URL.Query()
 	from := &pprof.Source{Labels: map[string]string{}, Time: s.now(), Kind: q.Get("kind")}
 	for name, values := range q {
 		if len(values) > 1 {
@@ -50,7 +50,7 @@ func (s *Server) upload(ctx context.Context, b *body) (string, error) {
 		}
 	}
 	field, data := "body", b.data
-	if media, options, _ := mime.ParseMediaType(b.request.Header.Get("Content-Type")); media == "multipart/form-data" {
+	if media, options, _ := mime.ParseMediaType(b.Header.Get("Content-Type")); media == "multipart/form-data" {
 		parts, err := s.parts(ctx, data, options["boundary"])
 		if err != nil {
 			return "", s.in.Refuse(err)

@@ -71,7 +71,7 @@ func (b *builder) addLabels(out *profile.Sample, s *profiles.Sample) error {
 	for _, a := range s.GetAttributeIndices() {
 		l := &b.attributes[a]
 		// Each will be written out with the profile.
-		if err := b.charge("samples.attribute_indices", labelBytes+16*len(l.texts)+24*len(l.numbers)); err != nil {
+		if err := b.charge("samples.attribute_indices", b.sizes[a]); err != nil {
 			return err
 		}
 		l.addTo(out)
@@ -158,7 +158,7 @@ func (b *builder) function(i int32) (*profile.Function, error) {
 	}
 	b.functions[i] = out
 	b.out.Function = append(b.out.Function, out)
-	return out, b.charge("dictionary.function_table", functionBytes)
+	return out, b.charge("dictionary.function_table", functionBytes+len(out.Name)+len(out.SystemName)+len(out.Filename))
 }
 
 func (b *builder) mapping(i int32) (*profile.Mapping, error) {
@@ -171,7 +171,7 @@ func (b *builder) mapping(i int32) (*profile.Mapping, error) {
 	out := &profile.Mapping{}
 	*out = b.reader.mappings[i]
 	b.mappings[i] = out
-	return out, b.charge("dictionary.mapping_table", mappingBytes)
+	return out, b.charge("dictionary.mapping_table", mappingBytes+len(out.File)+len(out.BuildID))
 }
 
 // numberMappings lists the mappings in the order of the message: the first is the program.

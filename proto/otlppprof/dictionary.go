@@ -66,7 +66,8 @@ type dictionary struct {
 	locations  table[*profiles.Location]
 	stacks     table[*profiles.Stack]
 
-	// What the pointers of the profile became.
+	// What labels and the pointers of the profile became.
+	singles    map[single]int32
 	functionOf map[*profile.Function]int32
 	mappingOf  map[*profile.Mapping]int32
 	locationOf map[*profile.Location]int32
@@ -77,7 +78,7 @@ func newDictionary(frameType string) *dictionary {
 		frameType: frameType, strings: []string{""}, texts: map[string]int32{"": 0},
 		attributes: newTable(&profiles.KeyValueAndUnit{}), functions: newTable(&profiles.Function{}),
 		mappings: newTable(&profiles.Mapping{}), locations: newTable(&profiles.Location{}), stacks: newTable(&profiles.Stack{}),
-		functionOf: map[*profile.Function]int32{}, mappingOf: map[*profile.Mapping]int32{}, locationOf: map[*profile.Location]int32{},
+		singles: map[single]int32{}, functionOf: map[*profile.Function]int32{}, mappingOf: map[*profile.Mapping]int32{}, locationOf: map[*profile.Location]int32{},
 	}
 }
 
@@ -136,9 +137,10 @@ func (d *dictionary) location(l *profile.Location) int32 {
 	}
 	out := &profiles.Location{Address: l.Address, MappingIndex: d.mapping(l.Mapping)}
 	for _, line := range l.Line {
-		out.Lines = append(out.Lines, &profiles.Line{
-			FunctionIndex: d.function(line.Function), Line: max(line.Line, 0), Column: max(line.Column, 0),
-		})
+		l := &profiles.Line{FunctionIndex: d.function(line.Function), Line: max(line.Line, 0), Column: max(line.Column, 0)}
+		if l.GetFunctionIndex() != 0 || l.GetLine() != 0 || l.GetColumn() != 0 {
+			out.Lines = append(out.Lines, l)
+		}
 	}
 	out.AttributeIndices = d.flagged(nil, keyIsFolded, l.IsFolded)
 	out.AttributeIndices = d.texted(out.AttributeIndices, keyFrameType, d.frameType)

@@ -32,5 +32,5 @@
 //   - texts are valid UTF-8: U+FFFD stands for what was not;
 //   - labels without a key, and keys without values, are gone;
 //   - times, lines and columns below 0 are 0; a mapping that does not start before
-//     its limit has neither; a mapping that says nothing is none.
+//     its limit has neither; mappings and lines that say nothing are gone.
 package otlppprof

@@ -79,6 +79,9 @@ func flatten(p *profile.Profile, normal bool) flat {
 			used[mapping(l.Mapping)] = true
 			for _, line := range l.Line {
 				f := line.Function
+				if normal && number(line.Line) == 0 && number(line.Column) == 0 && f.Name+f.SystemName+f.Filename == "" && number(f.StartLine) == 0 {
+					continue
+				}
 				fmt.Fprintf(&b, " | %q %q %q %d:%d:%d", text(f.Name), text(f.SystemName), text(f.Filename),
 					number(f.StartLine), number(line.Line), number(line.Column))
 			}

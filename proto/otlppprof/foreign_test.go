@@ -16,6 +16,7 @@ import (
 	"github.com/google/pprof/profile"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
+	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
@@ -96,6 +97,33 @@ func TestForeign(t *testing.T) {
 	}
 }
 
+func TestLabelResource(t *testing.T) {
+	m := foreign()
+	m.ResourceProfiles[0].Resource = &resource.Resource{Attributes: []*common.KeyValue{
+		{Key: "service.name", Value: textValue("shop")}, {KeyStrindex: 7, Value: textValue("not this")}, {Key: "process.pid", Value: intValue(7)},
+		{Key: "ref", Value: &common.AnyValue{Value: &common.AnyValue_StringValueStrindex{StringValueStrindex: 1}}},
+	}}
+	list, err := ToPprof(m, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list[0].LabelResource(); err != nil {
+		t.Fatal(err)
+	}
+	p := list[0].Profile
+	want := map[string][]string{"service.name": {"shop"}, "ratio": {"not this"}, "ref": {"cpu"}}
+	if diff := cmp.Diff(want, p.Sample[1].Label); diff != "" || p.Sample[1].NumLabel["process.pid"][0] != 7 {
+		t.Errorf("%v %v", diff, p.Sample[1].NumLabel)
+	}
+	if got := p.Sample[0].Label; got["ratio"][0] != "0.5" || got["ref"][0] != "f" || got["service.name"][0] != "shop" {
+		t.Errorf("the labels of a sample do not stay: %v", got)
+	}
+	m.ResourceProfiles[0].Resource.Attributes[3].Value.Value.(*common.AnyValue_StringValueStrindex).StringValueStrindex = 99
+	if err := list[0].LabelResource(); err == nil || !strings.Contains(err.Error(), "resource.attributes.string_value_strindex: index 99 out of range") {
+		t.Errorf("error %v", err)
+	}
+}
+
 func TestToPprofRefuses(t *testing.T) {
 	d := func(m *profiles.ProfilesData) *profiles.ProfilesDictionary { return m.GetDictionary() }
 	p := func(m *profiles.ProfilesData) *profiles.Profile {
@@ -150,6 +178,20 @@ func TestOneOfMany(t *testing.T) {
 	})
 }
 
+func TestLongTextsToPprof(t *testing.T) {
+	m := foreign()
+	m.Dictionary.StringTable[6] = strings.Repeat("k", 1<<20)
+	p := m.GetResourceProfiles()[0].GetScopeProfiles()[0].GetProfiles()[0]
+	for range 1 << 10 {
+		p.Samples = append(p.Samples, &profiles.Sample{AttributeIndices: []int32{1}, StackIndex: 1, TimestampsUnixNano: []uint64{100}})
+		m.Dictionary.StackTable = append(m.Dictionary.StackTable, &profiles.Stack{LocationIndices: []int32{1}})
+		p.Samples[len(p.Samples)-1].StackIndex = int32(len(m.Dictionary.StackTable) - 1)
+	}
+	if _, err := ToPprof(m, 512<<20); !errors.Is(err, ErrTooLarge) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func encoded(t testing.TB, p *profile.Profile) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -187,6 +229,7 @@ func TestParse(t *testing.T) {
 		"samples":      {data, Limits{MaxSamples: 14}, ErrTooLarge, "pprof profile: too large: 15 samples, at most 14 are allowed"},
 		"frames":       {data, Limits{MaxFrames: 11}, ErrTooLarge, "pprof profile: too large: 12 frames, at most 11 are allowed"},
 		"memory":       {data, Limits{Charge: func(int64) error { return budget }}, budget, "no memory"},
+		"long texts":   {longTexts(t), Limits{}, ErrTooLarge, "pprof profile: too large: it repeats its texts up to 131"},
 		"text":         {[]byte("heap profile: 1: 2 [3: 4] @ heapprofile\n"), Limits{}, errNotPprof, "not a pprof profile"},
 		"torn gzip":    {zipped(data)[:40], Limits{}, io.ErrUnexpectedEOF, "decompress pprof profile: unexpected EOF"},
 		"empty":        {nil, Limits{}, nil, "decode pprof profile: empty input file"},
@@ -198,6 +241,16 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// longTexts is a profile in which many labels have the same long key.
+func longTexts(t *testing.T) []byte {
+	t.Helper()
+	p := &profile.Profile{SampleType: []*profile.ValueType{{Type: "a"}}}
+	for i := range int64(2000) {
+		p.Sample = append(p.Sample, &profile.Sample{Value: []int64{1}, NumLabel: map[string][]int64{strings.Repeat("k", 1<<16): {i + 1}}})
+	}
+	return encoded(t, p)
 }
 
 // TestMemory checks the estimate with profiles of little but one thing.

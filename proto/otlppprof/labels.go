@@ -49,12 +49,23 @@ func isQuantity(v *common.AnyValue) (n int64, unit string, ok bool) {
 	return list[0].GetValue().GetIntValue(), list[1].GetValue().GetStringValue(), isInt && isText
 }
 
-// label is what a sample says under one key. Numbers have units, or none has one.
+// label is what a sample says under one key. Each number has a unit, which may be empty.
 type label struct {
 	key     string
 	texts   []string
 	numbers []int64
 	units   []string
+}
+
+// bytes is about how much memory it takes to write the label once more.
+func (l *label) bytes() int { return labelBytes + len(l.key) + textBytes(l.texts) + textBytes(l.units) }
+
+func textBytes(texts []string) (n int) {
+	const headerBytes = 16
+	for _, t := range texts {
+		n += headerBytes + len(t)
+	}
+	return n
 }
 
 // add adds what pprof says under a key.
@@ -103,11 +114,38 @@ func labelsOf(s *profile.Sample) []label {
 func (d *dictionary) labels(s *profile.Sample) []int32 {
 	var out []int32
 	for _, l := range labelsOf(s) {
-		if value, unit := l.value(); value != nil {
-			out = append(out, d.attribute(l.key, value, unit))
+		one, single := l.single()
+		i, ok := d.singles[one]
+		if !ok || !single {
+			value, unit := l.value()
+			if value == nil {
+				continue
+			}
+			i = d.attribute(l.key, value, unit)
+			if single {
+				d.singles[one] = i
+			}
 		}
+		out = append(out, i)
 	}
 	return out
+}
+
+// single is a label with one value, as nearly all are.
+type single struct {
+	key, text, unit string
+	number          int64
+	isNumber        bool
+}
+
+func (l *label) single() (s single, ok bool) {
+	switch {
+	case len(l.texts) == 1 && len(l.numbers) == 0:
+		return single{key: l.key, text: l.texts[0]}, true
+	case len(l.texts) == 0 && len(l.numbers) == 1:
+		return single{key: l.key, number: l.numbers[0], unit: l.units[0], isNumber: true}, true
+	}
+	return single{}, false
 }
 
 // value returns a label as the value of an attribute, with its unit; nil when there is none.
@@ -213,22 +251,23 @@ func (l *label) text() string {
 }
 
 // LabelResource gives the samples of the profile the attributes of the resource as labels,
-// except those whose keys they have.
-func (c *Converted) LabelResource() {
-	var labels []label
+// except those whose keys they have. Its memory is that of ToPprof.
+func (c *Converted) LabelResource() error {
 	for _, kv := range c.Resource.GetAttributes() {
+		const field = "resource.attributes"
 		l := label{key: c.reader.keyOf(kv)}
-		if c.reader.checkValue("", kv.GetValue()) != nil {
-			continue
+		if err := c.reader.checkValue(field, kv.GetValue()); err != nil {
+			return err
 		}
 		l.read(kv.GetValue(), "", c.reader)
-		labels = append(labels, l)
-	}
-	for _, s := range c.Profile.Sample {
-		for i := range labels {
-			labels[i].addTo(s)
+		for _, s := range c.Profile.Sample {
+			if err := c.reader.charge(field, l.bytes()); err != nil {
+				return err
+			}
+			l.addTo(s)
 		}
 	}
+	return nil
 }
 
 // keyOf returns the key of an attribute, "" if there is none.

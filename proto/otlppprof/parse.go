@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/google/pprof/profile"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -27,6 +28,13 @@ type Limits struct {
 
 const defaultMaxBytes = 64 << 20
 
+// Texts are hashed wherever something refers to them. Few large ones that much refers to
+// would keep a CPU busy for hours.
+const (
+	textFactor = 256
+	textSlack  = 64 << 20
+)
+
 // Parse decodes a pprof profile, gzipped or plain, that may be anything. Other formats
 // that the tools of pprof read are refused. An error is [ErrTooLarge] for what is above
 // a limit, that of Charge, or says what is wrong with the profile.
@@ -44,6 +52,9 @@ func Parse(data []byte, l Limits) (*profile.Profile, error) {
 	}
 	if n := s.References + s.Lines; l.MaxFrames > 0 && n > l.MaxFrames {
 		return nil, fmt.Errorf("pprof profile: %w: %d frames, at most %d are allowed", ErrTooLarge, n, l.MaxFrames)
+	}
+	if most := textFactor*int64(s.Bytes) + textSlack; s.TextBytes > most {
+		return nil, fmt.Errorf("pprof profile: %w: it repeats its texts up to %d bytes, at most %d are allowed", ErrTooLarge, s.TextBytes, most)
 	}
 	if l.Charge != nil {
 		if err := l.Charge(s.Memory()); err != nil {
@@ -85,11 +96,13 @@ type Shape struct {
 	Bytes, Types, Samples, Values, Labels, Mappings, Locations, Lines, Functions, Strings int
 	// References are those of samples to locations.
 	References int
+	// TextBytes are the lengths of the texts wherever something refers to them.
+	TextBytes int64
 }
 
 // Memory is about how many bytes a profile and what [FromPprof] makes of it take.
 func (s Shape) Memory() int64 {
-	n := int64(s.Bytes) * 3
+	n := int64(s.Bytes)*3 + s.TextBytes*2
 	for _, part := range [...]struct{ n, bytes int }{
 		{s.Samples, 700}, {s.Samples * min(s.Types, MaxSampleTypes), 160}, {s.Types, 300}, {s.Values, 32}, {s.References, 64}, {s.Labels, 900},
 		{s.Mappings, 800}, {s.Locations, 800}, {s.Lines, 240}, {s.Functions, 700}, {s.Strings, 160},
@@ -101,50 +114,88 @@ func (s Shape) Memory() int64 {
 
 var errNotPprof = errors.New("not a pprof profile in protocol buffer form")
 
-// Measure counts what an encoded profile holds. It allocates nothing.
+// Measure counts what an encoded profile holds.
 func Measure(data []byte) (Shape, error) {
-	s := Shape{Bytes: len(data)}
-	err := eachField(data, func(field protowire.Number, value []byte) error {
-		switch field {
-		case 1:
-			s.Types++
-		case 2:
-			s.Samples++
-			return s.sample(value)
-		case 3:
-			s.Mappings++
-		case 4:
-			s.Locations++
-			return eachField(value, func(field protowire.Number, _ []byte) error {
-				if field == 4 {
-					s.Lines++
-				}
-				return nil
-			})
-		case 5:
-			s.Functions++
-		case 6:
-			s.Strings++
-		case 13:
-			s.Labels += varints(value) // comments
-		}
-		return nil
-	})
-	return s, err
+	m := meter{Shape: Shape{Bytes: len(data)}}
+	if err := eachField(data, m.count); err != nil {
+		return m.Shape, err
+	}
+	// The texts may come last.
+	return m.Shape, eachField(data, m.addTexts)
 }
 
-func (s *Shape) sample(data []byte) error {
-	return eachField(data, func(field protowire.Number, value []byte) error {
-		switch field {
-		case 1:
-			s.References += varints(value)
-		case 2:
-			s.Values += varints(value)
-		case 3:
-			s.Labels++
+// meter measures a profile.
+type meter struct {
+	Shape
+	texts []int // their lengths
+}
+
+func (m *meter) count(field protowire.Number, value []byte, _ uint64) error {
+	switch field {
+	case 1:
+		m.Types++
+	case 2:
+		m.Samples++
+		return eachField(value, func(field protowire.Number, value []byte, _ uint64) error {
+			switch field {
+			case 1:
+				m.References += varints(value)
+			case 2:
+				m.Values += varints(value)
+			case 3:
+				m.Labels++
+			}
+			return nil
+		})
+	case 3:
+		m.Mappings++
+	case 4:
+		m.Locations++
+		return eachField(value, func(field protowire.Number, _ []byte, _ uint64) error {
+			if field == 4 {
+				m.Lines++
+			}
+			return nil
+		})
+	case 5:
+		m.Functions++
+	case 6:
+		m.Strings++
+		m.texts = append(m.texts, len(value))
+	case 13:
+		m.Labels += varints(value) // comments are like them
+	}
+	return nil
+}
+
+// addTexts adds the lengths of the texts that a field refers to.
+func (m *meter) addTexts(field protowire.Number, value []byte, _ uint64) error {
+	switch field {
+	case 1: // a type
+		return eachField(value, m.textIn(1, 2))
+	case 2: // a sample
+		return eachField(value, func(field protowire.Number, value []byte, _ uint64) error {
+			if field != 3 { // a label
+				return nil
+			}
+			return eachField(value, m.textIn(1, 2, 4))
+		})
+	case 3: // a mapping
+		return eachField(value, m.textIn(5, 6))
+	case 5: // a function
+		return eachField(value, m.textIn(2, 3, 4))
+	}
+	return nil
+}
+
+// textIn returns what adds the lengths of the texts that fields refer to.
+func (m *meter) textIn(fields ...protowire.Number) func(protowire.Number, []byte, uint64) error {
+	return func(field protowire.Number, _ []byte, index uint64) error {
+		if slices.Contains(fields, field) && index < uint64(len(m.texts)) {
+			m.TextBytes += int64(m.texts[index])
 		}
 		return nil
-	})
+	}
 }
 
 // varints counts the numbers of a packed list; no list is one number.
@@ -161,8 +212,8 @@ func varints(packed []byte) int {
 	return n
 }
 
-// eachField calls f for each field of a message. Its value is nil if it is a number.
-func eachField(data []byte, f func(protowire.Number, []byte) error) error {
+// eachField calls f for each field of a message, with its bytes or, when they are nil, its number.
+func eachField(data []byte, f func(field protowire.Number, value []byte, number uint64) error) error {
 	for len(data) > 0 {
 		field, typ, n := protowire.ConsumeTag(data)
 		if n < 0 {
@@ -170,13 +221,16 @@ func eachField(data []byte, f func(protowire.Number, []byte) error) error {
 		}
 		data = data[n:]
 		var value []byte
+		var number uint64
 		switch typ {
 		case protowire.BytesType:
 			value, n = protowire.ConsumeBytes(data)
 			if value == nil {
 				value = []byte{}
 			}
-		case protowire.VarintType, protowire.Fixed32Type, protowire.Fixed64Type:
+		case protowire.VarintType:
+			number, n = protowire.ConsumeVarint(data)
+		case protowire.Fixed32Type, protowire.Fixed64Type:
 			n = protowire.ConsumeFieldValue(field, typ, data)
 		default:
 			return errNotPprof
@@ -185,7 +239,7 @@ func eachField(data []byte, f func(protowire.Number, []byte) error) error {
 			return errNotPprof
 		}
 		data = data[n:]
-		if err := f(field, value); err != nil {
+		if err := f(field, value, number); err != nil {
 			return err
 		}
 	}

@@ -30,6 +30,7 @@ type reader struct {
 	dictionary *profiles.ProfilesDictionary
 	strings    []string
 	attributes []label
+	sizes      []int             // of attributes
 	mappings   []profile.Mapping // without IDs
 	folded     []bool            // of locations
 	left       int64             // of the memory that may be taken
@@ -43,47 +44,47 @@ func (r *reader) charge(field string, bytes int) error {
 	return nil
 }
 
-// checkIndex checks an index into a table. 0 means none, even where the table is empty.
-func checkIndex(field string, i int32, table string, entries int) error {
-	if i < 0 || int(i) >= max(entries, 1) {
-		return fmt.Errorf("%s: index %d out of range, dictionary.%s has %d entries", field, i, table, entries)
-	}
-	return nil
-}
-
-// check is an index into a table, and its field.
-type check struct {
+// ref is an index into a table, in a field of what is checked.
+type ref struct {
 	field   string
 	index   int32
 	table   string
 	entries int
 }
 
-func checkAll(entry func() string, checks ...check) error {
-	for _, c := range checks {
-		if c.index < 0 || int(c.index) >= max(c.entries, 1) {
-			return checkIndex(entry()+"."+c.field, c.index, c.table, c.entries)
+// inRange reports whether the entry is there. 0 means none, even where the table is empty.
+func (r ref) inRange() bool { return r.index >= 0 && int(r.index) < max(r.entries, 1) }
+
+func (r ref) err(field string) error {
+	return fmt.Errorf("%s: index %d out of range, dictionary.%s has %d entries", field, r.index, r.table, r.entries)
+}
+
+// check checks references. What names the field is only joined for one that is wrong.
+func check(entry func() string, refs ...ref) error {
+	for _, r := range refs {
+		if !r.inRange() {
+			return r.err(entry() + "." + r.field)
 		}
 	}
 	return nil
 }
 
-func (r *reader) text(field string, i int32) check {
-	return check{field, i, "string_table", len(r.dictionary.GetStringTable())}
-}
-
-// list checks a list of indices.
-func list(entry func() string, field string, indices []int32, table string, entries int) error {
+// checkList checks a list of references to a table.
+func checkList(entry func() string, field string, indices []int32, table string, entries int) error {
 	for i, x := range indices {
-		if x < 0 || int(x) >= max(entries, 1) {
-			return checkIndex(at(entry()+"."+field, i), x, table, entries)
+		if r := (ref{field, x, table, entries}); !r.inRange() {
+			return r.err(at(entry()+"."+field, i))
 		}
 	}
 	return nil
+}
+
+func (r *reader) text(field string, i int32) ref {
+	return ref{field, i, "string_table", len(r.dictionary.GetStringTable())}
 }
 
 func (r *reader) attributeList(entry func() string, indices []int32) error {
-	return list(entry, "attribute_indices", indices, "attribute_table", len(r.dictionary.GetAttributeTable()))
+	return checkList(entry, "attribute_indices", indices, "attribute_table", len(r.dictionary.GetAttributeTable()))
 }
 
 // readDictionary checks the tables, so that their indices can be used.
@@ -102,7 +103,7 @@ func (r *reader) readDictionary() error {
 	r.mappings = make([]profile.Mapping, len(d.GetMappingTable()))
 	for i, m := range d.GetMappingTable() {
 		entry := func() string { return at("dictionary.mapping_table", i) }
-		if err := checkAll(entry, r.text("filename_strindex", m.GetFilenameStrindex())); err != nil {
+		if err := check(entry, r.text("filename_strindex", m.GetFilenameStrindex())); err != nil {
 			return err
 		}
 		if err := r.attributeList(entry, m.GetAttributeIndices()); err != nil {
@@ -111,7 +112,7 @@ func (r *reader) readDictionary() error {
 		r.mappings[i] = r.readMapping(m)
 	}
 	for i, f := range d.GetFunctionTable() {
-		err := checkAll(func() string { return at("dictionary.function_table", i) }, r.text("name_strindex", f.GetNameStrindex()),
+		err := check(func() string { return at("dictionary.function_table", i) }, r.text("name_strindex", f.GetNameStrindex()),
 			r.text("system_name_strindex", f.GetSystemNameStrindex()), r.text("filename_strindex", f.GetFilenameStrindex()))
 		if err != nil {
 			return err
@@ -120,7 +121,7 @@ func (r *reader) readDictionary() error {
 	r.folded = make([]bool, len(d.GetLocationTable()))
 	for i, l := range d.GetLocationTable() {
 		entry := func() string { return at("dictionary.location_table", i) }
-		if err := checkAll(entry, check{"mapping_index", l.GetMappingIndex(), "mapping_table", len(d.GetMappingTable())}); err != nil {
+		if err := check(entry, ref{"mapping_index", l.GetMappingIndex(), "mapping_table", len(d.GetMappingTable())}); err != nil {
 			return err
 		}
 		if err := r.attributeList(entry, l.GetAttributeIndices()); err != nil {
@@ -128,15 +129,15 @@ func (r *reader) readDictionary() error {
 		}
 		r.folded[i] = r.flag(l.GetAttributeIndices(), keyIsFolded)
 		for j, line := range l.GetLines() {
-			line := check{"function_index", line.GetFunctionIndex(), "function_table", len(d.GetFunctionTable())}
-			if err := checkAll(func() string { return at(entry()+".lines", j) }, line); err != nil {
+			function := ref{"function_index", line.GetFunctionIndex(), "function_table", len(d.GetFunctionTable())}
+			if err := check(func() string { return at(entry()+".lines", j) }, function); err != nil {
 				return err
 			}
 		}
 	}
 	for i, s := range d.GetStackTable() {
 		entry := func() string { return at("dictionary.stack_table", i) }
-		if err := list(entry, "location_indices", s.GetLocationIndices(), "location_table", len(d.GetLocationTable())); err != nil {
+		if err := checkList(entry, "location_indices", s.GetLocationIndices(), "location_table", len(d.GetLocationTable())); err != nil {
 			return err
 		}
 	}
@@ -151,10 +152,10 @@ func (r *reader) readDictionary() error {
 // readAttributes turns the attributes into labels.
 func (r *reader) readAttributes() error {
 	table := r.dictionary.GetAttributeTable()
-	r.attributes = make([]label, max(len(table), 1))
+	r.attributes, r.sizes = make([]label, max(len(table), 1)), make([]int, max(len(table), 1))
 	for i, a := range table {
 		entry := func() string { return at("dictionary.attribute_table", i) }
-		err := checkAll(entry, r.text("key_strindex", a.GetKeyStrindex()), r.text("unit_strindex", a.GetUnitStrindex()))
+		err := check(entry, r.text("key_strindex", a.GetKeyStrindex()), r.text("unit_strindex", a.GetUnitStrindex()))
 		if err != nil {
 			return err
 		}
@@ -164,6 +165,7 @@ func (r *reader) readAttributes() error {
 		l := &r.attributes[i]
 		l.key = r.strings[a.GetKeyStrindex()]
 		l.read(a.GetValue(), r.strings[a.GetUnitStrindex()], r)
+		r.sizes[i] = l.bytes()
 	}
 	return nil
 }
@@ -171,23 +173,20 @@ func (r *reader) readAttributes() error {
 // checkValue checks the references to texts of a value and of those in its list. What is
 // deeper is not looked up.
 func (r *reader) checkValue(field string, v *common.AnyValue) error {
-	check := func(field string, v *common.AnyValue) error {
-		if s, ok := v.GetValue().(*common.AnyValue_StringValueStrindex); ok {
-			return checkIndex(field+".string_value_strindex", s.StringValueStrindex, "string_table", len(r.strings))
-		}
-		return nil
+	text := func(v *common.AnyValue) ref {
+		return ref{"string_value_strindex", v.GetStringValueStrindex(), "string_table", len(r.strings)}
 	}
 	for i, e := range v.GetArrayValue().GetValues() {
-		if err := check(at(field+".array_value.values", i), e); err != nil {
+		if err := check(func() string { return at(field+".array_value.values", i) }, text(e)); err != nil {
 			return err
 		}
 	}
-	return check(field, v)
+	return check(func() string { return field }, text(v))
 }
 
 func (r *reader) checkProfile(field string, p *profiles.Profile) error {
 	entry := func() string { return field }
-	err := checkAll(entry,
+	err := check(entry,
 		r.text("sample_type.type_strindex", p.GetSampleType().GetTypeStrindex()),
 		r.text("sample_type.unit_strindex", p.GetSampleType().GetUnitStrindex()),
 		r.text("period_type.type_strindex", p.GetPeriodType().GetTypeStrindex()),
@@ -199,9 +198,9 @@ func (r *reader) checkProfile(field string, p *profiles.Profile) error {
 }
 
 func (r *reader) checkSample(entry func() string, s *profiles.Sample) error {
-	err := checkAll(entry,
-		check{"stack_index", s.GetStackIndex(), "stack_table", len(r.dictionary.GetStackTable())},
-		check{"link_index", s.GetLinkIndex(), "link_table", len(r.dictionary.GetLinkTable())})
+	err := check(entry,
+		ref{"stack_index", s.GetStackIndex(), "stack_table", len(r.dictionary.GetStackTable())},
+		ref{"link_index", s.GetLinkIndex(), "link_table", len(r.dictionary.GetLinkTable())})
 	if err != nil {
 		return err
 	}

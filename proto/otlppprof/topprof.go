@@ -158,7 +158,12 @@ func permutation(order []int, n int) bool {
 func (r *reader) profile(g *group, defaultType string, order []int) (*profile.Profile, error) {
 	n := len(g.profiles)
 	first := g.profiles[0]
-	if err := r.charge("profiles", profileBytes+n*typeBytes); err != nil {
+	texts := len(defaultType)
+	for _, p := range g.profiles {
+		t := r.valueType(p.GetSampleType())
+		texts += len(t.Type) + len(t.Unit)
+	}
+	if err := r.charge("profiles", profileBytes+n*typeBytes+texts); err != nil {
 		return nil, err
 	}
 	out := &profile.Profile{
@@ -166,7 +171,9 @@ func (r *reader) profile(g *group, defaultType string, order []int) (*profile.Pr
 		TimeNanos: bounded(first.GetTimeUnixNano()), DurationNanos: bounded(first.GetDurationNano()),
 		PeriodType: r.valueType(first.GetPeriodType()), Period: first.GetPeriod(),
 	}
-	r.profileAttributes(out, first.GetAttributeIndices())
+	if err := r.profileAttributes(out, first.GetAttributeIndices()); err != nil {
+		return nil, err
+	}
 	if !permutation(order, n) {
 		order = nil
 		if n > 1 && defaultType == "" {
@@ -205,9 +212,12 @@ func (r *reader) valueType(t *profiles.ValueType) *profile.ValueType {
 	return &profile.ValueType{Type: r.strings[t.GetTypeStrindex()], Unit: r.strings[t.GetUnitStrindex()]}
 }
 
-func (r *reader) profileAttributes(p *profile.Profile, list []int32) {
+func (r *reader) profileAttributes(p *profile.Profile, list []int32) error {
 	for _, a := range list {
 		l := &r.attributes[a]
+		if err := r.charge("profiles.attribute_indices", r.sizes[a]); err != nil {
+			return err
+		}
 		switch l.key {
 		case keyComment:
 			p.Comments = append(p.Comments, l.texts...)
@@ -219,4 +229,5 @@ func (r *reader) profileAttributes(p *profile.Profile, list []int32) {
 			p.KeepFrames = l.text()
 		}
 	}
+	return nil
 }

@@ -27,10 +27,6 @@ func (f *Files) ClientCredentials(base *tls.Config) credentials.TransportCredent
 	return &clientCredentials{files: f, base: base.Clone()}
 }
 
-// ClientConfig returns the client's side for one connection that is made now; see
-// [Files.ClientCredentials] for the rest. The caller may change it.
-func (f *Files) ClientConfig(base *tls.Config) *tls.Config { return f.clientConfig(base) }
-
 // clientConfig is the configuration for one connection.
 func (f *Files) clientConfig(base *tls.Config) *tls.Config {
 	f.Check()
@@ -63,24 +59,61 @@ type clientCredentials struct {
 func (c *clientCredentials) ClientHandshake(ctx context.Context, authority string, raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
 	conn, info, err := credentials.NewTLS(c.files.clientConfig(c.base)).ClientHandshake(ctx, authority, raw)
 	if err != nil {
-		c.noteFailure()
+		c.files.noteFailure()
 		return nil, nil, c.files.explain(err, authority)
 	}
+	return c.files.explained(conn, authority), info, nil
+}
+
+// explained makes a connection say why it failed.
+func (f *Files) explained(conn net.Conn, authority string) net.Conn {
 	var once sync.Once
 	return &explainedConn{Conn: conn, explain: func(err error, _ []byte) error {
 		if err == nil || errors.Is(err, net.ErrClosed) { // well, or closed by this end
 			return err
 		}
-		once.Do(func() { c.noteFailure() })
-		return c.files.explain(err, authority)
-	}}, info, nil
+		once.Do(f.noteFailure)
+		return f.explain(err, authority)
+	}}
 }
 
 // noteFailure counts a connection that failed and has the files looked at before
 // the next one: perhaps they were replaced just now.
-func (c *clientCredentials) noteFailure() {
-	c.files.handshakesFailed.Add(1)
-	c.files.force.Store(true)
+func (f *Files) noteFailure() {
+	f.handshakesFailed.Add(1)
+	f.force.Store(true)
+}
+
+// ClientConfig returns the client's side as of now, for what cannot be given a
+// [Files.Dialer].
+func (f *Files) ClientConfig(base *tls.Config) *tls.Config {
+	if base == nil {
+		base = &tls.Config{} //nolint:gosec // see clientConfig
+	}
+	return f.clientConfig(base)
+}
+
+// Dialer returns a function that connects, with dial, and shakes hands, for HTTP/1.1. As
+// with [Files.ClientCredentials], every connection takes the files as they are by then.
+func (f *Files) Dialer(base *tls.Config, dial func(ctx context.Context, network, address string) (net.Conn, error),
+) func(ctx context.Context, network, address string) (net.Conn, error) {
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		raw, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		config := f.ClientConfig(base)
+		config.NextProtos = []string{"http/1.1"}
+		if host, _, err := net.SplitHostPort(address); err == nil && config.ServerName == "" {
+			config.ServerName = host
+		}
+		conn := tls.Client(raw, config)
+		if err := conn.HandshakeContext(ctx); err != nil {
+			f.noteFailure()
+			return nil, errors.Join(f.explain(err, address), raw.Close())
+		}
+		return f.explained(conn, address), nil
+	}
 }
 
 // ServerHandshake implements credentials.TransportCredentials.

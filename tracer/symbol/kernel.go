@@ -68,6 +68,8 @@ type KernelSymbol struct {
 	Module string
 	// FileID stands for this build of the module, or for this BPF program.
 	FileID libpf.FileID
+	// BuildID is the module's GNU build ID, "" when it has none.
+	BuildID string
 	// Offset counts from the start of the image's or the module's text or from
 	// that of the BPF program. It is the same after a reboot.
 	Offset uint64
@@ -352,9 +354,9 @@ func (s *kernelState) lookup(addr uint64) (KernelSymbol, bool) {
 	var sym KernelSymbol
 	if m := s.moduleAt(addr); m != nil {
 		exe := s.ids[m.name]
-		sym.Module, sym.FileID, sym.Offset = exe.FileName, exe.FileID, addr-m.start
+		sym.Module, sym.FileID, sym.BuildID, sym.Offset = exe.FileName, exe.FileID, exe.BuildID, addr-m.start
 	} else if s.inText(addr) {
-		sym.Module, sym.FileID, sym.Offset = s.image.FileName, s.image.FileID, addr-s.base
+		sym.Module, sym.FileID, sym.BuildID, sym.Offset = s.image.FileName, s.image.FileID, s.image.BuildID, addr-s.base
 	} else {
 		return KernelSymbol{}, false
 	}

@@ -85,18 +85,18 @@ func TestKernelLookup(t *testing.T) {
 	empty := libpf.FileIDFromIdentity("kernel", "6.1.0-test", "[empty]")
 	bpf := func(name string) libpf.FileID { return libpf.FileIDFromIdentity("kernel-code", "bpf", name) }
 	tests := map[uint64]KernelSymbol{
-		0xffffffff81000000: {KernelName, image, 0, "startup_64", ""},
-		0xffffffff8100003f: {KernelName, image, 0x3f, "startup_64", ""},
-		0xffffffff81000041: {KernelName, image, 0x41, "do_work", "do_work.isra.0"},
-		0xffffffff81000fff: {KernelName, image, 0xfff, "do_sys_read", ""},
-		0xffffffff83000010: {KernelName, image, 0x2000010, "early", ""},
-		0xffffffffc0010002: {"[veth]", veth, 2, "veth_xmit", ""},
-		0xffffffffc0010fff: {"[veth]", veth, 0xfff, "veth_poll", ""},
-		0xffffffffc0020004: {"[empty]", empty, 4, "[empty]+0x4", ""},
+		0xffffffff81000000: {KernelName, image, "deadbeef", 0, "startup_64", ""},
+		0xffffffff8100003f: {KernelName, image, "deadbeef", 0x3f, "startup_64", ""},
+		0xffffffff81000041: {KernelName, image, "deadbeef", 0x41, "do_work", "do_work.isra.0"},
+		0xffffffff81000fff: {KernelName, image, "deadbeef", 0xfff, "do_sys_read", ""},
+		0xffffffff83000010: {KernelName, image, "deadbeef", 0x2000010, "early", ""},
+		0xffffffffc0010002: {"[veth]", veth, "dfadbeef", 2, "veth_xmit", ""},
+		0xffffffffc0010fff: {"[veth]", veth, "dfadbeef", 0xfff, "veth_poll", ""},
+		0xffffffffc0020004: {"[empty]", empty, "", 4, "[empty]+0x4", ""},
 		0xffffffffc0200010: {
-			"[bpf]", bpf("bpf_prog_6deef7357e7b4530_sd_fw_egress"), 0x10, "bpf_prog_6deef7357e7b4530_sd_fw_egress", "",
+			"[bpf]", bpf("bpf_prog_6deef7357e7b4530_sd_fw_egress"), "", 0x10, "bpf_prog_6deef7357e7b4530_sd_fw_egress", "",
 		},
-		0xffffffffc0201008: {"[bpf]", bpf("bpf_trampoline_6442536467"), 8, "bpf_trampoline_6442536467", ""},
+		0xffffffffc0201008: {"[bpf]", bpf("bpf_trampoline_6442536467"), "", 8, "bpf_trampoline_6442536467", ""},
 	}
 	for addr, want := range tests {
 		got, ok := k.Lookup(addr)

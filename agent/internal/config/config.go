@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
@@ -24,28 +24,22 @@ import (
 // Config are the settings of the daemon. Every field is a flag; see options.go
 // for what each one means.
 type Config struct {
+	Exporter               string
 	CollectionAgent        string
 	DisableTLS             bool
 	TLSCA, TLSCert, TLSKey string
 	TLSServerName          string
-	ReporterInterval       time.Duration
-	ReporterJitter         float64
 	TokenFile              string
 	SpoolDir               string
-	SpoolBytes             Bytes
+	SpoolBytes             settings.Bytes
 
-	SamplesPerSecond int
-	UnwindTableBytes Bytes
-	MemoryLimit      Bytes
+	OTLPEndpoint, OTLPProtocol, OTLPCompression string
+	OTLPHeadersFile                             string
+	OTLPTimeout                                 time.Duration
 
-	IncludePIDs, ExcludePIDs               []libpf.PID
-	IncludeExecutables, ExcludeExecutables []string
-	IncludeCgroups, ExcludeCgroups         []string
-
-	HostName, HostID string
-	Tags             []libpf.Label
-	EnvVars          []string
-	CommandLines     bool
+	settings.Profiling
+	MemoryLimit settings.Bytes
+	Tags        []libpf.Label
 
 	HTTPAddress      string
 	KeepCapabilities bool
@@ -55,18 +49,11 @@ type Config struct {
 
 // Bounds of settings.
 const (
-	minUnwindTableBytes = 1 << 20
-	maxUnwindTableBytes = 1 << 30
 	// MinUserMemory is what the agent needs beside the unwind tables to do its
 	// work without spending it on garbage collection.
-	MinUserMemory   = 64 << 20
-	minInterval     = 100 * time.Millisecond
-	maxInterval     = time.Hour
-	maxSamples      = 1000
-	maxHostNameSize = 255
-	maxHostIDSize   = 128
-	minSpoolBytes   = 1 << 20
-	maxSpoolBytes   = 1 << 40
+	MinUserMemory = 64 << 20
+	minSpoolBytes = 1 << 20
+	maxSpoolBytes = 1 << 40
 	// HTTPOff is the HTTPAddress that means none.
 	HTTPOff = "off"
 	// SpoolOff is the SpoolDir that means none.
@@ -76,16 +63,14 @@ const (
 // Default returns the settings that hold when nobody says anything.
 func Default() Config {
 	return Config{
-		CollectionAgent:  "127.0.0.1:11000",
-		ReporterInterval: 5 * time.Second,
-		ReporterJitter:   0.2,
-		SpoolDir:         "/var/lib/strobe/agent/spool",
-		SpoolBytes:       512 << 20,
-		SamplesPerSecond: 20,
-		UnwindTableBytes: 64 << 20,
-		MemoryLimit:      256 << 20,
-		HTTPAddress:      "127.0.0.1:7071",
-		LogFormat:        "text",
+		Exporter:        ExporterStrobe,
+		CollectionAgent: "127.0.0.1:11000",
+		SpoolDir:        "/var/lib/strobe/agent/spool",
+		SpoolBytes:      512 << 20,
+		Profiling:       settings.Default(),
+		MemoryLimit:     256 << 20,
+		HTTPAddress:     "127.0.0.1:7071",
+		LogFormat:       "text",
 	}
 }
 
@@ -96,6 +81,8 @@ func (c *Config) Validate() error {
 	report := func(flag, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("-%s: "+format, append([]any{flag}, args...)...))
 	}
+	c.Check(report)
+	c.checkOTLP(report)
 	if err := checkAddress(c.CollectionAgent); err != nil {
 		report("collection-agent", "%w", err)
 	}
@@ -104,7 +91,7 @@ func (c *Config) Validate() error {
 			report("http-address", "%w, or %q", err, HTTPOff)
 		}
 	}
-	if c.DisableTLS && c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName != "" {
+	if c.DisableTLS && c.anyTLS() {
 		report("disable-tls", "contradicts -tls-ca, -tls-cert, -tls-key and -tls-server-name")
 	}
 	if strings.ContainsAny(c.TLSServerName, " /*") || strings.Contains(c.TLSServerName, ":") && net.ParseIP(c.TLSServerName) == nil {
@@ -113,48 +100,16 @@ func (c *Config) Validate() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		report("tls-cert", "needs -tls-key, and the other way round")
 	}
-	if c.SamplesPerSecond < 1 || c.SamplesPerSecond > maxSamples {
-		report("samples-per-second", "is %d, must be 1 to %d", c.SamplesPerSecond, maxSamples)
-	}
-	if c.ReporterInterval < minInterval || c.ReporterInterval > maxInterval {
-		report("reporter-interval", "is %v, must be %v to %v", c.ReporterInterval, minInterval, maxInterval)
-	}
-	if !(c.ReporterJitter >= 0 && c.ReporterJitter <= 1) { // catches NaN as well
-		report("reporter-jitter", "is %v, must be 0 to 1", c.ReporterJitter)
-	}
 	if c.SpoolBytes < minSpoolBytes || c.SpoolBytes > maxSpoolBytes {
-		report("spool-bytes", "is %v, must be %v to %v", c.SpoolBytes, Bytes(minSpoolBytes), Bytes(maxSpoolBytes))
+		report("spool-bytes", "is %v, must be %v to %v", c.SpoolBytes, settings.Bytes(minSpoolBytes), settings.Bytes(maxSpoolBytes))
 	}
 	// Relative, it would depend on where the agent happens to be started.
 	if c.SpoolDir != SpoolOff && !path.IsAbs(c.SpoolDir) {
 		report("spool-dir", "is %q, must be an absolute path or %q", c.SpoolDir, SpoolOff)
 	}
-	if c.UnwindTableBytes < minUnwindTableBytes || c.UnwindTableBytes > maxUnwindTableBytes {
-		report("unwind-table-bytes", "is %v, must be %v to %v", c.UnwindTableBytes, Bytes(minUnwindTableBytes), Bytes(maxUnwindTableBytes))
-	} else if c.MemoryLimit < c.UnwindTableBytes+MinUserMemory {
+	if c.UnwindTableBytes <= settings.MaxUnwindTableBytes && c.MemoryLimit < c.UnwindTableBytes+MinUserMemory {
 		report("memory-limit", "is %v, must be at least -unwind-table-bytes plus %v, which is %v",
-			c.MemoryLimit, Bytes(MinUserMemory), c.UnwindTableBytes+MinUserMemory)
-	}
-	for flag, globs := range map[string][]string{
-		"include-executable": c.IncludeExecutables, "exclude-executable": c.ExcludeExecutables,
-		"include-cgroup": c.IncludeCgroups, "exclude-cgroup": c.ExcludeCgroups,
-	} {
-		for _, glob := range globs {
-			if _, err := path.Match(glob, ""); err != nil {
-				report(flag, "%q is not a pattern: use * ? [a-z] and \\ before any of them", glob)
-			}
-		}
-	}
-	for _, name := range c.EnvVars {
-		if strings.ContainsAny(name, "= \x00") {
-			report("env-vars", "%q is not the name of a variable", name)
-		}
-	}
-	if len(c.HostName) > maxHostNameSize {
-		report("host-name", "has %d bytes, may have %d", len(c.HostName), maxHostNameSize)
-	}
-	if len(c.HostID) > maxHostIDSize || strings.ContainsFunc(c.HostID, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		report("host-id", "must be at most %d printable ASCII characters without spaces", maxHostIDSize)
+			c.MemoryLimit, settings.Bytes(MinUserMemory), c.UnwindTableBytes+MinUserMemory)
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		report("log-format", "is %q, must be text or json", c.LogFormat)
@@ -191,8 +146,15 @@ func IsLoopback(address string) bool {
 // encrypted: if that was asked for, or if it never leaves the host and nobody
 // gave a setting of TLS.
 func (c *Config) Plaintext() bool {
-	return c.DisableTLS || IsLoopback(c.CollectionAgent) && c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName == ""
+	return c.plaintextTo(c.CollectionAgent)
 }
+
+func (c *Config) plaintextTo(address string) bool {
+	return c.DisableTLS || IsLoopback(address) && !c.anyTLS()
+}
+
+// anyTLS reports whether there is a setting that only TLS has a use for.
+func (c *Config) anyTLS() bool { return c.TLSCA+c.TLSCert+c.TLSKey+c.TLSServerName != "" }
 
 // TLS checks the TLS files and returns the configuration that is the same for
 // every connection. The files are not in it: whoever connects names them as well,
@@ -202,6 +164,11 @@ func (c *Config) TLS() (*tls.Config, error) {
 	if c.Plaintext() {
 		return nil, nil //nolint:nilnil // documented
 	}
+	return c.tls()
+}
+
+// tls is TLS of a connection that is encrypted.
+func (c *Config) tls() (*tls.Config, error) {
 	if _, err := tlsfiles.Open(tlsfiles.Options{CertFile: c.TLSCert, KeyFile: c.TLSKey, CAFile: c.TLSCA}); err != nil {
 		return nil, err
 	}
@@ -214,13 +181,4 @@ func (c *Config) Spool() string {
 		return ""
 	}
 	return c.SpoolDir
-}
-
-// Filter returns which processes to sample.
-func (c *Config) Filter() sampling.Filter {
-	return sampling.Filter{
-		IncludePIDs: c.IncludePIDs, ExcludePIDs: c.ExcludePIDs,
-		IncludeExecutables: c.IncludeExecutables, ExcludeExecutables: c.ExcludeExecutables,
-		IncludeCgroups: c.IncludeCgroups, ExcludeCgroups: c.ExcludeCgroups,
-	}
 }

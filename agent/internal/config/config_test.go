@@ -7,12 +7,14 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -280,23 +282,16 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func TestBytes(t *testing.T) {
+// TestSharedNames holds the names that the Collector reads to those of the flags.
+func TestSharedNames(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]Bytes{
-		"0": 0, "1": 1, "64MiB": 64 << 20, "64M": 64 << 20, "64 MB": 64 << 20, "2g": 2 << 30, "1k": 1024, "5B": 5, "1TiB": 1 << 40,
-	} {
-		if got, err := ParseBytes(text); err != nil || got != want {
-			t.Errorf("ParseBytes(%q) = %v, %v; want %v", text, got, err, want)
-		}
-	}
-	for _, text := range []string{"", "-1", "1.5M", "M", "9999999999G", "1MM", "1iB"} {
-		if got, err := ParseBytes(text); err == nil {
-			t.Errorf("ParseBytes(%q) = %v, want an error", text, got)
-		}
-	}
-	for b, want := range map[Bytes]string{0: "0", 1: "1", 1 << 20: "1MiB", 1<<20 + 1: "1048577", 3 << 30: "3GiB"} {
-		if got := b.String(); got != want {
-			t.Errorf("%d prints as %q, want %q", int64(b), got, want)
+	c := Default()
+	options := c.options()
+	shared := reflect.TypeFor[settings.Profiling]()
+	for i := range shared.NumField() {
+		name := shared.Field(i).Tag.Get("mapstructure")
+		if options[strings.ReplaceAll(name, "_", "-")] == nil {
+			t.Errorf("field %s is %q for the Collector, and there is no such flag", shared.Field(i).Name, name)
 		}
 	}
 }

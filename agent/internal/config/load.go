@@ -11,6 +11,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/strobe-profiler/strobe/internal/settings"
 )
 
 // Loaded is what the command line, the environment and the file say together.
@@ -53,6 +55,9 @@ func Load(args, environ []string) (*Loaded, error) {
 	err := l.lower(options, given, environ)
 	if err == nil {
 		err = l.Validate()
+	}
+	for _, flag := range l.withoutEffect() {
+		l.Warnings = append(l.Warnings, "-"+flag+" has no effect without -exporter "+ExporterOTLP)
 	}
 	return l, err
 }
@@ -201,7 +206,7 @@ func readLimited(path string) ([]byte, error) {
 	defer f.Close() //nolint:errcheck // read only
 	b, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
 	if err == nil && len(b) > maxFileBytes {
-		err = fmt.Errorf("%s: larger than %v, so it is no configuration file", path, Bytes(maxFileBytes))
+		err = fmt.Errorf("%s: larger than %v, so it is no configuration file", path, settings.Bytes(maxFileBytes))
 	}
 	return b, err
 }

@@ -37,6 +37,7 @@ func (c *Config) groups() []group {
 		{"Delivery", []option{
 			{"collection-agent", "", "HOST:PORT", "where to send profiles", text(&c.CollectionAgent)},
 			{"disable-tls", "", "", "do not encrypt; to loopback addresses that is so anyway unless a -tls flag is given", boolean(&c.DisableTLS)},
+			{"exporter", "", "NAME", "strobe: to the collection agent, by its own protocol; otlp: to any backend of OTLP profiles, see below", text(&c.Exporter)},
 			{"reporter-interval", "", "DURATION", "how often to send", seconds(&c.ReporterInterval)},
 			{"reporter-jitter", "", "FRACTION", "by which part of itself -reporter-interval varies at random, 0 to 1", number(&c.ReporterJitter)},
 			{"spool-bytes", "", "BYTES", "most that the spool takes on disk, 1MiB to 1TiB; above it the oldest samples go", bytes(&c.SpoolBytes)},
@@ -46,6 +47,13 @@ func (c *Config) groups() []group {
 			{"tls-key", "", "FILE", "PEM key of -tls-cert", text(&c.TLSKey)},
 			{"tls-server-name", "", "NAME", "name in the collection agent's certificate, if it is not that of the address", text(&c.TLSServerName)},
 			{"token-file", "", "FILE", "file with the token that the collection agent wants, readable by its owner only; read again when it changes", text(&c.TokenFile)},
+		}},
+		{"OTLP, with -exporter otlp (what is not given comes from OTEL_EXPORTER_OTLP_PROFILES_* and OTEL_EXPORTER_OTLP_*)", []option{
+			{"otlp-compression", "", "NAME", "gzip, zstd, which not every backend knows, or none; gzip if empty", text(&c.OTLPCompression)},
+			{"otlp-endpoint", "", "URL", "where to send: http:// or https:// with a host, its port, and a path if it is not /v1development/profiles; or HOST:PORT for gRPC; localhost:4317 if empty, or localhost:4318 for HTTP", text(&c.OTLPEndpoint)},
+			{"otlp-headers-file", "", "FILE", "file with headers for the backend, each on a line as NAME: VALUE, readable by its owner only", text(&c.OTLPHeadersFile)},
+			{"otlp-protocol", "", "NAME", "grpc or http/protobuf; if empty, grpc for the port 4317 and without http:// or https://", text(&c.OTLPProtocol)},
+			{"otlp-timeout", "", "DURATION", "how long an attempt at a request may take; 0 for the environment's, or 15s", seconds(&c.OTLPTimeout)},
 		}},
 		{"Sampling", []option{
 			{"memory-limit", "", "BYTES", "memory of agent and unwind tables together; the agent's own part is a soft limit", bytes(&c.MemoryLimit)},
@@ -103,7 +111,8 @@ func (m *Modes) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&m.Version, "version", false, "")
 }
 
-const usageHead = `agent profiles every process of this host and sends the profiles to a collection agent.
+const usageHead = `agent profiles every process of this host and sends the profiles to a collection agent,
+or to any backend of OTLP profiles.
 
 Usage:
   agent [FLAGS]              profile until stopped

@@ -19,8 +19,8 @@ func (c *Config) CheckToken() error {
 	if err != nil {
 		return fmt.Errorf("-token-file: %w", err)
 	}
-	if mode&0o007 != 0 || mode&0o020 != 0 {
-		return fmt.Errorf("-token-file: %s can be read or changed by others (mode %04o): chmod 0600 it, or 0640 for a group that may read it", c.TokenFile, mode)
+	if err := checkSecretMode(c.TokenFile, mode); err != nil {
+		return fmt.Errorf("-token-file: %w", err)
 	}
 	return nil
 }

@@ -21,10 +21,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/selfmetrics"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -90,7 +90,7 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	host := hostinfo.Identify(deps.Host)
 	log.Info("starting", "version", deps.Version, "host", host.Name, "host_id", host.ID, "host_id_from", host.IDSource)
 
-	limits := newLimits(deps.Probe, log)
+	limits := sampling.NewLimits(deps.Probe, log)
 	page := &statusPage{version: deps.Version, start: start, host: host, samplesPerSecond: cfg.SamplesPerSecond, state: s, limits: limits}
 	server, err := serveHTTP(cfg.HTTPAddress, s, page, deps.Registry, log)
 	if err != nil {
@@ -110,10 +110,10 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 		Registerer:       deps.Registry,
 	})
 	if err != nil {
-		limits.ask()
+		limits.Ask()
 		return fmt.Errorf("cannot profile this host: %w", err)
 	}
-	reporter, err := deps.NewReporter(host, limits.known)
+	reporter, err := deps.NewReporter(host, limits.Known)
 	if err != nil {
 		return errors.Join(fmt.Errorf("start reporter: %w", err), tracer.Close())
 	}
@@ -139,12 +139,14 @@ type daemon struct {
 	host     hostinfo.Host
 	state    *state
 	page     *statusPage
-	limits   *limits
+	limits   *sampling.Limits
 	reporter Reporter
 }
 
 // profile runs the tracer until ctx ends.
 func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
+	// Before the first sample: an exporter of OTLP puts it into everything it sends.
+	described := d.reportHost(nil)
 	ran := make(chan error, 1)
 	go func() { ran <- tracer.Run(ctx, d.reporter) }()
 
@@ -152,7 +154,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	backgroundCtx, stopBackground := context.WithCancel(ctx)
 	defer background.Wait()
 	defer stopBackground()
-	background.Go(func() { d.reportSelf(backgroundCtx) })
+	background.Go(func() { d.reportSelf(backgroundCtx, described) })
 	background.Go(func() { d.watchdog(backgroundCtx) })
 
 	select {
@@ -187,26 +189,33 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// reportSelf reports on the host and on the agent until ctx ends, and then once more.
-func (d *daemon) reportSelf(ctx context.Context) {
+// reportHost describes the host unless nothing has changed, and returns what is known now.
+func (d *daemon) reportHost(known map[string]string) map[string]string {
+	now := hostinfo.Metadata(d.deps.Host, d.host, d.deps.Version)
+	if !hostinfo.Changed(known, now) {
+		return known
+	}
+	d.reporter.ReportHostMetadata(now)
+	return now
+}
+
+// reportSelf reports on the agent, and on the host when it changed, until ctx ends,
+// and then once more on the agent.
+func (d *daemon) reportSelf(ctx context.Context, described map[string]string) {
 	metrics := selfmetrics.NewCollector(d.deps.Registry)
 	tick := time.NewTicker(selfInterval)
 	defer tick.Stop()
-	var known map[string]string
 	for {
-		if now := hostinfo.Metadata(d.deps.Host, d.host, d.deps.Version); hostinfo.Changed(known, now) {
-			d.reporter.ReportHostMetadata(now)
-			known = now
-		}
 		select {
 		case <-ctx.Done():
 			d.reportMetrics(metrics)
 			return
 		case <-tick.C:
 			d.reportMetrics(metrics)
+			described = d.reportHost(described)
 			// Asking the kernel for everything takes as long as the whole start, so
 			// it waits until that is over.
-			d.limits.ask()
+			d.limits.Ask()
 		}
 	}
 }

@@ -21,10 +21,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling/samplingtest"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling/samplingtest"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -244,8 +244,11 @@ func TestRun(t *testing.T) {
 	if got := told(); got != "STOPPING=1" {
 		t.Errorf("systemd was told %q", got)
 	}
+	if r.reporter.index("host") != 0 {
+		t.Errorf("the host is not described first: %v", r.reporter.events)
+	}
 	late, metrics, stop := r.reporter.index("sample late"), r.reporter.index("metrics"), r.reporter.index("stop")
-	if r.reporter.index("executable app") != 0 && r.reporter.index("sample early") < 0 || late < 0 || metrics < 0 || stop < late || stop < metrics {
+	if r.reporter.index("executable app") < 0 || r.reporter.index("sample early") < 0 || late < 0 || metrics < 0 || stop < late || stop < metrics {
 		t.Errorf("order %v", r.reporter.events)
 	}
 	if r.reporter.metadata["host.name"] != "testhost" || r.reporter.metadata["agent.version"] != "v1.2.3" {
@@ -331,7 +334,7 @@ func TestReadyBeforeAndAfter(t *testing.T) {
 	for _, now := range []string{status.Starting, status.Stopping} {
 		s := &state{}
 		s.set(now)
-		server, err := serveHTTP("127.0.0.1:0", s, &statusPage{state: s, limits: newLimits(nil, slog.New(slog.DiscardHandler))}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		server, err := serveHTTP("127.0.0.1:0", s, &statusPage{state: s, limits: sampling.NewLimits(nil, slog.New(slog.DiscardHandler))}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -350,7 +353,7 @@ func TestNoProfilesOffLoopback(t *testing.T) {
 	t.Parallel()
 	s := &state{}
 	s.set(status.Ready)
-	server, err := serveHTTP("0.0.0.0:0", s, &statusPage{state: s, limits: newLimits(nil, slog.New(slog.DiscardHandler))}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	server, err := serveHTTP("0.0.0.0:0", s, &statusPage{state: s, limits: sampling.NewLimits(nil, slog.New(slog.DiscardHandler))}, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,9 +18,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
-	"github.com/strobe-profiler/strobe/agent/internal/hostinfo"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 )
 
 // httpServer serves the agent's pages. A nil one serves nothing.
@@ -152,7 +152,7 @@ type statusPage struct {
 	host             hostinfo.Host
 	samplesPerSecond int
 	state            *state
-	limits           *limits
+	limits           *sampling.Limits
 
 	mu         sync.Mutex
 	tracer     sampling.Tracer
@@ -189,9 +189,9 @@ func (p *statusPage) report() *status.Report {
 	}
 	if r.State == status.Starting {
 		// The start must not take longer because somebody watches it.
-		r.Limits = p.limits.known()
+		r.Limits = p.limits.Known()
 	} else {
-		r.Limits = p.limits.ask()
+		r.Limits = p.limits.Ask()
 	}
 	if tracer != nil && r.State == status.Ready {
 		if s, err := tracer.Stats(); err == nil {

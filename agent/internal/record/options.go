@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -32,7 +33,7 @@ type Options struct {
 	// Output is a path, or "-" for standard output.
 	Output string
 	// UnwindTableBytes and MemoryLimit are those of config.Config.
-	UnwindTableBytes, MemoryLimit config.Bytes
+	UnwindTableBytes, MemoryLimit settings.Bytes
 	Verbose                       bool
 }
 
@@ -114,11 +115,11 @@ func Parse(args []string) (*Options, error) {
 		return err
 	}), "d", "")
 	fs.Var(flagFunc(func(s string) (err error) {
-		o.UnwindTableBytes, err = config.ParseBytes(s)
+		o.UnwindTableBytes, err = settings.ParseBytes(s)
 		return err
 	}), "unwind-table-bytes", "")
 	fs.Var(flagFunc(func(s string) (err error) {
-		o.MemoryLimit, err = config.ParseBytes(s)
+		o.MemoryLimit, err = settings.ParseBytes(s)
 		return err
 	}), "memory-limit", "")
 	fs.Var(flagFunc(func(s string) error {

@@ -20,8 +20,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
-	"github.com/strobe-profiler/strobe/agent/internal/sampling/samplingtest"
+	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling/samplingtest"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 

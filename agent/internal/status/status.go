@@ -5,10 +5,9 @@
 package status
 
 import (
-	"strings"
 	"time"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 )
 
 // States of an agent.
@@ -40,12 +39,14 @@ type Report struct {
 	Limits []sampling.Capability `json:"limits"`
 }
 
-// Delivery describes the connection to the collection agent, and what became of
-// the samples: at every moment captured = stored + queued + spooled + dropped.
+// Delivery describes the connection to the collection agent or to another backend, and
+// what became of the samples: at every moment captured = stored + queued + spooled + dropped.
 type Delivery struct {
-	// CollectionAgent is its address.
+	// CollectionAgent is its address, or the endpoint of a backend of OTLP.
 	CollectionAgent string `json:"collection_agent"`
-	Encrypted       bool   `json:"encrypted"`
+	// Protocol is how it is spoken to: strobe, otlp/grpc or otlp/http.
+	Protocol  string `json:"protocol"`
+	Encrypted bool   `json:"encrypted"`
 	// State is connected, or starting, disconnected, overloaded, refused or stopped.
 	State         string    `json:"state"`
 	LastError     string    `json:"last_error,omitempty"`
@@ -90,46 +91,17 @@ func (r *Report) Healthy() bool {
 	return r.State == Ready && r.Delivery != nil && r.Delivery.State == Connected
 }
 
-// Advise says what to do about a delivery that does not work, "" when nothing
-// is known that would help. It goes by the text of the error, as the errors of
-// gRPC and TLS leave nothing else.
-func Advise(state, lastError, address string) string {
-	if state == Connected || lastError == "" {
-		return ""
-	}
-	text := strings.ToLower(lastError)
-	for _, a := range advices {
-		for _, mark := range a.marks {
-			if strings.Contains(text, mark) {
-				return strings.ReplaceAll(a.advice, "ADDRESS", address)
-			}
-		}
-	}
-	switch state {
-	case "refused":
-		return "see the log of the collection agent at " + address + " for why it refuses this agent"
-	case "overloaded":
-		return "nothing here: samples wait until the collection agent has room; give it more, or let agents take fewer samples"
-	}
-	return "see that the collection agent runs at " + address + " and can be reached from here"
-}
+// Protocols of a delivery.
+const (
+	ProtocolStrobe   = "strobe"
+	ProtocolOTLPGRPC = "otlp/grpc"
+	ProtocolOTLPHTTP = "otlp/http"
+)
 
-// advices are tried in order; the more special ones come first.
-var advices = []struct {
-	marks  []string
-	advice string
-}{
-	{[]string{"certificate signed by unknown authority", "certificate is not trusted"}, "give the certificate that signed the collection agent's own with -tls-ca"},
-	{[]string{"certificate has expired", "not yet valid"}, "renew the certificate of the collection agent, and see that the clocks of both hosts are right"},
-	{[]string{"certificate is valid for", "doesn't contain any ip sans", "cannot validate certificate for"}, "use the name in the collection agent's certificate in -collection-agent, or give it a certificate for ADDRESS"},
-	{[]string{"certificate required", "bad certificate", "unknown certificate"}, "give a certificate that the collection agent trusts with -tls-cert and -tls-key"},
-	{[]string{"first record does not look like a tls handshake"}, "the collection agent at ADDRESS does not encrypt: give it a certificate, or give this agent -disable-tls"},
-	{[]string{"error reading server preface", "http2: frame too large"}, "the collection agent at ADDRESS may want TLS: leave out -disable-tls, or give -tls-ca"},
-	{[]string{"token file", "token-file"}, "put the token into the file of -token-file, readable for this agent only"},
-	{[]string{"unauthenticated"}, "give a token that the collection agent knows with -token-file; \"collectionagent token create\" makes one"},
-	{[]string{"permissiondenied", "permission denied"}, "the token of -token-file may not send profiles: make one with the role ingest"},
-	{[]string{"unimplemented", "failedprecondition"}, "agent and collection agent do not fit together: update the older one, and see that ADDRESS is its gRPC port"},
-	{[]string{"connection refused"}, "nothing listens at ADDRESS: start the collection agent, or correct -collection-agent"},
-	{[]string{"no such host", "server misbehaving"}, "the name in -collection-agent, ADDRESS, is not known on this host"},
-	{[]string{"no route to host", "network is unreachable", "i/o timeout", "deadlineexceeded", "deadline exceeded"}, "see that ADDRESS can be reached from here and that no firewall is between"},
+// peer is how to call who is delivered to, and the flag that says where it is.
+func (d *Delivery) peer() (name, flag string) {
+	if d.Protocol == ProtocolOTLPGRPC || d.Protocol == ProtocolOTLPHTTP {
+		return "OTLP backend", "-otlp-endpoint"
+	}
+	return "collection agent", "-collection-agent"
 }

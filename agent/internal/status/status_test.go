@@ -16,7 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
-	"github.com/strobe-profiler/strobe/agent/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/sampling"
 )
 
 var update = flag.Bool("update", false, "rewrite golden files")
@@ -33,7 +33,7 @@ func reports() map[string]*Report {
 			StartTime: now.Add(-50*time.Hour - 12*time.Minute), UptimeSeconds: 180720,
 			Sampling: &sampling.Stats{Samples: 1234567, Lost: 0, Stacks: 45678, Complete: 45600},
 			Delivery: &Delivery{
-				CollectionAgent: "profiles.example.com:11000", Encrypted: true, State: Connected, LastSuccess: now.Add(-3 * time.Second),
+				CollectionAgent: "profiles.example.com:11000", Protocol: ProtocolStrobe, Encrypted: true, State: Connected, LastSuccess: now.Add(-3 * time.Second),
 				CapturedTotal: 1234567, StoredTotal: 1234500, QueuedSamples: 67, DroppedTotal: map[string]uint64{"too_old": 0},
 				Spool: Spool{State: "on", Dir: "/var/lib/strobe/agent/spool", Bytes: 4096, MaxBytes: 512 << 20},
 			},
@@ -48,7 +48,7 @@ func reports() map[string]*Report {
 		"refused": report(func(r *Report) {
 			r.Delivery.State, r.Delivery.LastError, r.Delivery.LastErrorTime = "refused", refusal, now.Add(-95*time.Second)
 			r.Delivery.LastSuccess = now.Add(-3 * time.Hour)
-			r.Delivery.Advice = Advise("refused", refusal, r.Delivery.CollectionAgent)
+			r.Delivery.Advice = r.Delivery.Advise()
 			r.Delivery.CapturedTotal, r.Delivery.RecoveredTotal, r.Delivery.StoredTotal = 1234567, 4000, 1000000
 			r.Delivery.SpooledSamples, r.Delivery.DroppedTotal = 234000, map[string]uint64{"too_old": 420, "spool_full": 80}
 			r.Delivery.Spool.Bytes, r.Delivery.Spool.Batches, r.Delivery.Spool.Oldest = 123<<20+300<<10, 2160, now.Add(-170*time.Minute)
@@ -61,10 +61,15 @@ func reports() map[string]*Report {
 			r.Delivery.State, r.Delivery.LastSuccess, r.Delivery.LastError = "disconnected", time.Time{}, "dial: connection refused\x1b[2J"
 			r.Delivery.Encrypted, r.Delivery.CollectionAgent = false, "127.0.0.1:11000"
 			r.Delivery.LastErrorTime = now.Add(-time.Second)
-			r.Delivery.Advice = Advise("disconnected", r.Delivery.LastError, r.Delivery.CollectionAgent)
+			r.Delivery.Advice = r.Delivery.Advise()
 			r.Delivery.StoredTotal = 0
 			r.Delivery.Spool.State = "write segment: no space left on device"
 			r.Privileges = nil
+		}),
+		"otlp": report(func(r *Report) {
+			r.Delivery.CollectionAgent, r.Delivery.Protocol = "https://otlp.example.com/v1development/profiles", ProtocolOTLPHTTP
+			r.Delivery.State, r.Delivery.LastError, r.Delivery.LastErrorTime = "refused", "export profiles: 404 Not Found", now.Add(-time.Second)
+			r.Delivery.Advice = r.Delivery.Advise()
 		}),
 		"starting": report(func(r *Report) {
 			r.State, r.StartTime, r.Sampling, r.Delivery = Starting, now.Add(-2*time.Second), nil, nil
@@ -159,24 +164,32 @@ func TestDialable(t *testing.T) {
 func TestAdvise(t *testing.T) {
 	t.Parallel()
 	const at = "c.example:11000"
-	tests := []struct{ state, err, want string }{
-		{Connected, "rpc error: code = Unavailable desc = old story", ""},
-		{"starting", "", ""},
-		{"refused", "rpc error: code = Unauthenticated desc = token", "-token-file"},
-		{"refused", "rpc error: code = PermissionDenied desc = role", "role ingest"},
-		{"refused", "rpc error: code = Unimplemented desc = unknown service", "update the older"},
-		{"refused", "something", "log of the collection agent at " + at},
-		{"disconnected", "dial tcp 10.0.0.1:11000: connect: connection refused", "nothing listens at " + at},
-		{"disconnected", "authentication handshake failed: tls: first record does not look like a TLS handshake", "-disable-tls"},
-		{"disconnected", "x509: certificate signed by unknown authority", "-tls-ca"},
-		{"disconnected", "lookup c.example: no such host", "not known on this host"},
-		{"disconnected", "odd", "runs at " + at},
-		{"overloaded", "rpc error: code = ResourceExhausted", "wait until"},
+	tests := []struct{ state, err, want, protocol string }{
+		{Connected, "rpc error: code = Unavailable desc = old story", "", ""},
+		{"starting", "", "", ""},
+		{"refused", "rpc error: code = Unauthenticated desc = token", "-token-file", ""},
+		{"refused", "rpc error: code = PermissionDenied desc = role", "role ingest", ""},
+		{"refused", "rpc error: code = Unimplemented desc = unknown service", "update the older", ""},
+		{"refused", "something", "log of the collection agent at " + at, ""},
+		{"disconnected", "dial tcp 10.0.0.1:11000: connect: connection refused", "nothing listens at " + at, ""},
+		{"disconnected", "authentication handshake failed: tls: first record does not look like a TLS handshake", "-disable-tls", ""},
+		{"disconnected", "x509: certificate signed by unknown authority", "-tls-ca", ""},
+		{"disconnected", "lookup c.example: no such host", "not known on this host", ""},
+		{"disconnected", "odd", "runs at " + at, ""},
+		{"overloaded", "rpc error: code = ResourceExhausted", "wait until", ""},
+		{"refused", "export: 401 Unauthorized", "-otlp-headers-file", ProtocolOTLPHTTP},
+		{"refused", "rpc error: code = PermissionDenied desc = role", "the OTLP backend: use others", ProtocolOTLPGRPC},
+		{"refused", "rpc error: code = Unimplemented desc = unknown service", "service.profilesSupport", ProtocolOTLPGRPC},
+		{"refused", "export: 404 Not Found", "nothing takes profiles (v1development) at " + at, ProtocolOTLPHTTP},
+		{"disconnected", "http: server gave HTTP response to HTTPS client", "write http:// in -otlp-endpoint", ProtocolOTLPHTTP},
+		{"disconnected", "dial tcp 10.0.0.1:4317: connect: connection refused", "start the OTLP backend, or correct -otlp-endpoint", ProtocolOTLPGRPC},
+		{"overloaded", "429 Too Many Requests", "until the OTLP backend has room", ProtocolOTLPHTTP},
 	}
 	for _, test := range tests {
-		got := Advise(test.state, test.err, at)
+		d := Delivery{CollectionAgent: at, Protocol: test.protocol, State: test.state, LastError: test.err}
+		got := d.Advise()
 		if test.want == "" && got != "" || !strings.Contains(got, test.want) {
-			t.Errorf("%s, %q: %q, want %q", test.state, test.err, got, test.want)
+			t.Errorf("%s %s, %q: %q, want %q", test.protocol, test.state, test.err, got, test.want)
 		}
 	}
 }

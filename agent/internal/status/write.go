@@ -82,15 +82,21 @@ func (r *Report) verdict() string {
 }
 
 func (d *Delivery) write(t *text, now time.Time) {
-	encrypted := "not encrypted"
+	how := "not encrypted"
 	if d.Encrypted {
-		encrypted = "TLS"
+		how = "TLS"
+	}
+	switch d.Protocol {
+	case ProtocolOTLPGRPC:
+		how = "OTLP over gRPC, " + how
+	case ProtocolOTLPHTTP:
+		how = "OTLP over HTTP, " + how
 	}
 	answer := "no answer so far"
 	if !d.LastSuccess.IsZero() {
 		answer = "last answer " + ago(now.Sub(d.LastSuccess)) + " ago"
 	}
-	t.row("delivery", "%s, to %s (%s), %s", d.State, d.CollectionAgent, encrypted, answer)
+	t.row("delivery", "%s, to %s (%s), %s", d.State, d.CollectionAgent, how, answer)
 	if d.LastError != "" {
 		t.row("", "last error, %s ago: %s", ago(now.Sub(d.LastErrorTime)), d.LastError)
 	}
@@ -116,13 +122,14 @@ func (d *Delivery) write(t *text, now time.Time) {
 // writeLedger shows the ledger as a sum.
 func (d *Delivery) writeLedger(t *text) {
 	lost := d.Dropped()
+	peer, _ := d.peer()
 	rows := []struct {
 		sign, name string
 		n          uint64
 		note       string
 	}{
 		{" ", "captured", d.CapturedTotal, ""},
-		{"=", "stored", d.StoredTotal, "acknowledged by the collection agent"},
+		{"=", "stored", d.StoredTotal, "acknowledged by the " + peer},
 		{"+", "queued", d.QueuedSamples, "in memory"},
 		{"+", "spooled", d.SpooledSamples, "on disk"},
 		{"+", "dropped", lost, ""},

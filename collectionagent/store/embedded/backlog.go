@@ -15,13 +15,14 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
 
-// backlog is what merging has not come to yet, as far as it is urgent: the rows of
-// flushed heads that are due. It decides what merging may take from others:
+// backlog is what merging has not come to yet: the rows of flushed heads that are due, which
+// are urgent, and of blocks that are to be merged again, which are not. It decides what merging may take from others:
 //
 //   - with nothing behind the merge that is going on, it rests as long as it works,
 //     so that questions hardly notice it;
-//   - from compactionConfig.hurried rows on it does not rest. One goroutine of work
-//     is what samples that come in as fast as one writer takes them need;
+//   - from compactionConfig.hurried rows on it does not rest, nor from behind rows of
+//     blocks on that wait to be merged again. One goroutine of work is what samples that
+//     come in as fast as one writer takes them need;
 //   - from strained rows on, [Store.Strained] has fewer questions worked on at once: each
 //     of them reads these rows one by one, so that they would become dearer and dearer and
 //     leave less and less for merging;
@@ -34,6 +35,7 @@ import (
 // garbage collector stops all. And it takes privileges to raise it again.
 type backlog struct {
 	rows    atomic.Int64        // of due heads, without those that are being merged
+	again   atomic.Int64        // of other blocks that are due
 	current atomic.Pointer[job] // what is being merged, nil: nothing
 	failing atomic.Bool         // the last merge could not be done
 }
@@ -46,13 +48,22 @@ func (s *Store) noteBacklog() {
 	}
 	_, blocks, _ := s.readView()
 	blocks = slices.DeleteFunc(blocks, func(b *block) bool { return slices.Contains(current, b) })
-	rows := int64(0)
+	rows, again := int64(0), int64(0)
 	for _, j := range s.cfg.compaction.due(blocks, s.now(), false) {
 		if j.in[0].info.Level == 0 {
 			rows += partRows(j.in)
+		} else {
+			again += partRows(j.in)
 		}
 	}
 	s.backlog.rows.Store(rows)
+	s.backlog.again.Store(again)
+}
+
+// hurried reports whether a merge is not to rest.
+func (s *Store) hurried() bool {
+	c := &s.cfg.compaction
+	return s.backlog.rows.Load() >= c.hurried || s.backlog.again.Load() >= c.behind
 }
 
 // Strained reports whether merges are so far behind that questions are dear because of
@@ -91,8 +102,7 @@ const (
 // pacer returns the pacer of a merge.
 func (s *Store) pacer() *pacer {
 	return &pacer{
-		hurried: func() bool { return s.backlog.rows.Load() >= s.cfg.compaction.hurried },
-		now:     time.Now, began: time.Now(),
+		hurried: s.hurried, now: time.Now, began: time.Now(),
 		rest: func(ctx context.Context, d time.Duration) {
 			timer := time.NewTimer(d)
 			defer timer.Stop()

@@ -29,6 +29,7 @@ func TestDue(t *testing.T) {
 	now := time.Unix(0, 0).Add(100 * time.Hour)
 	const recent, past = 99 * time.Hour, 50 * time.Hour
 	read := func(b *block, rows int64) *block { b.wasted.Store(rows); return b }
+	until := func(b *block, at time.Duration) *block { b.info.MaxTime = at.Milliseconds(); return b }
 	old := func(b *block) *block { b.info.Sorted = false; return b }
 	heads := func(n int, rows int64) (blocks []*block) {
 		for i := range n {
@@ -54,6 +55,9 @@ func TestDue(t *testing.T) {
 		"read now and then": {blocks: []*block{fakeBlock(1, 0, recent, 1000), read(fakeBlock(2, 0, recent, 1000), 127_999)}},
 		"those of a window that is over": {
 			blocks: []*block{fakeBlock(1, 0, recent, 1000), fakeBlock(2, 0, past, 1000)}, want: [][]uint64{{2}},
+		},
+		"not heads with late samples alone": {
+			blocks: []*block{until(fakeBlock(1, 0, past, 1000), recent), fakeBlock(2, 0, past, 1000)}, want: [][]uint64{{2}},
 		},
 		"heads first, and those without an order alone": {
 			blocks: []*block{fakeBlock(1, 1, past, 1000), fakeBlock(2, 1, past, 1000), fakeBlock(3, 0, past, 1000), old(fakeBlock(4, 0, past, 1000))},
@@ -185,6 +189,38 @@ func TestBacklog(t *testing.T) {
 	}
 	if got, want := backlogOf(t, registry), map[string]float64{"backlog": 1}; !gocmp.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+// TestHurried has blocks that wait to be merged again, which has merges go on without a
+// rest once they are many.
+func TestHurried(t *testing.T) {
+	const rows = 7
+	cfg := calm
+	cfg.behind = 2 * rows
+	s := openTest(t, Config{Dir: t.TempDir(), compaction: cfg})
+	for n := range 3 {
+		if got := s.hurried(); got != (n == 2) {
+			t.Errorf("%d merged blocks: hurried %v", n, got)
+		}
+		if _, err := s.Append(t.Context(), testBatch(uint64(n+1), rows)); err != nil { //nolint:gosec // not negative
+			t.Fatal(err)
+		}
+		if err := s.flushHead(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if s.noteBacklog(); !s.hurried() {
+			t.Errorf("a head waits after %d merged blocks: no hurry", n)
+		}
+		if _, err := s.compactOnce(t.Context(), false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.compact(t.Context(), false); err != nil {
+		t.Fatal(err)
+	}
+	if s.hurried() {
+		t.Error("hurried with nothing to do")
 	}
 }
 

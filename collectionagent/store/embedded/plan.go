@@ -27,8 +27,9 @@ type compactionConfig struct {
 	// as much as to read it so often. Then the work is at most twice what it would
 	// have been if it were known how often they will be read.
 	readings int64
-	// hurried, strained and full are rows of flushed heads that wait to be merged; see backlog.
-	hurried, strained, full int64
+	// hurried, strained and full are rows of flushed heads that wait to be merged, and
+	// behind those of blocks that wait to be merged again; see backlog.
+	hurried, strained, full, behind int64
 	// dayRows bounds a block of a day. A day with more stays in blocks of windows, in
 	// which a query for minutes finds less that it does not want.
 	dayRows int64
@@ -53,6 +54,7 @@ func (c compactionConfig) withDefaults() compactionConfig {
 	c.hurried = cmp.Or(c.hurried, 1)
 	c.strained = cmp.Or(c.strained, c.headRows)
 	c.full = cmp.Or(c.full, 8*c.headRows)
+	c.behind = cmp.Or(c.behind, c.headRows)
 	c.dayRows = cmp.Or(c.dayRows, 8<<20)
 	c.smallRows = cmp.Or(c.smallRows, 64<<10)
 	c.inputTable = cmp.Or(c.inputTable, maxInputTable)
@@ -156,7 +158,9 @@ func (c *compactionConfig) dueHeads(blocks []*block, over func(int64, time.Durat
 		if b.info.Level > 0 {
 			continue
 		}
-		isOver := over(floorTo(b.info.MinTime, to.width), c.window)
+		// By the last window that it has samples of: nearly every head has some of windows
+		// long past, which came late.
+		isOver := over(floorTo(b.info.MaxTime, to.width), c.window)
 		if !b.info.Sorted {
 			if isOver {
 				jobs = append(jobs, job{in: []*block{b}, to: to})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -166,6 +167,21 @@ func (s *Spool) load() error {
 		}
 	}
 	return nil
+}
+
+// SegmentBytes returns how many bytes of records lie in a directory, whoever has it
+// open; 0 if it cannot be read.
+func SegmentBytes(dir string) (n int64) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		if _, _, ok := parseName(e.Name(), segmentSuffix); !ok {
+			continue
+		}
+		if info, err := e.Info(); err == nil && info.Mode().IsRegular() {
+			n += info.Size()
+		}
+	}
+	return n
 }
 
 // Stats returns a snapshot. It is safe for concurrent use and never waits for the disk.

@@ -13,6 +13,8 @@ export interface Coverage {
 export interface FlameAnswer {
   type: string;
   unit: string;
+  /** Values are a level at a time, summed over those of the range. */
+  snapshot?: boolean;
   from_ms: number;
   to_ms: number;
   total: number;
@@ -52,6 +54,10 @@ export interface TimelineAnswer {
   to_ms: number;
   by: string;
   series: { name: string; values: number[] }[] | null;
+}
+
+export interface TypesAnswer {
+  types: { type: string; unit: string; samples: number; sum: number }[] | null;
 }
 
 export interface ValuesAnswer {
@@ -202,6 +208,7 @@ async function get<T>(path: string, params: Params, signal?: AbortSignal): Promi
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
+export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p, s);
 export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);
 export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p, s);
 export const whoami = () => get<WhoamiAnswer>("whoami", {});

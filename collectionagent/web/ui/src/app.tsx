@@ -14,6 +14,7 @@ import { Lost, Status } from "./status";
 import { Table } from "./table";
 import { colourOf, Timeline } from "./timeline";
 import { pattern, Tree } from "./tree";
+import { choices, title } from "./types";
 
 const refreshMs = 5000;
 const maxNodes = "30000";
@@ -100,11 +101,12 @@ export function App() {
   const [help, setHelp] = useState(false);
   const [copied, setCopied] = useState(false);
   const [version, setVersion] = useState("");
+  const [types, setTypes] = useState<string[]>([]);
   const [draft, setDraft] = useState(state.query);
   const live = isLive(state) && !paused;
   const profile = state.page === "profile";
 
-  const params: api.Params = { type: "on_cpu", query: selector(state), from: state.from, to: state.to };
+  const params: api.Params = { type: state.type, query: selector(state), from: state.from, to: state.to };
   api.chooseProject(state.project);
   const question = JSON.stringify([params, state.project, state.group, state.by, state.fold]);
 
@@ -119,14 +121,16 @@ export function App() {
     let timer = 0;
     const ask = async () => {
       try {
-        const [flame, top, timeline, ledger] = await Promise.all([
+        const [flame, top, timeline, ledger, found] = await Promise.all([
           api.flamegraph({ ...params, group_by: state.group, max_nodes: maxNodes, fold: state.fold }, abort.signal),
           api.top({ ...params, limit: "2000", fold: state.fold }, abort.signal),
           api.timeline({ ...params, by: state.by, limit: "7" }, abort.signal),
           api.ledger({ from: state.from, to: state.to, limit: "0" }, abort.signal).catch(() => null), // the profile is worth showing without
+          api.types({ from: state.from, to: state.to }, abort.signal).catch(() => null), // here as well
         ]);
         const incomplete = flame.incomplete ?? top.incomplete ?? timeline.incomplete ?? "";
         setData({ tree: new Tree(flame), top, timeline, lost: ledger?.lost ?? null, incomplete });
+        setTypes((found?.types ?? []).map((t) => t.type));
         setError(null);
       } catch (e) {
         if ((e as Error).name === "AbortError") return;
@@ -191,7 +195,7 @@ export function App() {
               key={page}
               href={formatState({ ...state, page })}
               aria-current={state.page === page ? "page" : undefined}
-              title={page === "status" ? "Hosts, and what became of every sample (s)" : "Where CPU time goes"}
+              title={page === "status" ? "Hosts, and what became of every sample (s)" : "Where time, memory and the like go"}
               onClick={(e) => {
                 if (e.ctrlKey || e.metaKey || e.shiftKey) return;
                 e.preventDefault();
@@ -204,6 +208,13 @@ export function App() {
         </nav>
         {profile && (
           <div class="controls" role="group" aria-label="What is shown">
+            <select aria-label="Type" value={state.type} onChange={(e) => change({ type: e.currentTarget.value, zoom: [] })}>
+              {choices(types, state.type).map((t) => (
+                <option key={t} value={t}>
+                  {title(t)}
+                </option>
+              ))}
+            </select>
             {(["service", "process", "comm"] as const).map((label) => (
               <Picker
                 key={label}
@@ -211,7 +222,7 @@ export function App() {
                 title={label === "comm" ? "Thread" : label[0]!.toUpperCase() + label.slice(1)}
                 chosen={state[label]}
                 disabled={!!state.query.trim()}
-                params={{ type: "on_cpu", from: state.from, to: state.to, query: selector({ ...state, [label]: [] }) }}
+                params={{ type: state.type, from: state.from, to: state.to, query: selector({ ...state, [label]: [] }) }}
                 onChange={(v) => change({ [label]: v, zoom: [] })}
               />
             ))}
@@ -284,7 +295,7 @@ export function App() {
           {data && !empty && (
             <section class="panel" aria-label="Timeline">
               <div class="panel-head">
-                <h2>CPU time</h2>
+                <h2>{title(data.tree.answer.type)}</h2>
                 <label class="inline">
                   by{" "}
                   <select value={state.by} onChange={(e) => change({ by: e.currentTarget.value })}>
@@ -400,8 +411,11 @@ export function App() {
               {dateTime(tree.answer.from_ms)} – {dateTime(tree.answer.to_ms)} ({duration(tree.answer.to_ms - tree.answer.from_ms)})
             </span>
             <span>
-              {count(tree.answer.samples)} samples, {amount(tree.answer.total, tree.answer.unit)} of CPU
+              {count(tree.answer.samples)} samples, {title(tree.answer.type)}: {amount(tree.answer.total, tree.answer.unit)}
             </span>
+            {tree.answer.snapshot && (
+              <span title="Values are a level at a time; here they are added up. Choose a range with one snapshot to see it as it was">sum of all snapshots of the range</span>
+            )}
             <span title="What the coarsest data are that the profile is made from">{source(tree.answer.coverage)}</span>
             <span>{percent(tree.answer.symbolized, 1)} of frames named</span>
             {tree.answer.hidden.nodes > 0 && (

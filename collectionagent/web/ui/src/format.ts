@@ -26,8 +26,9 @@ function significant(n: number): string {
   return n >= 100 ? n.toFixed(0) : n >= 10 ? n.toFixed(1) : n.toFixed(2);
 }
 
-/** A value in the unit of its profile: CPU time in s, ms …, or a count. */
+/** A value in the unit of its profile: time in s, ms …, bytes, or a count. */
 export function amount(n: number, unit: string): string {
+  if (unit === "bytes") return bytes(n);
   if (unit !== "nanoseconds") return count(n);
   if (n >= 3600e9) return `${significant(n / 3600e9)} h`;
   if (n >= 60e9) return `${significant(n / 60e9)} min`;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the page shows, kept in the URL so that a link shows the same.
 
+import { defaultType } from "./types";
+
 export type View = "flame" | "table" | "both";
 export type Page = "profile" | "status";
 
 export interface State {
   /** "" is the project of the login. */
   project: string;
+  /** What is measured: on_cpu, inuse_space and so on. */
+  type: string;
   from: string;
   to: string;
   service: string[];
@@ -31,6 +35,7 @@ export interface State {
 
 export const defaults: State = {
   project: "",
+  type: defaultType,
   from: "now-15m",
   to: "now",
   service: [],
@@ -49,7 +54,7 @@ export const defaults: State = {
 };
 
 const lists = ["service", "process", "comm", "zoom", "open"] as const;
-const texts = ["project", "from", "to", "query", "group", "view", "by", "search", "fold", "page", "hosts"] as const;
+const texts = ["project", "type", "from", "to", "query", "group", "view", "by", "search", "fold", "page", "hosts"] as const;
 
 export function parseState(search: string): State {
   const p = new URLSearchParams(search);

@@ -77,7 +77,7 @@ export function Table({ data, onPick, re }: { data: TopAnswer; onPick(name: stri
         </tbody>
       </table>
       {rows.length > shownRows && <p class="faded pad">{rows.length - shownRows} more: narrow the search.</p>}
-      {data.hidden > 0 && <p class="faded pad">{data.hidden} functions with less time are not listed.</p>}
+      {data.hidden > 0 && <p class="faded pad">{data.hidden} smaller functions are not listed.</p>}
       {rows.length === 0 && <p class="faded pad">No function matches.</p>}
     </div>
   );

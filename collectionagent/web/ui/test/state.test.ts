@@ -3,11 +3,13 @@ import { describe, expect, test } from "vitest";
 import { amount, count, mark, percent } from "../src/format";
 import { defaults, formatState, isLive, parseState, selector } from "../src/state";
 import { sortRows } from "../src/table";
+import { choices, title } from "../src/types";
 
 describe("state in the URL", () => {
   test("what is written is read back", () => {
     const s = {
       ...defaults,
+      type: "inuse_space",
       from: "1700000000000",
       to: "1700000060000",
       service: ["a b", 'q"x'],
@@ -53,12 +55,19 @@ describe("numbers", () => {
     [150e9, "2.50 min"],
     [7200e9, "2.00 h"],
   ])("%d ns", (n, want) => expect(amount(n, "nanoseconds")).toBe(want));
+  test("bytes", () => expect([amount(1536, "bytes"), amount(7, "bytes")]).toEqual(["1.50 KiB", "7 B"]));
   test("counts and shares", () => {
     expect(count(1234567)).toBe("1.23 M");
     expect(percent(1, 3)).toBe("33.3 %");
     expect(percent(1, 0)).toBe("0 %");
     expect(percent(9999, 10000)).toBe("100 %");
   });
+});
+
+test("types: what there is and what is chosen, in one order", () => {
+  expect(choices([], "on_cpu")).toEqual(["on_cpu"]);
+  expect(choices(["goroutines", "new", "off_cpu"], "wall")).toEqual(["on_cpu", "off_cpu", "wall", "goroutines", "new"]);
+  expect([title("inuse_space"), title("new")]).toEqual(["Memory in use", "new"]);
 });
 
 test("rows are sorted by value, then by name", () => {

@@ -1,0 +1,3 @@
+module pdata
+
+go 1.26.0

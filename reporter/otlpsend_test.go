@@ -1,0 +1,644 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package reporter
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	pc "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/tlsfiles/tlstest"
+)
+
+// httpFault answers a call itself, or leaves it to the server.
+type httpFault func(call int, w http.ResponseWriter, r *http.Request) (answered bool)
+
+// ServeHTTP is the server's side of OTLP over HTTP.
+func (s *otlpServer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	s.httpCalls++
+	call, fault := s.httpCalls, s.httpFault
+	s.headers = append(s.headers, r.Header.Clone())
+	s.mu.Unlock()
+	if fault != nil && fault(call, w, r) {
+		return
+	}
+	if r.Method != http.MethodPost || r.URL.Path != "/v1development/profiles" || r.Header.Get("Content-Type") != "application/x-protobuf" {
+		http.Error(w, "not here", http.StatusNotFound)
+		return
+	}
+	body := io.Reader(r.Body)
+	if name := r.Header.Get("Content-Encoding"); name != "" {
+		var err error
+		if body, err = encoding.GetCompressor(name).Decompress(body); err != nil {
+			answerHTTP(w, http.StatusBadRequest, err.Error())
+			return
+		}
+	}
+	payload, err := io.ReadAll(body)
+	if err != nil {
+		answerHTTP(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	req := &pc.ExportProfilesServiceRequest{}
+	if err := proto.Unmarshal(payload, req); err != nil {
+		s.t.Errorf("no request: %v", err)
+	}
+	resp, err := s.Export(r.Context(), req)
+	if err != nil {
+		answerHTTP(w, http.StatusServiceUnavailable, err.Error())
+		return
+	}
+	s.mu.Lock()
+	s.payloads = append(s.payloads, payload)
+	s.mu.Unlock()
+	out, _ := proto.Marshal(resp)
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	_, _ = w.Write(out)
+}
+
+// answerHTTP answers as a server of OTLP does when something is wrong.
+func answerHTTP(w http.ResponseWriter, code int, message string) {
+	out, _ := proto.Marshal(&rpcstatus.Status{Message: message})
+	w.Header().Set("Content-Type", "application/x-protobuf")
+	w.WriteHeader(code)
+	_, _ = w.Write(out)
+}
+
+// serveHTTP serves over HTTP until the test ends and returns the URL.
+func (s *otlpServer) serveHTTP() string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.serveHTTPOn(l, nil)
+	return "http://" + l.Addr().String()
+}
+
+func (s *otlpServer) serveHTTPOn(l net.Listener, config *tls.Config) *http.Server {
+	srv := &http.Server{Handler: s, TLSConfig: config, ErrorLog: log.New(io.Discard, "", 0), ReadHeaderTimeout: time.Minute}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if config != nil {
+			_ = srv.ServeTLS(l, "", "") // ends with Close
+			return
+		}
+		_ = srv.Serve(l)
+	}()
+	s.t.Cleanup(func() {
+		_ = srv.Close()
+		<-done
+	})
+	return srv
+}
+
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+func (s *otlpServer) countHTTP() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.httpCalls
+}
+
+// oneRequestOf is a sample of that weight, which always travels in one request.
+func oneRequestOf(weight uint32) *libpf.Sample {
+	s := sampleOf(nativeTrace(1, 6), 0)
+	s.Count = weight
+	s.Value *= int64(weight)
+	return s
+}
+
+func reportOTLP(r *OTLPReporter, from, to int) {
+	for i := from; i < to; i++ {
+		r.ReportSample(sampleOf(nativeTrace(uint64(i%25), 6), i))
+	}
+}
+
+// outcome is what must become of rows of which the first attempt failed.
+type outcome struct {
+	dropped string // reason; "": they are sent again and stored
+	state   State  // after that failure, for those that are final
+}
+
+// What is said to be worth repeating is repeated, and nothing else.
+func TestOTLPCodes(t *testing.T) {
+	t.Parallel()
+	again, rejected := outcome{}, outcome{dropped: reasonRejected}
+	for code, want := range map[codes.Code]outcome{
+		codes.Canceled: again, codes.DeadlineExceeded: again, codes.Aborted: again, codes.OutOfRange: again,
+		codes.Unavailable: again, codes.DataLoss: again,
+		codes.ResourceExhausted: {dropped: reasonExhausted},
+		codes.Unknown:           {dropped: reasonServer}, codes.Internal: {dropped: reasonServer},
+		codes.InvalidArgument: rejected, codes.NotFound: rejected, codes.AlreadyExists: rejected,
+		codes.FailedPrecondition: rejected, codes.Unimplemented: rejected,
+		// The agent is refused, not its data.
+		codes.Unauthenticated: again, codes.PermissionDenied: again,
+	} {
+		for _, info := range []bool{false, true} {
+			t.Run(fmt.Sprint(code, " with RetryInfo: ", info), func(t *testing.T) {
+				t.Parallel()
+				err, want := status.Error(code, "no such luck"), want
+				if info {
+					err = withRetryInfo(code, time.Millisecond)
+					if code == codes.ResourceExhausted {
+						want = again
+					}
+				}
+				s := &otlpServer{t: t, fault: func(call int, _ *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
+					if call == 1 {
+						return nil, err
+					}
+					return &pc.ExportProfilesServiceResponse{}, nil
+				}}
+				r := startOTLPTest(t, s.serve(), nil)
+				checkOutcome(t, r, want, func() int { s.mu.Lock(); defer s.mu.Unlock(); return s.calls })
+			})
+		}
+	}
+}
+
+// checkOutcome reports something, of which the first attempt fails.
+func checkOutcome(t *testing.T, r *OTLPReporter, want outcome, calls func() int) {
+	t.Helper()
+	const rows = 64
+	r.ReportSample(oneRequestOf(rows))
+	eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
+	st := r.Status()
+	l := checkLedger(t, r)
+	if want.dropped == "" {
+		if l.Stored != rows || calls() != 2 || !st.Connected {
+			t.Errorf("%d calls, status %+v", calls(), st)
+		}
+	} else if l.Dropped[want.dropped] != rows || calls() != 1 || st.State != StateRefused {
+		t.Errorf("%d calls, status %+v", calls(), st)
+	}
+	if st.LastError == "" {
+		t.Error("no error is told")
+	}
+}
+
+func TestOTLPStatuses(t *testing.T) {
+	t.Parallel()
+	again, rejected, broken := outcome{}, outcome{dropped: reasonRejected}, outcome{dropped: reasonServer}
+	for code, want := range map[int]outcome{
+		429: again, 502: again, 503: again, 504: again,
+		400: rejected, 402: rejected, 404: rejected, 405: rejected, 408: rejected, 409: rejected, 415: rejected, 418: rejected, 422: rejected, 425: rejected,
+		500: broken, 501: broken, 505: broken, 507: broken, 599: broken,
+		// The agent or the address is wrong, not the data.
+		401: again, 403: again, 301: again, 302: again, 307: again, 308: again,
+	} {
+		for _, after := range []string{"", "0", "nonsense", "Mon, 02 Jan 2006 15:04:05 GMT"} {
+			t.Run(fmt.Sprint(code, " after ", after), func(t *testing.T) {
+				t.Parallel()
+				s := &otlpServer{t: t, httpFault: func(call int, w http.ResponseWriter, _ *http.Request) bool {
+					if call > 1 {
+						return false
+					}
+					if after != "" {
+						w.Header().Set("Retry-After", after)
+					}
+					w.Header().Set("Location", "http://127.0.0.1:1/elsewhere?secret")
+					answerHTTP(w, code, "no such luck")
+					return true
+				}}
+				r := startOTLPTest(t, s.serveHTTP(), func(_ *Config, o *Options) { o.Protocol = ProtocolHTTP })
+				checkOutcome(t, r, want, s.countHTTP)
+				text := r.Status().LastError
+				if said := strings.Contains(text, "no such luck"); said == (code/100 == 3) || !strings.Contains(text, fmt.Sprint("HTTP ", code)) || strings.Contains(text, "secret") {
+					t.Errorf("error %q", text)
+				}
+			})
+		}
+	}
+}
+
+// Answers that say that all is well, each in its way, and those that do not quite.
+func TestOTLPAnswers(t *testing.T) {
+	t.Parallel()
+	const rows = 64
+	write := func(code int, contentType, body string) httpFault {
+		return func(call int, w http.ResponseWriter, r *http.Request) bool {
+			if call > 1 {
+				return false
+			}
+			_, _ = io.Copy(io.Discard, r.Body)
+			w.Header()["Content-Type"] = nil
+			if contentType != "" {
+				w.Header().Set("Content-Type", contentType)
+			}
+			w.WriteHeader(code)
+			_, _ = io.WriteString(w, body)
+			return true
+		}
+	}
+	partial, err := proto.Marshal(&pc.ExportProfilesServiceResponse{PartialSuccess: &pc.ExportProfilesPartialSuccess{
+		RejectedProfiles: 99, ErrorMessage: "line\n" + strings.Repeat("x", 1000),
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		fault   httpFault
+		dropped string
+		calls   int
+	}{
+		"empty":             {write(200, "application/x-protobuf", ""), "", 1},
+		"no content":        {write(204, "", ""), "", 1},
+		"accepted":          {write(202, "text/plain", ""), "", 1},
+		"empty partial":     {write(200, "application/x-protobuf", "\x0a\x00"), "", 1},
+		"JSON":              {write(200, "application/json; charset=utf-8", `{"partialSuccess":{},"more":1}`), "", 1},
+		"partial in JSON":   {write(200, "application/json", `{"partialSuccess":{"rejectedProfiles":"1","errorMessage":"no"}}`), reasonPartial, 1},
+		"partial":           {write(200, "application/x-protobuf", string(partial)), reasonPartial, 1},
+		"huge":              {write(200, "application/x-protobuf", strings.Repeat("x", 5<<20)), reasonAnswer, 1},
+		"garbled":           {write(200, "application/x-protobuf", "\xff"), reasonAnswer, 1},
+		"garbled JSON":      {write(200, "application/json", "["), reasonAnswer, 1},
+		"another's page":    {write(200, "text/html", "<h1>Log in</h1>"), "", 2},
+		"huge error":        {write(503, "text/plain", strings.Repeat("x", 5<<20)), "", 2},
+		"cut off":           {func(call int, w http.ResponseWriter, _ *http.Request) bool { return abort(call, w, "") }, "", 2},
+		"cut off half way":  {func(call int, w http.ResponseWriter, _ *http.Request) bool { return abort(call, w, "half") }, "", 2},
+		"slower than asked": {func(call int, _ http.ResponseWriter, r *http.Request) bool { return stall(call, r) }, "", 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &otlpServer{t: t, httpFault: tc.fault}
+			r := startOTLPTest(t, s.serveHTTP(), func(_ *Config, o *Options) {
+				o.Protocol = ProtocolHTTP
+				if strings.HasPrefix(name, "slower") {
+					o.Timeout = 500 * time.Millisecond // the second attempt gets through
+				}
+			})
+			r.ReportSample(oneRequestOf(rows))
+			eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
+			l := checkLedger(t, r)
+			if tc.dropped == "" && l.Stored != rows || tc.dropped != "" && l.Dropped[tc.dropped] != rows || s.countHTTP() != tc.calls {
+				t.Errorf("%d calls, ledger %+v", s.countHTTP(), l)
+			}
+			if text := r.Status().LastError; len(text) > 1000 || strings.Contains(text, "\n") {
+				t.Errorf("error of %d bytes: %.100q", len(text), text)
+			}
+		})
+	}
+}
+
+func abort(call int, w http.ResponseWriter, body string) bool {
+	if call > 1 {
+		return false
+	}
+	if body != "" {
+		w.Header().Set("Content-Length", "1000")
+		_, _ = io.WriteString(w, body)
+		_ = http.NewResponseController(w).Flush()
+	}
+	panic(http.ErrAbortHandler)
+}
+
+func stall(call int, r *http.Request) bool {
+	if call > 1 {
+		return false
+	}
+	_, _ = io.Copy(io.Discard, r.Body)
+	<-r.Context().Done()
+	return true
+}
+
+// An answer over gRPC that is too large is no reason to send the request again, in parts or as a whole.
+func TestOTLPHugeAnswer(t *testing.T) {
+	t.Parallel()
+	for _, compression := range []string{CompressionNone, CompressionGzip, CompressionZstd} {
+		t.Run(compression, func(t *testing.T) {
+			t.Parallel()
+			s := &otlpServer{t: t, fault: func(int, *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
+				return &pc.ExportProfilesServiceResponse{PartialSuccess: &pc.ExportProfilesPartialSuccess{ErrorMessage: strings.Repeat("x", 5<<20)}}, nil
+			}}
+			r := startOTLPTest(t, s.serve(), func(_ *Config, o *Options) { o.Compression = compression })
+			r.ReportSample(oneRequestOf(64))
+			eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
+			if l := checkLedger(t, r); l.Dropped[reasonAnswer] != 64 || s.calls != 1 {
+				t.Errorf("%d calls, ledger %+v", s.calls, l)
+			}
+		})
+	}
+}
+
+// What servers say of a request that is too large.
+func TestOTLPTooLarge(t *testing.T) {
+	t.Parallel()
+	const rows, most = 400, 20_000
+	for name, fault := range map[string]error{
+		"grpc-go":  status.Error(codes.ResourceExhausted, "grpc: received message larger than max (5 vs. 4)"),
+		"unzipped": status.Error(codes.ResourceExhausted, "grpc: received message after decompression larger than max 4194304"),
+		"java":     status.Error(codes.ResourceExhausted, "gRPC message exceeds maximum size 4194304: 5000000"),
+		"tonic":    status.Error(codes.OutOfRange, "Error, decoded message length too large: found 5 bytes, the limit is: 4 bytes"),
+		"HTTP":     nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			large := 0
+			s := &otlpServer{t: t}
+			s.fault = func(_ int, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
+				if proto.Size(req) > most {
+					large++
+					return nil, fault
+				}
+				return &pc.ExportProfilesServiceResponse{}, nil
+			}
+			var change func(*Config, *Options)
+			addr := ""
+			if fault != nil {
+				addr = s.serve()
+			} else {
+				addr = s.serveHTTP()
+				s.fault = nil
+				change = func(_ *Config, o *Options) {
+					o.Protocol, o.Compression = ProtocolHTTP, CompressionNone
+				}
+				s.httpFault = func(_ int, w http.ResponseWriter, r *http.Request) bool {
+					if r.ContentLength <= most {
+						return false
+					}
+					s.mu.Lock()
+					large++
+					s.mu.Unlock()
+					answerHTTP(w, http.StatusRequestEntityTooLarge, "too large")
+					return true
+				}
+			}
+			r := startOTLPTest(t, addr, change)
+			report := func(from, to int) {
+				for i := from; i < to; i++ {
+					r.ReportSample(sampleOf(nativeTrace(uint64(i), 6), i)) // no two alike, so that they take room
+				}
+			}
+			report(0, rows)
+			eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == rows })
+			s.mu.Lock()
+			before := large
+			s.mu.Unlock()
+			report(rows, 2*rows)
+			eventually(t, "the rest is stored", func() bool { return r.Status().Ledger.Stored == 2*rows })
+			r.Stop()
+			if l := checkLedger(t, r); len(l.Dropped) > 0 {
+				t.Errorf("ledger %+v", l)
+			}
+			checkTimes(t, s, 0, 2*rows)
+			if before == 0 || large > before+3 {
+				t.Errorf("%d requests were too large, then %d: the limit is not remembered", before, large-before)
+			}
+		})
+	}
+}
+
+// A refusal of what is small already does not make everything tiny.
+func TestOTLPLearn(t *testing.T) {
+	t.Parallel()
+	r := startOTLPTest(t, (&otlpServer{t: t}).serveHTTP(), func(_ *Config, o *Options) { o.Protocol = ProtocolHTTP })
+	for _, limit := range []int{1 << 20, 2 << 20, 10} {
+		r.learn(limit)
+		if got, want := r.requestLimit(), max(min(limit, 1<<20), leastLimit); got != want {
+			t.Errorf("after %d the limit is %d, want %d", limit, got, want)
+		}
+	}
+}
+
+// checkTimes requires that the rows from..to-1 are stored, each once, and nothing else.
+func checkTimes(t *testing.T, s *otlpServer, from, to int) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got := map[uint64]int{}
+	for _, req := range s.reqs {
+		for _, f := range flatten(req) {
+			for _, at := range f.Times {
+				got[at]++
+			}
+		}
+	}
+	for i := from; i < to; i++ {
+		if n := got[uint64(sampleOf(nativeTrace(0, 1), i).Time)]; n != 1 {
+			t.Fatalf("row %d is stored %d times", i, n)
+		}
+	}
+	if len(got) != to-from {
+		t.Errorf("%d rows are stored, want %d", len(got), to-from)
+	}
+}
+
+// Both transports, every compression: the server gets the same, and the bytes are counted.
+func TestOTLPTransports(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{ProtocolGRPC, ProtocolHTTP} {
+		for _, compression := range []string{"", CompressionGzip, CompressionZstd, CompressionNone} {
+			t.Run(protocol+" "+compression, func(t *testing.T) {
+				t.Parallel()
+				s := &otlpServer{t: t}
+				addr := ""
+				if protocol == ProtocolGRPC {
+					addr = s.serve()
+				} else {
+					addr = s.serveHTTP()
+				}
+				r := startOTLPTest(t, addr, func(_ *Config, o *Options) {
+					o.Protocol, o.Compression = protocol, compression
+					o.Headers = map[string]string{"X-Tenant": "one"}
+				})
+				reportOTLP(r, 0, 100)
+				eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == 100 })
+				r.Stop()
+				checkTimes(t, s, 0, 100)
+				var size int64
+				for _, req := range s.reqs {
+					size += int64(proto.Size(req))
+				}
+				m := r.GetMetrics()
+				if m.RPCBytesOutCount != size || m.WireBytesOutCount == 0 || (compression != CompressionNone) != (m.WireBytesOutCount < size) {
+					t.Errorf("%+v, requests have %d bytes", m, size)
+				}
+				if protocol == ProtocolHTTP {
+					want := map[string]string{"": "gzip", "none": ""}
+					encoding, ok := want[compression]
+					if !ok {
+						encoding = compression
+					}
+					h := s.headers[0]
+					if h.Get("Content-Encoding") != encoding || h.Get("X-Tenant") != "one" || !strings.HasPrefix(h.Get("User-Agent"), "strobe-agent/1.2") {
+						t.Errorf("headers %v", h)
+					}
+				}
+			})
+		}
+	}
+}
+
+// A server that goes away and comes back gets what was kept for it.
+func TestOTLPServerRestarts(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &otlpServer{t: t}
+	srv := s.serveHTTPOn(l, nil)
+	r := startOTLPTest(t, l.Addr().String(), func(_ *Config, o *Options) { o.Protocol = ProtocolHTTP })
+	if st := r.Status(); st.State != StateStarting {
+		t.Errorf("state %v before anything was sent", st.State)
+	}
+	reportOTLP(r, 0, 50)
+	eventually(t, "it is stored", func() bool { return r.Status().Ledger.Stored == 50 })
+	_ = srv.Close()
+	reportOTLP(r, 50, 100)
+	eventually(t, "an attempt to connect failed", func() bool {
+		st := r.Status()
+		return st.State == StateDisconnected && strings.Contains(st.LastError, "connection refused")
+	})
+	checkLedger(t, r)
+	if l, err = net.Listen("tcp", l.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	s.serveHTTPOn(l, nil)
+	eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == 100 && r.Status().Connected })
+	r.Stop()
+	checkTimes(t, s, 0, 100)
+}
+
+func TestOTLPTLS(t *testing.T) {
+	t.Parallel()
+	ca := tlstest.New(t, "ca")
+	other := tlstest.New(t, "other")
+	certPEM, keyPEM := ca.Issue(tlstest.Leaf{})
+	pair, err := tls.X509KeyPair(certPEM, keyPEM)
+	if err != nil {
+		t.Fatal(err)
+	}
+	clientCert, clientKey := ca.IssueFiles(tlstest.Leaf{})
+	foreignCert, foreignKey := other.IssueFiles(tlstest.Leaf{})
+	for name, tc := range map[string]struct {
+		mutual bool
+		change func(o *Options)
+		want   string // of the error, "" for none
+	}{
+		"server alone":        {false, func(o *Options) { o.CAFile = ca.File() }, ""},
+		"mutual":              {true, func(o *Options) { o.CAFile, o.CertFile, o.KeyFile = ca.File(), clientCert, clientKey }, ""},
+		"unknown authority":   {false, func(*Options) {}, "-tls-ca"},
+		"no certificate":      {true, func(o *Options) { o.CAFile = ca.File() }, "-tls-cert and -tls-key"},
+		"foreign certificate": {true, func(o *Options) { o.CAFile, o.CertFile, o.KeyFile = ca.File(), foreignCert, foreignKey }, foreignCert},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13}
+			if tc.mutual {
+				config.ClientAuth = tls.RequireAndVerifyClientCert
+				config.ClientCAs = x509.NewCertPool()
+				config.ClientCAs.AppendCertsFromPEM(ca.PEM)
+			}
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &otlpServer{t: t}
+			s.serveHTTPOn(l, config)
+			r := startOTLPTest(t, "https://"+l.Addr().String(), func(_ *Config, o *Options) {
+				o.Protocol, o.StopTimeout = ProtocolHTTP, 100*time.Millisecond
+				tc.change(o)
+			})
+			reportOTLP(r, 0, 10)
+			if tc.want == "" {
+				eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == 10 })
+				return
+			}
+			eventually(t, "an attempt fails", func() bool { return r.Status().LastError != "" })
+			if st := r.Status(); !strings.Contains(st.LastError, tc.want) || st.State != StateDisconnected || st.Ledger.Queued != 10 {
+				t.Errorf("status %+v", st)
+			}
+		})
+	}
+}
+
+// A flush at the end takes StopTimeout at most, whatever the server does.
+func TestOTLPStop(t *testing.T) {
+	t.Parallel()
+	release := make(chan struct{})
+	s := &otlpServer{t: t, httpFault: func(_ int, _ http.ResponseWriter, r *http.Request) bool {
+		_, _ = io.Copy(io.Discard, r.Body)
+		<-release
+		return true
+	}}
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	times := fastTimes()
+	times.report = time.Minute
+	r, err := StartOTLPWithOptions(ctx, &Config{CollAgentAddr: s.serveHTTP(), Times: times},
+		&Options{HostID: "h", Protocol: ProtocolHTTP, StopTimeout: 50 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	reportOTLP(r, 0, 10)
+	cancel() // has the effect of Stop, without the wait
+	r.Stop()
+	r.Stop()
+	close(release)
+	reportOTLP(r, 10, 11)
+	if l := checkLedger(t, r); l.Dropped[reasonShutdown] != 10 || l.Dropped[reasonClosed] != 1 || l.Queued != 0 {
+		t.Errorf("ledger %+v", l)
+	}
+	if st := r.Status(); st.State != StateStopped {
+		t.Errorf("status %+v", st)
+	}
+}
+
+// A token from a file travels over HTTP as well, and another one is tried at once.
+func TestOTLPToken(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "token")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("first-secret")
+	s := &otlpServer{t: t, httpFault: func(_ int, w http.ResponseWriter, r *http.Request) bool {
+		if r.Header.Get("Authorization") == "Bearer other-secret" {
+			return false
+		}
+		answerHTTP(w, http.StatusUnauthorized, "who are you?")
+		return true
+	}}
+	var logs bytes.Buffer
+	r := startOTLPTest(t, s.serveHTTP(), func(c *Config, o *Options) {
+		times := fastTimes()
+		times.auth = time.Hour
+		c.Times = times
+		o.Protocol, o.TokenFile, o.Logger = ProtocolHTTP, path, textLog(&logs)
+	})
+	reportOTLP(r, 0, 10)
+	eventually(t, "it is refused", func() bool { return r.Status().State == StateRefused })
+	if text := r.Status().LastError; !strings.Contains(text, adviceToken) || !strings.Contains(text, "who are you?") {
+		t.Errorf("error %q", text)
+	}
+	write("other-secret")
+	eventually(t, "everything is stored", func() bool { return r.Status().Ledger.Stored == 10 })
+	r.Stop()
+	if text := logs.String() + r.Status().LastError; strings.Contains(text, "secret") {
+		t.Errorf("a token is told: %s", text)
+	}
+}
