@@ -5,10 +5,10 @@ package scrape
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -104,14 +104,27 @@ func (c *client) get(ctx context.Context, address string) (*http.Response, error
 	if err != nil {
 		return nil, explain(err)
 	}
-	if answer.StatusCode != http.StatusOK {
-		_ = answer.Body.Close() // what it says is not looked at
-		if answer.StatusCode >= 300 && answer.StatusCode < 400 {
-			return nil, &failure{"redirect", fmt.Errorf("the target redirects (%d), which follow_redirects says not to follow", answer.StatusCode)}
-		}
-		return nil, &failure{"status", fmt.Errorf("the target answered %d %s", answer.StatusCode, http.StatusText(answer.StatusCode))}
+	if answer.StatusCode == http.StatusOK {
+		return answer, nil
 	}
-	return answer, nil
+	defer answer.Body.Close() //nolint:errcheck // read only
+	if answer.StatusCode >= 300 && answer.StatusCode < 400 {
+		return nil, &failure{"redirect", fmt.Errorf("the target redirects (%d), which follow_redirects says not to follow", answer.StatusCode)}
+	}
+	return nil, &failure{"status", fmt.Errorf("the target answered %d %s%s", answer.StatusCode, http.StatusText(answer.StatusCode), saysPprof(answer))}
+}
+
+// saysPprof returns what Go's net/http/pprof says is wrong, such as that somebody else
+// has the CPU profile taken. What others say is nobody's business.
+func saysPprof(answer *http.Response) string {
+	if answer.Header.Get("X-Go-Pprof") != "1" {
+		return ""
+	}
+	text, err := io.ReadAll(io.LimitReader(answer.Body, 200))
+	if err != nil || len(text) == 0 {
+		return ""
+	}
+	return ": " + strings.TrimSpace(string(text))
 }
 
 // authorize adds the credentials.
@@ -182,14 +195,11 @@ func explain(err error) error {
 	if errors.As(err, &outer) { // has the parameters
 		err = outer.Err
 	}
-	var (
-		unknown  x509.UnknownAuthorityError
-		hostname x509.HostnameError
-	)
+	var remote *net.OpError
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):
 		return &failure{"timeout", errors.New("the target did not answer in time")}
-	case errors.As(err, &unknown), errors.As(err, &hostname):
+	case errors.As(err, &remote) && remote.Op == "remote error": // an alert of TLS 1.3, after the handshake
 		return &failure{"tls", err}
 	}
 	return &failure{"connection", err}

@@ -123,6 +123,20 @@ func TestKeptBytes(t *testing.T) {
 	}
 }
 
+func BenchmarkSubtract(b *testing.B) {
+	var all []string
+	for i := range 10_000 {
+		all = append(all, fmt.Sprintf("function%d %d 0", i, i+1))
+	}
+	before, _ := subtract(heap(all...), nil)
+	for b.Loop() {
+		b.StopTimer()
+		p := heap(all...)
+		b.StartTimer()
+		subtract(p, before)
+	}
+}
+
 func FuzzSubtract(f *testing.F) {
 	add := func(p *profile.Profile) {
 		var b bytes.Buffer

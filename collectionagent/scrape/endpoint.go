@@ -74,18 +74,14 @@ func (e *endpoint) forget() {
 
 // run scrapes at every turn until the context ends.
 func (e *endpoint) run(ctx context.Context) {
-	timer := time.NewTimer(0)
-	defer timer.Stop()
-	<-timer.C
 	for turn := e.spec.next(time.Now()); ; {
 		e.mu.Lock()
 		e.next = turn
 		e.mu.Unlock()
-		timer.Reset(time.Until(turn))
 		select {
 		case <-ctx.Done():
 			return
-		case <-timer.C:
+		case <-time.After(time.Until(turn)):
 		}
 		e.turn(ctx)
 		if ctx.Err() != nil {

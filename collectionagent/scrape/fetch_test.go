@@ -68,15 +68,21 @@ func TestAnswers(t *testing.T) {
 		"a profile that is not compressed":     {handler: func(w http.ResponseWriter, _ *http.Request) { _ = heap("work 10 5").WriteUncompressed(w) }},
 		"not found":                            {handler: http.NotFound, reason: "status", want: "the target answered 404 Not Found"},
 		"an error with a secret":               {handler: func(w http.ResponseWriter, _ *http.Request) { http.Error(w, secret, 500) }, reason: "status", want: "the target answered 500 Internal Server Error"},
-		"no profile":                           {handler: write([]byte("goroutine profile: total 7\n")), reason: "invalid", want: "profile"},
-		"nothing":                              {handler: write(nil), reason: "invalid", want: "profile"},
-		"broken gzip":                          {handler: write(append([]byte{0x1f, 0x8b}, "xx"...)), reason: "invalid", want: "decompress the answer"},
-		"cut gzip":                             {handler: write(good[:len(good)-9]), reason: "invalid", want: "decompress the answer"},
-		"a cut body":                           {handler: write(good, "Content-Length", "100000"), reason: "connection", want: "unexpected EOF"},
-		"another encoding":                     {handler: write(good, "Content-Encoding", "br"), reason: "encoding", want: "Content-Encoding"},
-		"a bomb":                               {handler: write(bomb), reason: "too_large", want: "more than 16777216 bytes"},
-		"a bomb by HTTP":                       {handler: write(bomb, "Content-Encoding", "gzip"), reason: "too_large", want: "more than 16777216 bytes"},
-		"above the job's limit":                {handler: write(good), more: "body_size_limit: 50B", reason: "too_large", want: "more than 50 bytes"},
+		"what pprof says": {
+			handler: func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("X-Go-Pprof", "1")
+				http.Error(w, "cpu profiling already in use\x1b[1m"+strings.Repeat("x", 1000), 500)
+			}, reason: "status", want: "the target answered 500 Internal Server Error: cpu profiling already in use [1mxxx",
+		},
+		"no profile":            {handler: write([]byte("goroutine profile: total 7\n")), reason: "invalid", want: "profile"},
+		"nothing":               {handler: write(nil), reason: "invalid", want: "profile"},
+		"broken gzip":           {handler: write(append([]byte{0x1f, 0x8b}, "xx"...)), reason: "invalid", want: "decompress the answer"},
+		"cut gzip":              {handler: write(good[:len(good)-9]), reason: "invalid", want: "decompress the answer"},
+		"a cut body":            {handler: write(good, "Content-Length", "100000"), reason: "connection", want: "unexpected EOF"},
+		"another encoding":      {handler: write(good, "Content-Encoding", "br"), reason: "encoding", want: "Content-Encoding"},
+		"a bomb":                {handler: write(bomb), reason: "too_large", want: "more than 16777216 bytes"},
+		"a bomb by HTTP":        {handler: write(bomb, "Content-Encoding", "gzip"), reason: "too_large", want: "more than 16777216 bytes"},
+		"above the job's limit": {handler: write(good), more: "body_size_limit: 50B", reason: "too_large", want: "more than 50 bytes"},
 		"a body without an end": {
 			handler: func(w http.ResponseWriter, r *http.Request) {
 				for r.Context().Err() == nil {
@@ -124,7 +130,7 @@ func TestAnswers(t *testing.T) {
 			t.Cleanup(s.Close)
 			config := jobFor(strings.TrimPrefix(s.URL, "http://"), "", "params: {key: ["+secret+"]}")
 			if c.more != "" {
-				config = strings.Replace(config, "  scrape_timeout: 5s\n", "", 1) + "  " + c.more + "\n"
+				config = strings.Replace(config, "  scrape_timeout: 1m\n", "", 1) + "  " + c.more + "\n"
 			}
 			r := newRig(t, config)
 			target := r.once()[0]

@@ -20,6 +20,7 @@ type metrics struct {
 	reloads   *prometheus.CounterVec // result
 	fileError prometheus.Counter
 	leftOut   prometheus.Gauge
+	kept      prometheus.GaugeFunc
 }
 
 func newMetrics(s *Scraper, registerer prometheus.Registerer) (*metrics, error) {
@@ -51,6 +52,9 @@ func newMetrics(s *Scraper, registerer prometheus.Registerer) (*metrics, error) 
 		leftOut: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: metricsPrefix + "targets_left_out", Help: "Targets that are not scraped because they are wrong, or because there are too many.",
 		}),
+		kept: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: metricsPrefix + "kept_bytes", Help: "Memory for what was last said of values that count since the start of their targets.",
+		}, func() float64 { return float64(s.kept.used.Load()) }),
 	}
 	for _, result := range []string{"changed", "failed"} {
 		m.reloads.WithLabelValues(result)
@@ -62,7 +66,7 @@ func newMetrics(s *Scraper, registerer prometheus.Registerer) (*metrics, error) 
 		return m, nil
 	}
 	for _, c := range []prometheus.Collector{
-		m.scrapes, m.skipped, m.seconds, m.bytes, m.restarts, m.reloads, m.fileError, m.leftOut, targetsCollector{s},
+		m.scrapes, m.skipped, m.seconds, m.bytes, m.restarts, m.reloads, m.fileError, m.leftOut, m.kept, targetsCollector{s},
 	} {
 		if err := registerer.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics of scraping: %w", err)

@@ -229,7 +229,7 @@ func jobFor(address, profile, more string) string {
 			off += ", " + name + ": {enabled: false}"
 		}
 	}
-	return fmt.Sprintf("scrape_configs:\n- job_name: shop\n  scrape_interval: 2s\n  scrape_timeout: 5s\n  static_configs: [{targets: ['%s']}]\n"+
+	return fmt.Sprintf("scrape_configs:\n- job_name: shop\n  scrape_interval: 2s\n  scrape_timeout: 1m\n  static_configs: [{targets: ['%s']}]\n"+
 		"  profiling_config: {pprof_config: {%s%s}}\n  %s\n", address, profile, off, more)
 }
 

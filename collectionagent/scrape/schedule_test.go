@@ -7,6 +7,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,6 +41,23 @@ func bubble(t *testing.T, config string, ask answerer) *Scraper {
 	return s
 }
 
+// runFor runs a scraper for a time, and returns what ends it.
+func runFor(t *testing.T, s *Scraper, d time.Duration) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.Run(ctx)
+	}()
+	time.Sleep(d)
+	synctest.Wait()
+	return func() {
+		cancel()
+		<-done
+	}
+}
+
 func answerOf(b []byte) *http.Response {
 	return &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(b)), ContentLength: -1}
 }
@@ -55,15 +73,7 @@ func TestSchedule(t *testing.T) {
 			time.Sleep(100 * time.Millisecond)
 			return answerOf(good), nil
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.Run(ctx)
-		}()
-		time.Sleep(time.Hour + time.Millisecond)
-		cancel()
-		<-done
+		runFor(t, s, time.Hour+time.Millisecond)()
 		if len(times) != 1800 {
 			t.Errorf("%d scrapes in an hour, want 1800", len(times))
 		}
@@ -94,22 +104,14 @@ func TestLate(t *testing.T) {
 			open--
 			return answerOf(good), nil
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.Run(ctx)
-		}()
-		time.Sleep(time.Minute)
-		synctest.Wait()
+		stop := runFor(t, s, time.Minute)
 		if n := counter(s.metrics.skipped.WithLabelValues("late")); scrapes != 10 || n < 18 || n > 20 {
 			t.Errorf("%d scrapes, %v turns skipped", scrapes, n)
 		}
 		if got := s.Targets("default")[0]; got.State != Up || got.Duration != 4500*time.Millisecond || got.Next.Before(time.Now().Add(-5*time.Second)) {
 			t.Errorf("%+v", got)
 		}
-		cancel()
-		<-done
+		stop()
 	})
 }
 
@@ -118,27 +120,20 @@ func TestTimeout(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var took time.Duration
-		s := bubble(t, jobFor("h:1", "process_cpu: {seconds: 1}", ""), func(r *http.Request) (*http.Response, error) {
+		s := bubble(t, strings.Replace(jobFor("h:1", "process_cpu: {seconds: 1}", ""), "scrape_timeout: 1m", "scrape_timeout: 5s", 1), func(r *http.Request) (*http.Response, error) {
 			start := time.Now()
 			<-r.Context().Done()
 			took = time.Since(start)
 			return nil, r.Context().Err()
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.Run(ctx)
-		}()
-		time.Sleep(9 * time.Second)
+		stop := runFor(t, s, 9*time.Second)
 		if took != 6*time.Second {
 			t.Errorf("the request ended after %s, want 6s", took)
 		}
 		if got := s.Targets("default")[0]; got.State != Down || got.Error != "the target did not answer in time" {
 			t.Errorf("%+v", got)
 		}
-		cancel()
-		<-done
+		stop()
 	})
 }
 
@@ -151,19 +146,11 @@ func TestBusy(t *testing.T) {
 			return nil, r.Context().Err()
 		})
 		s.open = make(chan struct{}, 2)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.Run(ctx)
-		}()
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
+		stop := runFor(t, s, 3*time.Second)
 		if n := counter(s.metrics.skipped.WithLabelValues("busy")); n < 1 || len(s.open) != 2 {
 			t.Errorf("%d are open, %v turns skipped", len(s.open), n)
 		}
-		cancel()
-		<-done
+		stop()
 	})
 }
 
@@ -178,15 +165,7 @@ func TestEnd(t *testing.T) {
 			<-r.Context().Done()
 			return nil, r.Context().Err()
 		})
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			s.Run(ctx)
-		}()
-		time.Sleep(3 * time.Second)
-		cancel()
-		<-done
+		runFor(t, s, 3*time.Second)()
 		ended.Wait()
 		if n := counter(s.metrics.scrapes.WithLabelValues("failed", "timeout")); n != 0 || len(s.Targets("default")) != 0 {
 			t.Errorf("%v are counted, targets %v", n, s.Targets("default"))

@@ -67,6 +67,13 @@ func TestTLS(t *testing.T) {
 		if c.want == "" && (got.State != Up || got.Error != "") || c.want != "" && (got.State != Down || !strings.Contains(got.Error, c.want)) {
 			t.Errorf("%s: %s %q, want %q", name, got.State, got.Error, c.want)
 		}
+		reason := "tls"
+		if strings.Contains(c.want, "not followed") {
+			reason = "redirect"
+		}
+		if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", reason)); c.want != "" && n != 1 {
+			t.Errorf("%s: %q is not counted as %s", name, got.Error, reason)
+		}
 	}
 }
 
@@ -78,7 +85,7 @@ func TestSilentTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	r := newRig(t, strings.Replace(jobFor(l.Addr().String(), "", "scheme: https"), "scrape_timeout: 5s", "scrape_timeout: 100ms", 1))
+	r := newRig(t, strings.Replace(jobFor(l.Addr().String(), "", "scheme: https"), "scrape_timeout: 1m", "scrape_timeout: 100ms", 1))
 	if got := r.once()[0]; got.State != Down || !strings.Contains(got.Error, "did not answer in time") {
 		t.Errorf("%+v", got)
 	}
