@@ -55,7 +55,7 @@ func (r reporterAdapter) Delivery() status.Delivery {
 		BacklogBatches: s.BacklogBatches,
 		Spool: status.Spool{
 			State: cmp.Or(s.Spool.State, "off"), Dir: r.cfg.Spool(), Bytes: s.Spool.Bytes, MaxBytes: s.Spool.MaxBytes,
-			Batches: s.Spool.Batches, Oldest: s.Spool.Oldest,
+			Batches: s.Spool.Batches, Oldest: s.Spool.Oldest, ForeignBytes: s.Spool.ForeignBytes,
 		},
 	}
 	d.Advice = d.Advise()

@@ -14,9 +14,15 @@ import (
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
+// collectorVar names a Collector that was built before, as "make collector" does.
+const collectorVar = "STROBE_E2E_COLLECTOR"
+
 // distribution returns the path of the OpenTelemetry Collector of this project. It is
 // built once, and only by the tests that need it.
 var distribution = sync.OnceValues(func() (string, error) {
+	if path := os.Getenv(collectorVar); path != "" {
+		return path, nil
+	}
 	path := filepath.Join(bin, "otelcol-strobe")
 	build := exec.Command("go", "build", "-o", path, ".")
 	build.Dir = "../../collector/distribution"
@@ -31,7 +37,8 @@ var distribution = sync.OnceValues(func() (string, error) {
 // collection agent at an address. Both receiver and its configuration are YAML.
 func startCollector(t *testing.T, receiver, configuration, to string) *service {
 	t.Helper()
-	if _, err := distribution(); err != nil {
+	program, err := distribution()
+	if err != nil {
 		t.Fatal(err)
 	}
 	config := filepath.Join(t.TempDir(), "collector.yaml")
@@ -53,7 +60,7 @@ service:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startService(t, "otelcol-strobe", "--config", config)
+	return startService(t, program, "--config", config)
 }
 
 // TestCollectorReceiver profiles this host from inside a Collector, with the receiver of

@@ -175,9 +175,14 @@ type service struct {
 	done bool
 }
 
+// startService starts one of the binaries by its name, or another program by its path.
 func startService(t testing.TB, name string, args ...string) *service {
 	t.Helper()
-	s := &service{t: t, cmd: exec.Command(filepath.Join(bin, name), args...)}
+	path := name
+	if !filepath.IsAbs(name) {
+		path = filepath.Join(bin, name)
+	}
+	s := &service{t: t, cmd: exec.Command(path, args...)}
 	// No test may find in the agent's spool what another one left.
 	s.cmd.Env = append(os.Environ(), "STROBE_AGENT_SPOOL_DIR="+filepath.Join(t.TempDir(), "spool"))
 	s.cmd.Stderr = &s.log

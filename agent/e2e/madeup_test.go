@@ -103,8 +103,6 @@ func madeUp(now time.Time) ([]*libpf.Executable, []*libpf.Sample) {
 		}
 		m.link(s, byte(100+i))
 	}
-	s := m.add(libpf.SampleOnCPU, 1, period, stacks["go"], shop, 0)
-	s.TraceID = [16]byte{0x0a, 0xff} // of a trace, but of no span of it
 	// At the same moment, alike and not alike.
 	twin := m.add(libpf.SampleOnCPU, 1, period, stacks["go"], shop, 0)
 	m.again(twin)

@@ -71,6 +71,8 @@ var advices = []struct {
 		"agent and PEER do not fit together: update the older one, and see that ADDRESS is its gRPC port",
 		"nothing takes profiles (v1development) at ADDRESS: see that FLAG and -otlp-protocol fit together, and that the PEER has profiles on; a Collector needs them in a pipeline and --feature-gates=service.profilesSupport",
 	},
+	{[]string{"the backend is elsewhere"}, "correct FLAG: the error says where the PEER is", ""},
+	{[]string{"is no otlp receiver"}, "correct FLAG: what answers at ADDRESS is something else", ""},
 	{[]string{"connection refused"}, "nothing listens at ADDRESS: start the PEER, or correct FLAG", ""},
 	{[]string{"no such host", "server misbehaving"}, "the name in FLAG, ADDRESS, is not known on this host", ""},
 	{[]string{"no route to host", "network is unreachable", "i/o timeout", "deadlineexceeded", "deadline exceeded"}, "see that ADDRESS can be reached from here and that no firewall is between", ""},

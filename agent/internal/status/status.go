@@ -84,6 +84,8 @@ type Spool struct {
 	Batches  int    `json:"batches"`
 	// Oldest is when the oldest of them was put there.
 	Oldest time.Time `json:"oldest,omitzero"`
+	// ForeignBytes are what the other exporter left and only it can send.
+	ForeignBytes int64 `json:"foreign_bytes,omitempty"`
 }
 
 // Healthy reports whether the agent profiles and delivers.

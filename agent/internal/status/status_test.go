@@ -70,6 +70,7 @@ func reports() map[string]*Report {
 			r.Delivery.CollectionAgent, r.Delivery.Protocol = "https://otlp.example.com/v1development/profiles", ProtocolOTLPHTTP
 			r.Delivery.State, r.Delivery.LastError, r.Delivery.LastErrorTime = "refused", "export profiles: 404 Not Found", now.Add(-time.Second)
 			r.Delivery.Advice = r.Delivery.Advise()
+			r.Delivery.Spool.ForeignBytes = 3 << 20
 		}),
 		"starting": report(func(r *Report) {
 			r.State, r.StartTime, r.Sampling, r.Delivery = Starting, now.Add(-2*time.Second), nil, nil
@@ -183,6 +184,8 @@ func TestAdvise(t *testing.T) {
 		{"refused", "export: 404 Not Found", "nothing takes profiles (v1development) at " + at, ProtocolOTLPHTTP},
 		{"disconnected", "http: server gave HTTP response to HTTPS client", "write http:// in -otlp-endpoint", ProtocolOTLPHTTP},
 		{"disconnected", "dial tcp 10.0.0.1:4317: connect: connection refused", "start the OTLP backend, or correct -otlp-endpoint", ProtocolOTLPGRPC},
+		{"refused", "the backend is elsewhere; set its address: HTTP 301 Moved Permanently: to https://b.example", "correct -otlp-endpoint: the error", ProtocolOTLPHTTP},
+		{"refused", "what answers is no OTLP receiver; check the address: HTTP 200 OK", "what answers at " + at, ProtocolOTLPHTTP},
 		{"overloaded", "429 Too Many Requests", "until the OTLP backend has room", ProtocolOTLPHTTP},
 	}
 	for _, test := range tests {

@@ -117,6 +117,9 @@ func (d *Delivery) write(t *text, now time.Time) {
 		t.row("spool", "does not work, so samples wait in memory only: %s", s.State)
 		t.row("", "in %s, %s of %s", s.Dir, size(s.Bytes), size(s.MaxBytes))
 	}
+	if s.ForeignBytes > 0 {
+		t.row("", "%s wait for the other -exporter, which left them", size(s.ForeignBytes))
+	}
 }
 
 // writeLedger shows the ledger as a sum.
