@@ -265,22 +265,22 @@ func TestMemory(t *testing.T) {
 	}
 	value := number(2, 1)
 	for name, data := range map[string][]byte{
-		"samples": many(1<<16, func(uint64) []byte { return message(2, value) }),
+		"samples": many(1<<14, func(uint64) []byte { return message(2, value) }),
 		"labels": many(1<<10, func(i uint64) []byte {
 			return message(2, value, bytes.Repeat(message(3, number(1, 1), number(3, i+1)), 32))
 		}),
-		"different labels": many(1<<15, func(i uint64) []byte { return message(2, value, message(3, number(1, 1), number(3, i+1))) }),
+		"different labels": many(1<<13, func(i uint64) []byte { return message(2, value, message(3, number(1, 1), number(3, i+1))) }),
 		"frames":           many(1<<8, func(i uint64) []byte { return message(2, value, message(1, bytes.Repeat([]byte{1}, int(i)+1))) }),
-		"locations":        many(1<<14, func(i uint64) []byte { return message(4, number(1, i+2), number(3, i)) }),
-		"used locations": many(1<<14, func(i uint64) []byte {
+		"locations":        many(1<<13, func(i uint64) []byte { return message(4, number(1, i+2), number(3, i)) }),
+		"used locations": many(1<<13, func(i uint64) []byte {
 			return append(message(4, number(1, i+2), number(3, i)), message(2, value, number(1, i+2))...)
 		}),
-		"functions": many(1<<14, func(i uint64) []byte { return message(5, number(1, i+2)) }),
+		"functions": many(1<<13, func(i uint64) []byte { return message(5, number(1, i+2)) }),
 		"lines": many(1<<10, func(i uint64) []byte {
 			f, l := message(5, number(1, i+2), number(5, i)), bytes.Repeat(message(4, number(1, i+2)), 16)
 			return slices.Concat(f, message(4, number(1, i+2), l), message(2, value, number(1, i+2)))
 		}),
-		"strings": many(1<<16, func(i uint64) []byte { return message(6, []byte(strconv.Itoa(int(i)))) }),
+		"strings": many(1<<14, func(i uint64) []byte { return message(6, []byte(strconv.Itoa(int(i)))) }),
 	} {
 		s, err := Measure(data)
 		if err != nil {
