@@ -107,6 +107,10 @@ func (p *pump) send(b *batch) (proto.Message, error) {
 	}
 }
 
+// leastCut is the size from which a batch that is too large is not cut any more: a server
+// that says so of less takes nothing, and should not be asked for each sample.
+const leastCut = 1 << 10
+
 // cut deals with a batch that the server will never take as it is: in pieces it
 // may, down to the item that is wrong or too large.
 func (p *pump) cut(b *batch, v verdict, err error) {
@@ -124,7 +128,7 @@ func (p *pump) cut(b *batch, v verdict, err error) {
 			}
 		}
 		p.src.learn(limit)
-		mayCut = true
+		mayCut = len(b.payload) > leastCut
 	}
 	if mayCut {
 		if a, c, ok := b.cargo.halves(); ok {
