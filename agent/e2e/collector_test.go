@@ -71,6 +71,6 @@ func TestCollectorReceiver(t *testing.T) {
 	s := startServer(t, t.TempDir(), grpcAddress, freeAddress(t))
 	collector := startCollector(t, "strobe", "    samples_per_second: 499\n    reporter_interval: 500ms", grpcAddress)
 	eventually(t, "samples of the host", func(ctx context.Context) bool { return s.samples(ctx, "{}") > 0 })
-	judgeNative(t, s)
+	judgeNative(t, s, "c-o2", "go-plain")
 	collector.stop()
 }

@@ -157,7 +157,7 @@ func TestSubjectsThroughThePipeline(t *testing.T) {
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
 	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
-	judgeNative(t, s)
+	judgeNative(t, s, "c-o2", "cpp-shapes", "rust-forge", "go-plain")
 	t.Run("pprof", func(t *testing.T) {
 		u := s.http + "/api/v1/pprof?" + url.Values{"query": {`{process="c_o2"}`}, "from": {"now-1h"}}.Encode()
 		out, err := exec.Command("go", "tool", "pprof", "-top", u).CombinedOutput() //nolint:gosec // our own address
@@ -168,19 +168,20 @@ func TestSubjectsThroughThePipeline(t *testing.T) {
 	t.Run("browser", func(t *testing.T) { browse(t, "e2e.mjs", s.http, "STROBE_FUNCTION=red_leaf") })
 }
 
-// judgeNative runs programs whose stacks are known and judges what a collection agent
-// that gets the samples of this host says of them.
-func judgeNative(t *testing.T, s *server) {
+// judgeNative runs programs whose stacks are known, go-plain among them, and judges what a
+// collection agent that gets the samples of this host says of them.
+func judgeNative(t *testing.T, s *server, names ...string) {
 	t.Helper()
 	expected, err := tracertest.Expectations()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"c-o2", "cpp-shapes", "rust-forge", "go-plain"} {
+	for _, name := range names {
 		tracertest.Start(t, name, 120)
 	}
-	for name, process := range map[string]string{"c-o2": "c_o2", "cpp-shapes": "cpp_shapes", "rust-forge": "rs_forge", "go-plain": "go_plain"} {
-		selector := `{process="` + process + `"}`
+	process := map[string]string{"c-o2": "c_o2", "cpp-shapes": "cpp_shapes", "rust-forge": "rs_forge", "go-plain": "go_plain"}
+	for _, name := range names {
+		selector := `{process="` + process[name] + `"}`
 		eventually(t, "samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 1000 })
 		query := url.Values{"query": {selector}, "from": {"now-1h"}, "group_by": {"comm"}}
 		folded := get(t.Context(), s.http+"/api/v1/folded?"+query.Encode())
