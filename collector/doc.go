@@ -24,6 +24,6 @@
 // Start returns at once: loading the programs into the kernel takes a second. What goes
 // wrong then is reported as the status of the component: as permanent when the host
 // does not allow what is needed, with what to do in the log, else as recoverable, and
-// it is tried again. Shutdown ends sampling, hands on what is left, and takes a few
-// seconds at most.
+// it is tried again. Shutdown ends sampling, hands on what is left, and
+// takes fifteen seconds at most.
 package collector

@@ -25,9 +25,10 @@ import (
 
 const (
 	// shutdownTimeout bounds how long Shutdown hands on what is left, and graceTimeout
-	// how long it then waits for what was told to end at once.
+	// how long it then waits for what was told to end at once: the kernel checks a
+	// program that is being loaded to the end, which takes seconds on a busy host.
 	shutdownTimeout = 5 * time.Second
-	graceTimeout    = time.Second
+	graceTimeout    = 10 * time.Second
 	// sampledTimeout is how long the tracer may take to hand over what it has. It reads
 	// a ring in memory, but may have just begun to load its programs.
 	sampledTimeout = 2 * time.Second
@@ -115,7 +116,8 @@ func (p *profiler) Start(_ context.Context, host component.Host) error {
 		close(p.drain)
 		within(ctx, shutdownTimeout, delivered)
 		stopDelivering()
-		grace := context.WithoutCancel(ctx)
+		grace, cancelGrace := context.WithTimeout(context.WithoutCancel(ctx), graceTimeout)
+		defer cancelGrace()
 		var errs []error
 		if !within(grace, graceTimeout, delivered) {
 			errs = append(errs, errors.New("the next component of the pipeline has not returned"))

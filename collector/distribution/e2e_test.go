@@ -18,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/support/skip"
 )
 
 // burnVar makes the test binary the program that is profiled.
@@ -127,6 +129,7 @@ func eventually(t *testing.T, what string, good func(ctx context.Context) bool) 
 // TestProfile profiles a program with the built distribution, which sends to a
 // collection agent, and asks that for what was found. It needs root.
 func TestProfile(t *testing.T) {
+	skip.UnlessRoot(t)
 	bin := t.TempDir()
 	collector, agent := filepath.Join(bin, "otelcol-strobe"), filepath.Join(bin, "collectionagent")
 	build(t, ".", ".", collector)
@@ -151,7 +154,8 @@ service:
 `, metricsHost, metricsPort)))
 
 	folded := func(ctx context.Context) string {
-		query := url.Values{"query": {`{service="busy",host="col-host",suite="collector",team="blue",executable=~".*distribution.test"}`}, "from": {"now-10m"}}
+		selector := fmt.Sprintf(`{service="busy",host="col-host",suite="collector",team="blue",executable=~".*/%s"}`, filepath.Base(os.Args[0]))
+		query := url.Values{"query": {selector}, "from": {"now-10m"}}
 		return get(ctx, "http://"+httpAddress+"/api/v1/folded?"+query.Encode())
 	}
 	const function = "collector/distribution.burn"
