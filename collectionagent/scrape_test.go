@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,6 +28,11 @@ func busyOfScrape(done *atomic.Bool) (n uint64) {
 	return n
 }
 
+// heldForScrape is looked for as well. It makes more than the profiler of memory could miss.
+//
+//go:noinline
+func heldForScrape() []byte { return make([]byte, 16<<20) }
+
 // TestScrape has the program fetch the profiles of this process, and its own.
 func TestScrape(t *testing.T) {
 	mux := http.NewServeMux()
@@ -41,6 +47,9 @@ func TestScrape(t *testing.T) {
 		done.Store(true)
 		busy.Wait()
 	}()
+	held := heldForScrape()
+	defer runtime.KeepAlive(held)
+	runtime.GC() // profiles of memory are of the last collection
 	dir := t.TempDir()
 	write := func(name, content string) string {
 		path := filepath.Join(dir, name)
@@ -69,7 +78,7 @@ func TestScrape(t *testing.T) {
 	}
 	until("CPU", folded("on_cpu"), "busyOfScrape")
 	until("goroutines", folded("goroutines"), "busyOfScrape")
-	until("memory in use", folded("inuse_space"), "testing.")
+	until("memory in use", folded("inuse_space"), "heldForScrape")
 	until("the status", "/api/v1/targets", `"profile":"process_cpu","url":"`+target.URL+`/debug/pprof/profile"`)
 	until("the metrics", "/metrics", `strobe_collectionagent_scrapes_total{reason="",result="stored"}`)
 
