@@ -95,6 +95,10 @@ func TestBackup(t *testing.T) {
 	for name, bucket := range map[string]objects.Bucket{"disk": nil, "objects": objects.NewDir(t.TempDir())} {
 		t.Run(name, func(t *testing.T) {
 			s := filledStore(t, t.TempDir(), bucket)
+			_, blocks, _ := s.readView()
+			if remote := slices.ContainsFunc(blocks, func(b *block) bool { return b.info.Remote }); remote != (bucket != nil) {
+				t.Fatalf("blocks are in object storage: %v", remote)
+			}
 			archive := backup(t, s)
 			want := answers(t, s)
 			ledgers, err := s.RunLedgers(t.Context(), "default")
