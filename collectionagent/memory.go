@@ -44,6 +44,10 @@ func (c *Config) memoryPlan() (*memory.Plan, error) {
 // requestsInMemory is how many of the largest requests there must be room for.
 const requestsInMemory = 4
 
+// bytesPerKnownStack is how much memory there is for each stack that ingest remembers as
+// stored, which takes 58 bytes at most: of 2 GiB, 6 % for two million stacks.
+const bytesPerKnownStack = 1 << 10
+
 // limitRuntime makes the garbage collector keep the process within the plan, unless
 // the environment says otherwise.
 func limitRuntime(p *memory.Plan, logger *slog.Logger) {

@@ -111,6 +111,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	}
 	in, err := ingest.New(ingest.Config{
 		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
+		KnownStacks: int(plan.Total / bytesPerKnownStack),
 		MemoryBytes: plan.Bytes[memory.Ingest], RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
 		MaxConnections: c.Limits.MaxConnections, Limits: single, Rates: c.Limits.rates(),
 		Logger: logger, Registerer: registry,

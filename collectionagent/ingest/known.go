@@ -47,10 +47,10 @@ func (k *known) current() uint64 {
 	return k.epoch
 }
 
-// newKnown returns a memory with room for so many stacks, twice as many frames, an
+// newKnown returns a memory with room for so many stacks, as many frames, an
 // eighth as many files, and half as many stacks as a whole.
 func newKnown(s store.Store, entries int) *known {
-	return &known{store: s, stacks: newIDSet(entries), frames: newIDSet(2 * entries), files: newIDSet(entries / 8), wholes: newWholes(entries / 2)}
+	return &known{store: s, stacks: newIDSet(entries), frames: newIDSet(entries), files: newIDSet(entries / 8), wholes: newWholes(entries / 2)}
 }
 
 // frameKey returns 16 bytes that stand for a frame.

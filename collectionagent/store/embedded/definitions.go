@@ -72,7 +72,8 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 		return false, errBarred
 	}
 	s.garbage.put(func(note func(definition)) { noteAll(d, note) })
-	p := defWriter{db: s.db, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
+	p := defWriter{db: s.db, stacks: finder{db: s.db}, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
+	defer func() { err = errors.Join(err, p.stacks.close()) }()
 	for i := range d.Stacks {
 		err = errors.Join(err, p.stack(&d.Stacks[i]))
 	}
@@ -132,6 +133,7 @@ func noteAll(d *store.Definitions, note func(definition)) {
 // defWriter adds the definitions of one project to a batch.
 type defWriter struct {
 	db      *pebble.DB
+	stacks  finder
 	batch   *pebble.Batch
 	project string
 	counts  defCounts
@@ -158,7 +160,7 @@ func (w *defWriter) get(key []byte) ([]byte, error) {
 
 func (w *defWriter) stack(st *store.Stack) error {
 	key := stackKey(w.project, st.Hash)
-	known, err := has(w.db, key)
+	known, err := w.stacks.has(key)
 	if err != nil || known {
 		return err // a hash stands for the same frames for ever
 	}

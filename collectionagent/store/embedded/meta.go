@@ -107,6 +107,36 @@ func has(db *pebble.DB, key []byte) (bool, error) {
 	return true, closer.Close()
 }
 
+// finder tells which keys have a value. It is for keys of which most are new:
+// [pebble.DB.Get] does not ask the filters of the last level, where nearly all keys are, and
+// decompresses a block for each. It sees what was there when it was first asked, and is for one
+// goroutine.
+type finder struct {
+	db *pebble.DB
+	it *pebble.Iterator // nil before the first question
+}
+
+func (f *finder) has(key []byte) (_ bool, err error) {
+	if f.it == nil {
+		if f.it, err = f.db.NewIter(&pebble.IterOptions{UseL6Filters: true}); err != nil {
+			return false, fmt.Errorf("look up definition: %w", err)
+		}
+	}
+	found := f.it.SeekPrefixGE(key)
+	if err := f.it.Error(); err != nil {
+		return false, fmt.Errorf("look up definition: %w", err)
+	}
+	return found, nil // a prefix is a whole key
+}
+
+// close must be called last.
+func (f *finder) close() error {
+	if f.it == nil {
+		return nil
+	}
+	return f.it.Close()
+}
+
 // scan calls f with every entry whose key starts with prefix. The slices are
 // only valid during the call.
 func scan(db *pebble.DB, prefix []byte, f func(key, value []byte) error) (err error) {
