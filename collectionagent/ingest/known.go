@@ -6,6 +6,7 @@ import (
 	"context"
 	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/zeebo/xxh3"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -20,6 +21,7 @@ type known struct {
 	store                 store.Store
 	stacks, frames, files *idSet
 	wholes                *wholes
+	lookups               *prometheus.CounterVec // what had to be looked up, by kind
 
 	mu    sync.Mutex
 	epoch uint64 // of the store's Forgotten when what is remembered was true
@@ -49,8 +51,8 @@ func (k *known) current() uint64 {
 
 // newKnown returns a memory with room for so many stacks, as many frames, an
 // eighth as many files, and half as many stacks as a whole.
-func newKnown(s store.Store, entries int) *known {
-	return &known{store: s, stacks: newIDSet(entries), frames: newIDSet(entries), files: newIDSet(entries / 8), wholes: newWholes(entries / 2)}
+func newKnown(s store.Store, entries int, lookups *prometheus.CounterVec) *known {
+	return &known{store: s, lookups: lookups, stacks: newIDSet(entries), frames: newIDSet(entries), files: newIDSet(entries / 8), wholes: newWholes(entries / 2)}
 }
 
 // frameKey returns 16 bytes that stand for a frame.
@@ -83,7 +85,7 @@ func (k *known) learn(d *store.Definitions, epoch uint64) {
 
 // unknown returns the indices of those ids that neither the set nor the store has.
 func unknown[K comparable, V any](
-	ctx context.Context, k *known, set *idSet, project string, ids []K, key func(K) (hi, lo uint64), wanted func(int) bool,
+	ctx context.Context, k *known, kind string, set *idSet, project string, ids []K, key func(K) (hi, lo uint64), wanted func(int) bool,
 	lookUp func(context.Context, string, []K) (map[K]V, error),
 ) ([]uint32, error) {
 	k.current()
@@ -100,6 +102,7 @@ func unknown[K comparable, V any](
 	if len(ask) == 0 {
 		return nil, nil
 	}
+	k.lookups.WithLabelValues(kind).Add(float64(len(ask)))
 	found, err := lookUp(ctx, project, ask)
 	if err != nil {
 		return nil, err
@@ -117,7 +120,7 @@ func unknown[K comparable, V any](
 
 // unknownStacks returns the indices of the hashes that have no definition.
 func (k *known) unknownStacks(ctx context.Context, project string, hashes []libpf.TraceHash) ([]uint32, error) {
-	return unknown(ctx, k, k.stacks, project, hashes, stackKey, func(int) bool { return true }, k.store.Stacks)
+	return unknown(ctx, k, "stacks", k.stacks, project, hashes, stackKey, func(int) bool { return true }, k.store.Stacks)
 }
 
 // needsNames reports whether the names of a frame come separately.
@@ -131,7 +134,7 @@ func (k *known) unnamedFrames(ctx context.Context, project string, table []libpf
 	for i := range table {
 		ids[i] = table[i].ID()
 	}
-	return unknown(ctx, k, k.frames, project, ids, frameKey, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
+	return unknown(ctx, k, "symbols", k.frames, project, ids, frameKey, func(i int) bool { return needsNames(&table[i]) }, k.store.Symbols)
 }
 
 // unknownFiles returns the indices of the files of native and kernel frames
@@ -143,5 +146,5 @@ func (k *known) unknownFiles(ctx context.Context, project string, files []libpf.
 			native[table[i].FileID] = true
 		}
 	}
-	return unknown(ctx, k, k.files, project, files, fileKey, func(i int) bool { return native[files[i]] }, k.store.Executables)
+	return unknown(ctx, k, "executables", k.files, project, files, fileKey, func(i int) bool { return native[files[i]] }, k.store.Executables)
 }

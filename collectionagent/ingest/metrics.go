@@ -16,6 +16,7 @@ type metrics struct {
 	samples      prometheus.Counter
 	observations prometheus.Counter
 	definitions  *prometheus.CounterVec
+	lookups      *prometheus.CounterVec
 	rejected     *prometheus.CounterVec
 	bytes        *prometheus.CounterVec
 	seconds      *prometheus.HistogramVec
@@ -42,6 +43,10 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}),
 		definitions: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "definitions_total", Help: "Definitions stored, by kind.",
+		}, []string{"kind"}),
+		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: metricsPrefix + "store_lookups_total",
+			Help: "Definitions that requests refer to and that had to be looked up in the store, as it was not or no longer remembered that they are there, by kind.",
 		}, []string{"kind"}),
 		rejected: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: metricsPrefix + "rejected_total", Help: "Batches that were refused for ever, by the field that is wrong.",
@@ -74,7 +79,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"limit", "scope"}),
 	}
 	for _, c := range []prometheus.Collector{
-		m.batches, m.samples, m.observations, m.definitions, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited,
+		m.batches, m.samples, m.observations, m.definitions, m.lookups, m.rejected, m.bytes, m.seconds, m.active, m.panics, m.limited,
 		m.connections, m.cutOff, m.reports,
 	} {
 		if err := reg.Register(c); err != nil {

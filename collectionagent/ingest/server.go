@@ -126,7 +126,7 @@ func New(cfg Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	k := newKnown(cfg.Store, cfg.KnownStacks)
+	k := newKnown(cfg.Store, cfg.KnownStacks, m.lookups)
 	epoch := cfg.Store.Epoch()
 	s := &Server{
 		cfg: cfg, metrics: m, known: k, epoch: epoch[:], slots: make(chan struct{}, cfg.MaxConcurrent),

@@ -15,16 +15,7 @@ func (m *message) wireResource(b []byte) error {
 		return err
 	}
 	scopes, attributes := to32(len(m.scopes)), to32(len(m.keyValues))
-	err := parts(b, func(tag uint64, v []byte) error {
-		switch tag {
-		case bytes1:
-			return m.wireAttributes(v)
-		case bytes2:
-			return m.wireScope(v)
-		default: // schema_url
-			return checkText(v)
-		}
-	}, bytes1, bytes2, bytes3)
+	err := headed(b, m.wireAttributes, m.wireScope)
 	m.resources = append(m.resources, resourceEntry{
 		attributes: extent{attributes, to32(len(m.keyValues))}, scopes: extent{scopes, to32(len(m.scopes))},
 	})
@@ -44,6 +35,20 @@ func parts(b []byte, read func(tag uint64, v []byte) error, tags ...uint64) erro
 		}
 		return rest, read(tag, v)
 	})
+}
+
+// headed reads a message of a head, entries, and the URL of a schema.
+func headed(b []byte, head, entry func([]byte) error) error {
+	return parts(b, func(tag uint64, v []byte) error {
+		switch tag {
+		case bytes1:
+			return head(v)
+		case bytes2:
+			return entry(v)
+		default: // schema_url
+			return checkText(v)
+		}
+	}, bytes1, bytes2, bytes3)
 }
 
 // checkText checks a text that is not kept.
@@ -84,16 +89,7 @@ func (m *message) wireScope(b []byte) error {
 		return err
 	}
 	profiles := to32(len(m.profiles))
-	err := parts(b, func(tag uint64, v []byte) error {
-		switch tag {
-		case bytes1:
-			return m.wireInstrumentation(v)
-		case bytes2:
-			return m.wireProfile(v)
-		default: // schema_url
-			return checkText(v)
-		}
-	}, bytes1, bytes2, bytes3)
+	err := headed(b, m.wireInstrumentation, m.wireProfile)
 	m.scopes = append(m.scopes, extent{profiles, to32(len(m.profiles))})
 	return err
 }

@@ -63,16 +63,14 @@ func newRemembered(budget int64, now time.Time) *remembered {
 	return m
 }
 
-// stackBudget is what stacks may cost, frameBudget what frames may cost when a
-// question begins.
-func (m *remembered) stackBudget() int64 { return m.budget / 4 }
-func (m *remembered) frameBudget() int64 { return m.budget / 4 }
+// share is what stacks may cost, and what frames may cost when a question begins.
+func (m *remembered) share() int64 { return m.budget / 4 }
 
 // full reports whether another one is to begin.
 func (m *remembered) full(now time.Time) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.frameCost > m.frameBudget() || (m.stackCost > m.stackBudget()*15/16 && now.Sub(m.began) >= leastAge)
+	return m.frameCost > m.share() || (m.stackCost > m.share()*15/16 && now.Sub(m.began) >= leastAge)
 }
 
 // used returns about how many bytes are remembered.
@@ -82,7 +80,7 @@ func (m *remembered) used() int64 {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.stackCost + min(m.frameBudget(), m.frameCost)
+	return m.stackCost + min(m.share(), m.frameCost)
 }
 
 // find looks stacks up, the first of which has the number first, and appends the numbers
@@ -152,7 +150,7 @@ func (m *remembered) room(n int) []uint32 {
 // remember returns a stack, which is kept if there is room. The lock is held.
 func (m *remembered) remember(project string, hash libpf.TraceHash, stack []uint32) []uint32 {
 	cost := stackCost + stackFrameCost*int64(len(stack))
-	if m.stackCost+cost > m.stackBudget() {
+	if m.stackCost+cost > m.share() {
 		return stack
 	}
 	t := m.projects[project]

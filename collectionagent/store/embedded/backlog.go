@@ -16,7 +16,8 @@ import (
 )
 
 // backlog is what merging has not come to yet: the rows of flushed heads that are due, which
-// are urgent, and of blocks that are to be merged again, which are not. It decides what merging may take from others:
+// are urgent, and of blocks that are to be merged again, which are not. It decides what
+// merging may take from others:
 //
 //   - with nothing behind the merge that is going on, it rests as long as it works,
 //     so that questions hardly notice it;

@@ -72,8 +72,8 @@ func (s *Store) putLocked(b *pebble.Batch, d *store.Definitions) (duplicate bool
 		return false, errBarred
 	}
 	s.garbage.put(func(note func(definition)) { noteAll(d, note) })
-	p := defWriter{db: s.db, stacks: finder{db: s.db}, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
-	defer func() { err = errors.Join(err, p.stacks.close()) }()
+	p := defWriter{db: s.db, find: finder{db: s.db}, batch: b, project: d.Project, counts: *s.counts.Load(), fresh: make(map[string][]byte)}
+	defer func() { err = errors.Join(err, p.find.close()) }()
 	for i := range d.Stacks {
 		err = errors.Join(err, p.stack(&d.Stacks[i]))
 	}
@@ -133,7 +133,7 @@ func noteAll(d *store.Definitions, note func(definition)) {
 // defWriter adds the definitions of one project to a batch.
 type defWriter struct {
 	db      *pebble.DB
-	stacks  finder
+	find    finder
 	batch   *pebble.Batch
 	project string
 	counts  defCounts
@@ -160,7 +160,7 @@ func (w *defWriter) get(key []byte) ([]byte, error) {
 
 func (w *defWriter) stack(st *store.Stack) error {
 	key := stackKey(w.project, st.Hash)
-	known, err := w.stacks.has(key)
+	known, err := w.find.has(key)
 	if err != nil || known {
 		return err // a hash stands for the same frames for ever
 	}
@@ -181,7 +181,7 @@ func (w *defWriter) symbol(sym *store.Symbol) error {
 
 func (w *defWriter) executable(e *libpf.Executable) error {
 	key := executableKey(w.project, e.FileID)
-	known, err := has(w.db, key)
+	known, err := w.find.has(key)
 	if err != nil {
 		return err
 	}

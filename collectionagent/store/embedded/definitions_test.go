@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -55,5 +56,53 @@ func TestPutThatFails(t *testing.T) {
 	}
 	if len(s.defWindows.dirty) != 2 {
 		t.Errorf("%d windows are to be written, 2 changed", len(s.defWindows.dirty))
+	}
+}
+
+// TestFinder looks for keys in a database whose keys are in its last level: for those
+// that are new it reads no block.
+func TestFinder(t *testing.T) {
+	s := openTest(t, Config{Dir: t.TempDir()})
+	key := func(n int) []byte { return fmt.Appendf(nil, "finder %d", n) }
+	const keys = 2000
+	set := func(from, to int) {
+		t.Helper()
+		for n := from; n < to; n++ {
+			if err := s.db.Set(key(n), []byte("value"), pebble.NoSync); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	set(0, keys)
+	if err := s.db.Delete(key(7), pebble.NoSync); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.db.Compact(t.Context(), key(0), []byte("finder a"), false); err != nil {
+		t.Fatal(err)
+	}
+	f := finder{db: s.db}
+	defer func() {
+		if err := f.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	before := s.db.Metrics().Filter.Hits
+	for n := range 2 * keys {
+		found, err := f.has(key(n))
+		if err != nil || found != (n < keys && n != 7) {
+			t.Fatalf("key %d: %v, %v", n, found, err)
+		}
+	}
+	// A filter is wrong about one key in a hundred.
+	if hits := s.db.Metrics().Filter.Hits - before; hits < keys*9/10 {
+		t.Errorf("filters answered for %d of %d new keys", hits, keys)
+	}
+	set(keys, keys+1)
+	again := finder{db: s.db}
+	if found, err := again.has(key(keys)); err != nil || !found {
+		t.Errorf("a key that was set just now: %v, %v", found, err)
+	}
+	if err := again.close(); err != nil {
+		t.Error(err)
 	}
 }

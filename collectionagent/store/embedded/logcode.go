@@ -253,7 +253,7 @@ func logBytes(b *store.Batch) int {
 	n := 512 + len(b.ID.HostID) + len(b.ID.Project) + 96*len(b.Samples)
 	for i := range b.Series {
 		s := &b.Series[i]
-		n += 64 + 11*4 + 16*len(s.Labels) + s.TextBytes() // texts with their lengths
+		n += 108 + 16*len(s.Labels) + s.TextBytes() // numbers, and the lengths of texts
 	}
 	return n
 }

@@ -95,22 +95,10 @@ func get(db *pebble.DB, key []byte) ([]byte, error) {
 	return c, closer.Close()
 }
 
-// has reports whether there is a value for a key.
-func has(db *pebble.DB, key []byte) (bool, error) {
-	_, closer, err := db.Get(key)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("look up definition: %w", err)
-	}
-	return true, closer.Close()
-}
-
-// finder tells which keys have a value. It is for keys of which most are new:
-// [pebble.DB.Get] does not ask the filters of the last level, where nearly all keys are, and
-// decompresses a block for each. It sees what was there when it was first asked, and is for one
-// goroutine.
+// finder tells which keys have a value. Most of those that it is asked for are new, and
+// [pebble.DB.Get] does not ask the filters of the last level, where nearly all keys are: it
+// decompresses a block for each. A finder sees what was there when it was first asked, and is
+// for one goroutine.
 type finder struct {
 	db *pebble.DB
 	it *pebble.Iterator // nil before the first question
@@ -129,7 +117,7 @@ func (f *finder) has(key []byte) (_ bool, err error) {
 	return found, nil // a prefix is a whole key
 }
 
-// close must be called last.
+// close ends the finder.
 func (f *finder) close() error {
 	if f.it == nil {
 		return nil
