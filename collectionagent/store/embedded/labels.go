@@ -72,6 +72,7 @@ func (l *labelScan) load(ctx context.Context, s *Store, sc *scanner) error {
 	}
 	all := make(map[string]sum)
 	clock := s.clock.Add(1)
+	defer s.evictBlocks()
 	for i := range l.whole {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -91,7 +92,6 @@ func (l *labelScan) load(ctx context.Context, s *Store, sc *scanner) error {
 			all[v.Value] = sum{old.count + v.Count, old.value + v.Sum}
 		}
 	}
-	s.evictBlocks()
 	l.sums = newLabelCounts(all)
 	l.sums.sortLargest()
 	s.labelCache.put(string(key), l.sums)
@@ -110,6 +110,9 @@ func (l *labelScan) file(s *Store, sc *scanner, scope string, f *source, clock i
 	}
 	defer part.release()
 	n := c.charge()
+	if n > 0 { // it was just opened: others have to go before the next one is
+		s.evictBlocks()
+	}
 	if err := sc.claim.Take(n); err != nil {
 		return nil, err
 	}

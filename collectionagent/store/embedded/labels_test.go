@@ -141,6 +141,34 @@ func TestLabelIndexForgets(t *testing.T) {
 	}
 }
 
+// TestLabelsOpenFewBlocks asks for labels of more blocks than may be open, which
+// close as the next ones open, and not when the question has been answered.
+func TestLabelsOpenFewBlocks(t *testing.T) {
+	s := podStore(t, Config{MaxOpenBlocks: 2}, 10, 8)
+	_, blocks, _ := s.readView()
+	most := 0
+	for _, b := range blocks {
+		read := b.read
+		b.read = func(info *blockInfo) (blockReader, error) {
+			open := 1
+			for _, other := range blocks {
+				if other != b && other.openBytes() > 0 {
+					open++
+				}
+			}
+			most = max(most, open)
+			return read(info)
+		}
+	}
+	names, err := s.LabelNames(t.Context(), &store.Query{Project: "default", To: 1 << 62})
+	if err != nil || len(names) == 0 {
+		t.Fatal(names, err)
+	}
+	if most == 0 || most > s.cfg.MaxOpenBlocks+1 { // with the one that is being read
+		t.Errorf("%d blocks were open at the same time", most)
+	}
+}
+
 // BenchmarkLabelValues lists the largest 100 of 100,000 values in 10 blocks: from the
 // files, from the index, with a prefix, and with a range that cuts a block.
 func BenchmarkLabelValues(b *testing.B) {

@@ -184,7 +184,12 @@ func (s *Store) wave(
 	ctx context.Context, sc *scanner, w *workers, tasks []task, parts []source, most int64, clock int64,
 ) (opened int, err error) {
 	var taken, size int64
-	defer func() { sc.claim.Give(taken) }()
+	defer func() {
+		sc.claim.Give(taken)
+		if err != nil {
+			s.evictBlocks() // nobody counts what was opened any more
+		}
+	}()
 	for ; opened < len(parts) && (opened == 0 || (size < most && opened < s.cfg.MaxOpenBlocks)); opened++ {
 		c, part, err := s.acquire(&parts[opened], clock)
 		if err != nil {
