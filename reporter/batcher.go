@@ -4,8 +4,6 @@ package reporter
 
 import (
 	"fmt"
-	"maps"
-	"sync"
 
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -33,19 +31,18 @@ type Batcher struct {
 	encoder  profileEncoder // of whoever calls Take, like sequence
 	sequence uint64
 	wake     chan struct{}
-
-	mu   sync.Mutex
-	host map[string]string
+	host     hostResource
 }
 
 // NewBatcher makes a Batcher. Of the options it heeds HostID, HostName, RunID,
-// AgentVersion, DefinitionCacheEntries and MaxQueueBytes; nil is the defaults.
+// AgentVersion, ResourceAttributes, DefinitionCacheEntries and MaxQueueBytes; nil is the defaults.
 func NewBatcher(o *Options) (*Batcher, error) {
 	s, err := newSettings(&Config{CollAgentAddr: "the owner"}, o)
 	if err != nil {
 		return nil, fmt.Errorf("settings of samples: %w", err)
 	}
 	b := &Batcher{settings: s, wake: make(chan struct{}, 1)}
+	b.host.describe(&b.settings, nil)
 	if b.catalogue, err = newCatalogue(&b.settings, b.signal); err != nil {
 		return nil, err
 	}
@@ -81,18 +78,7 @@ func (b *Batcher) ReportExecutable(e *libpf.Executable) {
 
 // ReportHostMetadata describes the host in the resource of every profile from now on.
 func (b *Batcher) ReportHostMetadata(metadata map[string]string) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.host = maps.Clone(metadata)
-}
-
-func (b *Batcher) hostAttributes() map[string]string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	out := make(map[string]string, len(b.host)+2)
-	maps.Copy(out, b.host)
-	out["host.id"], out["host.name"] = b.settings.HostID, b.settings.HostName
-	return out
+	b.host.describe(&b.settings, metadata)
 }
 
 // Close refuses further samples. What was gathered can still be taken.
@@ -143,7 +129,7 @@ func (b *Batcher) seal(batches []*Batch, rows []libpf.Sample, limit int) []*Batc
 	}
 	b.sequence++
 	payload, _ := b.encoder.encode(&export{
-		rows: rows, catalogue: &b.catalogue, host: b.hostAttributes(), version: b.settings.AgentVersion,
+		rows: rows, catalogue: &b.catalogue, host: b.host.known(), version: b.settings.AgentVersion,
 		runID: b.settings.RunID, sequence: b.sequence,
 	})
 	switch {

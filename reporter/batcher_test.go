@@ -57,7 +57,7 @@ func TestBatcherWritesWhatReportersDo(t *testing.T) {
 	for _, e := range []*libpf.Executable{testKernel, testLibrary, testRuntime, testGo} {
 		b.ReportExecutable(e)
 	}
-	b.ReportHostMetadata(map[string]string{"os.type": "linux", "host.name": "not this"})
+	b.ReportHostMetadata(map[string]string{"os.type": "linux", "host.name": "not this", "kernel.release": "6.1"})
 	samples := testSamples()
 	for i := range samples {
 		b.ReportSample(&samples[i])
@@ -70,7 +70,7 @@ func TestBatcherWritesWhatReportersDo(t *testing.T) {
 	}
 	x := newTestExport(t, samples...)
 	keepTestFiles(x.catalogue)
-	x.host = map[string]string{"os.type": "linux", "host.id": "host-1", "host.name": "box"}
+	x.host = map[string]string{"os.type": "linux", "host.id": "host-1", "host.name": "box", "strobe.host.kernel.release": "6.1"}
 	x.version, x.runID, x.sequence = "1.2", [16]byte{1}, 1
 	var e profileEncoder
 	if want, _ := e.encode(x); !bytes.Equal(want, batches[0].Payload) {

@@ -6,9 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -45,9 +43,7 @@ type OTLPReporter struct {
 	plain   *plainProcesses
 	encoder profileEncoder // of the flusher
 	limit   atomic.Int64   // largest request, in bytes
-
-	mu   sync.Mutex
-	host map[string]string
+	host    hostResource
 
 	unregister func()
 }
@@ -69,9 +65,10 @@ func startOTLP(ctx context.Context, c *Config, o *Options, dial func(*settings) 
 	if err != nil {
 		return nil, fmt.Errorf("reporter settings: %w", err)
 	}
-	r := &OTLPReporter{settings: s, plain: newPlainProcesses(), host: s.ResourceAttributes, lane: &lane{
+	r := &OTLPReporter{settings: s, plain: newPlainProcesses(), lane: &lane{
 		kind: laneProfiles, method: exportMethod,
 	}}
+	r.host.describe(&r.settings, nil)
 	r.limit.Store(int64(r.ownLimit()))
 	r.backlog = newBacklog(s.MaxQueueBytes / 4)
 	if r.link, err = dial(&r.settings); err != nil {
@@ -223,23 +220,14 @@ func (r *OTLPReporter) FrameMetadata(fileID libpf.FileID, addressOrLine libpf.Ad
 // ReportHostMetadata enqueues host metadata. It is part of the resource of every
 // profile from now on.
 func (r *OTLPReporter) ReportHostMetadata(metadataMap map[string]string) {
-	host := maps.Clone(r.settings.ResourceAttributes)
-	if host == nil {
-		host = map[string]string{}
-	}
-	for k, v := range metadataMap {
-		host[hostKey(k)] = v
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.host = host
+	r.host.describe(&r.settings, metadataMap)
 }
 
 // sealProfiles writes rows as the request of a sequence number and returns how many
 // profiles are in it.
 func (r *OTLPReporter) sealProfiles(rows []libpf.Sample, sequence uint64) (payload []byte, profiles int, err error) {
 	payload, profiles = r.encoder.encode(&export{
-		rows: rows, catalogue: &r.catalogue, host: r.hostAttributes(), version: r.settings.AgentVersion,
+		rows: rows, catalogue: &r.catalogue, host: r.host.known(), version: r.settings.AgentVersion,
 		runID: r.settings.RunID, sequence: sequence,
 	})
 	return payload, profiles, nil

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -24,14 +25,30 @@ const (
 	hostPrefix = ownPrefix + "host."
 )
 
-// hostAttributes returns what is known of the host, by key.
-func (r *OTLPReporter) hostAttributes() map[string]string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	out := make(map[string]string, len(r.host)+2)
-	maps.Copy(out, r.host)
-	out["host.id"], out["host.name"] = r.settings.HostID, r.settings.HostName
-	return out
+// hostResource is what resources say of the host. It is safe for concurrent use.
+type hostResource struct {
+	mu         sync.Mutex
+	attributes map[string]string // a new map whenever they change
+}
+
+// describe replaces what is known by what the settings say and by metadata of the host.
+func (h *hostResource) describe(s *settings, metadata map[string]string) {
+	attributes := make(map[string]string, len(s.ResourceAttributes)+len(metadata)+2)
+	maps.Copy(attributes, s.ResourceAttributes)
+	for key, value := range metadata {
+		attributes[hostKey(key)] = value
+	}
+	attributes["host.id"], attributes["host.name"] = s.HostID, s.HostName
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.attributes = attributes
+}
+
+// known returns the attributes, which must not be changed.
+func (h *hostResource) known() map[string]string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.attributes
 }
 
 // hostKey returns the key of an attribute for one of the host's metadata.
