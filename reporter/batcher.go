@@ -109,7 +109,7 @@ func (b *Batch) Drop(reason string) { b.queue.settle(b.weight, reason) }
 // A sample that does not fit into a batch is dropped.
 func (b *Batcher) Take(limit int) []*Batch {
 	for {
-		rows := b.samples.lease(maxRows)
+		rows := leaseRows(b.samples)
 		if len(rows) == 0 {
 			return nil
 		}

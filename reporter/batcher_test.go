@@ -97,6 +97,35 @@ func TestBatcherCutsBatches(t *testing.T) {
 	wantLedger(t, b, Ledger{Captured: n + 1, Stored: n, Dropped: map[string]uint64{reasonTooLarge: 1}})
 }
 
+// TestBatcherTakesLittle takes what was summed for a long time in turns: each observation
+// that a row stands for is written, which is many times the memory of the row.
+func TestBatcherTakesLittle(t *testing.T) {
+	t.Parallel()
+	const rows, count, value = 300, 1 << 20, 1 << 30
+	b := newTestBatcher(t, 0)
+	for i := range rows {
+		s := sampleOf(nativeTrace(uint64(i), 1), i) //nolint:gosec // positive
+		s.Type, s.Count, s.Value = libpf.SampleOffCPU, count, value
+		b.ReportSample(s)
+	}
+	turns := 0
+	for taken := b.Take(maxRequestBytes); len(taken) > 0; taken = b.Take(maxRequestBytes) {
+		turns++
+		bytes := 0
+		for _, batch := range taken {
+			bytes += len(batch.Payload)
+			batch.Delivered()
+		}
+		if bytes > 3*maxRequestBytes {
+			t.Errorf("%d bytes at once", bytes)
+		}
+	}
+	if turns < 2 {
+		t.Errorf("%d turns", turns)
+	}
+	wantLedger(t, b, Ledger{Captured: rows * count, Stored: rows * count})
+}
+
 func TestBatcherIsBounded(t *testing.T) {
 	t.Parallel()
 	const n = 20_000

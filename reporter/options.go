@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -212,6 +213,7 @@ func newSettings(c *Config, o *Options) (settings, error) {
 	if len(s.HostName) > maxHostName || !utf8.ValidString(s.HostName) {
 		errs = append(errs, fmt.Errorf("host name %q is not text of at most %d bytes", s.HostName, maxHostName))
 	}
+	s.ResourceAttributes = maps.Clone(s.ResourceAttributes)
 	if s.RunID == [16]byte{} {
 		_, _ = rand.Read(s.RunID[:]) // never fails, see its documentation
 	}

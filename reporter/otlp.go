@@ -120,7 +120,7 @@ func (r *OTLPReporter) fill(final bool) bool {
 	if r.backlog.full() && !final {
 		return false
 	}
-	rows := r.samples.lease(maxRows)
+	rows := leaseRows(r.samples)
 	if len(rows) == 0 {
 		return false
 	}

@@ -150,8 +150,37 @@ func (e *profileEncoder) forget() {
 	clear(e.keys[:cap(e.keys)])
 }
 
-// maxParts bounds the observations that a row is written as.
-const maxParts = 1 << 12
+const (
+	// maxParts bounds the observations that a row is written as.
+	maxParts = 1 << 12
+	// maxObservations bounds those of a lease: as many as a request has room for, which
+	// has a time of 8 bytes for each.
+	maxObservations = maxRequestBytes / 8
+)
+
+// partsOf returns as how many observations a row is written that has a value beside its
+// count: OTLP has no place for both, so each observation has a part of the value.
+func partsOf(row *libpf.Sample) int64 {
+	return min(max(int64(row.Count), 1), max(row.Value, 1), maxParts)
+}
+
+// leaseRows takes rows from a queue as far as they make a request of a reasonable size:
+// what was summed while the server was away would become many times as large as it was.
+func leaseRows(q *sampleQueue) []libpf.Sample {
+	rows := q.lease(maxRows)
+	n := int64(0)
+	for i := range rows {
+		if t := rows[i].Type; t != libpf.SampleOnCPU && t != libpf.SampleEvent {
+			n += partsOf(&rows[i])
+		}
+		if n > maxObservations {
+			q.giveBack(rows[i:])
+			clear(rows[i:])
+			return rows[:i]
+		}
+	}
+	return rows
+}
 
 // add adds a row.
 func (e *profileEncoder) add(row *libpf.Sample) {
@@ -172,8 +201,7 @@ func (e *profileEncoder) add(row *libpf.Sample) {
 	case libpf.SampleEvent:
 		e.observe(key, id, row.Time, value, 1)
 	default:
-		// A value has no count beside it, so each observation has a part of the value.
-		parts := min(count, max(value, 1), maxParts)
+		parts := partsOf(row)
 		larger := value % parts
 		e.observe(key, id, row.Time, value/parts+1, larger)
 		e.observe(key, id, row.Time, value/parts, parts-larger)

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -50,7 +49,6 @@ func newOTLPSettings(c *Config, o *Options) (settings, error) {
 	if s.Timeout < 0 {
 		errs = append(errs, fmt.Errorf("timeout %v is negative", s.Timeout))
 	}
-	s.ResourceAttributes = maps.Clone(s.ResourceAttributes)
 	s.timers.operation = cmp.Or(s.Timeout, s.timers.operation)
 	for name, value := range s.Headers {
 		if err := checkHeader(name, value); err != nil {
