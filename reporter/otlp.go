@@ -225,12 +225,11 @@ func (r *OTLPReporter) ReportHostMetadata(metadataMap map[string]string) {
 
 // sealProfiles writes rows as the request of a sequence number and returns how many
 // profiles are in it.
-func (r *OTLPReporter) sealProfiles(rows []libpf.Sample, sequence uint64) (payload []byte, profiles int, err error) {
-	payload, profiles = r.encoder.encode(&export{
+func (r *OTLPReporter) sealProfiles(rows []libpf.Sample, sequence uint64) (payload []byte, profiles int) {
+	return r.encoder.encode(&export{
 		rows: rows, catalogue: &r.catalogue, host: r.host.known(), version: r.settings.AgentVersion,
 		runID: r.settings.RunID, sequence: sequence,
 	})
-	return payload, profiles, nil
 }
 
 // ReportHostMetadataBlocking enqueues host metadata. It does not block: OTLP has

@@ -19,6 +19,7 @@ type profilesCargo struct {
 	rows     []libpf.Sample
 	sealed   []byte // instead of rows
 	sum      uint64 // of the counts
+	bytes    int    // that rows keep alive
 	profiles int    // in the request; 0: count them
 	shared   bool   // rows is part of a buffer whose other part lives on
 }
@@ -35,9 +36,9 @@ func (c *profilesCargo) encode(sequence uint64) ([]byte, error) {
 	if c.sealed != nil {
 		return c.sealed, nil
 	}
-	payload, profiles, err := c.r.sealProfiles(c.rows, sequence)
-	c.profiles = profiles
-	return payload, err
+	payload, profiles := c.r.sealProfiles(c.rows, sequence)
+	c.profiles, c.bytes = profiles, c.r.encoder.held
+	return payload, nil
 }
 
 func (*profilesCargo) newResponse() proto.Message { return &collector.ExportProfilesServiceResponse{} }
@@ -110,7 +111,7 @@ func (c *profilesCargo) sealedHalves() (first, second cargo, ok bool) {
 	return &profilesCargo{r: c.r, sealed: a, sum: half}, &profilesCargo{r: c.r, sealed: b, sum: c.sum - half}, true
 }
 
-func (c *profilesCargo) held() int      { return len(c.rows) * rowBytes }
+func (c *profilesCargo) held() int      { return c.bytes }
 func (c *profilesCargo) weight() uint64 { return c.sum }
 func (c *profilesCargo) toDisk()        { c.r.samples.spool(c.sum) }
 func (c *profilesCargo) fromDisk()      { c.r.samples.unspool(c.sum) }

@@ -48,6 +48,8 @@ type profileEncoder struct {
 	observations []observation
 	order        []int32
 
+	held int // bytes that the rows of the last request keep alive
+
 	scratch wire
 	out     wire
 }
@@ -123,6 +125,13 @@ func (e *profileEncoder) encode(x *export) (request []byte, profiles int) {
 		request = append(request, t.buf...)
 	}
 	profiles = len(e.profiles)
+	e.held = len(x.rows) * rowBytes
+	for t := range e.dict.stackOf {
+		e.held += sizeOfTrace(t)
+	}
+	for p := range e.resourceOf {
+		e.held += sizeOfProcess(p)
+	}
 	// What the rows refer to is none of ours any more.
 	e.dict.forget()
 	e.forget()

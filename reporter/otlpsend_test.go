@@ -26,6 +26,31 @@ func oneRequestOf(weight uint32) *libpf.Sample {
 	return s
 }
 
+// A batch that may still be cut keeps the stacks of its samples alive, which count.
+func TestOTLPBatchesCountWhatTheyHold(t *testing.T) {
+	t.Parallel()
+	s := &otlpServer{t: t}
+	r := startOTLPTest(t, s.serve(), nil)
+	r.Stop() // the flusher is gone, and its part can be played
+	const rows, depth = 100, 64
+	list, stacks := make([]libpf.Sample, rows), 0
+	for i := range list {
+		list[i] = *sampleOf(nativeTrace(uint64(i), depth), i)
+		stacks += sizeOfTrace(list[i].Trace)
+	}
+	whole := r.reseal(laneProfiles, newProfilesCargo(r, list, true), maxRequestBytes)
+	halves := r.reseal(laneProfiles, newProfilesCargo(r, list, true), len(whole[0].payload)-1)
+	for n, batches := range map[int][]*batch{1: whole, 2: halves} {
+		held := 0
+		for _, b := range batches {
+			held += b.bytes() - len(b.payload)
+		}
+		if least := stacks + rows*rowBytes; len(batches) != n || held < least || held > least+least/4 {
+			t.Errorf("%d batches of %d hold %d bytes, of which %d are samples and stacks", len(batches), n, held, least)
+		}
+	}
+}
+
 func reportOTLP(r *OTLPReporter, from, to int) {
 	for i := from; i < to; i++ {
 		r.ReportSample(sampleOf(nativeTrace(uint64(i%25), 6), i))
