@@ -160,6 +160,7 @@ func TestBadOTLPSettings(t *testing.T) {
 		"header":         {"c:1", Options{Headers: map[string]string{"a": "secret\n"}}, `header "a"`},
 		"path with gRPC": {"http://c:1/x?secret", Options{}, "path"},
 		"password":       {"https://u:secret@c", Options{Protocol: ProtocolHTTP}, "password"},
+		"other scheme":   {"htps://c:4318/secret", Options{Protocol: ProtocolHTTP}, "must begin with http://"},
 		"no host":        {"", Options{Protocol: ProtocolHTTP}, "address"},
 		"not a URL":      {"a b", Options{Protocol: ProtocolHTTP}, "no URL"},
 	} {

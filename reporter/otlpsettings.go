@@ -61,6 +61,13 @@ func newOTLPSettings(c *Config, o *Options) (settings, error) {
 	return s, errors.Join(errs...)
 }
 
+// CheckOTLP reports everything for which [StartOTLPWithOptions] would refuse the settings,
+// but for the content of files. Its errors show no header and no URL.
+func CheckOTLP(c *Config, o *Options) error {
+	_, err := newOTLPSettings(c, o)
+	return err
+}
+
 func checkProtocol(protocol string) error {
 	if protocol != ProtocolGRPC && protocol != ProtocolHTTP {
 		return fmt.Errorf("protocol %q is not supported: it must be %s or %s", protocol, ProtocolGRPC, ProtocolHTTP)
@@ -101,11 +108,13 @@ func (s *settings) resolve() error {
 		if s.Protocol == ProtocolGRPC {
 			return nil
 		}
-		scheme := "https://"
-		if s.DisableTLS {
-			scheme = "http://"
+		switch {
+		case strings.Contains(address, "://"): // a URL of something else
+		case s.DisableTLS:
+			address = "http://" + address
+		default:
+			address = "https://" + address
 		}
-		address = scheme + address
 	}
 	u, err := parseEndpoint(address)
 	if err != nil {

@@ -146,11 +146,7 @@ func IsLoopback(address string) bool {
 // encrypted: if that was asked for, or if it never leaves the host and nobody
 // gave a setting of TLS.
 func (c *Config) Plaintext() bool {
-	return c.plaintextTo(c.CollectionAgent)
-}
-
-func (c *Config) plaintextTo(address string) bool {
-	return c.DisableTLS || IsLoopback(address) && !c.anyTLS()
+	return c.DisableTLS || IsLoopback(c.CollectionAgent) && !c.anyTLS()
 }
 
 // anyTLS reports whether there is a setting that only TLS has a use for.

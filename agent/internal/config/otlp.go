@@ -53,7 +53,8 @@ func (c *Config) withoutEffect() (flags []string) {
 
 // OTLP returns the backend of OTLP and how to send to it, for the fields that these are
 // about: what the settings say, else the variables of OpenTelemetry's exporters, else the
-// defaults. It reads the file of headers and checks those of TLS. Errors show no header.
+// defaults. It reads the file of headers and checks those of TLS, and everything else that
+// a reporter would refuse. Errors show no header.
 func (c *Config) OTLP(getenv func(string) string) (*reporter.Config, *reporter.Options, error) {
 	to, o := &reporter.Config{}, &reporter.Options{}
 	env := func(name string) string {
@@ -81,27 +82,29 @@ func (c *Config) OTLP(getenv func(string) string) (*reporter.Config, *reporter.O
 	o.Compression = cmp.Or(c.OTLPCompression, o.Compression)
 	o.Timeout = cmp.Or(c.OTLPTimeout, o.Timeout)
 	o.TokenFile = c.TokenFile
-	if to.DisableTLS {
-		return to, o, nil
+	if !to.DisableTLS {
+		with := *c
+		with.TLSCA = cmp.Or(c.TLSCA, o.CAFile)
+		if c.TLSCert == "" {
+			with.TLSCert, with.TLSKey = o.CertFile, o.KeyFile
+		}
+		base, err := with.tls()
+		if err != nil {
+			return nil, nil, err
+		}
+		o.TLS, o.CAFile, o.CertFile, o.KeyFile = base, with.TLSCA, with.TLSCert, with.TLSKey
 	}
-	with := *c
-	with.TLSCA = cmp.Or(c.TLSCA, o.CAFile)
-	if c.TLSCert == "" {
-		with.TLSCert, with.TLSKey = o.CertFile, o.KeyFile
+	if err := reporter.CheckOTLP(to, o); err != nil {
+		return nil, nil, fmt.Errorf("settings of OTLP: %w", err)
 	}
-	base, err := with.tls()
-	if err != nil {
-		return nil, nil, err
-	}
-	o.TLS, o.CAFile, o.CertFile, o.KeyFile = base, with.TLSCA, with.TLSCert, with.TLSKey
 	return to, o, nil
 }
 
 // endpoint sets where to send, how, and whether that is encrypted. A URL says so itself.
 func (c *Config) endpoint(to *reporter.Config, o *reporter.Options) error {
-	flag := ""
+	from := "endpoint of the environment"
 	if c.OTLPEndpoint != "" {
-		to.CollAgentAddr, flag = c.OTLPEndpoint, "-otlp-endpoint: "
+		to.CollAgentAddr, from = c.OTLPEndpoint, "-otlp-endpoint"
 	}
 	if to.CollAgentAddr == "" {
 		to.CollAgentAddr = "localhost:4317"
@@ -109,14 +112,18 @@ func (c *Config) endpoint(to *reporter.Config, o *reporter.Options) error {
 			to.CollAgentAddr = "localhost:4318"
 		}
 	}
-	u, err := url.Parse(to.CollAgentAddr)
-	if err != nil || u.Host == "" { // not a URL
+	if !strings.Contains(to.CollAgentAddr, "://") { // not a URL
 		if err := checkAddress(to.CollAgentAddr); err != nil {
-			return fmt.Errorf("%s%w, or a URL of http or https", flag, err)
+			return fmt.Errorf("%s: %w, or a URL of http or https", from, err)
 		}
 		o.Protocol = cmp.Or(o.Protocol, reporter.ProtocolGRPC)
-		to.DisableTLS = to.DisableTLS || c.plaintextTo(to.CollAgentAddr)
+		insecure, certificates := to.DisableTLS, o.CAFile+o.CertFile+o.KeyFile != "" // of the environment
+		to.DisableTLS = c.DisableTLS || !c.anyTLS() && (insecure || IsLoopback(to.CollAgentAddr) && !certificates)
 		return nil
+	}
+	u, err := url.Parse(to.CollAgentAddr)
+	if err != nil || !slices.Contains([]string{"http", "https"}, u.Scheme) { // it may hold a password
+		return fmt.Errorf("%s: is no URL that begins with http:// or https://", from)
 	}
 	if o.Protocol == "" {
 		o.Protocol = reporter.ProtocolHTTP
@@ -124,12 +131,12 @@ func (c *Config) endpoint(to *reporter.Config, o *reporter.Options) error {
 			o.Protocol = reporter.ProtocolGRPC
 		}
 	}
-	to.DisableTLS = strings.EqualFold(u.Scheme, "http")
+	to.DisableTLS = u.Scheme == "http"
 	switch {
 	case to.DisableTLS && c.anyTLS():
-		return fmt.Errorf("%sbegins with http://, which contradicts -tls-ca, -tls-cert, -tls-key and -tls-server-name", flag)
+		return fmt.Errorf("%s: begins with http://, which contradicts -tls-ca, -tls-cert, -tls-key and -tls-server-name", from)
 	case c.DisableTLS && !to.DisableTLS:
-		return fmt.Errorf("%sdoes not begin with http://, which contradicts -disable-tls", flag)
+		return fmt.Errorf("%s: does not begin with http://, which contradicts -disable-tls", from)
 	}
 	return nil
 }

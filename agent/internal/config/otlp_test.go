@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/strobe-profiler/strobe/proto/tlsfiles/tlstest"
 	"github.com/strobe-profiler/strobe/reporter"
 )
 
@@ -36,21 +37,33 @@ func TestOTLP(t *testing.T) {
 		Headers                        map[string]string
 	}
 	const grpc, http = reporter.ProtocolGRPC, reporter.ProtocolHTTP
+	ca := tlstest.New(t, "ca").File()
 	headers := secretFile(t, "# of the backend\n\nX-Scope: shop\nApi-Key:  a:b \n", 0o600)
 	tests := map[string]struct {
 		args []string
 		env  map[string]string
 		want to
 	}{
-		"nothing":               {want: to{Address: "localhost:4317", Protocol: grpc, Plain: true}},
-		"protocol":              {args: []string{"-otlp-protocol", http}, want: to{Address: "localhost:4318", Protocol: http, Plain: true}},
-		"local with TLS":        {args: []string{"-tls-server-name", "otlp.example"}, want: to{Address: "localhost:4317", Protocol: grpc}},
-		"URL":                   {args: []string{"-otlp-endpoint", "https://otlp.example"}, want: to{Address: "https://otlp.example", Protocol: http}},
-		"URL of gRPC":           {args: []string{"-otlp-endpoint", "http://otlp.example:4317"}, want: to{Address: "http://otlp.example:4317", Protocol: grpc, Plain: true}},
-		"URL and protocol":      {args: []string{"-otlp-endpoint", "https://otlp.example:443", "-otlp-protocol", grpc}, want: to{Address: "https://otlp.example:443", Protocol: grpc}},
-		"host and port":         {args: []string{"-otlp-endpoint", "otlp.example:11000"}, want: to{Address: "otlp.example:11000", Protocol: grpc}},
-		"not encrypted":         {args: []string{"-otlp-endpoint", "otlp.example:11000", "-disable-tls"}, want: to{Address: "otlp.example:11000", Protocol: grpc, Plain: true}},
-		"loopback":              {args: []string{"-otlp-endpoint", "127.0.0.1:11000"}, want: to{Address: "127.0.0.1:11000", Protocol: grpc, Plain: true}},
+		"nothing":                        {want: to{Address: "localhost:4317", Protocol: grpc, Plain: true}},
+		"protocol":                       {args: []string{"-otlp-protocol", http}, want: to{Address: "localhost:4318", Protocol: http, Plain: true}},
+		"local with TLS":                 {args: []string{"-tls-server-name", "otlp.example"}, want: to{Address: "localhost:4317", Protocol: grpc}},
+		"URL":                            {args: []string{"-otlp-endpoint", "https://otlp.example"}, want: to{Address: "https://otlp.example", Protocol: http}},
+		"URL of gRPC":                    {args: []string{"-otlp-endpoint", "http://otlp.example:4317"}, want: to{Address: "http://otlp.example:4317", Protocol: grpc, Plain: true}},
+		"URL and protocol":               {args: []string{"-otlp-endpoint", "https://otlp.example:443", "-otlp-protocol", grpc}, want: to{Address: "https://otlp.example:443", Protocol: grpc}},
+		"host and port":                  {args: []string{"-otlp-endpoint", "otlp.example:11000"}, want: to{Address: "otlp.example:11000", Protocol: grpc}},
+		"not encrypted":                  {args: []string{"-otlp-endpoint", "otlp.example:11000", "-disable-tls"}, want: to{Address: "otlp.example:11000", Protocol: grpc, Plain: true}},
+		"loopback":                       {args: []string{"-otlp-endpoint", "127.0.0.1:11000"}, want: to{Address: "127.0.0.1:11000", Protocol: grpc, Plain: true}},
+		"certificate of the environment": {env: map[string]string{"OTEL_EXPORTER_OTLP_CERTIFICATE": ca}, want: to{Address: "localhost:4317", Protocol: grpc}},
+		"not encrypted by the environment": {
+			env:  map[string]string{"OTEL_EXPORTER_OTLP_INSECURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp.example:1"},
+			want: to{Address: "otlp.example:1", Protocol: grpc, Plain: true},
+		},
+		"TLS beats the environment": {
+			args: []string{"-tls-ca", ca},
+			env:  map[string]string{"OTEL_EXPORTER_OTLP_INSECURE": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "otlp.example:1"},
+			want: to{Address: "otlp.example:1", Protocol: grpc},
+		},
+		"URL in capitals":       {args: []string{"-otlp-endpoint", "HTTP://otlp.example"}, want: to{Address: "HTTP://otlp.example", Protocol: http, Plain: true}},
 		"headers, time and zip": {args: []string{"-otlp-headers-file", headers, "-otlp-timeout", "3s", "-otlp-compression", "zstd"}, want: to{Address: "localhost:4317", Protocol: grpc, Plain: true, Compression: "zstd", Timeout: 3 * time.Second, Headers: map[string]string{"x-scope": "shop", "api-key": "a:b"}}},
 		"environment": {
 			env: map[string]string{
@@ -107,6 +120,18 @@ func TestOTLPErrors(t *testing.T) {
 		"protocol":         {args: []string{"-otlp-protocol", "http/json"}, want: "-otlp-protocol: is \"http/json\", must be grpc or http/protobuf"},
 		"compression":      {args: []string{"-otlp-compression", "br"}, want: "must be gzip or zstd or none"},
 		"endpoint":         {args: []string{"-otlp-endpoint", "otlp.example"}, want: `-otlp-endpoint: "otlp.example" is not host:port, or a URL`},
+		"other scheme":     {args: []string{"-otlp-endpoint", "htps://otlp.example:4318"}, want: "-otlp-endpoint: is no URL that begins with http:// or https://"},
+		"other for gRPC":   {args: []string{"-otlp-endpoint", "ftp://otlp.example:1", "-otlp-protocol", "grpc"}, want: "-otlp-endpoint: is no URL that begins"},
+		"broken password":  {args: []string{"-otlp-endpoint", "https://a:%" + secret + "@otlp.example"}, want: "-otlp-endpoint: is no URL"},
+		"password":         {args: []string{"-otlp-endpoint", "https://a:" + secret + "@otlp.example"}, want: "the address holds a password"},
+		"path for gRPC":    {args: []string{"-otlp-endpoint", "https://otlp.example/p", "-otlp-protocol", "grpc"}, want: "which gRPC cannot use"},
+		"header of ours":   {args: []string{"-otlp-headers-file", secretFile(t, "Content-Type: "+secret, 0o600)}, want: "content-type is set by the protocol"},
+		"no header's name": {args: []string{"-otlp-headers-file", secretFile(t, "a b: "+secret, 0o600)}, want: "its name is not one of HTTP"},
+		"two tokens":       {args: []string{"-token-file", "/f"}, env: map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "authorization=" + secret}, want: "an authorization header and a token file"},
+		"http of the environment": {
+			args: []string{"-tls-ca", "x"}, env: map[string]string{"OTEL_EXPORTER_OTLP_ENDPOINT": "http://a:1"},
+			want: "endpoint of the environment: begins with http://",
+		},
 		"http with TLS":    {args: []string{"-otlp-endpoint", "http://a:1", "-tls-ca", "x"}, want: "-otlp-endpoint: begins with http://"},
 		"https without":    {args: []string{"-otlp-endpoint", "https://a:1", "-disable-tls"}, want: "-otlp-endpoint: does not begin with http://"},
 		"no file":          {args: []string{"-otlp-headers-file", "/nowhere/h"}, want: "-otlp-headers-file: open /nowhere/h"},
