@@ -65,7 +65,11 @@ func (c *profilesCargo) acknowledge(resp proto.Message) {
 // tellPartial takes note of what a server says that took a request, perhaps in part.
 func (p *pump) tellPartial(rejected int64, message string) {
 	message = shortText(message)
-	p.state.note(fmt.Errorf("the backend rejected %d profiles of a request: %s", rejected, message))
+	if rejected > 0 {
+		p.state.note(fmt.Errorf("the backend rejected %d profiles of a request: %s", rejected, message))
+	} else {
+		p.state.note(fmt.Errorf("the backend took a request with a remark: %s", message))
+	}
 	if p.speak(reasonPartial) {
 		p.log.Warn("the backend took a request with a remark", "rejected_profiles", rejected, "message", message)
 	}

@@ -194,6 +194,7 @@ func TestOTLPAnswers(t *testing.T) {
 		"accepted":          {write(202, "text/plain", ""), "", 1},
 		"empty partial":     {write(200, "application/x-protobuf", "\x0a\x00"), "", 1},
 		"JSON":              {write(200, "application/json; charset=utf-8", `{"partialSuccess":{},"more":1}`), "", 1},
+		"remark":            {write(200, "application/json", `{"partialSuccess":{"errorMessage":"an old version"}}`), "", 1},
 		"partial in JSON":   {write(200, "application/json", `{"partialSuccess":{"rejectedProfiles":"1","errorMessage":"no"}}`), reasonPartial, 1},
 		"partial":           {write(200, "application/x-protobuf", string(partial)), reasonPartial, 1},
 		"huge":              {write(200, "application/x-protobuf", strings.Repeat("x", maxAnswerBytes+1)), reasonAnswer, 1},
@@ -222,7 +223,7 @@ func TestOTLPAnswers(t *testing.T) {
 				s.countHTTP() < tc.calls || s.countHTTP() > tc.calls && !slow {
 				t.Errorf("%d calls, ledger %+v", s.countHTTP(), l)
 			}
-			if text := r.Status().LastError; len(text) > 1000 || strings.Contains(text, "\n") {
+			if text := r.Status().LastError; len(text) > 1000 || strings.Contains(text, "\n") || strings.Contains(text, "rejected 0") {
 				t.Errorf("error of %d bytes: %.100q", len(text), text)
 			}
 		})

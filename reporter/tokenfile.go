@@ -18,8 +18,8 @@ import (
 	"github.com/strobe-profiler/strobe/proto/tokenfile"
 )
 
-// tokenFile is the bearer token of RPCs, read from a file when it changes. It never
-// gives the token to anything but gRPC. A nil tokenFile is none. Safe for concurrent use.
+// tokenFile is the bearer token of requests, read from a file when it changes. It never
+// gives the token to anything but a transport. A nil tokenFile is none. Safe for concurrent use.
 type tokenFile struct {
 	path     string
 	insecure bool // may travel without TLS
