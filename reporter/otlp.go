@@ -52,7 +52,11 @@ type OTLPReporter struct {
 // does not wait for the backend. The end of the context has the effect of Stop,
 // without the wait.
 func StartOTLP(mainCtx context.Context, c *Config) (Reporter, error) {
-	return StartOTLPWithOptions(mainCtx, c, nil)
+	r, err := StartOTLPWithOptions(mainCtx, c, nil)
+	if err != nil {
+		return nil, err // and not a Reporter that is a nil pointer
+	}
+	return r, nil
 }
 
 // StartOTLPWithOptions is [StartOTLP] with more to choose; nil options are the defaults.

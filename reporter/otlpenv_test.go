@@ -174,6 +174,13 @@ func TestBadOTLPSettings(t *testing.T) {
 	}
 }
 
+func TestStartOTLPFails(t *testing.T) {
+	t.Parallel()
+	if r, err := StartOTLP(context.Background(), &Config{}); r != nil || err == nil {
+		t.Errorf("reporter %v, error %v", r, err)
+	}
+}
+
 // What an address without a scheme means for HTTP.
 func TestOTLPHTTPAddress(t *testing.T) {
 	t.Parallel()
