@@ -158,7 +158,7 @@ var tableFields = [tableCount]string{
 // tableBytes are the sizes of their entries, with what is made of each and what is
 // left behind when a table grows.
 var tableBytes = [tableCount]int64{
-	40, 160, 200, 64, 64, 80, 16, 40, 16, 96, 48, 24, 6, 6, 12, 12, 200, 80,
+	40, 160, 200, 64, 64, 80, 16, 40, 16, 128, 48, 24, 6, 6, 12, 12, 200, 80,
 }
 
 // grow charges for entries of a table that has n and gets more. It charges ahead,

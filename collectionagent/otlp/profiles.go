@@ -79,7 +79,7 @@ func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 		if t.index < 0 || int(t.index) >= len(d.texts) {
 			return k, index(field+t.field, t.index, "string_table", len(d.texts))
 		}
-		texts[i] = d.textOf(t.index)
+		texts[i] = d.typeName(t.index)
 	}
 	for j, a := range d.ofProfile[p.attributes.from:p.attributes.to] {
 		if a < 0 || int(a) >= len(d.attributes) {
@@ -166,7 +166,7 @@ func (r *reader) profile(field string, p *profileEntry, k kind) error {
 	switch {
 	case k.typ == 0 && len(all) > 0:
 		r.out.RejectedProfiles++
-		r.out.note("samples of type %.100q are not taken: "+taken, k.name)
+		r.out.note("samples of type %q are not taken: "+taken, r.typeName(p.sampleType.typ)+"/"+r.typeName(p.sampleType.unit))
 	case left > 0 && len(r.out.Batch.Samples) == rows:
 		r.out.RejectedProfiles++
 	}
