@@ -249,6 +249,9 @@ func (d *Message) mappingTable() error {
 				exe.Runtime = d.attributeText(a)
 			}
 		}
+		if err := d.work("dictionary.mapping_table", len(exe.Runtime)); err != nil {
+			return err
+		}
 		htl, gnu, golang = buildID(htl), buildID(gnu), buildID(golang)
 		if id, err := libpf.ParseFileID(htl); err == nil {
 			exe.FileID = id
