@@ -52,6 +52,8 @@ const (
 	seriesBytes = 600
 	labelBytes  = 32
 	sampleBytes = 80
+	hostBytes   = 400 // with its place in the map
+	entryBytes  = 48  // of the metadata of a host
 )
 
 // Limits of single values.

@@ -59,7 +59,7 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 		}
 	}
 	if len(r.series) > 0 {
-		d.host(o)
+		return d.host(field+".resource", o)
 	}
 	return nil
 }
