@@ -134,8 +134,8 @@ func (o *origin) set(key, value string) {
 	s := &o.series
 	switch key {
 	case "service.name":
-		if program, ok := strings.CutPrefix(value+":", unknownService+":"); ok {
-			o.program = strings.TrimSuffix(program, ":")
+		if program, ok := strings.CutPrefix(value, unknownService); ok && (program == "" || program[0] == ':') {
+			o.program = strings.TrimPrefix(program, ":")
 		} else {
 			s.Service = value
 		}
