@@ -234,6 +234,28 @@ func TestLongMetadata(t *testing.T) {
 	}
 }
 
+// TestStructsAreCharged copies texts of a request that did not come as bytes.
+func TestStructsAreCharged(t *testing.T) {
+	t.Parallel()
+	b := newBuild()
+	const each = 64 << 10
+	b.text(strings.Repeat("x", each))
+	b.attribute("a", strings.Repeat("y", each))
+	b.profile("cpu", "nanoseconds", 1, map[string]string{"b": strings.Repeat("z", each)})
+	refused := errors.New("no memory")
+	var charged int64
+	o := testOptions(1 << 20)
+	o.Charge = func(_ string, n int, bytes int64) error {
+		if charged += int64(n) * bytes; charged > 3*each {
+			return refused
+		}
+		return nil
+	}
+	if _, err := ReadStructs(b.r, o); !errors.Is(err, refused) {
+		t.Errorf("%v: charged %d", err, charged)
+	}
+}
+
 // TestLargeSums has observations of one millisecond whose sum no number of 64 bits holds.
 func TestLargeSums(t *testing.T) {
 	t.Parallel()
