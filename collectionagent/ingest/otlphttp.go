@@ -110,7 +110,7 @@ func writeMessage(w http.ResponseWriter, media string, code int, m proto.Message
 // are those of receive.go: the guard has let the request in.
 func (s *Server) exportHTTP(w http.ResponseWriter, r *http.Request) (answer *collector.ExportProfilesServiceResponse, err error) {
 	err = status.Error(codes.Internal, "internal error") // of a panic
-	defer s.recovered(r.Pattern)
+	defer s.Recovered(r.Pattern)
 	answer, err = s.exportBody(w, r)
 	return answer, err
 }

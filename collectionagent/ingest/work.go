@@ -116,10 +116,3 @@ func (s *Server) Refuse(err error) error {
 // requests as those of this server are read. Its implementation is called with a context for
 // [Charge] and [Server.Export].
 func (s *Server) Unary(desc grpc.ServiceDesc) *grpc.ServiceDesc { return s.budgeted(desc) }
-
-// Recovered ends a panic, and counts and logs it. It has to be deferred itself.
-func (s *Server) Recovered(where string) {
-	if r := recover(); r != nil {
-		s.panicked(where, r)
-	}
-}
