@@ -93,8 +93,8 @@ func TestLongBuildIDs(t *testing.T) {
 		for range 10_000 {
 			b.r.Dictionary.MappingTable = append(b.r.Dictionary.MappingTable, &profiles.Mapping{AttributeIndices: []int32{long, long, long}})
 		}
-		if _, err := attack(t, b); err != nil {
-			t.Error(err)
+		if in, err := attack(t, b); err != nil || len(in.Notes) != 1 || !strings.Contains(in.Notes[0], "build IDs") {
+			t.Error(err, in)
 		}
 	}
 }
