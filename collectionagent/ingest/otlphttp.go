@@ -48,7 +48,11 @@ func RefuseProfiles(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusBadRequest
 	case codes.Unimplemented: // as gRPC says to a compression that it does not know
 		code = http.StatusUnsupportedMediaType
-		w.Header().Set("Accept-Encoding", "gzip, zstd")
+		if mediaType(r) == "" {
+			w.Header().Set("Accept", typeProtobuf+", "+typeJSON)
+		} else {
+			w.Header().Set("Accept-Encoding", "gzip, zstd")
+		}
 	case codes.ResourceExhausted:
 		code = http.StatusTooManyRequests
 		if !again {
