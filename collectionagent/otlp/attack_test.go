@@ -122,6 +122,32 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
+// TestLongKeys has many attributes that share a key of 64 KiB, which is hashed for each.
+func TestLongKeys(t *testing.T) {
+	for name, add := range map[string]func(b *build, key int32){
+		"resource": func(b *build, key int32) {
+			r := b.r.ResourceProfiles[0].Resource
+			for range 40_000 {
+				r.Attributes = append(r.Attributes, &common.KeyValue{KeyStrindex: key, Value: textValue("v")})
+			}
+		},
+		"sample": func(b *build, key int32) {
+			a := push(&b.r.Dictionary.AttributeTable, &profiles.KeyValueAndUnit{KeyStrindex: key, Value: textValue("v")})
+			s := b.r.ResourceProfiles[0].ScopeProfiles[0].Profiles[0].Samples[0]
+			s.AttributeIndices = slices.Repeat([]int32{a}, 40_000)
+		},
+	} {
+		b := newBuild()
+		b.profile("cpu", "nanoseconds", 1, nil, &profiles.Sample{Values: []int64{1}})
+		add(b, b.text(strings.Repeat("k", 64<<10)))
+		_, err := attack(t, b)
+		var e *FieldError
+		if !errors.As(err, &e) || !strings.Contains(e.Field, "attributes") || !strings.Contains(e.Description, "send it in parts") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestLongTypes has many profiles that share a type of 64 KiB.
 func TestLongTypes(t *testing.T) {
 	b := newBuild()

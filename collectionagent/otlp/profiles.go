@@ -293,6 +293,17 @@ func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 	}
 }
 
+// keyBytes returns the length of the keys of a series, which are hashed for it.
+func (r *reader) keyBytes(attributes []int32) (n int) {
+	for _, a := range attributes {
+		n += len(r.texts[r.attributes[a].key])
+	}
+	for key := range r.origin.labels {
+		n += len(key)
+	}
+	return n
+}
+
 // seriesIndex returns the index of the series of samples with attributes.
 func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, error) {
 	r.key = r.key[:0]
@@ -306,6 +317,9 @@ func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, er
 	if !ok {
 		labels := len(r.origin.labels) + len(attributes)
 		if err := r.charge("attributes", 1, int64(seriesBytes+labels*3*labelBytes+len(r.key))); err != nil {
+			return 0, err
+		}
+		if err := r.work("attributes", r.keyBytes(attributes)); err != nil {
 			return 0, err
 		}
 		s := r.seriesOf(r.origin, t, attributes)

@@ -223,6 +223,9 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 		if err := d.checkValue(&a.value, func() string { return at(field+".attributes", i) + ".value" }); err != nil {
 			return nil, err
 		}
+		if err := d.work(field+".attributes", len(key)); err != nil {
+			return nil, err
+		}
 		o.set(key, d.valueText(&a.value))
 	}
 	s := &o.series
