@@ -20,11 +20,13 @@ import (
 // scraping is what -scrape-config asks for.
 type scraping struct {
 	scraper *scrape.Scraper // nil: nothing
+	hangups chan os.Signal
 	running sync.WaitGroup
 	stop    context.CancelFunc
 }
 
-// newScraping reads the file.
+// newScraping reads the file. From now on a SIGHUP has it read again: one that comes before the
+// store is ready must not end the process.
 func newScraping(c *Config, in *ingest.Server, logger *slog.Logger, registerer prometheus.Registerer) (*scraping, error) {
 	if c.ScrapeConfig == "" {
 		return &scraping{}, nil
@@ -35,7 +37,9 @@ func newScraping(c *Config, in *ingest.Server, logger *slog.Logger, registerer p
 	if err != nil {
 		return nil, err
 	}
-	return &scraping{scraper: scraper}, nil
+	s := &scraping{scraper: scraper, hangups: make(chan os.Signal, 1)}
+	signal.Notify(s.hangups, syscall.SIGHUP)
+	return s, nil
 }
 
 // targets returns what the API tells of.
@@ -46,19 +50,16 @@ func (s *scraping) targets() api.Targets {
 	return s.scraper
 }
 
-// start begins to scrape. A SIGHUP has the file read again.
+// start begins to scrape.
 func (s *scraping) start(ctx context.Context) {
 	if s.scraper == nil {
 		return
 	}
 	ctx, s.stop = context.WithCancel(ctx)
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
 	s.running.Go(func() {
-		defer signal.Stop(hangups)
 		for {
 			select {
-			case <-hangups:
+			case <-s.hangups:
 				s.scraper.Reload()
 			case <-ctx.Done():
 				return
@@ -73,5 +74,8 @@ func (s *scraping) end() {
 	if s.stop != nil {
 		s.stop()
 		s.running.Wait()
+	}
+	if s.hangups != nil {
+		signal.Stop(s.hangups)
 	}
 }

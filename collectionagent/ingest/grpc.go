@@ -65,7 +65,7 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 // and keeps a fault in one request from ending the process.
 func (s *Server) guard(ctx context.Context, req any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (answer any, err error) {
 	err = status.Error(codes.Internal, "internal error") // of a panic
-	defer s.recovered(info.FullMethod)
+	defer s.Recovered(info.FullMethod)
 	if _, ok := info.Server.(*Server); !ok {
 		answer, err = next(ctx, req) // health must answer when all slots are taken
 		return answer, err
@@ -98,19 +98,15 @@ func (s *Server) slot() (leave func(), err error) {
 // guardStream keeps a fault in a stream from ending the process.
 func (s *Server) guardStream(srv any, stream grpc.ServerStream, info *grpc.StreamServerInfo, next grpc.StreamHandler) (err error) {
 	err = status.Error(codes.Internal, "internal error") // of a panic
-	defer s.recovered(info.FullMethod)
+	defer s.Recovered(info.FullMethod)
 	err = next(srv, stream)
 	return err
 }
 
-// recovered ends a panic, and counts and logs it. It has to be deferred itself.
-func (s *Server) recovered(where string) {
-	if r := recover(); r != nil {
-		s.panicked(where, r)
+// Recovered ends a panic, and counts and logs it. It has to be deferred itself.
+func (s *Server) Recovered(where string) {
+	if cause := recover(); cause != nil {
+		s.metrics.panics.Inc()
+		s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", cause, "stack", string(debug.Stack()))
 	}
-}
-
-func (s *Server) panicked(where string, cause any) {
-	s.metrics.panics.Inc()
-	s.cfg.Logger.Error("request ended in a panic", "method", where, "panic", cause, "stack", string(debug.Stack()))
 }

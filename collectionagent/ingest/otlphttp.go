@@ -48,7 +48,11 @@ func RefuseProfiles(w http.ResponseWriter, r *http.Request, err error) {
 		code = http.StatusBadRequest
 	case codes.Unimplemented: // as gRPC says to a compression that it does not know
 		code = http.StatusUnsupportedMediaType
-		w.Header().Set("Accept-Encoding", "gzip, zstd")
+		if mediaType(r) == "" {
+			w.Header().Set("Accept", typeProtobuf+", "+typeJSON)
+		} else {
+			w.Header().Set("Accept-Encoding", "gzip, zstd")
+		}
 	case codes.ResourceExhausted:
 		code = http.StatusTooManyRequests
 		if !again {
@@ -110,7 +114,7 @@ func writeMessage(w http.ResponseWriter, media string, code int, m proto.Message
 // are those of receive.go: the guard has let the request in.
 func (s *Server) exportHTTP(w http.ResponseWriter, r *http.Request) (answer *collector.ExportProfilesServiceResponse, err error) {
 	err = status.Error(codes.Internal, "internal error") // of a panic
-	defer s.recovered(r.Pattern)
+	defer s.Recovered(r.Pattern)
 	answer, err = s.exportBody(w, r)
 	return answer, err
 }

@@ -274,6 +274,10 @@ func TestServeRefused(t *testing.T) {
 		if c.code == 400 && !namesField(err) {
 			t.Errorf("%s: no field is named: %v", c.name, err)
 		}
+		wrongEncoding := c.code == 415 && c.media == typeProtobuf
+		if (a.Header.Get("Accept") != "") != (c.code == 415 && !wrongEncoding) || (a.Header.Get("Accept-Encoding") != "") != wrongEncoding {
+			t.Errorf("%s: the answer says what is taken: %v", c.name, a.Header)
+		}
 	}
 	if !isEmpty(t, m) {
 		t.Error("something of what was refused is stored")

@@ -144,7 +144,7 @@ func (s *Server) read(read func(any) error, m *meter) (*body, error) {
 		b := &body{}
 		err := status.Error(codes.Internal, "internal error") // of a panic
 		defer func() { done <- outcome{b, err} }()
-		defer s.recovered("read")
+		defer s.Recovered("read")
 		if err = read(b); err == nil && b.buffer == nil {
 			err = status.Error(codes.Internal, "internal error")
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -59,10 +60,14 @@ func (s *Server) Receive(w http.ResponseWriter, r *http.Request) (_ context.Cont
 		return nil, nil, nil, err
 	}
 	m := &meter{budget: s.budget}
-	b, err := s.receiveHTTP(w, r, m)
-	if err != nil {
-		m.release()
-		leave()
+	var b mem.Buffer
+	defer func() {
+		if b == nil { // refused, or a panic
+			m.release()
+			leave()
+		}
+	}()
+	if b, err = s.receiveHTTP(w, r, m); err != nil {
 		return nil, nil, nil, err
 	}
 	return context.WithValue(r.Context(), meterKey{}, m), b.ReadOnlyData(), func() {
@@ -116,10 +121,3 @@ func (s *Server) Refuse(err error) error {
 // requests as those of this server are read. Its implementation is called with a context for
 // [Charge] and [Server.Export].
 func (s *Server) Unary(desc grpc.ServiceDesc) *grpc.ServiceDesc { return s.budgeted(desc) }
-
-// Recovered ends a panic, and counts and logs it. It has to be deferred itself.
-func (s *Server) Recovered(where string) {
-	if r := recover(); r != nil {
-		s.panicked(where, r)
-	}
-}

@@ -6,12 +6,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
+	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/support/hostile"
 )
@@ -90,8 +93,8 @@ func TestLongBuildIDs(t *testing.T) {
 		for range 10_000 {
 			b.r.Dictionary.MappingTable = append(b.r.Dictionary.MappingTable, &profiles.Mapping{AttributeIndices: []int32{long, long, long}})
 		}
-		if _, err := attack(t, b); err != nil {
-			t.Error(err)
+		if in, err := attack(t, b); err != nil || len(in.Notes) != 1 || !strings.Contains(in.Notes[0], "build IDs") {
+			t.Error(err, in)
 		}
 	}
 }
@@ -116,6 +119,166 @@ func TestLongNames(t *testing.T) {
 		if !errors.As(err, &e) || e.Field != field || !strings.Contains(e.Description, "send it in parts") {
 			t.Errorf("%s: %v", field, err)
 		}
+	}
+}
+
+// TestLongKeys has many attributes that share a key of 64 KiB, which is hashed for each.
+func TestLongKeys(t *testing.T) {
+	for name, add := range map[string]func(b *build, key int32){
+		"resource": func(b *build, key int32) {
+			r := b.r.ResourceProfiles[0].Resource
+			for range 40_000 {
+				r.Attributes = append(r.Attributes, &common.KeyValue{KeyStrindex: key, Value: textValue("v")})
+			}
+		},
+		"sample": func(b *build, key int32) {
+			a := push(&b.r.Dictionary.AttributeTable, &profiles.KeyValueAndUnit{KeyStrindex: key, Value: textValue("v")})
+			s := b.r.ResourceProfiles[0].ScopeProfiles[0].Profiles[0].Samples[0]
+			s.AttributeIndices = slices.Repeat([]int32{a}, 40_000)
+		},
+	} {
+		b := newBuild()
+		b.profile("cpu", "nanoseconds", 1, nil, &profiles.Sample{Values: []int64{1}})
+		add(b, b.text(strings.Repeat("k", 64<<10)))
+		_, err := attack(t, b)
+		var e *FieldError
+		if !errors.As(err, &e) || !strings.Contains(e.Field, "attributes") || !strings.Contains(e.Description, "send it in parts") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestLongTypes has many profiles that share a type of 64 KiB.
+func TestLongTypes(t *testing.T) {
+	b := newBuild()
+	p := b.profile(strings.Repeat("a-", 32<<10), strings.Repeat("x", 64<<10), 1, nil, &profiles.Sample{Values: []int64{1}})
+	scope := b.r.ResourceProfiles[0].ScopeProfiles[0]
+	for range 20_000 {
+		scope.Profiles = append(scope.Profiles, p)
+	}
+	in, err := attack(t, b)
+	if err != nil || in.Unsupported != 20_001 || len(in.Notes) != 1 || len(in.Notes[0]) > 500 {
+		t.Error(err, in)
+	}
+}
+
+// TestLongRuntimes has many mappings that share a runtime of 64 KiB.
+func TestLongRuntimes(t *testing.T) {
+	b := newBuild()
+	long := b.attribute(keyRuntime, strings.Repeat("x", 64<<10))
+	for range 40_000 {
+		b.r.Dictionary.MappingTable = append(b.r.Dictionary.MappingTable, &profiles.Mapping{AttributeIndices: []int32{long}})
+	}
+	_, err := attack(t, b)
+	var e *FieldError
+	if !errors.As(err, &e) || e.Field != "dictionary.mapping_table" || !strings.Contains(e.Description, "send it in parts") {
+		t.Error(err)
+	}
+}
+
+// TestLongDefinitions has definitions that share a text of 64 KiB, which stores write with each:
+// memory is asked for as much as is handed over at once.
+func TestLongDefinitions(t *testing.T) {
+	t.Parallel()
+	const n = 512
+	long := strings.Repeat("x", 64<<10)
+	for name, add := range map[string]func(b *build){
+		"files": func(b *build) {
+			runtime := b.attribute(keyRuntime, long)
+			for i := range n {
+				b.mapping(long, b.attribute(keyHTLHash, fmt.Sprintf("%032x", i+1)), runtime)
+			}
+		},
+		"stacks": func(b *build) {
+			for i := range n {
+				l := b.location(&profiles.Location{Lines: []*profiles.Line{{FunctionIndex: b.function("f", long), Line: int64(i)}}})
+				b.profile("cpu", "nanoseconds", 1, nil, &profiles.Sample{StackIndex: b.stack(l), Values: []int64{1}})
+			}
+		},
+		"one stack": func(b *build) {
+			l := b.location(&profiles.Location{Lines: []*profiles.Line{{FunctionIndex: b.function("f", long)}}})
+			b.profile("cpu", "nanoseconds", 1, nil, &profiles.Sample{StackIndex: b.stack(slices.Repeat([]int32{l}, n)...), Values: []int64{1}})
+		},
+	} {
+		b := newBuild()
+		add(b)
+		var charged int64
+		o := testOptions(1 << 20)
+		o.Charge = func(_ string, n int, bytes int64) error {
+			charged += int64(n) * bytes
+			return nil
+		}
+		in, err := decode(t, b.r, o)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		charged = 0
+		total, most := 0, 0
+		err = in.Definitions(nil, func(d *store.Definitions) error {
+			n := 0
+			for i := range d.Executables {
+				n += len(d.Executables[i].FileName) + len(d.Executables[i].Runtime)
+			}
+			for i := range d.Stacks {
+				for _, f := range d.Stacks[i].Frames {
+					n += len(f.FunctionName) + len(f.SourceFile)
+				}
+			}
+			total, most = total+n, max(most, n)
+			return nil
+		})
+		if err != nil || total < n*len(long) || charged < int64(most) || (name != "one stack" && most > chunkBytes+2*len(long)) {
+			t.Errorf("%s: %v: %d bytes of text, at once %d, charged %d", name, err, total, most, charged)
+		}
+	}
+}
+
+// TestLongMetadata has hosts whose metadata share a text of 64 KiB.
+func TestLongMetadata(t *testing.T) {
+	t.Parallel()
+	const hosts, each = 20, 50
+	b := newBuild()
+	long := b.text(strings.Repeat("x", 64<<10))
+	for i := range hosts {
+		b.profile("cpu", "nanoseconds", 1, map[string]string{"host.id": fmt.Sprint("h", i)}, &profiles.Sample{Values: []int64{1}})
+		r := b.r.ResourceProfiles[i].Resource
+		for j := range each {
+			r.Attributes = append(r.Attributes, &common.KeyValue{
+				KeyStrindex: b.text(fmt.Sprint("os.", j)), Value: &common.AnyValue{Value: &common.AnyValue_StringValueStrindex{StringValueStrindex: long}},
+			})
+		}
+	}
+	var charged int64
+	o := testOptions(1 << 20)
+	o.Charge = func(_ string, n int, bytes int64) error {
+		charged += int64(n) * bytes
+		return nil
+	}
+	in, err := decode(t, b.r, o)
+	if least := int64(hosts * each * 64 << 10); err != nil || len(in.Hosts) != hosts || charged < least {
+		t.Errorf("%v: charged %d, of at least %d", err, charged, least)
+	}
+}
+
+// TestStructsAreCharged copies texts of a request that did not come as bytes.
+func TestStructsAreCharged(t *testing.T) {
+	t.Parallel()
+	b := newBuild()
+	const each = 64 << 10
+	b.text(strings.Repeat("x", each))
+	b.attribute("a", strings.Repeat("y", each))
+	b.profile("cpu", "nanoseconds", 1, map[string]string{"b": strings.Repeat("z", each)})
+	refused := errors.New("no memory")
+	var charged int64
+	o := testOptions(1 << 20)
+	o.Charge = func(_ string, n int, bytes int64) error {
+		if charged += int64(n) * bytes; charged > 3*each {
+			return refused
+		}
+		return nil
+	}
+	if _, err := ReadStructs(b.r, o); !errors.Is(err, refused) {
+		t.Errorf("%v: charged %d", err, charged)
 	}
 }
 

@@ -52,6 +52,8 @@ const (
 	seriesBytes = 600
 	labelBytes  = 32
 	sampleBytes = 80
+	hostBytes   = 400 // with its place in the map
+	entryBytes  = 48  // of the metadata of a host
 )
 
 // Limits of single values.
@@ -126,7 +128,7 @@ func Read(data []byte, o *Options) (*Message, error) {
 	return read(o, func(m *message) error { return m.wire(data) })
 }
 
-// ReadStructs reads a request that was decoded already, as from JSON. It is like [Read].
+// ReadStructs reads a request that was made already, as of pprof. It is like [Read].
 func ReadStructs(r *collector.ExportProfilesServiceRequest, o *Options) (*Message, error) {
 	return read(o, func(m *message) error { return m.structs(r) })
 }

@@ -41,7 +41,11 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 		}
 		frames := d.framesOf(i)
 		w.next.Stacks = append(w.next.Stacks, store.Stack{Hash: s.hash, Frames: frames})
-		if err := w.wrote(definedFrameBytes * len(frames)); err != nil {
+		bytes := definedFrameBytes * len(frames)
+		for j := range frames {
+			bytes += len(frames[j].FunctionName) + len(frames[j].SourceFile)
+		}
+		if err := w.wrote(bytes); err != nil {
 			return err
 		}
 	}
@@ -74,7 +78,7 @@ func (r *Request) Definitions(known Known, yield func(*store.Definitions) error)
 			continue
 		}
 		w.next.Executables = append(w.next.Executables, *e)
-		if err := w.wrote(100); err != nil {
+		if err := w.wrote(100 + len(e.FileName) + len(e.BuildID) + len(e.Runtime)); err != nil {
 			return err
 		}
 	}
@@ -97,19 +101,21 @@ type writer struct {
 	yield func(*store.Definitions) error
 	next  *store.Definitions
 	bytes int
-	// charged is for how much of a part memory was asked for.
+	// charged is how large the largest part was, for which memory was asked.
 	charged int
 }
 
-// wrote charges for what was collected, until that is a part, and hands it over when it is enough.
+// wrote charges for what was collected, as far as it is more than any part before, and hands it
+// over when it is enough. Texts count wherever they are shared: stores write each.
 func (w *writer) wrote(bytes int) error {
-	if w.charged < chunkBytes {
-		w.charged += bytes
-		if err := w.charge("dictionary", 1, int64(bytes)); err != nil {
+	w.bytes += bytes
+	if more := w.bytes - w.charged; more > 0 {
+		w.charged = w.bytes
+		if err := w.charge("dictionary", 1, int64(more)); err != nil {
 			return err
 		}
 	}
-	if w.bytes += bytes; w.bytes < chunkBytes {
+	if w.bytes < chunkBytes {
 		return nil
 	}
 	return w.flush()

@@ -249,7 +249,10 @@ func (d *Message) mappingTable() error {
 				exe.Runtime = d.attributeText(a)
 			}
 		}
-		htl, gnu, golang = buildID(htl), buildID(gnu), buildID(golang)
+		if err := d.work("dictionary.mapping_table", len(exe.Runtime)); err != nil {
+			return err
+		}
+		htl, gnu, golang = d.buildID(htl), d.buildID(gnu), d.buildID(golang)
 		if id, err := libpf.ParseFileID(htl); err == nil {
 			exe.FileID = id
 		}
@@ -280,8 +283,9 @@ const maxBuildID = 256
 
 // buildID returns a build ID, "" for what is too long to be one: a text of 64 KiB must not
 // be worked on for each mapping that refers to it.
-func buildID(text string) string {
+func (d *Message) buildID(text string) string {
 	if len(text) > maxBuildID {
+		d.out.note("build IDs of more than %d bytes are left out", maxBuildID)
 		return ""
 	}
 	return text

@@ -23,10 +23,13 @@ func FuzzDecode(f *testing.F) {
 	f.Add(data)
 	f.Add(data[:len(data)/2])
 	f.Add(append(data[:len(data):len(data)], data...))
+	for _, old := range oldRequests() {
+		f.Add(old)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := Read(data, testOptions(len(data)))
 		if err != nil {
-			if !errors.Is(err, ErrWire) {
+			if !errors.Is(err, ErrWire) && !errors.Is(err, ErrOldLayout) {
 				t.Fatal(err)
 			}
 			return

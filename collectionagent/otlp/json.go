@@ -5,7 +5,6 @@ package otlp
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -46,7 +45,7 @@ func in(field string, err error) error {
 // afterwards. The error is a [FieldError] or that of Options.Charge.
 func ReadJSON(data []byte, o *Options) (*Message, error) {
 	return read(o, func(m *message) error {
-		j := jsonReader{jsonScanner: jsonScanner{data: data}, out: m.arena[:0]}
+		j := jsonReader{jsonScanner: jsonScanner{data: data}, grow: m.grow, out: m.arena[:0]}
 		j.charge = func(bytes int) error {
 			if o.Charge == nil {
 				return nil
@@ -74,24 +73,12 @@ func ReadJSON(data []byte, o *Options) (*Message, error) {
 // jsonReader rewrites a request.
 type jsonReader struct {
 	jsonScanner
-	out []byte
-	// charged is for how many bytes of out memory was asked for.
-	charged int
+	grow func(t table, n, more int) error
+	out  []byte
 }
 
 // room makes sure that n more bytes were charged.
-func (j *jsonReader) room(n int) error {
-	if n += len(j.out); n <= j.charged {
-		return nil
-	}
-	add := n - j.charged + n/2 + 4096
-	j.charged += add
-	if err := j.charge(2 * add); err != nil { // with what is left behind when it grows
-		return err
-	}
-	j.out = slices.Grow(j.out, j.charged-len(j.out))
-	return nil
-}
+func (j *jsonReader) room(n int) error { return j.grow(arenaTable, len(j.out), n) }
 
 // request rewrites all of the JSON.
 func (j *jsonReader) request() error {

@@ -14,15 +14,23 @@ type kind struct {
 	count  bool             // values count observations, each of which stands for period
 	period int64            // in nanoseconds of the type, 0: not known
 	scale  int64            // what values are multiplied with to be in the unit of the type
-	name   string
+}
+
+// maxTypeName bounds how much of the name of a type or unit is looked at, which each profile
+// may do with the same long text. All that are known are shorter.
+const maxTypeName = 100
+
+// typeName returns a text whose index was checked as the name of a type or unit.
+func (d *Message) typeName(i int32) string {
+	text := d.textOf(i)
+	return text[:min(len(text), maxTypeName)]
 }
 
 // kindOf tells what values are from names of pprof, which are those of OTLP.
 func kindOf(typ, unit, periodType, periodUnit string, period int64) kind {
-	k := kind{name: typ + "/" + unit}
 	typ = strings.ReplaceAll(typ, "-", "_")
 	base, scale := unitOf(unit)
-	k.scale = scale
+	k := kind{scale: scale}
 	var clock libpf.SampleType // what a period is of
 	if periodBase, s := unitOf(periodUnit); periodBase == "nanoseconds" && period > 0 && period <= maxValue/s {
 		switch periodType {

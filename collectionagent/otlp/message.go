@@ -145,6 +145,7 @@ const (
 	timeTable
 	keyValueTable
 	elementTable
+	arenaTable // of bytes
 	tableCount
 )
 
@@ -153,12 +154,13 @@ var tableFields = [tableCount]string{
 	"dictionary.string_table", "dictionary.attribute_table", "dictionary.mapping_table", "dictionary.function_table",
 	"dictionary.location_table", "dictionary.link_table", "dictionary.stack_table", "resource_profiles", "scope_profiles",
 	"profiles", "samples", "lines", "indices", "attribute_indices", "values", "timestamps_unix_nano", "attributes", "array_value.values",
+	"request",
 }
 
 // tableBytes are the sizes of their entries, with what is made of each and what is
 // left behind when a table grows.
 var tableBytes = [tableCount]int64{
-	40, 160, 200, 64, 64, 80, 16, 40, 16, 96, 48, 24, 6, 6, 12, 12, 200, 80,
+	40, 160, 200, 64, 64, 80, 16, 40, 16, 128, 48, 24, 6, 6, 12, 12, 200, 80, 2,
 }
 
 // grow charges for entries of a table that has n and gets more. It charges ahead,

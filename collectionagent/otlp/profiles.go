@@ -59,7 +59,7 @@ func (d *Message) resourceProfiles(i int, rp *resourceEntry) error {
 		}
 	}
 	if len(r.series) > 0 {
-		d.host(o)
+		return d.host(field+".resource", o)
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (d *Message) kind(field string, p *profileEntry) (k kind, err error) {
 		if t.index < 0 || int(t.index) >= len(d.texts) {
 			return k, index(field+t.field, t.index, "string_table", len(d.texts))
 		}
-		texts[i] = d.textOf(t.index)
+		texts[i] = d.typeName(t.index)
 	}
 	for j, a := range d.ofProfile[p.attributes.from:p.attributes.to] {
 		if a < 0 || int(a) >= len(d.attributes) {
@@ -166,7 +166,7 @@ func (r *reader) profile(field string, p *profileEntry, k kind) error {
 	switch {
 	case k.typ == 0 && len(all) > 0:
 		r.out.RejectedProfiles++
-		r.out.note("samples of type %.100q are not taken: "+taken, k.name)
+		r.out.note("samples of type %q are not taken: "+taken, r.typeName(p.sampleType.typ)+"/"+r.typeName(p.sampleType.unit))
 	case left > 0 && len(r.out.Batch.Samples) == rows:
 		r.out.RejectedProfiles++
 	}
@@ -293,6 +293,17 @@ func (k *kind) amount(values []int64, j int) (count, value int64, ok bool) {
 	}
 }
 
+// keyBytes returns the length of the keys of a series, which are hashed for it.
+func (r *reader) keyBytes(attributes []int32) (n int) {
+	for _, a := range attributes {
+		n += len(r.texts[r.attributes[a].key])
+	}
+	for key := range r.origin.labels {
+		n += len(key)
+	}
+	return n
+}
+
 // seriesIndex returns the index of the series of samples with attributes.
 func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, error) {
 	r.key = r.key[:0]
@@ -306,6 +317,9 @@ func (r *reader) seriesIndex(t libpf.SampleType, attributes []int32) (uint32, er
 	if !ok {
 		labels := len(r.origin.labels) + len(attributes)
 		if err := r.charge("attributes", 1, int64(seriesBytes+labels*3*labelBytes+len(r.key))); err != nil {
+			return 0, err
+		}
+		if err := r.work("attributes", r.keyBytes(attributes)); err != nil {
 			return 0, err
 		}
 		s := r.seriesOf(r.origin, t, attributes)

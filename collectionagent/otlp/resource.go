@@ -134,8 +134,8 @@ func (o *origin) set(key, value string) {
 	s := &o.series
 	switch key {
 	case "service.name":
-		if program, ok := strings.CutPrefix(value+":", unknownService+":"); ok {
-			o.program = strings.TrimSuffix(program, ":")
+		if program, ok := strings.CutPrefix(value, unknownService); ok && (program == "" || program[0] == ':') {
+			o.program = strings.TrimPrefix(program, ":")
 		} else {
 			s.Service = value
 		}
@@ -223,6 +223,9 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 		if err := d.checkValue(&a.value, func() string { return at(field+".attributes", i) + ".value" }); err != nil {
 			return nil, err
 		}
+		if err := d.work(field+".attributes", len(key)); err != nil {
+			return nil, err
+		}
 		o.set(key, d.valueText(&a.value))
 	}
 	s := &o.series
@@ -250,18 +253,27 @@ func (d *Message) resource(field string, attributes []keyValue) (*origin, error)
 	return o, nil
 }
 
-// host notes the host of a resource.
-func (d *Message) host(o *origin) {
+// host notes the host of a resource. All hosts of a request are stored at once, each with its
+// texts, however often they repeat.
+func (d *Message) host(field string, o *origin) error {
 	s := &o.series
 	key := hostKey{s.HostID, s.Host}
 	if _, ok := d.hosts[key]; ok || s.HostID == "" {
-		return
+		return nil
+	}
+	bytes := hostBytes
+	for k, v := range o.host {
+		bytes += entryBytes + 2*(len(k)+len(v)) // as it is stored, and as it is handed over
+	}
+	if err := d.owe(field+".attributes", bytes); err != nil {
+		return err
 	}
 	if d.hosts == nil {
 		d.hosts = make(map[hostKey]struct{})
 	}
 	d.hosts[key] = struct{}{}
 	d.out.Hosts = append(d.out.Hosts, store.Host{ID: s.HostID, Name: s.Host, LastSeen: d.Now, Metadata: o.host})
+	return nil
 }
 
 // seriesOf returns the series of samples with attributes, whose indices were checked.

@@ -10,7 +10,7 @@ import (
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 )
 
-// structs reads a request that was decoded by others, as from JSON. What is missing
+// structs reads a request that was made by others, as of pprof. What is missing
 // in a list counts as empty. Its error is that of charge.
 func (m *message) structs(r *collector.ExportProfilesServiceRequest) error {
 	if err := m.structDictionary(r.GetDictionary()); err != nil {
@@ -25,10 +25,19 @@ func (m *message) structs(r *collector.ExportProfilesServiceRequest) error {
 }
 
 // text keeps a text.
-func (m *message) text(s string) []byte {
+func (m *message) text(s string) ([]byte, error) {
 	begin := len(m.arena)
+	if err := m.grow(arenaTable, begin, len(s)); err != nil {
+		return nil, err
+	}
 	m.arena = append(m.arena, s...)
-	return m.arena[begin:len(m.arena):len(m.arena)]
+	return m.arena[begin:len(m.arena):len(m.arena)], nil
+}
+
+// longValue returns a value of a text or of bytes.
+func (m *message) longValue(kind valueKind, s string) (value, error) {
+	text, err := m.text(s)
+	return value{kind: kind, text: text}, err
 }
 
 // list keeps indices.
@@ -61,7 +70,11 @@ func (m *message) structDictionary(d *profiles.ProfilesDictionary) (err error) {
 		return err
 	}
 	for _, s := range d.GetStringTable() {
-		m.texts = append(m.texts, m.text(s))
+		text, err := m.text(s)
+		if err != nil {
+			return err
+		}
+		m.texts = append(m.texts, text)
 	}
 	for _, a := range d.GetAttributeTable() {
 		e := attributeEntry{key: a.GetKeyStrindex(), unit: a.GetUnitStrindex()}
@@ -116,7 +129,7 @@ func (m *message) structDictionary(d *profiles.ProfilesDictionary) (err error) {
 func (m *message) structValue(v *common.AnyValue, lists bool) (value, error) {
 	switch v := v.GetValue().(type) {
 	case *common.AnyValue_StringValue:
-		return value{kind: stringValue, text: m.text(v.StringValue)}, nil
+		return m.longValue(stringValue, v.StringValue)
 	case *common.AnyValue_StringValueStrindex:
 		return value{kind: indexValue, number: uint64(uint32(v.StringValueStrindex))}, nil //nolint:gosec // its bits
 	case *common.AnyValue_IntValue:
@@ -129,7 +142,7 @@ func (m *message) structValue(v *common.AnyValue, lists bool) (value, error) {
 	case *common.AnyValue_DoubleValue:
 		return value{kind: doubleValue, number: math.Float64bits(v.DoubleValue)}, nil
 	case *common.AnyValue_BytesValue:
-		return value{kind: bytesValue, text: m.text(string(v.BytesValue))}, nil
+		return m.longValue(bytesValue, string(v.BytesValue))
 	case *common.AnyValue_KvlistValue:
 		return value{kind: mapValue}, nil
 	case *common.AnyValue_ArrayValue:
@@ -165,7 +178,10 @@ func (m *message) structResource(rp *profiles.ResourceProfiles) (err error) {
 		return err
 	}
 	for _, a := range attributes {
-		kv := keyValue{key: m.text(a.GetKey()), index: a.GetKeyStrindex()}
+		kv := keyValue{index: a.GetKeyStrindex()}
+		if kv.key, err = m.text(a.GetKey()); err != nil {
+			return err
+		}
 		if kv.value, err = m.structValue(a.GetValue(), true); err != nil {
 			return err
 		}
