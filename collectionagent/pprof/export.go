@@ -51,8 +51,7 @@ func Parse(ctx context.Context, in *ingest.Server, field string, data []byte) (*
 	}
 	ingest.Unpack(ctx, len(data))
 	var charged error
-	p, err := otlppprof.Parse(data, otlppprof.Limits{
-		MaxBytes: int64(in.MaxRequestBytes()),
+	p, err := otlppprof.ParseUncompressed(data, otlppprof.Limits{
 		Charge: func(n int64) error {
 			charged = ingest.Charge(ctx, field, 1, n)
 			return charged

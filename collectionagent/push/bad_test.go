@@ -90,6 +90,7 @@ func TestBad(t *testing.T) {
 		"too deep":           {name, deep, nil, 400, "at most 16384 are allowed", "invalid"},
 		"not pprof":          {name + "&format=pprof", "nonsense", nil, 400, "body: not a pprof profile", "invalid"},
 		"empty pprof":        {name + "&format=pprof", "", nil, 400, "body: ", "invalid"},
+		"gzipped twice":      {name + "&format=pprof", string(gzipped(t, encode(t, cpuProfile(nil)))), nil, 400, "body: not a pprof profile", "invalid"},
 		"cut off":            {name + "&format=pprof", string(encode(t, cpuProfile(nil))[:60]), nil, 400, "body: is not gzip: unexpected EOF", "invalid"},
 		"a bomb":             {name + "&format=pprof", string(bomb), nil, 400, "body: is larger than 1048576 bytes, uncompressed (-max-request-bytes)", "invalid"},
 		"a compressed bomb":  {name, string(bomb), []string{"Content-Encoding", "gzip"}, 413, "1048576 bytes", "too_large"},
