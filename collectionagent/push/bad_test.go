@@ -197,6 +197,36 @@ func TestOverload(t *testing.T) {
 	}
 }
 
+// TestRatesOfManyProfiles checks that what the first profiles of a request cost does not stand against
+// those after them, and that each byte is counted once.
+func TestRatesOfManyProfiles(t *testing.T) {
+	t.Parallel()
+	one := jsonText(map[string]any{"rawProfile": encode(t, cpuProfile(nil))})
+	body := []byte(`{"series":[{"samples":[` + strings.Repeat(one+",", 19) + one + `]}]}`)
+	for name, rates := range map[string]limit.Config{
+		"samples of a project": {Project: limit.Amount{Samples: 1}},
+		"samples of a host":    {Host: limit.Amount{Samples: 1}},
+		"bytes":                {Project: limit.Amount{Bytes: int64(len(body))}, Burst: 2 * time.Second},
+	} {
+		rates.Now = func() time.Time { return testNow }
+		r := newRig(t, func(c *ingest.Config) { c.Rates = rates })
+		post := func() int {
+			return r.post("/push.v1.PusherService/Push", body, "Content-Type", "application/json").Code
+		}
+		if code := post(); code != http.StatusOK || r.total(libpf.SampleOnCPU) != 20*40_000_000 {
+			t.Errorf("%s: %d, %d ns are stored", name, code, r.total(libpf.SampleOnCPU))
+		}
+		if name == "bytes" { // of two seconds
+			if code := post(); code != http.StatusOK {
+				t.Errorf("%s: the second is answered %d", name, code)
+			}
+		}
+		if code := post(); code != http.StatusTooManyRequests {
+			t.Errorf("%s: the last is answered %d", name, code)
+		}
+	}
+}
+
 // TestMemoryIsBounded sends profiles that would become much larger than they are.
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
