@@ -45,6 +45,7 @@ func TestBad(t *testing.T) {
 	profileForm, profileType := form(t, "profile", "nonsense")
 	noProfile, noProfileType := form(t, "profil", "x")
 	badConfig, badConfigType := form(t, "profile", string(encode(t, cpuProfile(nil))), "sample_type_config", "[1]")
+	longConfig, longConfigType := form(t, "profile", string(encode(t, cpuProfile(nil))), "sample_type_config", strings.Repeat(" ", 64<<10+1))
 	cumulative, cumulativeType := form(t, "profile", string(encode(t, cpuProfile(nil))), "sample_type_config", `{"samples":{"cumulative":true}}`)
 	other, otherType := form(t, "profile", string(encode(t, heapProfile("alloc_space/bytes"))),
 		"prev_profile", string(encode(t, heapProfile("inuse_space/bytes"))), "sample_type_config", `{"inuse_space":{"cumulative":true}}`)
@@ -77,6 +78,11 @@ func TestBad(t *testing.T) {
 		"more after labels":  {toIngest + "name=a%7Bk%3Db%7Dc", "a 1", nil, 400, `"c" stands after the labels`, "parameter"},
 		"from":               {name + "&from=yesterday", "a 1", nil, 400, "from: expected a time", "parameter"},
 		"until":              {name + "&until=-5", "a 1", nil, 400, "until: expected a time", "parameter"},
+		"from before 1970":   {name + "&from=1969-12-31T00:00:00Z", "a 1", nil, 400, "from: is not a time from 1970 to 2262", "parameter"},
+		"from 0":             {name + "&from=0", "a 1", nil, 400, "from: is not a time", "parameter"},
+		"from too late":      {name + "&from=20000000000", "a 1", nil, 400, "from: is not a time", "parameter"},
+		"from long ago":      {name + "&from=now-600000h", "a 1", nil, 400, "from: is not a time", "parameter"},
+		"a query":            {name + "&spyName=a;b", "a 1", nil, 400, "query: invalid semicolon", "parameter"},
 		"rate":               {name + "&sampleRate=fast", "a 1", nil, 400, "sampleRate: expected samples in a second", "parameter"},
 		"units":              {name + "&units=bytes", "a 1", nil, 400, "let it end in .alloc_space", "parameter"},
 		"jfr":                {name + "&format=jfr", "x", nil, 415, `format: "jfr" is not read: send pprof, folded or lines`, "format"},
@@ -105,6 +111,7 @@ func TestBad(t *testing.T) {
 		"not a form":         {name, "--b\r\nno header\r\n\r\n", []string{"Content-Type", "multipart/form-data; boundary=b"}, 400, "body: is not a form", "invalid"},
 		"no profile":         {name, string(noProfile), []string{"Content-Type", noProfileType}, 400, "profile: there is no part of that name", "invalid"},
 		"config":             {name, string(badConfig), []string{"Content-Type", badConfigType}, 400, "sample_type_config: is not JSON of types", "invalid"},
+		"much config":        {name, string(longConfig), []string{"Content-Type", longConfigType}, 400, "sample_type_config: has 65537 bytes, at most 65536 are allowed", "invalid"},
 		"nothing before":     {name, string(cumulative), []string{"Content-Type", cumulativeType}, 400, "prev_profile: is missing", "invalid"},
 		"another before":     {name, string(other), []string{"Content-Type", otherType}, 400, "prev_profile: compare with the profile", "invalid"},
 		"many parts":         {name, string(many), []string{"Content-Type", manyType}, 400, "more than 16 parts", "invalid"},
@@ -119,6 +126,7 @@ func TestBad(t *testing.T) {
 		"push too large":     {toPush, strings.Repeat("a", 1<<20+1), proto, 413, "resource_exhausted: ", "too_large"},
 
 		"upload of nobody":     {"/api/v1/upload", "a 1", nil, 400, "service: is missing", "parameter"},
+		"upload of a query":    {toUpload + "&region=eu;team=a", "a 1", nil, 400, "query: invalid semicolon", "parameter"},
 		"upload twice":         {toUpload + "&team=a&team=b", "a 1", nil, 400, "team: is given more than once", "parameter"},
 		"upload of a kind":     {toUpload + "&kind=x", "a 1", nil, 400, `kind: unknown kind "x"`, "parameter"},
 		"upload of a time":     {toUpload + "&time=x", "a 1", nil, 400, "time: expected a time", "parameter"},
