@@ -54,6 +54,10 @@ func TestBad(t *testing.T) {
 		parts = append(parts, string(rune('a'+len(parts)/2)), "x")
 	}
 	many, manyType := form(t, parts...)
+	manyLabels := ""
+	for i := range 1024 {
+		manyLabels += "&l" + jsonText(i)
+	}
 	values := cpuProfile(nil)
 	values.Sample[0].Value[1] = -5
 	deep := strings.Repeat("a;", 20_000) + "a 1"
@@ -122,11 +126,13 @@ func TestBad(t *testing.T) {
 		"push of no JSON":    {toPush, "{", inJSON, 400, "invalid_argument: request: is not JSON of a PushRequest", "invalid"},
 		"push of other JSON": {toPush, `{"series":{}}`, inJSON, 400, "invalid_argument: request: is not JSON of a PushRequest", "invalid"},
 		"push of no profile": {toPush, `{"series":[{"samples":[{"rawProfile":"AA=="},{"rawProfile":"eA=="}]}]}`, inJSON, 400, "invalid_argument: series[0].samples[0].raw_profile: ", "invalid"},
+		"push of labels":     {toPush, `{"series":[{"samples":[{"rawProfile":"AA=="}],"labels":[` + strings.Repeat(`{"name":"a"},`, 1024) + `{}]}]}`, inJSON, 400, "invalid_argument: series[0].labels: has 1025 entries, at most 1024 are allowed", "invalid"},
 		"push in br":         {toPush, "x", append([]string{"Content-Encoding", "br"}, proto...), 415, "unimplemented: the content encoding", "encoding"},
 		"push too large":     {toPush, strings.Repeat("a", 1<<20+1), proto, 413, "resource_exhausted: ", "too_large"},
 
 		"upload of nobody":     {"/api/v1/upload", "a 1", nil, 400, "service: is missing", "parameter"},
 		"upload of a query":    {toUpload + "&region=eu;team=a", "a 1", nil, 400, "query: invalid semicolon", "parameter"},
+		"upload of labels":     {toUpload + manyLabels, "a 1", nil, 400, "query: has 1025 parameters, at most 1024 are allowed", "parameter"},
 		"upload twice":         {toUpload + "&team=a&team=b", "a 1", nil, 400, "team: is given more than once", "parameter"},
 		"upload of a kind":     {toUpload + "&kind=x", "a 1", nil, 400, `kind: unknown kind "x"`, "parameter"},
 		"upload of a time":     {toUpload + "&time=x", "a 1", nil, 400, "time: expected a time", "parameter"},

@@ -29,6 +29,9 @@ func (s *Server) upload(ctx context.Context, b *body) (string, error) {
 	if err != nil {
 		return "", bad("query", err)
 	}
+	if len(q) > maxLabels {
+		return "", bad("query", fmt.Errorf("has %d parameters, at most %d are allowed", len(q), maxLabels))
+	}
 	from := &pprof.Source{Labels: map[string]string{}, Time: s.now(), Kind: q.Get("kind")}
 	for name, values := range q {
 		if len(values) > 1 {
