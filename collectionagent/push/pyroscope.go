@@ -111,11 +111,11 @@ func (s *Server) parse(ctx context.Context, field string, data []byte) (*profile
 
 // stacks reads folded stacks. The end of the name says what they are of, or the parameter units.
 func (s *Server) stacks(ctx context.Context, app string, data []byte, q url.Values) (service string, _ *profile.Profile, _ error) {
-	suffix := app[strings.LastIndexByte(app, '.')+1:]
-	of, ok := suffixes[suffix]
+	dot := max(strings.LastIndexByte(app, '.'), 0)
+	of, ok := suffixes[strings.TrimPrefix(app[dot:], ".")]
 	switch units := q.Get("units"); {
-	case ok && suffix != app:
-		app = strings.TrimSuffix(app, "."+suffix)
+	case ok && dot > 0: // else it is all there is
+		app = app[:dot]
 	case units == "" || units == "samples":
 		of = suffixes["cpu"]
 	case units == "goroutines":
