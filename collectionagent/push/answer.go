@@ -5,7 +5,9 @@ package push
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -108,15 +110,29 @@ func send(w http.ResponseWriter, f *failure, v any) {
 	_, _ = w.Write(append(text, '\n')) // the client may have left
 }
 
-// join joins what was left out of the profiles of a request, each once.
-func join(messages []string) string {
-	seen := map[string]bool{}
-	var out []string
-	for _, m := range messages {
-		if m != "" && !seen[m] {
-			seen[m] = true
-			out = append(out, m)
-		}
+// maxNotes bounds what an answer says was left out: the types of foreign profiles have any name.
+const maxNotes = 16
+
+// notes are what was left out of the profiles of a request, each once.
+type notes struct {
+	list []string
+	more int
+}
+
+func (n *notes) add(note string) {
+	switch {
+	case note == "" || slices.Contains(n.list, note):
+	case len(n.list) < maxNotes:
+		n.list = append(n.list, note)
+	default:
+		n.more++
 	}
-	return strings.Join(out, "; ")
+}
+
+func (n *notes) String() string {
+	text := strings.Join(n.list, "; ")
+	if n.more > 0 {
+		text += fmt.Sprintf(" (and %d more)", n.more)
+	}
+	return text
 }

@@ -4,6 +4,7 @@ package push_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -11,10 +12,13 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/parca"
 )
 
 // answerText returns what an error says, whichever form it has.
@@ -170,6 +174,20 @@ func TestOthersAreStored(t *testing.T) {
 	}
 	if got := r.total(libpf.SampleOnCPU); got != 80_000_000 {
 		t.Errorf("%d ns are stored, want 80000000", got)
+	}
+}
+
+// TestLeft checks that nothing more is stored for a client that has left.
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := r.pushed.WriteRaw(ctx, &parca.WriteRawRequest{Series: []*parca.RawProfileSeries{{
+		Samples: []*parca.RawSample{{RawProfile: encode(t, cpuProfile(nil))}},
+	}}})
+	if status.Code(err) != codes.Canceled || r.counted("parca", "canceled") != 1 || r.total(libpf.SampleOnCPU) != 0 {
+		t.Errorf("%v, %d ns are stored", err, r.total(libpf.SampleOnCPU))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"mime"
 	"net/http"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
@@ -108,14 +109,17 @@ func labelsOf[P pair](field string, pairs []P) (map[string]string, error) {
 // since a client that is refused does not send again. It ends where there is no room, for which
 // clients do.
 func (s *Server) all(ctx context.Context, profiles iter.Seq[*raw]) (string, error) {
-	var messages []string
+	var left notes
 	var wrong error
 	more := 0
 	for r := range profiles {
+		if err := ctx.Err(); err != nil { // who has left sends all of them again
+			return "", status.FromContextError(err).Err()
+		}
 		message, err := s.one(ctx, r)
 		switch {
 		case err == nil:
-			messages = append(messages, message)
+			left.add(message)
 		case failureOf(err).status != http.StatusBadRequest:
 			return "", err
 		case wrong != nil:
@@ -132,7 +136,7 @@ func (s *Server) all(ctx context.Context, profiles iter.Seq[*raw]) (string, erro
 	case wrong != nil:
 		return "", wrong
 	}
-	return join(messages), nil
+	return left.String(), nil
 }
 
 // one stores a profile.
