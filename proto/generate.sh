@@ -6,6 +6,7 @@ cd "$(dirname "$0")"
 bin=$(mktemp -d)
 trap 'rm -rf "$bin"' EXIT
 go build -o "$bin/" google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
-PATH="$bin:$PATH" protoc --go_out=. --go_opt=paths=source_relative \
-	--go-grpc_out=. --go-grpc_opt=paths=source_relative collectionagent/v1/collectionagent.proto \
-	pyroscope/push.proto parca/profilestore.proto
+PATH="$bin:$PATH"
+protoc --go_out=. --go_opt=paths=source_relative collectionagent/v1/collectionagent.proto pyroscope/push.proto parca/profilestore.proto
+# What is pushed to Pyroscope's service comes by the Connect protocol.
+protoc --go-grpc_out=. --go-grpc_opt=paths=source_relative collectionagent/v1/collectionagent.proto parca/profilestore.proto

@@ -98,9 +98,10 @@ func writeFile(stdout io.Writer, name string, data []byte) error {
 }
 
 func toOTLP(data []byte, maxBytes int64, o otlppprof.Options) ([]byte, error) {
+	memory := int64(0)
 	p, err := otlppprof.Parse(data, otlppprof.Limits{MaxBytes: maxBytes, Charge: func(bytes int64) error {
-		if bytes > otlpcheck.DefaultMaxMemory {
-			return fmt.Errorf("%w: it would take about %d bytes of memory", otlppprof.ErrTooLarge, bytes)
+		if memory += bytes; memory > otlpcheck.DefaultMaxMemory {
+			return fmt.Errorf("%w: it would take about %d bytes of memory", otlppprof.ErrTooLarge, memory)
 		}
 		return nil
 	}})

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/limit"
 )
 
 // errNoMemory is returned when the budget is used up.
@@ -133,6 +135,20 @@ type meter struct {
 	used   int64
 	limit  int64
 	bytes  int64 // of the request, uncompressed
+	// What the limits of the project and of its hosts know of the request.
+	billed   int64 // of its bytes
+	admitted limit.Admitted
+}
+
+// bill returns the bytes of the request that were not billed before, and who was let in: it may be
+// stored in parts.
+func (m *meter) bill() (bytes int64, admitted limit.Admitted) {
+	if m.admitted == nil {
+		m.admitted = limit.Admitted{}
+	}
+	bytes = m.bytes - m.billed
+	m.billed = m.bytes
+	return bytes, m.admitted
 }
 
 // charge says that n elements of about size bytes are going to be made.

@@ -177,15 +177,15 @@ func (s *Server) allow(id store.BatchID, m *meter, converted any) error {
 	if !ok {
 		b = &store.Batch{ID: id}
 	}
-	return s.allowCost(b, int64(len(b.Samples)), bytes)
+	return s.allowCost(b, int64(len(b.Samples)), bytes, nil)
 }
 
 // allowCost applies the limits of the project and the host of a batch to its
-// series and to so many samples and bytes.
-func (s *Server) allowCost(b *store.Batch, samples, bytes int64) error {
+// series and to so many samples and bytes, which may be a part of a request.
+func (s *Server) allowCost(b *store.Batch, samples, bytes int64, admitted limit.Admitted) error {
 	fresh := s.recent.fresh(b)
 	cost := limit.Amount{Bytes: bytes, Samples: samples, Series: int64(len(fresh))}
-	if e := s.limiter.Allow(b.ID.Project, b.ID.HostID, cost); e != nil {
+	if e := s.limiter.AllowPart(b.ID.Project, b.ID.HostID, cost, admitted); e != nil {
 		s.metrics.limited.WithLabelValues(e.Limit, e.Scope).Inc()
 		return limitError{e}
 	}

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/strobe-profiler/strobe/collectionagent/limit"
 	"github.com/strobe-profiler/strobe/collectionagent/otlp"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -152,7 +153,11 @@ func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *ot
 	if len(in.Batch.Samples) == 0 {
 		return in, nil
 	}
-	if err := s.allowHosts(project, message.Bytes, in); err != nil {
+	bytes, admitted := message.Bytes, limit.Admitted{}
+	if m := meterOf(ctx); m != nil {
+		bytes, admitted = m.bill()
+	}
+	if err := s.allowHosts(project, bytes, in, admitted); err != nil {
 		return in, err
 	}
 	// A client that leaves does not end the storing: see appendBatch. Definitions
@@ -178,7 +183,7 @@ func (s *Server) storeExport(ctx context.Context, message *otlp.Message) (in *ot
 }
 
 // allowHosts applies the limits of the project and of the hosts of a request.
-func (s *Server) allowHosts(project string, bytes int64, in *otlp.Request) error {
+func (s *Server) allowHosts(project string, bytes int64, in *otlp.Request, admitted limit.Admitted) error {
 	if s.limiter == nil {
 		return nil
 	}
@@ -202,7 +207,7 @@ func (s *Server) allowHosts(project string, bytes int64, in *otlp.Request) error
 		hosts[h] = one
 	}
 	for _, h := range hosts {
-		if err := s.allowCost(h.batch, h.samples, bytes*h.samples/int64(len(in.Batch.Samples))); err != nil {
+		if err := s.allowCost(h.batch, h.samples, bytes*h.samples/int64(len(in.Batch.Samples)), admitted); err != nil {
 			return err
 		}
 	}

@@ -41,41 +41,43 @@ func (s *Server) ServeProfiles(w http.ResponseWriter, r *http.Request) {
 // gRPC has it.
 func RefuseProfiles(w http.ResponseWriter, r *http.Request, err error) {
 	st := status.Convert(err)
-	code := http.StatusInternalServerError
-	wait, again := retryDelay(st)
-	switch st.Code() {
-	case codes.InvalidArgument:
-		code = http.StatusBadRequest
-	case codes.Unimplemented: // as gRPC says to a compression that it does not know
-		code = http.StatusUnsupportedMediaType
+	code, wait := HTTPStatus(st)
+	if code == http.StatusUnsupportedMediaType {
 		if mediaType(r) == "" {
 			w.Header().Set("Accept", typeProtobuf+", "+typeJSON)
 		} else {
 			w.Header().Set("Accept-Encoding", "gzip, zstd")
 		}
-	case codes.ResourceExhausted:
-		code = http.StatusTooManyRequests
-		if !again {
-			code = http.StatusRequestEntityTooLarge
-		}
-	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
-		code = http.StatusServiceUnavailable
-	default: // nothing that the client could do
 	}
-	if again {
+	if wait > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(wait))
 	}
 	writeMessage(w, mediaType(r), code, st.Proto())
 }
 
-// retryDelay returns how many seconds a status asks to wait, rounded up.
-func retryDelay(st *status.Status) (seconds int, ok bool) {
+// HTTPStatus returns what a status of gRPC is over HTTP, and in how many seconds to come back, 0 if the
+// status does not say.
+func HTTPStatus(st *status.Status) (code, wait int) {
 	for _, d := range st.Details() {
 		if info, is := d.(*errdetails.RetryInfo); is {
-			return max(1, int(math.Ceil(info.GetRetryDelay().AsDuration().Seconds()))), true
+			wait = max(1, int(math.Ceil(info.GetRetryDelay().AsDuration().Seconds())))
 		}
 	}
-	return 0, false
+	switch st.Code() {
+	case codes.InvalidArgument, codes.OutOfRange:
+		return http.StatusBadRequest, wait
+	case codes.Unimplemented: // as gRPC says to a compression that it does not know
+		return http.StatusUnsupportedMediaType, wait
+	case codes.ResourceExhausted:
+		if wait == 0 { // it will not do later either
+			return http.StatusRequestEntityTooLarge, 0
+		}
+		return http.StatusTooManyRequests, wait
+	case codes.Unavailable, codes.Canceled, codes.DeadlineExceeded:
+		return http.StatusServiceUnavailable, wait
+	default: // nothing that the client could do
+		return http.StatusInternalServerError, wait
+	}
 }
 
 // mediaType returns the media type of a request, "" when it is none that is taken.

@@ -83,8 +83,8 @@ func Charge(ctx context.Context, field string, n int, size int64) error {
 	return meterOf(ctx).charge(field, n, size)
 }
 
-// Unpack says that n bytes of a profile were found packed in a request: they are part of its size,
-// and it may take more memory.
+// Unpack says that a request has a profile, for which it may take more memory, and that n bytes
+// of it were packed, which are part of its size.
 func Unpack(ctx context.Context, n int) {
 	if m := meterOf(ctx); m != nil {
 		m.bytes += int64(n)

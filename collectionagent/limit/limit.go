@@ -108,6 +108,17 @@ func New(cfg Config) *Limiter {
 // Allow takes the cost of a request from the buckets of its host and project,
 // or says which limit stands against it and takes nothing.
 func (l *Limiter) Allow(projectName, hostName string, cost Amount) *Exceeded {
+	return l.AllowPart(projectName, hostName, cost, nil)
+}
+
+// Admitted are the hosts of which parts of a request were allowed, and with them their project. It
+// is used by one goroutine at a time.
+type Admitted map[string]struct{}
+
+// AllowPart is Allow for a part of a request. What those before it took does not stand against it:
+// a request that is refused is sent again as a whole. If it is allowed its host is added to admitted,
+// unless that is nil.
+func (l *Limiter) AllowPart(projectName, hostName string, cost Amount, admitted Admitted) *Exceeded {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.cfg.Now()
@@ -117,11 +128,18 @@ func (l *Limiter) Allow(projectName, hostName string, cost Amount) *Exceeded {
 	}
 	l.refill(h, &l.cfg.Host, now)
 	l.refill(&p.buckets, &l.cfg.Project, now)
-	if e := h.debt(&l.cfg.Host, &cost, "host", hostName); e != nil {
-		return e
+	if _, ok := admitted[hostName]; !ok {
+		if e := h.debt(&l.cfg.Host, &cost, "host", hostName); e != nil {
+			return e
+		}
 	}
-	if e := p.debt(&l.cfg.Project, &cost, "project", projectName); e != nil {
-		return e
+	if len(admitted) == 0 {
+		if e := p.debt(&l.cfg.Project, &cost, "project", projectName); e != nil {
+			return e
+		}
+	}
+	if admitted != nil {
+		admitted[hostName] = struct{}{}
 	}
 	h.take(&cost)
 	p.take(&cost)

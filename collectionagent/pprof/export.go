@@ -45,14 +45,17 @@ type Result struct {
 // Parse decodes a profile, gzipped or not. The memory for it is that of the request of the
 // context, see [ingest.Server.Begin]. An error is for [ingest.Server.Refuse].
 func Parse(ctx context.Context, in *ingest.Server, field string, data []byte) (*profile.Profile, error) {
-	data, err := unzip(ctx, field, data, in.MaxRequestBytes())
+	plain, err := unzip(ctx, field, data, in.MaxRequestBytes())
 	if err != nil {
 		return nil, err
 	}
-	ingest.Unpack(ctx, len(data))
+	packed := 0
+	if isGzip(data) {
+		packed = len(plain)
+	}
+	ingest.Unpack(ctx, packed)
 	var charged error
-	p, err := otlppprof.Parse(data, otlppprof.Limits{
-		MaxBytes: int64(in.MaxRequestBytes()),
+	p, err := otlppprof.ParseUncompressed(plain, otlppprof.Limits{
 		Charge: func(n int64) error {
 			charged = ingest.Charge(ctx, field, 1, n)
 			return charged
@@ -67,9 +70,11 @@ func Parse(ctx context.Context, in *ingest.Server, field string, data []byte) (*
 	return p, nil
 }
 
+func isGzip(data []byte) bool { return bytes.HasPrefix(data, []byte{0x1f, 0x8b}) }
+
 // unzip returns what is gzipped, and other data as they are.
 func unzip(ctx context.Context, field string, data []byte, most int) ([]byte, error) {
-	if !bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+	if !isGzip(data) {
 		return data, nil
 	}
 	z, err := gzip.NewReader(bytes.NewReader(data))

@@ -29,12 +29,18 @@ var builtin = map[string]string{
 func attributes(labels map[string]string) []*common.KeyValue {
 	out := make(map[string]string, len(labels))
 	for k, v := range labels {
-		if !internal(k) {
-			out[cmp.Or(builtin[k], k)] = v
+		if !internal(k) && builtin[k] == "" {
+			out[k] = v
 		}
 	}
-	out["service.name"] = cmp.Or(labels["service_name"], labels["service"], labels["job"])
-	out["host.name"] = cmp.Or(labels["host"], labels["hostname"])
+	// Where a label has the name of an attribute, ours counts.
+	for k, key := range builtin {
+		if v := labels[k]; v != "" {
+			out[key] = v
+		}
+	}
+	out["service.name"] = cmp.Or(labels["service_name"], labels["service"], labels["service.name"], labels["job"])
+	out["host.name"] = cmp.Or(labels["host"], labels["host.name"], labels["hostname"])
 	// In an order that does not change, so that the same is known again.
 	list := make([]*common.KeyValue, 0, len(out))
 	for _, k := range slices.Sorted(maps.Keys(out)) {
@@ -76,12 +82,12 @@ func simplify(p *profile.Profile) map[string]span {
 	spans := map[string]span{}
 	for _, s := range p.Sample {
 		s.NumLabel, s.NumUnit = nil, nil
-		for _, k := range slices.Collect(maps.Keys(s.Label)) {
+		for _, k := range slices.Sorted(maps.Keys(s.Label)) { // service before service_name, which counts
 			switch key := builtin[k]; {
 			case internal(k):
 				delete(s.Label, k)
 			case key != "":
-				s.Label[key] = append(s.Label[k], s.Label[key]...)
+				s.Label[key] = s.Label[k]
 				delete(s.Label, k)
 			}
 		}
@@ -93,21 +99,19 @@ func simplify(p *profile.Profile) map[string]span {
 	return spans
 }
 
-// spanOf returns the span that labels name, which are removed.
+// spanOf returns the span or the trace that labels name, which are removed.
 func spanOf(labels map[string][]string) (one span, key string, ok bool) {
-	id, trace := first(labels[spanLabel]), first(labels[traceLabel])
-	if id == "" {
-		id = first(labels[profileLabel])
+	for _, name := range []string{profileLabel, spanLabel} { // the latter counts
+		if fromHex(one.id[:], first(labels[name])) {
+			delete(labels, name)
+			ok = true
+		}
 	}
-	delete(labels, profileLabel)
-	if !fromHex(one.id[:], id) {
-		return one, "", false
-	}
-	delete(labels, spanLabel)
-	if fromHex(one.trace[:], trace) {
+	if fromHex(one.trace[:], first(labels[traceLabel])) {
 		delete(labels, traceLabel)
+		ok = true
 	}
-	return one, hex.EncodeToString(one.trace[:]) + hex.EncodeToString(one.id[:]), true
+	return one, hex.EncodeToString(one.trace[:]) + hex.EncodeToString(one.id[:]), ok
 }
 
 // first returns the first value of a label.
@@ -118,13 +122,13 @@ func first(values []string) string {
 	return values[0]
 }
 
-// fromHex reads an ID that fills dst.
+// fromHex reads an ID that fills dst, or nothing.
 func fromHex(dst []byte, text string) bool {
 	if len(text) != hex.EncodedLen(len(dst)) {
 		return false
 	}
-	_, err := hex.Decode(dst, []byte(text))
-	return err == nil
+	id, err := hex.DecodeString(text)
+	return err == nil && copy(dst, id) == len(dst)
 }
 
 // spanKey is the label that keeps samples of different spans apart until [link].

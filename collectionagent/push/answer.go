@@ -5,22 +5,23 @@ package push
 import (
 	"encoding/json"
 	"errors"
-	"math"
+	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
+
+	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 )
 
 // failure is an answer to a request that is not taken.
 type failure struct {
 	status int
 	reason string // in metrics
-	wait   time.Duration
+	wait   int    // seconds, 0: not said
 	// What is said of it.
 	Parameter string `json:"parameter"`
 	Message   string `json:"message"`
@@ -55,28 +56,21 @@ func failureOf(err error) *failure {
 		return f
 	}
 	st := status.Convert(err)
-	f = &failure{status: http.StatusInternalServerError, reason: "error", Message: st.Message()}
-	switch st.Code() {
-	case codes.InvalidArgument, codes.OutOfRange:
-		f.status, f.reason = http.StatusBadRequest, "invalid"
-	case codes.Unimplemented: // as gRPC says to a compression that it does not know
-		f.status, f.reason = http.StatusUnsupportedMediaType, reasonEncoding
-	case codes.ResourceExhausted:
-		f.status, f.reason = http.StatusTooManyRequests, "busy"
-	case codes.Unavailable:
-		f.status, f.reason = http.StatusServiceUnavailable, "unavailable"
-	case codes.Canceled, codes.DeadlineExceeded:
-		f.status, f.reason = http.StatusServiceUnavailable, "canceled"
-	}
-	for _, d := range st.Details() {
-		if r, ok := d.(*errdetails.RetryInfo); ok {
-			f.wait = r.GetRetryDelay().AsDuration()
-		}
-	}
-	if st.Code() == codes.ResourceExhausted && f.wait == 0 { // it will not do later either
-		f.status, f.reason = http.StatusRequestEntityTooLarge, "too_large"
+	f = &failure{reason: reasons[st.Code()], Message: st.Message()}
+	f.status, f.wait = ingest.HTTPStatus(st)
+	switch {
+	case f.status == http.StatusRequestEntityTooLarge:
+		f.reason = "too_large"
+	case f.reason == "":
+		f.reason = "error"
 	}
 	return f
+}
+
+// reasons are those of metrics for statuses of gRPC.
+var reasons = map[codes.Code]string{
+	codes.InvalidArgument: "invalid", codes.OutOfRange: "invalid", codes.Unimplemented: reasonEncoding,
+	codes.ResourceExhausted: "busy", codes.Unavailable: "unavailable", codes.Canceled: "canceled", codes.DeadlineExceeded: "canceled",
 }
 
 // answerJSON answers as the API does.
@@ -99,7 +93,7 @@ func send(w http.ResponseWriter, f *failure, v any) {
 	if f != nil {
 		code = f.status
 		if f.wait > 0 {
-			w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(f.wait.Seconds()))))
+			w.Header().Set("Retry-After", strconv.Itoa(f.wait))
 		}
 		if f.reason == reasonEncoding {
 			w.Header().Set("Accept-Encoding", "gzip, zstd")
@@ -116,15 +110,29 @@ func send(w http.ResponseWriter, f *failure, v any) {
 	_, _ = w.Write(append(text, '\n')) // the client may have left
 }
 
-// join joins what was left out of the profiles of a request, each once.
-func join(messages []string) string {
-	seen := map[string]bool{}
-	var out []string
-	for _, m := range messages {
-		if m != "" && !seen[m] {
-			seen[m] = true
-			out = append(out, m)
-		}
+// maxNotes bounds what an answer says was left out: the types of foreign profiles have any name.
+const maxNotes = 16
+
+// notes are what was left out of the profiles of a request, each once.
+type notes struct {
+	list []string
+	more int
+}
+
+func (n *notes) add(note string) {
+	switch {
+	case note == "" || slices.Contains(n.list, note):
+	case len(n.list) < maxNotes:
+		n.list = append(n.list, note)
+	default:
+		n.more++
 	}
-	return strings.Join(out, "; ")
+}
+
+func (n *notes) String() string {
+	text := strings.Join(n.list, "; ")
+	if n.more > 0 {
+		text += fmt.Sprintf(" (and %d more)", n.more)
+	}
+	return text
 }

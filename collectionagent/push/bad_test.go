@@ -4,6 +4,7 @@ package push_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"strings"
@@ -11,10 +12,13 @@ import (
 	"time"
 
 	"github.com/google/pprof/profile"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/limit"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/parca"
 )
 
 // answerText returns what an error says, whichever form it has.
@@ -45,6 +49,7 @@ func TestBad(t *testing.T) {
 	profileForm, profileType := form(t, "profile", "nonsense")
 	noProfile, noProfileType := form(t, "profil", "x")
 	badConfig, badConfigType := form(t, "profile", string(encode(t, cpuProfile(nil))), "sample_type_config", "[1]")
+	longConfig, longConfigType := form(t, "profile", string(encode(t, cpuProfile(nil))), "sample_type_config", strings.Repeat(" ", 64<<10+1))
 	cumulative, cumulativeType := form(t, "profile", string(encode(t, cpuProfile(nil))), "sample_type_config", `{"samples":{"cumulative":true}}`)
 	other, otherType := form(t, "profile", string(encode(t, heapProfile("alloc_space/bytes"))),
 		"prev_profile", string(encode(t, heapProfile("inuse_space/bytes"))), "sample_type_config", `{"inuse_space":{"cumulative":true}}`)
@@ -53,6 +58,10 @@ func TestBad(t *testing.T) {
 		parts = append(parts, string(rune('a'+len(parts)/2)), "x")
 	}
 	many, manyType := form(t, parts...)
+	manyLabels := ""
+	for i := range 1024 {
+		manyLabels += "&l" + jsonText(i)
+	}
 	values := cpuProfile(nil)
 	values.Sample[0].Value[1] = -5
 	deep := strings.Repeat("a;", 20_000) + "a 1"
@@ -77,6 +86,11 @@ func TestBad(t *testing.T) {
 		"more after labels":  {toIngest + "name=a%7Bk%3Db%7Dc", "a 1", nil, 400, `"c" stands after the labels`, "parameter"},
 		"from":               {name + "&from=yesterday", "a 1", nil, 400, "from: expected a time", "parameter"},
 		"until":              {name + "&until=-5", "a 1", nil, 400, "until: expected a time", "parameter"},
+		"from before 1970":   {name + "&from=1969-12-31T00:00:00Z", "a 1", nil, 400, "from: is not a time from 1970 to 2262", "parameter"},
+		"from 0":             {name + "&from=0", "a 1", nil, 400, "from: is not a time", "parameter"},
+		"from too late":      {name + "&from=20000000000", "a 1", nil, 400, "from: is not a time", "parameter"},
+		"from long ago":      {name + "&from=now-600000h", "a 1", nil, 400, "from: is not a time", "parameter"},
+		"a query":            {name + "&spyName=a;b", "a 1", nil, 400, "query: invalid semicolon", "parameter"},
 		"rate":               {name + "&sampleRate=fast", "a 1", nil, 400, "sampleRate: expected samples in a second", "parameter"},
 		"units":              {name + "&units=bytes", "a 1", nil, 400, "let it end in .alloc_space", "parameter"},
 		"jfr":                {name + "&format=jfr", "x", nil, 415, `format: "jfr" is not read: send pprof, folded or lines`, "format"},
@@ -90,6 +104,7 @@ func TestBad(t *testing.T) {
 		"too deep":           {name, deep, nil, 400, "at most 16384 are allowed", "invalid"},
 		"not pprof":          {name + "&format=pprof", "nonsense", nil, 400, "body: not a pprof profile", "invalid"},
 		"empty pprof":        {name + "&format=pprof", "", nil, 400, "body: ", "invalid"},
+		"gzipped twice":      {name + "&format=pprof", string(gzipped(t, encode(t, cpuProfile(nil)))), nil, 400, "body: not a pprof profile", "invalid"},
 		"cut off":            {name + "&format=pprof", string(encode(t, cpuProfile(nil))[:60]), nil, 400, "body: is not gzip: unexpected EOF", "invalid"},
 		"a bomb":             {name + "&format=pprof", string(bomb), nil, 400, "body: is larger than 1048576 bytes, uncompressed (-max-request-bytes)", "invalid"},
 		"a compressed bomb":  {name, string(bomb), []string{"Content-Encoding", "gzip"}, 413, "1048576 bytes", "too_large"},
@@ -104,6 +119,7 @@ func TestBad(t *testing.T) {
 		"not a form":         {name, "--b\r\nno header\r\n\r\n", []string{"Content-Type", "multipart/form-data; boundary=b"}, 400, "body: is not a form", "invalid"},
 		"no profile":         {name, string(noProfile), []string{"Content-Type", noProfileType}, 400, "profile: there is no part of that name", "invalid"},
 		"config":             {name, string(badConfig), []string{"Content-Type", badConfigType}, 400, "sample_type_config: is not JSON of types", "invalid"},
+		"much config":        {name, string(longConfig), []string{"Content-Type", longConfigType}, 400, "sample_type_config: has 65537 bytes, at most 65536 are allowed", "invalid"},
 		"nothing before":     {name, string(cumulative), []string{"Content-Type", cumulativeType}, 400, "prev_profile: is missing", "invalid"},
 		"another before":     {name, string(other), []string{"Content-Type", otherType}, 400, "prev_profile: compare with the profile", "invalid"},
 		"many parts":         {name, string(many), []string{"Content-Type", manyType}, 400, "more than 16 parts", "invalid"},
@@ -114,10 +130,13 @@ func TestBad(t *testing.T) {
 		"push of no JSON":    {toPush, "{", inJSON, 400, "invalid_argument: request: is not JSON of a PushRequest", "invalid"},
 		"push of other JSON": {toPush, `{"series":{}}`, inJSON, 400, "invalid_argument: request: is not JSON of a PushRequest", "invalid"},
 		"push of no profile": {toPush, `{"series":[{"samples":[{"rawProfile":"AA=="},{"rawProfile":"eA=="}]}]}`, inJSON, 400, "invalid_argument: series[0].samples[0].raw_profile: ", "invalid"},
+		"push of labels":     {toPush, `{"series":[{"samples":[{"rawProfile":"AA=="}],"labels":[` + strings.Repeat(`{"name":"a"},`, 1024) + `{}]}]}`, inJSON, 400, "invalid_argument: series[0].labels: has 1025 entries, at most 1024 are allowed", "invalid"},
 		"push in br":         {toPush, "x", append([]string{"Content-Encoding", "br"}, proto...), 415, "unimplemented: the content encoding", "encoding"},
 		"push too large":     {toPush, strings.Repeat("a", 1<<20+1), proto, 413, "resource_exhausted: ", "too_large"},
 
 		"upload of nobody":     {"/api/v1/upload", "a 1", nil, 400, "service: is missing", "parameter"},
+		"upload of a query":    {toUpload + "&region=eu;team=a", "a 1", nil, 400, "query: invalid semicolon", "parameter"},
+		"upload of labels":     {toUpload + manyLabels, "a 1", nil, 400, "query: has 1025 parameters, at most 1024 are allowed", "parameter"},
 		"upload twice":         {toUpload + "&team=a&team=b", "a 1", nil, 400, "team: is given more than once", "parameter"},
 		"upload of a kind":     {toUpload + "&kind=x", "a 1", nil, 400, `kind: unknown kind "x"`, "parameter"},
 		"upload of a time":     {toUpload + "&time=x", "a 1", nil, 400, "time: expected a time", "parameter"},
@@ -158,6 +177,20 @@ func TestOthersAreStored(t *testing.T) {
 	}
 }
 
+// TestLeft checks that nothing more is stored for a client that has left.
+func TestLeft(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := r.pushed.WriteRaw(ctx, &parca.WriteRawRequest{Series: []*parca.RawProfileSeries{{
+		Samples: []*parca.RawSample{{RawProfile: encode(t, cpuProfile(nil))}},
+	}}})
+	if status.Code(err) != codes.Canceled || r.counted("parca", "canceled") != 1 || r.total(libpf.SampleOnCPU) != 0 {
+		t.Errorf("%v, %d ns are stored", err, r.total(libpf.SampleOnCPU))
+	}
+}
+
 // TestOverload checks that clients are told to come back.
 func TestOverload(t *testing.T) {
 	t.Parallel()
@@ -193,6 +226,36 @@ func TestOverload(t *testing.T) {
 	end()
 	if w := r.post("/push.v1.PusherService/Push", nil, "Content-Type", "application/proto"); w.Code != http.StatusOK {
 		t.Errorf("a slot is free: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestRatesOfManyProfiles checks that what the first profiles of a request cost does not stand against
+// those after them, and that each byte is counted once.
+func TestRatesOfManyProfiles(t *testing.T) {
+	t.Parallel()
+	one := jsonText(map[string]any{"rawProfile": encode(t, cpuProfile(nil))})
+	body := []byte(`{"series":[{"samples":[` + strings.Repeat(one+",", 19) + one + `]}]}`)
+	for name, rates := range map[string]limit.Config{
+		"samples of a project": {Project: limit.Amount{Samples: 1}},
+		"samples of a host":    {Host: limit.Amount{Samples: 1}},
+		"bytes":                {Project: limit.Amount{Bytes: int64(len(body))}, Burst: 2 * time.Second},
+	} {
+		rates.Now = func() time.Time { return testNow }
+		r := newRig(t, func(c *ingest.Config) { c.Rates = rates })
+		post := func() int {
+			return r.post("/push.v1.PusherService/Push", body, "Content-Type", "application/json").Code
+		}
+		if code := post(); code != http.StatusOK || r.total(libpf.SampleOnCPU) != 20*40_000_000 {
+			t.Errorf("%s: %d, %d ns are stored", name, code, r.total(libpf.SampleOnCPU))
+		}
+		if name == "bytes" { // of two seconds
+			if code := post(); code != http.StatusOK {
+				t.Errorf("%s: the second is answered %d", name, code)
+			}
+		}
+		if code := post(); code != http.StatusTooManyRequests {
+			t.Errorf("%s: the last is answered %d", name, code)
+		}
 	}
 }
 

@@ -6,9 +6,11 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"iter"
 	"mime"
 	"net/http"
 
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
@@ -44,19 +46,7 @@ func (s *Server) connect(ctx context.Context, b *body) (string, error) {
 	if err != nil {
 		return "", s.in.Refuse(err)
 	}
-	return s.all(ctx, func(yield func(field string, labels map[string]string, raw []byte) bool) {
-		for i, series := range r.Series {
-			labels := make(map[string]string, len(series.GetLabels()))
-			for _, l := range series.GetLabels() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			for j, sample := range series.GetSamples() {
-				if !yield(fmt.Sprintf("series[%d].samples[%d].raw_profile", i, j), labels, sample.GetRawProfile()) {
-					return
-				}
-			}
-		}
-	})
+	return s.all(ctx, sent(r.GetSeries(), (*pyroscope.RawProfileSeries).GetLabels))
 }
 
 // decodeJSON decodes a request in JSON.
@@ -73,33 +63,72 @@ func decodeJSON(ctx context.Context, data []byte, r *pyroscope.PushRequest) erro
 	return nil
 }
 
+// raw is a profile in a request with several.
+type raw struct {
+	field  string
+	labels map[string]string
+	wrong  error // with the labels
+	data   []byte
+}
+
+// pair is a label, as the protocols have it.
+type pair interface {
+	GetName() string
+	GetValue() string
+}
+
+// sent returns the profiles of series, which the protocols have alike.
+func sent[S interface{ GetSamples() []R }, R interface{ GetRawProfile() []byte }, P pair](list []S, pairs func(S) []P) iter.Seq[*raw] {
+	return func(yield func(*raw) bool) {
+		for i, series := range list {
+			labels, err := labelsOf(fmt.Sprintf("series[%d].labels", i), pairs(series))
+			for j, sample := range series.GetSamples() {
+				field := fmt.Sprintf("series[%d].samples[%d].raw_profile", i, j)
+				if !yield(&raw{field: field, labels: labels, wrong: err, data: sample.GetRawProfile()}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// labelsOf returns the labels of a series, of which there may not be so many that what is made of them
+// would have to be counted.
+func labelsOf[P pair](field string, pairs []P) (map[string]string, error) {
+	if len(pairs) > maxLabels {
+		return nil, ingest.Invalid(field, "has %d entries, at most %d are allowed", len(pairs), maxLabels)
+	}
+	labels := make(map[string]string, len(pairs))
+	for _, p := range pairs {
+		labels[p.GetName()] = p.GetValue()
+	}
+	return labels, nil
+}
+
 // all stores profiles one after the other. What is wrong with one does not keep the others from being stored,
 // since a client that is refused does not send again. It ends where there is no room, for which
 // clients do.
-func (s *Server) all(ctx context.Context, profiles func(yield func(field string, labels map[string]string, raw []byte) bool)) (string, error) {
-	var messages []string
-	var wrong, full error
+func (s *Server) all(ctx context.Context, profiles iter.Seq[*raw]) (string, error) {
+	var left notes
+	var wrong error
 	more := 0
-	profiles(func(field string, labels map[string]string, raw []byte) bool {
-		message, err := s.one(ctx, field, labels, raw)
+	for r := range profiles {
+		if err := ctx.Err(); err != nil { // who has left sends all of them again
+			return "", status.FromContextError(err).Err()
+		}
+		message, err := s.one(ctx, r)
 		switch {
 		case err == nil:
-			messages = append(messages, message)
-		case failureOf(err).status == http.StatusBadRequest:
-			if wrong != nil {
-				more++
-				break
-			}
-			wrong = err
+			left.add(message)
+		case failureOf(err).status != http.StatusBadRequest:
+			return "", err
+		case wrong != nil:
+			more++
 		default:
-			full = err
-			return false
+			wrong = err
 		}
-		return true
-	})
+	}
 	switch {
-	case full != nil:
-		return "", full
 	case more > 0:
 		f := *failureOf(wrong)
 		f.Message = fmt.Sprintf("%s (and %d more that are wrong)", f.Message, more)
@@ -107,16 +136,19 @@ func (s *Server) all(ctx context.Context, profiles func(yield func(field string,
 	case wrong != nil:
 		return "", wrong
 	}
-	return join(messages), nil
+	return left.String(), nil
 }
 
-// one stores a profile with labels.
-func (s *Server) one(ctx context.Context, field string, labels map[string]string, raw []byte) (string, error) {
-	p, err := s.parse(ctx, field, raw)
+// one stores a profile.
+func (s *Server) one(ctx context.Context, r *raw) (string, error) {
+	if r.wrong != nil {
+		return "", s.in.Refuse(r.wrong)
+	}
+	p, err := s.parse(ctx, r.field, r.data)
 	if err != nil {
 		return "", err
 	}
-	return s.store(ctx, p, &pprof.Source{Labels: labels, Time: s.now(), Kind: pprof.KindOf(labels["__name__"])})
+	return s.store(ctx, p, &pprof.Source{Labels: r.labels, Time: s.now(), Kind: pprof.KindOf(r.labels["__name__"])})
 }
 
 // connectCodes are the names of errors by status, where HTTP's own do not tell.

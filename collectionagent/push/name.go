@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// maxLabels bounds the labels in a name; a series has fewer.
+// maxLabels bounds the labels of a profile; a series has fewer.
 const maxLabels = 1 << 10
 
 // parseName takes a name such as shop.cart{region=eu,zone="a,b"} apart.

@@ -4,7 +4,6 @@ package push
 
 import (
 	"context"
-	"fmt"
 	"net/http"
 
 	"google.golang.org/grpc/codes"
@@ -17,19 +16,7 @@ var _ parca.ProfileStoreServiceServer = (*Server)(nil)
 
 // WriteRaw implements the service of Parca.
 func (s *Server) WriteRaw(ctx context.Context, r *parca.WriteRawRequest) (*parca.WriteRawResponse, error) {
-	message, err := s.all(ctx, func(yield func(field string, labels map[string]string, raw []byte) bool) {
-		for i, series := range r.GetSeries() {
-			labels := make(map[string]string, len(series.GetLabels().GetLabels()))
-			for _, l := range series.GetLabels().GetLabels() {
-				labels[l.GetName()] = l.GetValue()
-			}
-			for j, sample := range series.GetSamples() {
-				if !yield(fmt.Sprintf("series[%d].samples[%d].raw_profile", i, j), labels, sample.GetRawProfile()) {
-					return
-				}
-			}
-		}
-	})
+	message, err := s.all(ctx, sent(r.GetSeries(), func(one *parca.RawProfileSeries) []*parca.Label { return one.GetLabels().GetLabels() }))
 	s.count(wayParca, message, err)
 	if err == nil {
 		return &parca.WriteRawResponse{}, nil

@@ -38,6 +38,7 @@ func TestIngestFolded(t *testing.T) {
 		"wall":             {"name=shop.wall{}", "a 1", libpf.SampleWall, 10e6, "shop;(no region);(no zone);a 10000000\n"},
 		"bytes":            {"name=shop.alloc_space&units=bytes", "a b;c d 7", libpf.SampleAllocSpace, 7, "shop;(no region);(no zone);a b;c d 7\n"},
 		"goroutines":       {"name=shop&units=goroutines", "a 7", libpf.SampleGoroutines, 7, "shop;(no region);(no zone);a 7\n"},
+		"no other name":    {"name=.cpu", "a 1", libpf.SampleOnCPU, 10e6, ".cpu;(no region);(no zone);a 1\n"},
 		"lock time":        {"name=shop.block_duration", "a 7", libpf.SampleBlockDelay, 7, "shop;(no region);(no zone);a 7\n"},
 		"lines":            {"name=shop.cpu&format=lines", "a;b\na;b\nc 1\n", libpf.SampleOnCPU, 30e6, "shop;(no region);(no zone);a;b 2\nshop;(no region);(no zone);c 1 1\n"},
 		"service_name":     {"name=app{service_name=shop}", "a 1", libpf.SampleOnCPU, 10e6, "shop;(no region);(no zone);a 1\n"},

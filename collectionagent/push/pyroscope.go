@@ -37,7 +37,10 @@ var otherFormats = map[string]string{
 
 // pyroscope takes a profile that was sent to /ingest.
 func (s *Server) pyroscope(ctx context.Context, b *body) (string, error) {
-	q := b.URL.Query()
+	q, err := url.ParseQuery(b.URL.RawQuery)
+	if err != nil {
+		return "", bad("query", err)
+	}
 	app, labels, err := parseName(q.Get("name"))
 	if err != nil {
 		return "", bad("name", err)
@@ -108,11 +111,11 @@ func (s *Server) parse(ctx context.Context, field string, data []byte) (*profile
 
 // stacks reads folded stacks. The end of the name says what they are of, or the parameter units.
 func (s *Server) stacks(ctx context.Context, app string, data []byte, q url.Values) (service string, _ *profile.Profile, _ error) {
-	suffix := app[strings.LastIndexByte(app, '.')+1:]
-	of, ok := suffixes[suffix]
+	dot := max(strings.LastIndexByte(app, '.'), 0)
+	of, ok := suffixes[strings.TrimPrefix(app[dot:], ".")]
 	switch units := q.Get("units"); {
-	case ok && suffix != app:
-		app = strings.TrimSuffix(app, "."+suffix)
+	case ok && dot > 0: // else it is all there is
+		app = app[:dot]
 	case units == "" || units == "samples":
 		of = suffixes["cpu"]
 	case units == "goroutines":
@@ -152,8 +155,11 @@ type sampleType struct {
 	Cumulative  bool   `json:"cumulative"`
 }
 
-// maxParts bounds the parts of a form.
-const maxParts = 16
+// Bounds of a form: its parts, and the bytes of what it says of types.
+const (
+	maxParts  = 16
+	maxConfig = 64 << 10
+)
 
 // form reads the parts of a form: profile, prev_profile and sample_type_config.
 func (s *Server) form(ctx context.Context, data []byte, boundary string, from *pprof.Source) (*profile.Profile, error) {
@@ -165,7 +171,10 @@ func (s *Server) form(ctx context.Context, data []byte, boundary string, from *p
 		return nil, s.in.Refuse(ingest.Invalid("profile", "there is no part of that name in the form"))
 	}
 	config := map[string]sampleType{}
-	if c := parts["sample_type_config"]; len(bytes.TrimSpace(c)) > 0 {
+	switch c := parts["sample_type_config"]; {
+	case len(c) > maxConfig:
+		return nil, s.in.Refuse(ingest.Invalid("sample_type_config", "has %d bytes, at most %d are allowed", len(c), maxConfig))
+	case len(bytes.TrimSpace(c)) > 0:
 		if err := json.Unmarshal(c, &config); err != nil {
 			return nil, s.in.Refuse(ingest.Invalid("sample_type_config", "is not JSON of types: %s", err))
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"net/url"
 	"slices"
 	"unicode/utf8"
 
@@ -24,7 +25,13 @@ var uploadParameters = []string{"time", "format", "kind", "type", "unit", "sampl
 
 // upload takes a file: a profile of pprof, or folded stacks. Its labels are parameters.
 func (s *Server) upload(ctx context.Context, b *body) (string, error) {
-	q := b.URL.Query()
+	q, err := url.ParseQuery(b.URL.RawQuery)
+	if err != nil {
+		return "", bad("query", err)
+	}
+	if len(q) > maxLabels {
+		return "", bad("query", fmt.Errorf("has %d parameters, at most %d are allowed", len(q), maxLabels))
+	}
 	from := &pprof.Source{Labels: map[string]string{}, Time: s.now(), Kind: q.Get("kind")}
 	for name, values := range q {
 		if len(values) > 1 {
@@ -42,7 +49,6 @@ func (s *Server) upload(ctx context.Context, b *body) (string, error) {
 	default:
 		return "", bad("kind", fmt.Errorf("unknown kind %.40q: expected %s, %s or %s", from.Kind, pprof.Mutex, pprof.Block, pprof.Exceptions))
 	}
-	var err error
 	given := q.Get("time") != ""
 	if given {
 		if from.Time, err = parseTime(q.Get("time"), s.now()); err != nil {

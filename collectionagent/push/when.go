@@ -4,6 +4,7 @@ package push
 
 import (
 	"errors"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,14 @@ import (
 // parseTime reads a time as clients send it: a number of seconds, milliseconds, microseconds or
 // nanoseconds since 1970, which their size tells apart from 1973 on; RFC 3339; now or now-5m.
 func parseTime(text string, now time.Time) (time.Time, error) {
+	t, err := anyTime(text, now)
+	if err == nil && (t.Before(time.Unix(0, 1)) || t.After(time.Unix(0, math.MaxInt64))) {
+		return t, errors.New("is not a time from 1970 to 2262")
+	}
+	return t, err
+}
+
+func anyTime(text string, now time.Time) (time.Time, error) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil && n >= 0 {
 		switch {
 		case n < 1e11:

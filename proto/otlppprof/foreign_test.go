@@ -253,6 +253,27 @@ func longTexts(t *testing.T) []byte {
 	return encoded(t, p)
 }
 
+// measure counts all that an encoded profile holds.
+func measure(data []byte) (Shape, error) {
+	s, err := countParts(data)
+	if err != nil {
+		return s, err
+	}
+	err = s.addTexts(data)
+	return s, err
+}
+
+// TestChargedFirst checks that nothing is made of a profile before there is memory for it.
+func TestChargedFirst(t *testing.T) {
+	data := bytes.Repeat(message(6), 8<<20) // texts of two bytes, that are empty
+	full := errors.New("no memory")
+	hostile.Bound(t, 1<<20, 1, func() {
+		if _, err := ParseUncompressed(data, Limits{Charge: func(int64) error { return full }}); !errors.Is(err, full) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
+
 // TestMemory checks the estimate with profiles of little but one thing.
 func TestMemory(t *testing.T) {
 	head := encoded(t, &profile.Profile{SampleType: []*profile.ValueType{{Type: "a"}}, Location: []*profile.Location{{ID: 1}}})
@@ -282,7 +303,7 @@ func TestMemory(t *testing.T) {
 		}),
 		"strings": many(1<<14, func(i uint64) []byte { return message(6, []byte(strconv.Itoa(int(i)))) }),
 	} {
-		s, err := Measure(data)
+		s, err := measure(data)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -319,7 +340,7 @@ func FuzzFromPprof(f *testing.F) {
 		if err != nil {
 			return
 		}
-		s, err := Measure(data)
+		s, err := measure(data)
 		if err != nil {
 			return
 		}

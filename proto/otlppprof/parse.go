@@ -21,8 +21,8 @@ type Limits struct {
 	// MaxSamples bounds the samples times their types, MaxFrames the locations of all
 	// samples and what is inlined in locations; 0: not bounded.
 	MaxSamples, MaxFrames int
-	// Charge is called once, before anything is decoded, with the memory that the profile
-	// and what FromPprof makes of it take. Its error is returned as it is.
+	// Charge is called before anything is decoded with the memory that the profile and what
+	// FromPprof makes of it take, in parts. Its error is returned as it is.
 	Charge func(bytes int64) error
 }
 
@@ -43,7 +43,16 @@ func Parse(data []byte, l Limits) (*profile.Profile, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := Measure(data)
+	return ParseUncompressed(data, l)
+}
+
+// ParseUncompressed is [Parse] of a profile that is not gzipped, whose size the caller has bounded.
+func ParseUncompressed(data []byte, l Limits) (*profile.Profile, error) {
+	charge := l.Charge
+	if charge == nil {
+		charge = func(int64) error { return nil }
+	}
+	s, err := countParts(data)
 	if err != nil {
 		return nil, err
 	}
@@ -53,13 +62,18 @@ func Parse(data []byte, l Limits) (*profile.Profile, error) {
 	if n := s.References + s.Lines; l.MaxFrames > 0 && n > l.MaxFrames {
 		return nil, fmt.Errorf("pprof profile: %w: %d frames, at most %d are allowed", ErrTooLarge, n, l.MaxFrames)
 	}
+	parts := s.Memory()
+	if err := charge(parts); err != nil {
+		return nil, err
+	}
+	if err := s.addTexts(data); err != nil {
+		return nil, err
+	}
 	if most := textFactor*int64(s.Bytes) + textSlack; s.TextBytes > most {
 		return nil, fmt.Errorf("pprof profile: %w: it repeats its texts up to %d bytes, at most %d are allowed", ErrTooLarge, s.TextBytes, most)
 	}
-	if l.Charge != nil {
-		if err := l.Charge(s.Memory()); err != nil {
-			return nil, err
-		}
+	if err := charge(s.Memory() - parts); err != nil {
+		return nil, err
 	}
 	p, err := profile.ParseUncompressed(data)
 	if err != nil {
@@ -114,62 +128,74 @@ func (s Shape) Memory() int64 {
 
 var errNotPprof = errors.New("not a pprof profile in protocol buffer form")
 
-// Measure counts what an encoded profile holds.
-func Measure(data []byte) (Shape, error) {
-	m := meter{Shape: Shape{Bytes: len(data)}}
-	if err := eachField(data, m.count); err != nil {
-		return m.Shape, err
-	}
-	// The texts may come last.
-	return m.Shape, eachField(data, m.addTexts)
+// countParts counts what an encoded profile holds, but for its texts.
+func countParts(data []byte) (Shape, error) {
+	s := Shape{Bytes: len(data)}
+	err := eachField(data, s.count)
+	return s, err
 }
 
-// meter measures a profile.
-type meter struct {
-	Shape
-	texts []int // their lengths
-}
-
-func (m *meter) count(field protowire.Number, value []byte, _ uint64) error {
+func (s *Shape) count(field protowire.Number, value []byte, _ uint64) error {
 	switch field {
 	case 1:
-		m.Types++
+		s.Types++
 	case 2:
-		m.Samples++
+		s.Samples++
 		return eachField(value, func(field protowire.Number, value []byte, _ uint64) error {
 			switch field {
 			case 1:
-				m.References += varints(value)
+				s.References += varints(value)
 			case 2:
-				m.Values += varints(value)
+				s.Values += varints(value)
 			case 3:
-				m.Labels++
+				s.Labels++
 			}
 			return nil
 		})
 	case 3:
-		m.Mappings++
+		s.Mappings++
 	case 4:
-		m.Locations++
+		s.Locations++
 		return eachField(value, func(field protowire.Number, _ []byte, _ uint64) error {
 			if field == 4 {
-				m.Lines++
+				s.Lines++
 			}
 			return nil
 		})
 	case 5:
-		m.Functions++
+		s.Functions++
 	case 6:
-		m.Strings++
-		m.texts = append(m.texts, len(value))
+		s.Strings++
 	case 13:
-		m.Labels += varints(value) // comments are like them
+		s.Labels += varints(value) // comments are like them
 	}
 	return nil
 }
 
-// addTexts adds the lengths of the texts that a field refers to.
-func (m *meter) addTexts(field protowire.Number, value []byte, _ uint64) error {
+// addTexts measures the texts of a profile whose parts were counted. They may come last.
+func (s *Shape) addTexts(data []byte) error {
+	m := textMeter{lengths: make([]int, 0, s.Strings)}
+	if err := eachField(data, func(field protowire.Number, value []byte, _ uint64) error {
+		if field == 6 {
+			m.lengths = append(m.lengths, len(value))
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	err := eachField(data, m.count)
+	s.TextBytes = m.bytes
+	return err
+}
+
+// textMeter adds the lengths of texts.
+type textMeter struct {
+	lengths []int // by index
+	bytes   int64
+}
+
+// count adds the lengths of the texts that a field refers to.
+func (m *textMeter) count(field protowire.Number, value []byte, _ uint64) error {
 	switch field {
 	case 1: // a type
 		return eachField(value, m.textIn(1, 2))
@@ -189,10 +215,10 @@ func (m *meter) addTexts(field protowire.Number, value []byte, _ uint64) error {
 }
 
 // textIn returns what adds the lengths of the texts that fields refer to.
-func (m *meter) textIn(fields ...protowire.Number) func(protowire.Number, []byte, uint64) error {
+func (m *textMeter) textIn(fields ...protowire.Number) func(protowire.Number, []byte, uint64) error {
 	return func(field protowire.Number, _ []byte, index uint64) error {
-		if slices.Contains(fields, field) && index < uint64(len(m.texts)) {
-			m.TextBytes += int64(m.texts[index])
+		if slices.Contains(fields, field) && index < uint64(len(m.lengths)) {
+			m.bytes += int64(m.lengths[index])
 		}
 		return nil
 	}
