@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -104,7 +103,7 @@ func script(t *testing.T, commands string) string {
 			stdin.Write(data)
 		}
 		var stdout, stderr bytes.Buffer
-		status := run(context.Background(), strings.Fields(command)[1:], &stdin, &stdout, &stderr)
+		status := run(strings.Fields(command)[1:], &stdin, &stdout, &stderr)
 		all.Write(stdout.Bytes())
 		all.Write(stderr.Bytes())
 		if stdout.Len() > 0 && stderr.Len() > 0 && !strings.Contains(line, "missing") {
