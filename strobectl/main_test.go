@@ -66,6 +66,8 @@ func files(t *testing.T) {
 	write("torn.otlp", data[:len(data)-5], nil)
 	write("good.json", []byte(protojson.Format(good)), nil)
 
+	write("empty.otlp", nil, nil)
+
 	broken := proto.CloneOf(good)
 	broken.Dictionary.StringTable = append(broken.Dictionary.StringTable, "<unused>", "<unused>", "<unused>", "<unused>")
 	p := broken.ResourceProfiles[0].ScopeProfiles[0].Profiles[0]
@@ -143,6 +145,7 @@ func TestCommands(t *testing.T) {
 			strobectl otlp verify
 			strobectl otlp check
 			strobectl otlp check none.otlp good.otlp missing.otlp
+			strobectl otlp check -o json missing.otlp
 			strobectl otlp check -o yaml good.otlp
 			strobectl otlp check -severity bad good.otlp
 			strobectl otlp check -per-rule 0 good.otlp
@@ -157,6 +160,7 @@ func TestCommands(t *testing.T) {
 			strobectl otlp convert -to pprof torn.otlp
 			strobectl otlp convert -to pprof two.otlp
 			strobectl otlp convert -to pprof -type wall two.otlp
+			strobectl otlp convert -to pprof empty.otlp
 			strobectl otlp convert -to pprof -resource a=b two.otlp
 			strobectl otlp convert -to otlp -type cpu cpu.pb.gz
 			strobectl otlp convert -to otlp -resource a cpu.pb.gz`,
