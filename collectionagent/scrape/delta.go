@@ -175,17 +175,21 @@ func (h *hasher) sample(s *profile.Sample) uint64 {
 		h.location(l)
 	}
 	h.buffer = h.buffer[:0]
+	h.number(uint64(len(s.Location))) // how many there are tells apart what follows
 	for _, l := range s.Location {
 		h.number(h.locations[l])
 	}
+	h.number(uint64(len(s.Label)))
 	for _, key := range slices.Sorted(maps.Keys(s.Label)) {
 		h.text(key)
+		h.number(uint64(len(s.Label[key])))
 		for _, v := range s.Label[key] {
 			h.text(v)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.NumLabel)) {
 		h.text(key)
+		h.number(uint64(len(s.NumLabel[key])))
 		for _, v := range s.NumLabel[key] {
 			h.number(uint64(v)) //nolint:gosec // its bits
 		}
