@@ -3,6 +3,7 @@
 package scrape
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -170,6 +171,35 @@ func TestStoreBusy(t *testing.T) {
 		t.Error("it is not counted")
 	}
 	r.store.setFail(nil)
+	a.set("work 1150 1")
+	r.once()
+	if got := r.total(libpf.SampleAllocSpace, "work"); got != 150 {
+		t.Errorf("%d bytes, want 150", got)
+	}
+}
+
+// panicking is a store with a bug.
+type panicking struct{ store.Store }
+
+func (panicking) Append(context.Context, *store.Batch) (bool, error) { panic("a bug") }
+
+// TestPanic loses neither memory, see the end of the rig, nor what counts since the start of a target.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	a := &answering{}
+	r := newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
+	a.set("work 1000 1")
+	r.once()
+	good := r.store.Store
+	r.store.Store = panicking{good}
+	a.set("work 1100 1")
+	if got := r.once()[0]; got.State != Down || got.Error != "internal error, see the log" {
+		t.Errorf("%+v", got)
+	}
+	if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", "panic")); n != 1 {
+		t.Error("it is not counted")
+	}
+	r.store.Store = good
 	a.set("work 1150 1")
 	r.once()
 	if got := r.total(libpf.SampleAllocSpace, "work"); got != 150 {
