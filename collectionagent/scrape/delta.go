@@ -90,7 +90,7 @@ type place struct {
 func count(p *profile.Profile, columns []int) (*counted, []place) {
 	var names []string
 	for _, c := range columns {
-		names = append(names, p.SampleType[c].Type+"/"+p.SampleType[c].Unit)
+		names = append(names, typeName(p.SampleType[c]))
 	}
 	order := make([]place, len(p.Sample))
 	h := hasher{locations: map[*profile.Location]uint64{}}

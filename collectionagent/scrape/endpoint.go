@@ -178,8 +178,8 @@ func (e *endpoint) store(ctx context.Context, body []byte, l *lastScrape) error 
 		return refusal(in.Refuse(err))
 	}
 	l.samples = len(p.Sample)
-	if !selectTypes(p, &e.spec) {
-		return nil
+	if err := selectTypes(p, &e.spec); err != nil {
+		return &failure{"refused", err}
 	}
 	told := false // whether the differences need not be told again
 	if e.spec.delta {
