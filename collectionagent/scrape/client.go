@@ -102,13 +102,13 @@ func (c *client) get(ctx context.Context, address string) (*http.Response, error
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(err, r.URL.RawQuery)
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer, nil
 	}
 	defer answer.Body.Close() //nolint:errcheck // read only
-	if answer.StatusCode >= 300 && answer.StatusCode < 400 {
+	if !c.config.followRedirects && answer.StatusCode >= 300 && answer.StatusCode < 400 {
 		return nil, &failure{"redirect", fmt.Errorf("the target redirects (%d), which follow_redirects says not to follow", answer.StatusCode)}
 	}
 	return nil, &failure{"status", fmt.Errorf("the target answered %d %s%s", answer.StatusCode, http.StatusText(answer.StatusCode), saysPprof(answer))}
@@ -185,8 +185,8 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// explain returns why a request failed.
-func explain(err error) error {
+// explain returns why a request failed, without its parameters.
+func explain(err error, parameters string) error {
 	var known *failure
 	if errors.As(err, &known) {
 		return known
@@ -201,6 +201,10 @@ func explain(err error) error {
 		return &failure{"timeout", errors.New("the target did not answer in time")}
 	case errors.As(err, &remote) && remote.Op == "remote error": // an alert of TLS 1.3, after the handshake
 		return &failure{"tls", err}
+	}
+	// Some errors quote what the target answered, and that may be what it was asked.
+	if text := err.Error(); parameters != "" && strings.Contains(text, parameters) {
+		err = errors.New(strings.ReplaceAll(text, parameters, "..."))
 	}
 	return &failure{"connection", err}
 }

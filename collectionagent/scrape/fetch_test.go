@@ -74,6 +74,24 @@ func TestAnswers(t *testing.T) {
 				http.Error(w, "cpu profiling already in use\x1b[1m"+strings.Repeat("x", 1000), 500)
 			}, reason: "status", want: "the target answered 500 Internal Server Error: cpu profiling already in use [1mxxx",
 		},
+		"a redirect to no address": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", "http://[/?"+r.URL.RawQuery)
+				w.WriteHeader(http.StatusFound)
+			}, reason: "connection", want: `failed to parse Location header "http://[/?...`,
+		},
+		"an echo": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err == nil {
+					_, _ = io.WriteString(conn, "GET "+r.URL.String()+" HTTP/1.1\r\n\r\n")
+					_ = conn.Close()
+				}
+			}, reason: "connection", want: `malformed HTTP status code "/mine?..."`,
+		},
+		"a redirect without an address": {
+			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, reason: "status", want: "the target answered 302 Found",
+		},
 		"no profile":            {handler: write([]byte("goroutine profile: total 7\n")), reason: "invalid", want: "profile"},
 		"nothing":               {handler: write(nil), reason: "invalid", want: "profile"},
 		"broken gzip":           {handler: write(append([]byte{0x1f, 0x8b}, "xx"...)), reason: "invalid", want: "decompress the answer"},
