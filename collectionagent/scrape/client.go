@@ -129,24 +129,26 @@ func saysPprof(answer *http.Response) string {
 
 // authorize adds the credentials.
 func (c *client) authorize(r *http.Request) error {
-	secret := func(given, file string) (string, error) {
-		if file == "" {
-			return given, nil
-		}
-		s, _, err := tokenfile.Read(file)
-		return s, err
-	}
 	switch {
 	case c.config.basic:
-		password, err := secret(c.config.password, c.config.passwordFile)
-		if err != nil {
-			return fmt.Errorf("password_file: %w", err)
+		password := c.config.password
+		if file := c.config.passwordFile; file != "" {
+			b, err := readFile(file)
+			if err != nil {
+				return fmt.Errorf("password_file: %w", err)
+			}
+			if password = strings.TrimSpace(string(b)); password == "" {
+				return fmt.Errorf("password_file: %s is empty: write the password into it", file)
+			}
 		}
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.config.username+":"+password)))
 	case c.config.authorization != "":
-		credentials, err := secret(c.config.credentials, c.config.credentialsFile)
-		if err != nil {
-			return fmt.Errorf("credentials_file: %w", err)
+		credentials := c.config.credentials
+		if file := c.config.credentialsFile; file != "" {
+			var err error
+			if credentials, _, err = tokenfile.Read(file); err != nil {
+				return fmt.Errorf("credentials_file: %w", err)
+			}
 		}
 		r.Header.Set("Authorization", c.config.authorization+" "+credentials)
 	}

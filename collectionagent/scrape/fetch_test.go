@@ -208,6 +208,10 @@ func TestCredentials(t *testing.T) {
 	if err := os.WriteFile(file, []byte("fresh\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	phrase := filepath.Join(t.TempDir(), "phrase")
+	if err := os.WriteFile(phrase, []byte("opén sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		path, more string
 		want       []string // of each request
@@ -218,12 +222,14 @@ func TestCredentials(t *testing.T) {
 		"another type":     {"/mine", "authorization: {type: Token, credentials: abc}", []string{"Token abc"}},
 		"from a file":      {"/mine", "authorization: {credentials_file: " + file + "}", []string{"Bearer fresh"}},
 		"password file":    {"/mine", "basic_auth: {username: a, password_file: " + file + "}", []string{"Basic YTpmcmVzaA=="}},
+		"a phrase":         {"/mine", "basic_auth: {username: a, password_file: " + phrase + "}", []string{"Basic YTpvcMOpbiBzZXNhbWU="}},
 		"the same address": {"/near", "authorization: {credentials: abc}", []string{"Bearer abc", "Bearer abc"}},
 		"another address":  {"/away", "authorization: {credentials: abc}", []string{"Bearer abc", ""}},
 	} {
 		r := newRig(t, jobFor(strings.TrimPrefix(target.URL, "http://"), "mine: {path: "+c.path+"}", c.more))
 		if got := r.once()[0]; got.State != Up {
 			t.Errorf("%s: %+v", name, got)
+			continue // it was perhaps not asked
 		}
 		for i, want := range c.want {
 			h := <-heard
@@ -246,13 +252,25 @@ func TestCredentials(t *testing.T) {
 // TestCredentialsFileGone scrapes nothing without the credentials.
 func TestCredentialsFileGone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, jobFor("127.0.0.1:1", "", "authorization: {credentials_file: none}"))
-	got := r.once()[0]
-	if got.State != Down || !strings.Contains(got.Error, "credentials_file: open "+filepath.Join(r.dir, "none")) {
-		t.Errorf("%+v", got)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", "credentials")); n != 1 {
-		t.Error("it is not counted")
+	for more, want := range map[string]string{
+		"authorization: {credentials_file: none}":                       "credentials_file: open DIR/none",
+		"basic_auth: {username: a, password_file: none}":                "password_file: open DIR/none",
+		"basic_auth: {username: a, password_file: " + empty + "}":       "password_file: " + empty + " is empty",
+		"authorization: {credentials_file: " + empty + "}":              "credentials_file: " + empty + " is empty",
+		"basic_auth: {username: a, password_file: " + t.TempDir() + "}": "is no regular file",
+	} {
+		r := newRig(t, jobFor("127.0.0.1:1", "", more))
+		got := r.once()[0]
+		if got.State != Down || !strings.Contains(got.Error, strings.Replace(want, "DIR", r.dir, 1)) {
+			t.Errorf("%s: %+v", more, got)
+		}
+		if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", "credentials")); n != 1 {
+			t.Errorf("%s: it is not counted", more)
+		}
 	}
 }
 
