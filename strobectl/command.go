@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -27,7 +26,6 @@ type command struct {
 
 // call is one call of a command.
 type call struct {
-	ctx            context.Context
 	args           []string // what is left of the command line
 	stdin          io.Reader
 	stdout, stderr io.Writer

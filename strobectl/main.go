@@ -4,17 +4,12 @@
 package main
 
 import (
-	"context"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	context.AfterFunc(ctx, stop) // the second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
 // Exit statuses.
@@ -25,11 +20,11 @@ const (
 )
 
 // run is main without globals.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
 		args = []string{"version"} // as the other programs of the project have it
 	}
-	return root().run(&call{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr})
+	return root().run(&call{args: args, stdin: stdin, stdout: stdout, stderr: stderr})
 }
 
 // root returns the tree of commands. Each group of commands has a file of its own.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"flag"
 	"os"
 	"path/filepath"
@@ -67,6 +66,8 @@ func files(t *testing.T) {
 	write("torn.otlp", data[:len(data)-5], nil)
 	write("good.json", []byte(protojson.Format(good)), nil)
 
+	write("empty.otlp", nil, nil)
+
 	broken := proto.CloneOf(good)
 	broken.Dictionary.StringTable = append(broken.Dictionary.StringTable, "<unused>", "<unused>", "<unused>", "<unused>")
 	p := broken.ResourceProfiles[0].ScopeProfiles[0].Profiles[0]
@@ -104,7 +105,7 @@ func script(t *testing.T, commands string) string {
 			stdin.Write(data)
 		}
 		var stdout, stderr bytes.Buffer
-		status := run(context.Background(), strings.Fields(command)[1:], &stdin, &stdout, &stderr)
+		status := run(strings.Fields(command)[1:], &stdin, &stdout, &stderr)
 		all.Write(stdout.Bytes())
 		all.Write(stderr.Bytes())
 		if stdout.Len() > 0 && stderr.Len() > 0 && !strings.Contains(line, "missing") {
@@ -144,6 +145,7 @@ func TestCommands(t *testing.T) {
 			strobectl otlp verify
 			strobectl otlp check
 			strobectl otlp check none.otlp good.otlp missing.otlp
+			strobectl otlp check -o json missing.otlp
 			strobectl otlp check -o yaml good.otlp
 			strobectl otlp check -severity bad good.otlp
 			strobectl otlp check -per-rule 0 good.otlp
@@ -158,6 +160,7 @@ func TestCommands(t *testing.T) {
 			strobectl otlp convert -to pprof torn.otlp
 			strobectl otlp convert -to pprof two.otlp
 			strobectl otlp convert -to pprof -type wall two.otlp
+			strobectl otlp convert -to pprof empty.otlp
 			strobectl otlp convert -to pprof -resource a=b two.otlp
 			strobectl otlp convert -to otlp -type cpu cpu.pb.gz
 			strobectl otlp convert -to otlp -resource a cpu.pb.gz`,

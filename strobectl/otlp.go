@@ -80,7 +80,7 @@ otlp rules lists them.`,
 				case *maxBytes < 1:
 					return misuse("-max-bytes: %d is too few: expected 1 or more", *maxBytes)
 				}
-				var all []checked
+				all := []checked{} // of JSON a list, also without files that could be read
 				var unread error
 				for _, name := range in.args {
 					data, err := readFile(in, name, *maxBytes)

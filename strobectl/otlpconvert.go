@@ -156,7 +156,10 @@ func oneOf(list []otlppprof.Converted, typ string, label bool) (*profile.Profile
 	}
 	switch len(kinds) {
 	case 0:
-		return nil, errors.New("there are no samples of the type")
+		if typ == "" {
+			return nil, errors.New("there are no samples")
+		}
+		return nil, fmt.Errorf("there are no samples of the type %q (-type)", typ)
 	case 1:
 		return profile.Merge(byKind[kinds[0]])
 	}

@@ -102,13 +102,13 @@ func (c *client) get(ctx context.Context, address string) (*http.Response, error
 	}
 	answer, err := c.http.Do(r)
 	if err != nil {
-		return nil, explain(err)
+		return nil, explain(err, r.URL.RawQuery)
 	}
 	if answer.StatusCode == http.StatusOK {
 		return answer, nil
 	}
 	defer answer.Body.Close() //nolint:errcheck // read only
-	if answer.StatusCode >= 300 && answer.StatusCode < 400 {
+	if !c.config.followRedirects && answer.StatusCode >= 300 && answer.StatusCode < 400 {
 		return nil, &failure{"redirect", fmt.Errorf("the target redirects (%d), which follow_redirects says not to follow", answer.StatusCode)}
 	}
 	return nil, &failure{"status", fmt.Errorf("the target answered %d %s%s", answer.StatusCode, http.StatusText(answer.StatusCode), saysPprof(answer))}
@@ -129,24 +129,26 @@ func saysPprof(answer *http.Response) string {
 
 // authorize adds the credentials.
 func (c *client) authorize(r *http.Request) error {
-	secret := func(given, file string) (string, error) {
-		if file == "" {
-			return given, nil
-		}
-		s, _, err := tokenfile.Read(file)
-		return s, err
-	}
 	switch {
 	case c.config.basic:
-		password, err := secret(c.config.password, c.config.passwordFile)
-		if err != nil {
-			return fmt.Errorf("password_file: %w", err)
+		password := c.config.password
+		if file := c.config.passwordFile; file != "" {
+			b, err := readFile(file)
+			if err != nil {
+				return fmt.Errorf("password_file: %w", err)
+			}
+			if password = strings.TrimSpace(string(b)); password == "" {
+				return fmt.Errorf("password_file: %s is empty: write the password into it", file)
+			}
 		}
 		r.Header.Set("Authorization", "Basic "+base64.StdEncoding.EncodeToString([]byte(c.config.username+":"+password)))
 	case c.config.authorization != "":
-		credentials, err := secret(c.config.credentials, c.config.credentialsFile)
-		if err != nil {
-			return fmt.Errorf("credentials_file: %w", err)
+		credentials := c.config.credentials
+		if file := c.config.credentialsFile; file != "" {
+			var err error
+			if credentials, _, err = tokenfile.Read(file); err != nil {
+				return fmt.Errorf("credentials_file: %w", err)
+			}
 		}
 		r.Header.Set("Authorization", c.config.authorization+" "+credentials)
 	}
@@ -185,8 +187,8 @@ type failure struct {
 func (f *failure) Error() string { return f.err.Error() }
 func (f *failure) Unwrap() error { return f.err }
 
-// explain returns why a request failed.
-func explain(err error) error {
+// explain returns why a request failed, without its parameters.
+func explain(err error, parameters string) error {
 	var known *failure
 	if errors.As(err, &known) {
 		return known
@@ -201,6 +203,10 @@ func explain(err error) error {
 		return &failure{"timeout", errors.New("the target did not answer in time")}
 	case errors.As(err, &remote) && remote.Op == "remote error": // an alert of TLS 1.3, after the handshake
 		return &failure{"tls", err}
+	}
+	// Some errors quote what the target answered, and that may be what it was asked.
+	if text := err.Error(); parameters != "" && strings.Contains(text, parameters) {
+		err = errors.New(strings.ReplaceAll(text, parameters, "..."))
 	}
 	return &failure{"connection", err}
 }

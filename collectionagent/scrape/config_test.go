@@ -221,6 +221,14 @@ func TestAliasBomb(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "the file has more than 1048576 values") {
 		t.Errorf("%.300v", err)
 	}
+	// Fields that are not known are looked at as well.
+	d := &decoder{file: "sd.yaml"}
+	root, ok := d.document([]byte("- &group {" + strings.Repeat("a: ,", 100) + "}\n" + strings.Repeat("- *group\n", 20_000)))
+	visited := 0
+	d.list(root, func(v value) { d.mapping(v, func(value, value) { visited++ }) })
+	if !ok || visited > maxNodes {
+		t.Errorf("%d fields are looked at", visited)
+	}
 }
 
 // writeFile writes a file of a test.

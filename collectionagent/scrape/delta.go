@@ -90,7 +90,7 @@ type place struct {
 func count(p *profile.Profile, columns []int) (*counted, []place) {
 	var names []string
 	for _, c := range columns {
-		names = append(names, p.SampleType[c].Type+"/"+p.SampleType[c].Unit)
+		names = append(names, typeName(p.SampleType[c]))
 	}
 	order := make([]place, len(p.Sample))
 	h := hasher{locations: map[*profile.Location]uint64{}}
@@ -175,17 +175,21 @@ func (h *hasher) sample(s *profile.Sample) uint64 {
 		h.location(l)
 	}
 	h.buffer = h.buffer[:0]
+	h.number(uint64(len(s.Location))) // how many there are tells apart what follows
 	for _, l := range s.Location {
 		h.number(h.locations[l])
 	}
+	h.number(uint64(len(s.Label)))
 	for _, key := range slices.Sorted(maps.Keys(s.Label)) {
 		h.text(key)
+		h.number(uint64(len(s.Label[key])))
 		for _, v := range s.Label[key] {
 			h.text(v)
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.NumLabel)) {
 		h.text(key)
+		h.number(uint64(len(s.NumLabel[key])))
 		for _, v := range s.NumLabel[key] {
 			h.number(uint64(v)) //nolint:gosec // its bits
 		}

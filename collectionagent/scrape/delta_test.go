@@ -110,6 +110,22 @@ func TestSubtractOtherTypes(t *testing.T) {
 	}
 }
 
+// TestLabelsAreApart has samples whose labels are the same texts in the same order.
+func TestLabelsAreApart(t *testing.T) {
+	t.Parallel()
+	first := heap("a 10 0", "a 20 0", "a 30 0")
+	for _, s := range first.Sample {
+		s.Location = first.Sample[0].Location
+	}
+	first.Sample[0].Label = map[string][]string{"a": {"b", "c", "d"}}
+	first.Sample[1].Label = map[string][]string{"a": {"b"}, "c": {"d"}}
+	first.Sample[2].NumLabel = map[string][]int64{"a": {1, 'b', 1, 'c', 1, 'd'}}
+	now, _ := subtract(first, nil)
+	if len(now.keys) != 3 {
+		t.Errorf("%d keys of 3 samples", len(now.keys))
+	}
+}
+
 // TestKeptBytes bounds what is kept of a large profile.
 func TestKeptBytes(t *testing.T) {
 	t.Parallel()

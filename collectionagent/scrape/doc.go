@@ -2,7 +2,7 @@
 
 // Package scrape fetches profiles from programs that serve them over HTTP, as Go's
 // net/http/pprof does under /debug/pprof, and hands them to the ingest of the
-// server. A file says which: its form is that of Prometheus and Parca, docs/push.md
+// server. A file says which: its form is that of Prometheus and Parca, docs/scrape.md
 // describes it.
 //
 // A target is an address with labels; each profile of a target is an endpoint, which

@@ -178,27 +178,29 @@ func (e *endpoint) store(ctx context.Context, body []byte, l *lastScrape) error 
 		return refusal(in.Refuse(err))
 	}
 	l.samples = len(p.Sample)
-	if !selectTypes(p, &e.spec) {
-		return nil
+	if err := selectTypes(p, &e.spec); err != nil {
+		return &failure{"refused", err}
 	}
-	settle := func(bool) {}
+	told := false // whether the differences need not be told again
 	if e.spec.delta {
-		if settle, err = e.subtract(p); err != nil {
+		settle, err := e.subtract(p)
+		if err != nil {
 			return err
 		}
+		defer func() { settle(told) }() // after a panic, too
 	}
 	if len(p.Sample) == 0 {
-		settle(true)
+		told = true
 		return nil
 	}
 	p.TimeNanos = l.began.UnixNano() // the clock of the target may be wrong
 	result, err := pprof.Export(ctx, in, p, &pprof.Source{Labels: e.labels, Kind: pprof.KindOf(e.spec.kind)})
 	if err != nil {
 		f := refusal(err)
-		settle(f.reason != "busy") // else the next difference is one to what was stored
+		told = f.reason != "busy" // else the next difference is one to what was stored
 		return f
 	}
-	settle(true)
+	told = true
 	l.note = result.Message
 	if !result.Stored {
 		return &failure{"refused", errors.New(result.Message)}

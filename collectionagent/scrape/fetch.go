@@ -30,7 +30,7 @@ func fetch(ctx context.Context, s *spec, limit int64, take func(int64) error) ([
 		if ctx.Err() != nil {
 			err = ctx.Err()
 		}
-		return nil, explain(err)
+		return nil, explain(err, "") // the body is not quoted
 	}
 	return body, nil
 }

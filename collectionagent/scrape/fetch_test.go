@@ -74,6 +74,24 @@ func TestAnswers(t *testing.T) {
 				http.Error(w, "cpu profiling already in use\x1b[1m"+strings.Repeat("x", 1000), 500)
 			}, reason: "status", want: "the target answered 500 Internal Server Error: cpu profiling already in use [1mxxx",
 		},
+		"a redirect to no address": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				w.Header().Set("Location", "http://[/?"+r.URL.RawQuery)
+				w.WriteHeader(http.StatusFound)
+			}, reason: "connection", want: `failed to parse Location header "http://[/?...`,
+		},
+		"an echo": {
+			handler: func(w http.ResponseWriter, r *http.Request) {
+				conn, _, err := http.NewResponseController(w).Hijack()
+				if err == nil {
+					_, _ = io.WriteString(conn, "GET "+r.URL.String()+" HTTP/1.1\r\n\r\n")
+					_ = conn.Close()
+				}
+			}, reason: "connection", want: `malformed HTTP status code "/mine?..."`,
+		},
+		"a redirect without an address": {
+			handler: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusFound) }, reason: "status", want: "the target answered 302 Found",
+		},
 		"no profile":            {handler: write([]byte("goroutine profile: total 7\n")), reason: "invalid", want: "profile"},
 		"nothing":               {handler: write(nil), reason: "invalid", want: "profile"},
 		"broken gzip":           {handler: write(append([]byte{0x1f, 0x8b}, "xx"...)), reason: "invalid", want: "decompress the answer"},
@@ -190,6 +208,10 @@ func TestCredentials(t *testing.T) {
 	if err := os.WriteFile(file, []byte("fresh\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	phrase := filepath.Join(t.TempDir(), "phrase")
+	if err := os.WriteFile(phrase, []byte("opén sesame\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		path, more string
 		want       []string // of each request
@@ -200,12 +222,14 @@ func TestCredentials(t *testing.T) {
 		"another type":     {"/mine", "authorization: {type: Token, credentials: abc}", []string{"Token abc"}},
 		"from a file":      {"/mine", "authorization: {credentials_file: " + file + "}", []string{"Bearer fresh"}},
 		"password file":    {"/mine", "basic_auth: {username: a, password_file: " + file + "}", []string{"Basic YTpmcmVzaA=="}},
+		"a phrase":         {"/mine", "basic_auth: {username: a, password_file: " + phrase + "}", []string{"Basic YTpvcMOpbiBzZXNhbWU="}},
 		"the same address": {"/near", "authorization: {credentials: abc}", []string{"Bearer abc", "Bearer abc"}},
 		"another address":  {"/away", "authorization: {credentials: abc}", []string{"Bearer abc", ""}},
 	} {
 		r := newRig(t, jobFor(strings.TrimPrefix(target.URL, "http://"), "mine: {path: "+c.path+"}", c.more))
 		if got := r.once()[0]; got.State != Up {
 			t.Errorf("%s: %+v", name, got)
+			continue // it was perhaps not asked
 		}
 		for i, want := range c.want {
 			h := <-heard
@@ -228,13 +252,25 @@ func TestCredentials(t *testing.T) {
 // TestCredentialsFileGone scrapes nothing without the credentials.
 func TestCredentialsFileGone(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, jobFor("127.0.0.1:1", "", "authorization: {credentials_file: none}"))
-	got := r.once()[0]
-	if got.State != Down || !strings.Contains(got.Error, "credentials_file: open "+filepath.Join(r.dir, "none")) {
-		t.Errorf("%+v", got)
+	empty := filepath.Join(t.TempDir(), "empty")
+	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", "credentials")); n != 1 {
-		t.Error("it is not counted")
+	for more, want := range map[string]string{
+		"authorization: {credentials_file: none}":                       "credentials_file: open DIR/none",
+		"basic_auth: {username: a, password_file: none}":                "password_file: open DIR/none",
+		"basic_auth: {username: a, password_file: " + empty + "}":       "password_file: " + empty + " is empty",
+		"authorization: {credentials_file: " + empty + "}":              "credentials_file: " + empty + " is empty",
+		"basic_auth: {username: a, password_file: " + t.TempDir() + "}": "is no regular file",
+	} {
+		r := newRig(t, jobFor("127.0.0.1:1", "", more))
+		got := r.once()[0]
+		if got.State != Down || !strings.Contains(got.Error, strings.Replace(want, "DIR", r.dir, 1)) {
+			t.Errorf("%s: %+v", more, got)
+		}
+		if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", "credentials")); n != 1 {
+			t.Errorf("%s: it is not counted", more)
+		}
 	}
 }
 

@@ -19,8 +19,7 @@ type discovery struct {
 type targetFile struct {
 	watched
 	groups []group // of the last time that it could be used
-	read   time.Time
-	seen   bool // in this look
+	seen   bool    // in this look
 }
 
 // noteFile is told of a file that cannot be used, err, or can be again, nil.
@@ -40,7 +39,7 @@ func (d *discovery) look(now time.Time, jobs []*job, note noteFile) (changed boo
 		}
 		f.seen = true
 		// A clock that was set back must not stop the looking.
-		age := now.Sub(f.read)
+		age := now.Sub(f.at)
 		if f.look(now, age >= refresh || age < 0, note) {
 			changed = true
 		}
@@ -93,7 +92,6 @@ func (f *targetFile) look(now time.Time, force bool, note noteFile) (changed boo
 		if !isNew {
 			return false
 		}
-		f.read = now
 		groups, err = readTargets(f.path, content)
 	}
 	if f.fail(err) {

@@ -3,6 +3,7 @@
 package scrape
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/google/pprof/profile"
@@ -16,13 +17,18 @@ func isSnapshot(name string) bool {
 	return err == nil && t.Snapshot()
 }
 
-// selectTypes leaves in a profile the types of samples that are to be stored of it. It
-// reports whether there are any.
-func selectTypes(p *profile.Profile, s *spec) bool {
+// typeName is what keep_sample_type calls a type of samples.
+func typeName(t *profile.ValueType) string { return t.Type + "/" + t.Unit }
+
+// selectTypes leaves in a profile the types of samples that are to be stored of it. That
+// there are none is an error.
+func selectTypes(p *profile.Profile, s *spec) error {
 	var columns []int
+	var all []string
 	var types []*profile.ValueType
 	for i, t := range p.SampleType {
-		if s.keep != "" && !strings.Contains("\n"+s.keep, "\n"+t.Type+"/"+t.Unit+"\n") {
+		all = append(all, typeName(t))
+		if s.keep != "" && !strings.Contains("\n"+s.keep, "\n"+typeName(t)+"\n") {
 			continue
 		}
 		// What a target makes the difference of says nothing about a level.
@@ -31,8 +37,11 @@ func selectTypes(p *profile.Profile, s *spec) bool {
 		}
 		columns, types = append(columns, i), append(types, t)
 	}
-	if len(columns) == len(p.SampleType) {
-		return true
+	switch len(columns) {
+	case len(p.SampleType):
+		return nil
+	case 0:
+		return fmt.Errorf("nothing of it is stored: it has %s, none of which keep_sample_type and seconds leave", strings.Join(all, ", "))
 	}
 	for _, sample := range p.Sample {
 		values := make([]int64, len(columns))
@@ -42,5 +51,5 @@ func selectTypes(p *profile.Profile, s *spec) bool {
 		sample.Value = values
 	}
 	p.SampleType, p.DefaultSampleType = types, ""
-	return len(types) > 0
+	return nil
 }

@@ -50,7 +50,11 @@ func (d *decoder) rule(v value) rule {
 	}
 	var modulus int
 	d.fields(v, map[string]func(value){
-		"action":        func(v value) { v.Value = strings.ToLower(v.Value); d.oneOf(&r.action, relabelActions...)(v) },
+		"action": func(v value) {
+			node := *v.Node // an alias may have it elsewhere
+			node.Value = strings.ToLower(node.Value)
+			d.oneOf(&r.action, relabelActions...)(value{&node, v.path})
+		},
 		"source_labels": note("source_labels", d.texts(&r.source)),
 		"separator":     note("separator", d.text(&r.separator)),
 		"target_label":  note("target_label", d.text(&r.target)),

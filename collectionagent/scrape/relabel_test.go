@@ -38,7 +38,10 @@ func TestRelabel(t *testing.T) {
 		"labelmap":  {"[{action: labelmap, regex: __meta_(.*)}]", labels{"__meta_pod": "p", "x": "y"}, labels{"__meta_pod": "p", "pod": "p", "x": "y"}},
 		"labeldrop": {"[{action: labeldrop, regex: x.*}]", labels{"x1": "1", "x2": "2", "y": "3"}, labels{"y": "3"}},
 		"labelkeep": {"[{action: labelkeep, regex: x.*}]", labels{"x1": "1", "x2": "2", "y": "3"}, labels{"x1": "1", "x2": "2"}},
-		"in order":  {"[{target_label: a, replacement: b}, {source_labels: [a], target_label: c}]", labels{}, labels{"a": "b", "c": "b"}},
+		"an action is told in any case, and an alias stays what it is": {
+			"[{target_label: x, replacement: &a Replace}, {action: *a, target_label: b, replacement: *a}]", labels{}, labels{"x": "Replace", "b": "Replace"},
+		},
+		"in order": {"[{target_label: a, replacement: b}, {source_labels: [a], target_label: c}]", labels{}, labels{"a": "b", "c": "b"}},
 	} {
 		config, err := readConfig("c.yaml", []byte("scrape_configs: [{job_name: a, relabel_configs: "+c.rules+"}]"))
 		if err != nil {

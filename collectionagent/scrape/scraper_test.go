@@ -3,6 +3,7 @@
 package scrape
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -177,6 +178,35 @@ func TestStoreBusy(t *testing.T) {
 	}
 }
 
+// panicking is a store with a bug.
+type panicking struct{ store.Store }
+
+func (panicking) Append(context.Context, *store.Batch) (bool, error) { panic("a bug") }
+
+// TestPanic loses neither memory, see the end of the rig, nor what counts since the start of a target.
+func TestPanic(t *testing.T) {
+	t.Parallel()
+	a := &answering{}
+	r := newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
+	a.set("work 1000 1")
+	r.once()
+	good := r.store.Store
+	r.store.Store = panicking{good}
+	a.set("work 1100 1")
+	if got := r.once()[0]; got.State != Down || got.Error != "internal error, see the log" {
+		t.Errorf("%+v", got)
+	}
+	if n := counter(r.scraper.metrics.scrapes.WithLabelValues("failed", "panic")); n != 1 {
+		t.Error("it is not counted")
+	}
+	r.store.Store = good
+	a.set("work 1150 1")
+	r.once()
+	if got := r.total(libpf.SampleAllocSpace, "work"); got != 150 {
+		t.Errorf("%d bytes, want 150", got)
+	}
+}
+
 // TestSelectedTypes keeps what the file says, and no level of what a target made the
 // difference of.
 func TestSelectedTypes(t *testing.T) {
@@ -197,7 +227,11 @@ func TestSelectedTypes(t *testing.T) {
 		"memory: {delta: false, keep_sample_type: [{type: inuse_space, unit: none}]}": {0, 0},
 	} {
 		r := newRig(t, strings.Replace(jobFor(address, profile, ""), "scrape_interval: 2s", "scrape_interval: 3s", 1))
-		if got := r.once()[0]; got.State != Up || got.Error != "" {
+		state, problem := Up, ""
+		if want == [2]int64{} {
+			state, problem = Down, "nothing of it is stored: it has alloc_space/bytes, inuse_space/bytes, none of which keep_sample_type and seconds leave"
+		}
+		if got := r.once()[0]; got.State != state || got.Error != problem {
 			t.Errorf("%s: %+v", profile, got)
 		}
 		got := [2]int64{r.total(libpf.SampleAllocSpace, "work"), r.total(libpf.SampleInuseSpace, "work")}

@@ -97,14 +97,16 @@ var plainName = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,60}$`)
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
+// visit reports whether the file has not too many values.
+func (d *decoder) visit(v value) bool {
+	if d.nodes++; d.nodes == maxNodes {
+		d.bad(v, "the file has more than %d values", maxNodes)
+	}
+	return d.nodes < maxNodes
+}
+
 // resolve follows an alias. ok is false for a value that is not there.
 func (d *decoder) resolve(v value) (value, bool) {
-	if d.nodes++; d.nodes >= maxNodes {
-		if d.nodes == maxNodes {
-			d.bad(v, "the file has more than %d values", maxNodes)
-		}
-		return v, false
-	}
 	if v.Kind == yaml.AliasNode {
 		v.Node = v.Alias
 	}
@@ -141,7 +143,7 @@ func (d *decoder) mapping(v value, each func(key, field value)) {
 		d.bad(v, "expected fields, name: value")
 		return
 	}
-	for i := 0; i+1 < len(v.Content); i += 2 {
+	for i := 0; i+1 < len(v.Content) && d.visit(v); i += 2 {
 		key, field := v.Content[i], v.Content[i+1]
 		if key.Kind != yaml.ScalarNode {
 			d.bad(value{key, v.path}, "the name of a field must be a text")
@@ -171,6 +173,9 @@ func (d *decoder) list(v value, each func(value)) {
 		return
 	}
 	for i, n := range v.Content {
+		if !d.visit(v) {
+			return
+		}
 		element, ok := d.resolve(value{n, v.path + "[" + strconv.Itoa(i) + "]"})
 		if !ok {
 			d.bad(element, "is empty")

@@ -169,7 +169,7 @@ func (c *checker) attributeList(list []int32) {
 	if len(list) < 2 {
 		return
 	}
-	clear(c.keyAt)
+	c.lists++
 	table := c.d.GetAttributeTable()
 	for j, i := range list {
 		if i <= 0 || int(i) >= len(table) {
@@ -180,10 +180,10 @@ func (c *checker) attributeList(list []int32) {
 			continue
 		}
 		key = c.sameText[key]
-		if first, ok := c.keyAt[key]; ok {
-			c.findAt(ruleAttributeDuplicate, step{field, j}, "has the key %.100q of attribute_indices[%d]", c.textOf(key), first)
+		if first := c.keyAt[key]; first.list == c.lists {
+			c.findAt(ruleAttributeDuplicate, step{field, j}, "has the key %.100q of attribute_indices[%d]", c.textOf(key), first.index)
 		} else {
-			c.keyAt[key] = j
+			c.keyAt[key] = keyPlace{c.lists, j}
 		}
 	}
 }

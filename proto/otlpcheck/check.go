@@ -39,11 +39,16 @@ type checker struct {
 	// sameText is, for each text of the table, the first that is equal, firstText that by text.
 	sameText  []int32
 	firstText map[string]int32
-	// keyAt is where a list of attributes has a key, of sameText.
-	keyAt   map[int32]int
+	// keyAt is, for each text of the table, where a list of attributes had it last as a key, and
+	// lists is how many there were: to empty it for each list would take the time of the table.
+	keyAt   []keyPlace
+	lists   int
 	encoded []byte
 	sorted  []int32
 }
+
+// keyPlace is where a list of attributes has a key.
+type keyPlace struct{ list, index int }
 
 // Check checks a message. It changes nothing of it.
 func Check(p Payload, o Options) *Report {
@@ -71,7 +76,7 @@ func Check(p Payload, o Options) *Report {
 }
 
 func newChecker(d *profiles.ProfilesDictionary, o Options) *checker {
-	c := &checker{d: d, most: o.PerRule, least: o.Least, report: &Report{Counts: map[string]int{}, Findings: []Finding{}}, keyAt: map[int32]int{}}
+	c := &checker{d: d, most: o.PerRule, least: o.Least, report: &Report{Counts: map[string]int{}, Findings: []Finding{}}}
 	if c.most <= 0 {
 		c.most = DefaultPerRule
 	}

@@ -99,6 +99,7 @@ func (c *checker) stringTable() {
 		c.findAt(ruleTableZero, step{name, 0}, "is %.100q, must be empty", table[0])
 	}
 	c.firstText, c.sameText = make(map[string]int32, len(table)), make([]int32, len(table))
+	c.keyAt = make([]keyPlace, len(table))
 	for i, s := range table {
 		if !utf8.ValidString(s) {
 			c.findAt(ruleUTF8, step{name, i}, "%.100q is not UTF-8", s)
