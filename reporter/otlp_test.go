@@ -22,6 +22,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/otlpcheck"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // otlpServer checks what it gets against the rules of the data model.
@@ -140,8 +141,8 @@ func flatten(req *pc.ExportProfilesServiceRequest) (out []flat) {
 					loc := d.GetLocationTable()[l]
 					m := d.GetMappingTable()[loc.GetMappingIndex()]
 					types := attrs(loc.GetAttributeIndices())
-					kind := types[keyFrameType]
-					if exact, ok := types[keyExactType]; ok {
+					kind := types[otlpkey.FrameType]
+					if exact, ok := types[otlpkey.ExactFrameType]; ok {
 						kind = exact
 					}
 					line := fmt.Sprintf("%s %s+%#x", kind, text(m.GetFilenameStrindex()), loc.GetAddress())

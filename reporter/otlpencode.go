@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 const (
@@ -297,7 +298,7 @@ func (e *profileEncoder) set(row *libpf.Sample) int32 {
 		add(e.dict.numberAttribute("cpu.logical_number", uint64(row.CPU)))
 	}
 	for _, l := range uniqueLabels(row.Labels) {
-		add(e.dict.textAttribute(labelPrefix+l.Key, l.Value))
+		add(e.dict.textAttribute(otlpkey.LabelPrefix+l.Key, l.Value))
 	}
 	i := e.sets.add(e.packed)
 	e.setOf[key] = i

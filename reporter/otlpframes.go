@@ -9,17 +9,7 @@ import (
 	"strings"
 
 	"github.com/strobe-profiler/strobe/libpf"
-)
-
-// Keys of attributes of the dictionary.
-const (
-	keyFrameType = "profile.frame.type"
-	keyHTLHash   = "process.executable.build_id.htlhash"
-	keyGNU       = "process.executable.build_id.gnu"
-	keyGo        = "process.executable.build_id.go"
-	// What the conventions have no key for.
-	keyExactType = "strobe.frame.type"
-	keyRuntime   = "strobe.executable.runtime"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // locationOf returns the index of the location that a frame is at.
@@ -152,17 +142,17 @@ func (d *dictionary) mapping(file libpf.FileID, p *libpf.Process) int32 {
 	d.packed = d.packed[:0]
 	// A kernel cannot be hashed while it runs: its ID follows from its build ID, which says it all.
 	if e.BuildID == "" || libpf.FileIDFromBuildID(e.BuildID) != file {
-		d.packed = appendIndices(d.packed, d.textAttribute(keyHTLHash, file.String()))
+		d.packed = appendIndices(d.packed, d.textAttribute(otlpkey.BuildIDHTLHash, file.String()))
 	}
 	if e.BuildID != "" {
-		key := keyGo
+		key := otlpkey.BuildIDGo
 		if _, err := hex.DecodeString(e.BuildID); err == nil {
-			key = keyGNU
+			key = otlpkey.BuildIDGNU
 		}
 		d.packed = appendIndices(d.packed, d.textAttribute(key, e.BuildID))
 	}
 	if e.Runtime != "" {
-		d.packed = appendIndices(d.packed, d.textAttribute(keyRuntime, e.Runtime))
+		d.packed = appendIndices(d.packed, d.textAttribute(otlpkey.Runtime, e.Runtime))
 	}
 	name := d.text(e.FileName)
 	d.entry = d.entry[:0]
@@ -189,10 +179,10 @@ func (d *dictionary) typeAttributes(t libpf.FrameType) []byte {
 	if d.typeOf[t] == nil {
 		name, exact := frameTypeName(t)
 		if name != "" {
-			d.typeOf[t] = appendIndices(d.typeOf[t], d.textAttribute(keyFrameType, name))
+			d.typeOf[t] = appendIndices(d.typeOf[t], d.textAttribute(otlpkey.FrameType, name))
 		}
 		if !exact {
-			d.typeOf[t] = appendIndices(d.typeOf[t], d.textAttribute(keyExactType, t.String()))
+			d.typeOf[t] = appendIndices(d.typeOf[t], d.textAttribute(otlpkey.ExactFrameType, t.String()))
 		}
 	}
 	return d.typeOf[t]

@@ -11,18 +11,7 @@ import (
 	"sync"
 
 	"github.com/strobe-profiler/strobe/libpf"
-)
-
-const (
-	// labelPrefix is what profilers put before labels that a program gave its threads.
-	labelPrefix = "process.context.label."
-	// ownPrefix precedes keys that the conventions know nothing of.
-	ownPrefix = "strobe."
-	// What GRPCReporter says of a process beyond the conventions.
-	keyProcessName  = ownPrefix + "process.name"
-	keyProcessStart = ownPrefix + "process.start_time"
-	// hostPrefix precedes what describes the host under a key that does not say so.
-	hostPrefix = ownPrefix + "host."
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // hostResource is what resources say of the host. It is safe for concurrent use.
@@ -56,7 +45,7 @@ func hostKey(key string) string {
 	if describesHost(key) {
 		return key
 	}
-	return hostPrefix + key
+	return otlpkey.HostPrefix + key
 }
 
 // describesHost reports whether a resource's attribute is about its host.
@@ -78,7 +67,7 @@ func isReserved(key string) bool {
 		"process.command_line", "thread.name", "thread.id", "cpu.logical_number":
 		return true
 	}
-	return describesHost(key) || strings.HasPrefix(key, ownPrefix) || strings.HasPrefix(key, labelPrefix)
+	return describesHost(key) || strings.HasPrefix(key, otlpkey.OwnPrefix) || strings.HasPrefix(key, otlpkey.LabelPrefix)
 }
 
 // resourceValue is a text, or a number when there is none.
@@ -104,7 +93,7 @@ func (e *profileEncoder) resource(p *libpf.Process) int32 {
 	}
 	for _, l := range slices.Backward(p.Labels) { // the first of equal keys counts
 		if _, taken := e.host[l.Key]; taken || isReserved(l.Key) {
-			text(labelPrefix+l.Key, l.Value)
+			text(otlpkey.LabelPrefix+l.Key, l.Value)
 		} else {
 			text(l.Key, l.Value)
 		}
@@ -125,14 +114,14 @@ func (e *profileEncoder) resource(p *libpf.Process) int32 {
 	}
 	text("process.executable.name", name)
 	if p.Name != name {
-		text(keyProcessName, p.Name)
+		text(otlpkey.ProcessName, p.Name)
 	}
 	text("process.command_line", p.CommandLine)
 	if p.PID != 0 {
 		e.values["process.pid"] = resourceValue{number: uint64(p.PID)}
 	}
 	if p.StartTime != 0 {
-		e.values[keyProcessStart] = resourceValue{number: p.StartTime}
+		e.values[otlpkey.ProcessStart] = resourceValue{number: p.StartTime}
 	}
 	i := e.resources.add(e.encodeResource())
 	if int(i) == len(e.resourceList) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 	"github.com/strobe-profiler/strobe/support/hostile"
 )
 
@@ -87,7 +88,7 @@ func TestCollidingFrames(t *testing.T) {
 
 // TestLongBuildIDs has many mappings that share build IDs of 64 KiB, in capital letters.
 func TestLongBuildIDs(t *testing.T) {
-	for _, key := range []string{keyGNU, keyGo, keyHTLHash} {
+	for _, key := range []string{otlpkey.BuildIDGNU, otlpkey.BuildIDGo, otlpkey.BuildIDHTLHash} {
 		b := newBuild()
 		long := b.attribute(key, strings.Repeat("A", 64<<10))
 		for range 10_000 {
@@ -165,7 +166,7 @@ func TestLongTypes(t *testing.T) {
 // TestLongRuntimes has many mappings that share a runtime of 64 KiB.
 func TestLongRuntimes(t *testing.T) {
 	b := newBuild()
-	long := b.attribute(keyRuntime, strings.Repeat("x", 64<<10))
+	long := b.attribute(otlpkey.Runtime, strings.Repeat("x", 64<<10))
 	for range 40_000 {
 		b.r.Dictionary.MappingTable = append(b.r.Dictionary.MappingTable, &profiles.Mapping{AttributeIndices: []int32{long}})
 	}
@@ -184,9 +185,9 @@ func TestLongDefinitions(t *testing.T) {
 	long := strings.Repeat("x", 64<<10)
 	for name, add := range map[string]func(b *build){
 		"files": func(b *build) {
-			runtime := b.attribute(keyRuntime, long)
+			runtime := b.attribute(otlpkey.Runtime, long)
 			for i := range n {
-				b.mapping(long, b.attribute(keyHTLHash, fmt.Sprintf("%032x", i+1)), runtime)
+				b.mapping(long, b.attribute(otlpkey.BuildIDHTLHash, fmt.Sprintf("%032x", i+1)), runtime)
 			}
 		},
 		"stacks": func(b *build) {

@@ -14,6 +14,7 @@ import (
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // testNow is the time of the server in tests.
@@ -95,12 +96,12 @@ const testBuildID = "abcdef0123"
 func testRequest() *build {
 	b := newBuild()
 	b.r.Dictionary.LinkTable = append(b.r.Dictionary.LinkTable, &profiles.Link{TraceId: []byte("0123456789abcdef"), SpanId: []byte("SPANSPAN")})
-	file := b.mapping("/usr/bin/server", b.attribute(keyGNU, testBuildID))
+	file := b.mapping("/usr/bin/server", b.attribute(otlpkey.BuildIDGNU, testBuildID))
 	nobody := b.mapping("/lib/plain.so")
 	mapped := push(&b.r.Dictionary.MappingTable, &profiles.Mapping{
 		FilenameStrindex: b.text("/usr/bin/server"), MemoryStart: 0x7f0000, MemoryLimit: 0x7f9000, FileOffset: 0x1000, AttributeIndices: []int32{1},
 	})
-	native, python := b.attribute(keyFrameType, "native"), b.attribute(keyFrameType, "cpython")
+	native, python := b.attribute(otlpkey.FrameType, "native"), b.attribute(otlpkey.FrameType, "cpython")
 	inner, outer, script := b.function("inner", "a.c"), b.function("outer", "b.c"), b.function("run", "x.py")
 	inlined := b.location(&profiles.Location{MappingIndex: file, Address: 0x1234, AttributeIndices: []int32{native}, Lines: []*profiles.Line{
 		{FunctionIndex: inner, Line: 5}, {FunctionIndex: outer, Line: 9},

@@ -16,6 +16,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // definitions returns all definitions of a request in one.
@@ -299,7 +300,7 @@ func TestReferences(t *testing.T) {
 func TestSameAddress(t *testing.T) {
 	t.Parallel()
 	b := newBuild()
-	file := b.mapping("/bin/x", b.attribute(keyHTLHash, libpf.NewFileID(1, 2).String()))
+	file := b.mapping("/bin/x", b.attribute(otlpkey.BuildIDHTLHash, libpf.NewFileID(1, 2).String()))
 	var stacks []*profiles.Sample
 	for _, name := range []string{"one", "two", "one"} {
 		l := b.location(&profiles.Location{MappingIndex: file, Address: 5, Lines: []*profiles.Line{{FunctionIndex: b.function(name, "")}}})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // tables are what the dictionary of a request is converted to. Each table has as
@@ -52,31 +53,19 @@ const (
 	runtimeKey
 )
 
-// Keys of attributes of the dictionary.
-const (
-	keyFrameType = "profile.frame.type"
-	keyHTLHash   = "process.executable.build_id.htlhash"
-	keyGNU       = "process.executable.build_id.gnu"
-	keyGo        = "process.executable.build_id.go"
-	// What our own agents say beyond the conventions: the type of a frame where
-	// profile.frame.type says less, and the runtime that a file holds.
-	keyExactType = "strobe.frame.type"
-	keyRuntime   = "strobe.executable.runtime"
-)
-
 func keyKindOf(key []byte) keyKind {
 	switch string(key) {
-	case keyFrameType:
+	case otlpkey.FrameType:
 		return frameTypeKey
-	case keyHTLHash:
+	case otlpkey.BuildIDHTLHash:
 		return htlHashKey
-	case keyGNU:
+	case otlpkey.BuildIDGNU:
 		return gnuKey
-	case keyGo:
+	case otlpkey.BuildIDGo:
 		return goKey
-	case keyExactType:
+	case otlpkey.ExactFrameType:
 		return exactTypeKey
-	case keyRuntime:
+	case otlpkey.Runtime:
 		return runtimeKey
 	}
 	return otherKey

@@ -14,6 +14,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // checkValue checks a value, of which it makes texts only where it has to.
@@ -116,16 +117,6 @@ type origin struct {
 // a colon and the name of the program, if they know it.
 const unknownService = "unknown_service"
 
-// labelPrefix is what profilers put before labels that a program gave its threads.
-const labelPrefix = "process.context.label."
-
-// What our own agents say of a process and of its host beyond the conventions.
-const (
-	keyProcessName  = "strobe.process.name"
-	keyProcessStart = "strobe.process.start_time" // in nanoseconds since boot
-	hostPrefix      = "strobe.host."
-)
-
 // set sets what an attribute says.
 func (o *origin) set(key, value string) {
 	if key == "" || value == "" {
@@ -164,9 +155,9 @@ func (o *origin) set(key, value string) {
 		if n, err := strconv.ParseUint(value, 10, 32); err == nil {
 			s.PID = libpf.PID(n)
 		}
-	case keyProcessName:
+	case otlpkey.ProcessName:
 		o.process = value
-	case keyProcessStart:
+	case otlpkey.ProcessStart:
 		if n, err := strconv.ParseUint(value, 10, 64); err == nil {
 			s.ProcessStart = n
 		}
@@ -179,7 +170,7 @@ func (o *origin) set(key, value string) {
 	case "cpu.logical_number", "process.command_line", "process.command", "process.command_args":
 		// different in each sample or process, and nothing to group by
 	default:
-		about, isOwn := strings.CutPrefix(key, hostPrefix)
+		about, isOwn := strings.CutPrefix(key, otlpkey.HostPrefix)
 		if isOwn || strings.HasPrefix(key, "host.") || strings.HasPrefix(key, "os.") || strings.HasPrefix(key, "telemetry.") {
 			if o.host == nil {
 				o.host = make(map[string]string)
@@ -187,7 +178,7 @@ func (o *origin) set(key, value string) {
 			o.host[about] = value
 			return
 		}
-		o.label(strings.TrimPrefix(key, labelPrefix), value)
+		o.label(strings.TrimPrefix(key, otlpkey.LabelPrefix), value)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // TestServices names samples by what is known when there is no service.
@@ -57,7 +58,7 @@ func TestServiceOfProgram(t *testing.T) {
 func TestBuildIDOnly(t *testing.T) {
 	t.Parallel()
 	b := newBuild()
-	l := b.location(&profiles.Location{MappingIndex: b.mapping("", b.attribute(keyGNU, "ABCD")), Address: 5})
+	l := b.location(&profiles.Location{MappingIndex: b.mapping("", b.attribute(otlpkey.BuildIDGNU, "ABCD")), Address: 5})
 	b.profile("samples", "count", 10, nil, &profiles.Sample{Values: []int64{1}, StackIndex: b.stack(l)})
 	in, err := decode(t, b.r, testOptions(1000))
 	if err != nil {

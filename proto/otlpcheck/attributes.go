@@ -8,14 +8,8 @@ import (
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
-)
 
-// Keys that rules are about.
-const (
-	keyBuildIDGNU = "process.executable.build_id.gnu"
-	keyBuildIDGo  = "process.executable.build_id.go"
-	keyBuildIDHTL = "process.executable.build_id.htlhash"
-	keyFrameType  = "profile.frame.type"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // htlHashDigits are those of 16 bytes.
@@ -49,7 +43,7 @@ const (
 
 // kinds are the types of attributes that profiles have, by the conventions.
 var kinds = map[string]valueKind{
-	keyBuildIDGNU: isText, keyBuildIDGo: isText, keyBuildIDHTL: isText, keyFrameType: isText,
+	otlpkey.BuildIDGNU: isText, otlpkey.BuildIDGo: isText, otlpkey.BuildIDHTLHash: isText, otlpkey.FrameType: isText,
 	"service.name": isText, "service.version": isText, "service.namespace": isText, "service.instance.id": isText,
 	"host.name": isText, "host.id": isText, "host.arch": isText, "os.type": isText, "container.id": isText, "container.name": isText,
 	"k8s.pod.name": isText, "k8s.namespace.name": isText, "k8s.container.name": isText, "k8s.node.name": isText,
@@ -112,7 +106,7 @@ func (c *checker) convention(key string, v *common.AnyValue) {
 		text = c.textOf(s.StringValueStrindex)
 	}
 	switch key {
-	case keyFrameType:
+	case otlpkey.FrameType:
 		if len(text) > maxKnown {
 			return
 		}
@@ -125,15 +119,15 @@ func (c *checker) convention(key string, v *common.AnyValue) {
 		} else if name != "" && name != text {
 			c.find(ruleFrameType, "value", "%.100q is called %q by the conventions", text, name)
 		}
-	case keyBuildIDGNU:
+	case otlpkey.BuildIDGNU:
 		if !isHex(text) {
 			c.find(ruleBuildIDForm, "value", "%.100q is no GNU build ID: not hexadecimal", text)
 		}
-	case keyBuildIDGo:
+	case otlpkey.BuildIDGo:
 		if text == "" {
 			c.find(ruleBuildIDForm, "value", "is empty, a Go build ID is not")
 		}
-	case keyBuildIDHTL:
+	case otlpkey.BuildIDHTLHash:
 		if len(text) != htlHashDigits || !isHex(text) {
 			c.find(ruleBuildIDForm, "value", "%.100q is no htlhash: not 32 hexadecimal digits", text)
 		}
@@ -155,7 +149,7 @@ func (c *checker) isBuildID(i int32) bool {
 		return false
 	}
 	switch c.textOf(table[i].GetKeyStrindex()) {
-	case keyBuildIDGNU, keyBuildIDGo, keyBuildIDHTL:
+	case otlpkey.BuildIDGNU, otlpkey.BuildIDGo, otlpkey.BuildIDHTLHash:
 		return true
 	}
 	return false

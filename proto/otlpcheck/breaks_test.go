@@ -10,6 +10,8 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // broken is a message that breaks one rule. Where others must break with it, they are in the list.
@@ -287,7 +289,7 @@ var breaks = []broken{
 		`error build-id-form: dictionary.attribute_table[1].value: "a/b" is no GNU build ID: not hexadecimal`,
 	}},
 	{"Go build ID", func(m *parts) {
-		m.d.StringTable[7] = keyBuildIDGo
+		m.d.StringTable[7] = otlpkey.BuildIDGo
 		m.d.AttributeTable[1].Value = textValue("")
 	}, []string{
 		"error build-id-form: dictionary.attribute_table[1].value: is empty, a Go build ID is not",

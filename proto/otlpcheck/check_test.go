@@ -13,6 +13,8 @@ import (
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	resource "go.opentelemetry.io/proto/otlp/resource/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 func textValue(s string) *common.AnyValue {
@@ -50,7 +52,7 @@ func valid() *parts {
 	m := &parts{
 		d: &profiles.ProfilesDictionary{
 			StringTable: []string{
-				"", "samples", "count", "cpu", "nanoseconds", "main", "app", keyBuildIDGNU, keyBuildIDHTL, keyFrameType, "thread.id", "shop", "latency", "ms",
+				"", "samples", "count", "cpu", "nanoseconds", "main", "app", otlpkey.BuildIDGNU, otlpkey.BuildIDHTLHash, otlpkey.FrameType, "thread.id", "shop", "latency", "ms",
 			},
 			AttributeTable: []*profiles.KeyValueAndUnit{
 				{}, {KeyStrindex: 7, Value: textValue("c89b11207f6479603b0d49bf291c092c2b719293")},

@@ -8,6 +8,8 @@ import (
 	"github.com/zeebo/xxh3"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // tableID is a table of the dictionary.
@@ -212,7 +214,7 @@ func (c *checker) mappingEntry(m *profiles.Mapping) {
 	}
 	if !has {
 		c.find(ruleBuildID, "attribute_indices", "has no build ID of %.100q: needs one of %s, %s and %s",
-			c.textOf(m.GetFilenameStrindex()), keyBuildIDGNU, keyBuildIDGo, keyBuildIDHTL)
+			c.textOf(m.GetFilenameStrindex()), otlpkey.BuildIDGNU, otlpkey.BuildIDGo, otlpkey.BuildIDHTLHash)
 	}
 }
 

@@ -10,6 +10,8 @@ import (
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // Keys of attributes.
@@ -25,10 +27,6 @@ const (
 	keyKeepFrames      = "pprof.profile.keep_frames"
 	keyDefaultType     = "pprof.scope.default_sample_type"
 	keyTypeOrder       = "pprof.scope.sample_type_order"
-	keyBuildIDGNU      = "process.executable.build_id.gnu"
-	keyBuildIDGo       = "process.executable.build_id.go"
-	keyBuildIDHTL      = "process.executable.build_id.htlhash"
-	keyFrameType       = "profile.frame.type"
 )
 
 // table is a table of the dictionary in which each entry stands once. Its entry 0
@@ -143,7 +141,7 @@ func (d *dictionary) location(l *profile.Location) int32 {
 		}
 	}
 	out.AttributeIndices = d.flagged(nil, keyIsFolded, l.IsFolded)
-	out.AttributeIndices = d.texted(out.AttributeIndices, keyFrameType, d.frameType)
+	out.AttributeIndices = d.texted(out.AttributeIndices, otlpkey.FrameType, d.frameType)
 	i := d.locations.add(out)
 	d.locationOf[l] = i
 	return i
@@ -189,7 +187,7 @@ func (d *dictionary) mapping(m *profile.Mapping) int32 {
 // hexadecimal, Go's have parts between slashes.
 func buildIDKey(id string) string {
 	if _, err := hex.DecodeString(id); err == nil {
-		return keyBuildIDGNU
+		return otlpkey.BuildIDGNU
 	}
-	return keyBuildIDGo
+	return otlpkey.BuildIDGo
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 	"github.com/strobe-profiler/strobe/support/hostile"
 )
 
@@ -32,7 +33,7 @@ func attribute(key int32, v *common.AnyValue) *profiles.KeyValueAndUnit {
 func foreign() *profiles.ProfilesData {
 	return &profiles.ProfilesData{
 		Dictionary: &profiles.ProfilesDictionary{
-			StringTable:   []string{"", "cpu", "nanoseconds", "samples", "count", "f", "flag", "ratio", "raw", "map", "ref", "htl", keyBuildIDHTL},
+			StringTable:   []string{"", "cpu", "nanoseconds", "samples", "count", "f", "flag", "ratio", "raw", "map", "ref", "htl", otlpkey.BuildIDHTLHash},
 			MappingTable:  []*profiles.Mapping{{}, {FilenameStrindex: 5, AttributeIndices: []int32{6}}},
 			LocationTable: []*profiles.Location{{}, {MappingIndex: 1, Address: 1, Lines: []*profiles.Line{{FunctionIndex: 1, Line: 2}}}},
 			FunctionTable: []*profiles.Function{{}, {NameStrindex: 5}},

@@ -10,6 +10,8 @@ import (
 	"github.com/google/pprof/profile"
 	common "go.opentelemetry.io/proto/otlp/common/v1"
 	profiles "go.opentelemetry.io/proto/otlp/profiles/v1development"
+
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // About how much memory things of pprof take.
@@ -230,7 +232,7 @@ func (r *reader) readMapping(m *profiles.Mapping) profile.Mapping {
 
 // buildID returns the build ID that tools know a file by best.
 func (r *reader) buildID(indices []int32) string {
-	for _, key := range [...]string{keyBuildIDGNU, keyBuildIDGo, keyBuildIDHTL} {
+	for _, key := range [...]string{otlpkey.BuildIDGNU, otlpkey.BuildIDGo, otlpkey.BuildIDHTLHash} {
 		for _, a := range indices {
 			if l := &r.attributes[a]; l.key == key && l.text() != "" {
 				return l.text()

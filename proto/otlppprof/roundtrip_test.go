@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/proto/otlpcheck"
+	"github.com/strobe-profiler/strobe/proto/otlpkey"
 )
 
 // roundTrip converts a profile, sends it over the wire, and converts it back.
@@ -267,11 +268,11 @@ func TestMapping(t *testing.T) {
 		"types": []string{"alloc_space/bytes", "alloc_objects/count", "x/"}, "scope": "test", "scope keys": []string{keyDefaultType, keyTypeOrder},
 		"resource": "shop",
 		"program": map[string]string{
-			keyBuildIDGNU: "c89b11207f6479603b0d49bf291c092c2b719293 ", keyHasFunctions: "true ",
+			otlpkey.BuildIDGNU: "c89b11207f6479603b0d49bf291c092c2b719293 ", keyHasFunctions: "true ",
 			keyHasFilenames: "true ", keyHasLineNumbers: "true ", keyHasInlineFrames: "true ",
 		},
-		"library":  map[string]string{keyBuildIDGo: "abc/def/ghi "},
-		"location": map[string]string{keyFrameType: "native "}, "profile": 4,
+		"library":  map[string]string{otlpkey.BuildIDGo: "abc/def/ghi "},
+		"location": map[string]string{otlpkey.FrameType: "native "}, "profile": 4,
 		"sample": map[string]string{"route": "/cart ", "bytes": "512 bytes"}, "values": []int64{22},
 		"inlined first": "inlined",
 	}
