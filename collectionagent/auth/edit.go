@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/strobe-profiler/strobe/internal/smallfile"
 )
 
 // stamp tells whether a file is still the same.
@@ -42,24 +43,15 @@ func Read(path string) (*File, error) {
 
 // read returns what the file holds and the stamp of what was read.
 func read(path string) (*File, stamp, error) {
-	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) // a FIFO would block
-	if err != nil {
+	b, info, err := smallfile.Read(path, maxFileKiB)
+	if info == nil {
 		return nil, stamp{}, fmt.Errorf("read projects and tokens: %w", err)
 	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return nil, stamp{}, fmt.Errorf("read projects and tokens: %w", err)
-	}
-	if err := checkMode(path, info); err != nil {
-		return nil, stampOf(info), err
-	}
-	b, err := io.ReadAll(io.LimitReader(file, maxFileBytes+1))
 	if err != nil {
 		return nil, stampOf(info), fmt.Errorf("read projects and tokens: %w", err)
 	}
-	if len(b) > maxFileBytes {
-		return nil, stampOf(info), fmt.Errorf("read projects and tokens: %s is larger than %d bytes", path, maxFileBytes)
+	if err := checkMode(path, info); err != nil {
+		return nil, stampOf(info), err
 	}
 	f, err := decodeFile(b)
 	if err != nil {
@@ -70,9 +62,6 @@ func read(path string) (*File, stamp, error) {
 
 // checkMode refuses a file that somebody else may read or change.
 func checkMode(path string, info fs.FileInfo) error {
-	if !info.Mode().IsRegular() {
-		return fmt.Errorf("read projects and tokens: %s is not a regular file", path)
-	}
 	if mode := info.Mode().Perm(); mode&0o066 != 0 {
 		return fmt.Errorf("read projects and tokens: %s has mode %04o, so that others can read or change it: run chmod 600 %[1]s", path, mode)
 	}
@@ -151,8 +140,8 @@ func write(path, dir string, f *File) error {
 	if err != nil {
 		return fmt.Errorf("write projects and tokens: %w", err)
 	}
-	if len(b) >= maxFileBytes {
-		return fmt.Errorf("write projects and tokens: the file would be larger than %d bytes: revoke tokens first", maxFileBytes)
+	if len(b) >= maxFileKiB<<10 {
+		return fmt.Errorf("write projects and tokens: the file would be larger than %d KiB: revoke tokens first", maxFileKiB)
 	}
 	temporary, err := os.CreateTemp(dir, ".auth-*.tmp") // mode 0600
 	if err != nil {

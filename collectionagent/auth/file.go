@@ -17,10 +17,10 @@ import (
 
 const (
 	fileVersion = 1
-	// maxFileBytes bounds the file: it is read as a whole, and by a server at work.
-	maxFileBytes = 16 << 20
-	maxProject   = 64
-	maxComment   = 200
+	// maxFileKiB bounds the file: it is read as a whole, and by a server at work.
+	maxFileKiB = 16 << 10
+	maxProject = 64
+	maxComment = 200
 
 	// AllProjects is the project of tokens for the whole server.
 	AllProjects = "*"

@@ -133,7 +133,7 @@ func TestModes(t *testing.T) {
 		t.Error("a folder is read")
 	}
 	big := filepath.Join(t.TempDir(), "big.json")
-	if err := os.WriteFile(big, bytes.Repeat([]byte(" "), maxFileBytes+1), 0o600); err != nil {
+	if err := os.WriteFile(big, bytes.Repeat([]byte(" "), maxFileKiB<<10+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Read(big); err == nil || !strings.Contains(err.Error(), "larger than") {

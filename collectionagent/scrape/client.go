@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strobe-profiler/strobe/internal/smallfile"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 	"github.com/strobe-profiler/strobe/proto/tokenfile"
 )
@@ -133,7 +134,7 @@ func (c *client) authorize(r *http.Request) error {
 	case c.config.basic:
 		password := c.config.password
 		if file := c.config.passwordFile; file != "" {
-			b, err := readFile(file)
+			b, _, err := smallfile.Read(file, maxFileKiB)
 			if err != nil {
 				return fmt.Errorf("password_file: %w", err)
 			}

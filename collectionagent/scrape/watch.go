@@ -3,18 +3,16 @@
 package scrape
 
 import (
-	"bytes"
 	"crypto/sha256"
-	"fmt"
-	"io"
 	"os"
-	"syscall"
 	"time"
+
+	"github.com/strobe-profiler/strobe/internal/smallfile"
 )
 
-// maxFileBytes bounds the file and those with targets: they are read as a whole, by a
+// maxFileKiB bounds the file and those with targets: they are read as a whole, by a
 // server at work.
-const maxFileBytes = 8 << 20
+const maxFileKiB = 8 << 10
 
 // settled is the age from which the time of a file tells versions apart: clocks of
 // file systems are coarse.
@@ -42,7 +40,7 @@ func (w *watched) changed(now time.Time, force bool) (content []byte, changed bo
 	if w.known && !force && w.failed == "" && w.same(info) {
 		return nil, false, nil
 	}
-	if content, err = readFile(w.path); err != nil {
+	if content, _, err = smallfile.Read(w.path, maxFileKiB); err != nil {
 		return nil, false, err
 	}
 	sum := sha256.Sum256(content)
@@ -66,28 +64,4 @@ func (w *watched) fail(err error) (news bool) {
 	news = text != w.failed
 	w.failed = text
 	return news
-}
-
-// readFile reads a file of a size that makes sense.
-func readFile(path string) ([]byte, error) {
-	// Opening a FIFO would wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
-	}
-	var b bytes.Buffer
-	if n, err := b.ReadFrom(io.LimitReader(f, maxFileBytes+1)); err != nil {
-		return nil, err
-	} else if n > maxFileBytes {
-		return nil, fmt.Errorf("%s has more than %d MiB", path, maxFileBytes>>20)
-	}
-	return b.Bytes(), nil
 }

@@ -8,37 +8,22 @@ package tokenfile
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"syscall"
+
+	"github.com/strobe-profiler/strobe/internal/smallfile"
 )
 
-// MaxBytes bounds the file, in case it is another one.
-const MaxBytes = 4 << 10
+// maxKiB bounds the file, in case it is another one.
+const maxKiB = 4
 
 // Read returns the token in a file, and the permissions of the file.
 func Read(path string) (token string, mode fs.FileMode, err error) {
-	// Opening a FIFO would wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	b, info, err := smallfile.Read(path, maxKiB)
+	if info != nil {
+		mode = info.Mode().Perm()
+	}
 	if err != nil {
-		return "", 0, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	info, err := f.Stat()
-	if err != nil {
-		return "", 0, err
-	}
-	mode = info.Mode().Perm()
-	if !info.Mode().IsRegular() {
-		return "", mode, fmt.Errorf("%s is no regular file: write the token into one", path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, MaxBytes+1))
-	if err != nil {
-		return "", mode, err
-	}
-	if len(b) > MaxBytes {
-		return "", mode, fmt.Errorf("%s is larger than %d KiB, so it holds no token", path, MaxBytes>>10)
+		return "", mode, fmt.Errorf("%w: write the token into a file", err)
 	}
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 {

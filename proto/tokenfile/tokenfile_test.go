@@ -13,15 +13,15 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	const secret = "strobe_5eCr3t"
 	for content, want := range map[string]string{
-		secret:                                  "",
-		" " + secret + "\r\n":                   "",
-		"":                                      "is empty",
-		" \n\t":                                 "is empty",
-		secret + "\n" + secret + "\n":           "more than one token",
-		secret + "\x00":                         "printable",
-		secret + "é":                            "printable",
-		strings.Repeat(secret, MaxBytes/10):     "larger than 4 KiB",
-		secret + strings.Repeat("\n", MaxBytes): "larger than 4 KiB",
+		secret:                                "",
+		" " + secret + "\r\n":                 "",
+		"":                                    "is empty",
+		" \n\t":                               "is empty",
+		secret + "\n" + secret + "\n":         "more than one token",
+		secret + "\x00":                       "printable",
+		secret + "é":                          "printable",
+		strings.Repeat(secret, maxKiB<<10/10): "larger than 4 KiB",
+		secret + strings.Repeat("\n", maxKiB<<10): "larger than 4 KiB",
 	} {
 		path := filepath.Join(t.TempDir(), "token")
 		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {

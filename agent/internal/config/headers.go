@@ -3,46 +3,32 @@
 package config
 
 import (
-	"bufio"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"strings"
-	"syscall"
+
+	"github.com/strobe-profiler/strobe/internal/smallfile"
 )
 
-// maxHeaderBytes bounds the file of headers, in case it is another one.
-const maxHeaderBytes = 64 << 10
+// maxHeaderKiB bounds the file of headers, in case it is another one.
+const maxHeaderKiB = 64
 
 // readHeaders reads headers, each on a line NAME: VALUE; empty lines and those that begin
 // with # count for nothing. What is a name and a value is up to whoever sends them. No
 // error shows a value: it may be secret.
 func readHeaders(path string) (map[string]string, error) {
-	// Opening a FIFO would wait for a writer.
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	b, info, err := smallfile.Read(path, maxHeaderKiB)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // read only
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is no regular file", path)
 	}
 	if err := checkSecretMode(path, info.Mode().Perm()); err != nil {
 		return nil, err
 	}
 	headers := map[string]string{}
-	lines := bufio.NewScanner(io.LimitReader(f, maxHeaderBytes+1))
-	lines.Buffer(nil, maxHeaderBytes)
-	read := 0
-	for n := 1; lines.Scan(); n++ {
-		read += len(lines.Bytes()) + 1
-		line := strings.TrimSpace(lines.Text())
+	n := 0
+	for line := range strings.Lines(string(b)) {
+		n++
+		line = strings.TrimSpace(line)
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -55,11 +41,6 @@ func readHeaders(path string) (map[string]string, error) {
 			return nil, fmt.Errorf("%s:%d: header %s is there twice", path, n, name)
 		}
 		headers[name] = strings.TrimSpace(value)
-	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) || read > maxHeaderBytes {
-		return nil, fmt.Errorf("%s is larger than %d KiB, so it holds no headers", path, maxHeaderBytes>>10)
-	} else if err != nil {
-		return nil, err
 	}
 	return headers, nil
 }
