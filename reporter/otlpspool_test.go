@@ -3,15 +3,11 @@
 package reporter
 
 import (
-	"bufio"
 	"bytes"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -152,29 +148,7 @@ func TestOTLPSpoolKill(t *testing.T) {
 	t.Parallel()
 	s := &otlpServer{t: t, fault: otlpAway}
 	addr, dir := s.serveHTTP(), t.TempDir()
-	cmd := exec.Command(os.Args[0], "-test.run=^$")
-	cmd.Env = append(os.Environ(), victimVar+"="+addr, victimDirVar+"="+dir)
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	spooled, killed := 0, false
-	for in := bufio.NewScanner(out); in.Scan(); {
-		_, number, _ := strings.Cut(in.Text(), " ")
-		if spooled, err = strconv.Atoi(number); err != nil {
-			t.Errorf("the victim says %q", in.Text())
-		}
-		if spooled > 1000 && !killed {
-			killed = true
-			if err := cmd.Process.Kill(); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	_ = cmd.Wait() // killed
+	spooled := killSpooling(t, addr, dir)
 	s.setFault(nil)
 	r := startOTLPSpool(t, addr, dir, nil)
 	recovered := r.Status().Ledger.Recovered
@@ -376,19 +350,7 @@ func TestOTLPLedgerUnderFaults(t *testing.T) {
 			o.SpoolMaxBytes = 64 << 10
 			c.CountsForTracesMaxQueue = 500
 		})
-		done := make(chan struct{})
-		var wg sync.WaitGroup
-		wg.Go(func() {
-			for {
-				select {
-				case <-done:
-					return
-				default:
-					checkLedger(t, r)
-					time.Sleep(50 * time.Microsecond) // the others need the CPU, too
-				}
-			}
-		})
+		done := watchLedger(t, r)
 		for i := range 100 {
 			reportOTLP(r, (round*100+i)*50, (round*100+i+1)*50)
 			time.Sleep(time.Millisecond)
@@ -397,8 +359,7 @@ func TestOTLPLedgerUnderFaults(t *testing.T) {
 			eventually(t, "everything is settled", func() bool { l := r.Status().Ledger; return l.Queued+l.Spooled == 0 })
 		}
 		r.Stop()
-		close(done)
-		wg.Wait()
+		done()
 		l := checkLedger(t, r)
 		if captured += l.Captured - l.Recovered; l.Queued != 0 || captured != uint64(round+1)*5000 {
 			t.Errorf("ledger %+v, captured %d", l, captured)

@@ -230,12 +230,10 @@ func reportUntilKilled(addr, dir string) {
 	}
 }
 
-// An agent that is killed during an outage loses only what it had not put on disk yet.
-func TestSpoolKill(t *testing.T) {
-	t.Parallel()
-	s := newFakeServer(t)
-	s.fault = away
-	addr, dir := s.serve(), t.TempDir()
+// killSpooling lets another process report to a server that is away, kills it in the middle, and returns how
+// many samples it had on disk at least.
+func killSpooling(t *testing.T, addr, dir string) (spooled int) {
+	t.Helper()
 	cmd := exec.Command(os.Args[0], "-test.run=^$")
 	cmd.Env = append(os.Environ(), victimVar+"="+addr, victimDirVar+"="+dir)
 	out, err := cmd.StdoutPipe()
@@ -245,7 +243,7 @@ func TestSpoolKill(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	spooled, killed := 0, false
+	killed := false
 	for in := bufio.NewScanner(out); in.Scan(); {
 		_, number, _ := strings.Cut(in.Text(), " ")
 		if spooled, err = strconv.Atoi(number); err != nil {
@@ -259,6 +257,16 @@ func TestSpoolKill(t *testing.T) {
 		}
 	}
 	_ = cmd.Wait() // killed
+	return spooled
+}
+
+// An agent that is killed during an outage loses only what it had not put on disk yet.
+func TestSpoolKill(t *testing.T) {
+	t.Parallel()
+	s := newFakeServer(t)
+	s.fault = away
+	addr, dir := s.serve(), t.TempDir()
+	spooled := killSpooling(t, addr, dir)
 	s.setFault(nil)
 	r := startSpool(t, addr, dir, nil)
 	recovered := r.Status().Ledger.Recovered
@@ -441,6 +449,30 @@ func TestSpoolShared(t *testing.T) {
 	checkLedger(t, b)
 }
 
+// watchLedger checks the ledger over and over until done is called.
+func watchLedger(t *testing.T, r interface{ Status() Status }) (done func()) {
+	t.Helper()
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-end:
+					return
+				default:
+					checkLedger(t, r)
+					time.Sleep(50 * time.Microsecond) // the others need the CPU, too
+				}
+			}
+		})
+	}
+	return func() {
+		close(end)
+		wg.Wait()
+	}
+}
+
 // At every moment, whoever looks, the ledger adds up.
 func TestLedgerUnderFaults(t *testing.T) {
 	t.Parallel()
@@ -471,21 +503,7 @@ func TestLedgerUnderFaults(t *testing.T) {
 			o.SpoolMaxBytes = 64 << 10
 			c.CountsForTracesMaxQueue = 500
 		})
-		done := make(chan struct{})
-		var wg sync.WaitGroup
-		for range 3 {
-			wg.Go(func() {
-				for {
-					select {
-					case <-done:
-						return
-					default:
-						checkLedger(t, r)
-						time.Sleep(50 * time.Microsecond) // the others need the CPU, too
-					}
-				}
-			})
-		}
+		done := watchLedger(t, r)
 		for i := range 100 {
 			report(r, (round*100+i)*50, (round*100+i+1)*50)
 			time.Sleep(time.Millisecond)
@@ -497,8 +515,7 @@ func TestLedgerUnderFaults(t *testing.T) {
 			eventually(t, "everything is settled", func() bool { l := r.Status().Ledger; return l.Queued+l.Spooled == 0 })
 		}
 		r.Stop()
-		close(done)
-		wg.Wait()
+		done()
 		l := checkLedger(t, r)
 		if captured += l.Captured - l.Recovered; l.Queued != 0 || captured != uint64(round+1)*5000 {
 			t.Errorf("ledger %+v, captured %d", l, captured)
