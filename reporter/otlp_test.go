@@ -40,9 +40,12 @@ type otlpServer struct {
 	fault     func(call int, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error)
 }
 
-func (s *otlpServer) Export(_ context.Context, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
+func (s *otlpServer) Export(ctx context.Context, req *pc.ExportProfilesServiceRequest) (*pc.ExportProfilesServiceResponse, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err // of a Reporter that has stopped: what it sent here is sent again by the next
+	}
 	s.calls++
 	resp := &pc.ExportProfilesServiceResponse{}
 	if s.fault != nil {

@@ -105,7 +105,10 @@ func checkOutcome(t *testing.T, r *OTLPReporter, want outcome, calls func() int)
 	t.Helper()
 	const rows = 64
 	r.ReportSample(oneRequestOf(rows))
-	eventually(t, "everything is settled", func() bool { return r.Status().Ledger.Queued == 0 })
+	eventually(t, "everything is settled", func() bool {
+		st := r.Status() // which is told after the ledger
+		return st.Ledger.Queued == 0 && (st.Connected || st.State == StateRefused)
+	})
 	st := r.Status()
 	l := checkLedger(t, r)
 	if want.dropped == "" {
