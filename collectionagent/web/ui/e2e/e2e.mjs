@@ -55,7 +55,7 @@ try {
 
   // Pickers, table, grouping.
   await page.getByRole("button", { name: /^Process/ }).click();
-  const option = page.getByRole("option").first();
+  const option = page.getByRole("listbox", { name: "Process" }).getByRole("option").first();
   await option.waitFor();
   await page.screenshot({ path: join(shots, "picker.png") });
   await option.locator("input").check();
