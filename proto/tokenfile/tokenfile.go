@@ -19,11 +19,12 @@ const maxKiB = 4
 // Read returns the token in a file, and the permissions of the file.
 func Read(path string) (token string, mode fs.FileMode, err error) {
 	b, info, err := smallfile.Read(path, maxKiB)
-	if info != nil {
-		mode = info.Mode().Perm()
+	if info == nil {
+		return "", 0, err
 	}
+	mode = info.Mode().Perm()
 	if err != nil {
-		return "", mode, fmt.Errorf("%w: write the token into a file", err)
+		return "", mode, fmt.Errorf("%w, so it holds no token", err)
 	}
 	b = bytes.TrimSpace(b)
 	if len(b) == 0 {

@@ -18,8 +18,11 @@ const maxHeaderKiB = 64
 // error shows a value: it may be secret.
 func readHeaders(path string) (map[string]string, error) {
 	b, info, err := smallfile.Read(path, maxHeaderKiB)
-	if err != nil {
+	if info == nil {
 		return nil, err
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w, so it holds no headers", err)
 	}
 	if err := checkSecretMode(path, info.Mode().Perm()); err != nil {
 		return nil, err
