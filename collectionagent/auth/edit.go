@@ -25,8 +25,11 @@ type stamp struct {
 	modified      syscall.Timespec
 }
 
-// stampOf returns the stamp of a file.
+// stampOf returns the stamp of a file, of which nothing may be known.
 func stampOf(info fs.FileInfo) stamp {
+	if info == nil {
+		return stamp{}
+	}
 	s, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {
 		return stamp{size: info.Size()}
@@ -44,9 +47,6 @@ func Read(path string) (*File, error) {
 // read returns what the file holds and the stamp of what was read.
 func read(path string) (*File, stamp, error) {
 	b, info, err := smallfile.Read(path, maxFileKiB)
-	if info == nil {
-		return nil, stamp{}, fmt.Errorf("read projects and tokens: %w", err)
-	}
 	if err != nil {
 		return nil, stampOf(info), fmt.Errorf("read projects and tokens: %w", err)
 	}
