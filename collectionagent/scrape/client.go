@@ -128,13 +128,16 @@ func saysPprof(answer *http.Response) string {
 	return ": " + strings.TrimSpace(string(text))
 }
 
+// maxPasswordKiB bounds a file with a password, in case it is another one.
+const maxPasswordKiB = 4
+
 // authorize adds the credentials.
 func (c *client) authorize(r *http.Request) error {
 	switch {
 	case c.config.basic:
 		password := c.config.password
 		if file := c.config.passwordFile; file != "" {
-			b, _, err := smallfile.Read(file, maxFileKiB)
+			b, _, err := smallfile.Read(file, maxPasswordKiB)
 			if err != nil {
 				return fmt.Errorf("password_file: %w", err)
 			}
