@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -203,17 +204,12 @@ func TestLongDefinitions(t *testing.T) {
 	} {
 		b := newBuild()
 		add(b)
-		var charged int64
-		o := testOptions(1 << 20)
-		o.Charge = func(_ string, n int, bytes int64) error {
-			charged += int64(n) * bytes
-			return nil
-		}
+		o, charged := chargedOptions(1<<20, math.MaxInt64)
 		in, err := decode(t, b.r, o)
 		if err != nil {
 			t.Fatal(name, err)
 		}
-		charged = 0
+		*charged = 0
 		total, most := 0, 0
 		err = in.Definitions(nil, func(d *store.Definitions) error {
 			n := 0
@@ -228,8 +224,8 @@ func TestLongDefinitions(t *testing.T) {
 			total, most = total+n, max(most, n)
 			return nil
 		})
-		if err != nil || total < n*len(long) || charged < int64(most) || (name != "one stack" && most > chunkBytes+2*len(long)) {
-			t.Errorf("%s: %v: %d bytes of text, at once %d, charged %d", name, err, total, most, charged)
+		if err != nil || total < n*len(long) || *charged < int64(most) || (name != "one stack" && most > chunkBytes+2*len(long)) {
+			t.Errorf("%s: %v: %d bytes of text, at once %d, charged %d", name, err, total, most, *charged)
 		}
 	}
 }
@@ -249,15 +245,10 @@ func TestLongMetadata(t *testing.T) {
 			})
 		}
 	}
-	var charged int64
-	o := testOptions(1 << 20)
-	o.Charge = func(_ string, n int, bytes int64) error {
-		charged += int64(n) * bytes
-		return nil
-	}
+	o, charged := chargedOptions(1<<20, math.MaxInt64)
 	in, err := decode(t, b.r, o)
-	if least := int64(hosts * each * 64 << 10); err != nil || len(in.Hosts) != hosts || charged < least {
-		t.Errorf("%v: charged %d, of at least %d", err, charged, least)
+	if least := int64(hosts * each * 64 << 10); err != nil || len(in.Hosts) != hosts || *charged < least {
+		t.Errorf("%v: charged %d, of at least %d", err, *charged, least)
 	}
 }
 
@@ -269,17 +260,9 @@ func TestStructsAreCharged(t *testing.T) {
 	b.text(strings.Repeat("x", each))
 	b.attribute("a", strings.Repeat("y", each))
 	b.profile("cpu", "nanoseconds", 1, map[string]string{"b": strings.Repeat("z", each)})
-	refused := errors.New("no memory")
-	var charged int64
-	o := testOptions(1 << 20)
-	o.Charge = func(_ string, n int, bytes int64) error {
-		if charged += int64(n) * bytes; charged > 3*each {
-			return refused
-		}
-		return nil
-	}
-	if _, err := ReadStructs(b.r, o); !errors.Is(err, refused) {
-		t.Errorf("%v: charged %d", err, charged)
+	o, charged := chargedOptions(1<<20, 3*each)
+	if _, err := ReadStructs(b.r, o); !errors.Is(err, errNoMemory) {
+		t.Errorf("%v: charged %d", err, *charged)
 	}
 }
 

@@ -3,6 +3,7 @@
 package otlp
 
 import (
+	"errors"
 	"maps"
 	"math"
 	"slices"
@@ -25,6 +26,21 @@ func testOptions(bytes int) *Options {
 		Project: "p", Now: testNow, First: testNow - libpf.UnixTimeNs(time.Hour), Last: testNow + libpf.UnixTimeNs(time.Hour),
 		MaxSamples: math.MaxInt32, MaxFrames: 1 << 14, MaxLabels: 64, MaxMetadata: 1 << 10, MaxTextBytes: 64 << 10, Bytes: int64(bytes),
 	}
+}
+
+// errNoMemory is what is answered to who asks for more than there is.
+var errNoMemory = errors.New("no memory")
+
+// chargedOptions are testOptions that count what is charged, of which there is so much.
+func chargedOptions(bytes int, most int64) (o *Options, charged *int64) {
+	o, charged = testOptions(bytes), new(int64)
+	o.Charge = func(_ string, n int, bytes int64) error {
+		if *charged += int64(n) * bytes; *charged > most {
+			return errNoMemory
+		}
+		return nil
+	}
+	return o, charged
 }
 
 // build makes requests. Index 0 of each table is none.

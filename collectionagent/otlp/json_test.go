@@ -151,23 +151,15 @@ func TestJSONForms(t *testing.T) {
 
 // TestJSONCharge charges before it makes anything, whatever a text is made of.
 func TestJSONCharge(t *testing.T) {
-	full := errors.New("no memory")
 	for _, data := range []string{
 		`{"dictionary":{"stringTable":["` + strings.Repeat("x", 1<<20) + `"]}}`,
 		`{"unknown":"` + strings.Repeat(`\n`, 1<<20) + `"}`,
 		`{"dictionary":{"stackTable":[{"locationIndices":[` + strings.Repeat("-1,", 1<<20) + `0]}]}}`,
 	} {
-		o := testOptions(len(data))
-		charged := int64(0)
-		o.Charge = func(_ string, n int, bytes int64) error {
-			if charged += int64(n) * bytes; charged > 256<<10 {
-				return full
-			}
-			return nil
-		}
+		o, _ := chargedOptions(len(data), 256<<10)
 		b := []byte(data)
 		hostile.Bound(t, 0, 1, func() {
-			if _, err := ReadJSON(b, o); !errors.Is(err, full) {
+			if _, err := ReadJSON(b, o); !errors.Is(err, errNoMemory) {
 				t.Errorf("%.40s: %v", data, err)
 			}
 		})
