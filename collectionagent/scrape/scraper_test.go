@@ -128,11 +128,17 @@ func (a *answering) ServeHTTP(w http.ResponseWriter, _ *http.Request) {
 	_ = heap(*a.lines.Load()...).Write(w)
 }
 
+// allocsRig scrapes a target of memory that counts since its start.
+func allocsRig(t *testing.T) (*answering, *rig) {
+	t.Helper()
+	a := &answering{}
+	return a, newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
+}
+
 // TestRestart is a target that begins anew, which is counted.
 func TestRestart(t *testing.T) {
 	t.Parallel()
-	a := &answering{}
-	r := newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
+	a, r := allocsRig(t)
 	for i, c := range []struct {
 		line            string
 		stored, restart int64
@@ -158,8 +164,7 @@ func TestRestart(t *testing.T) {
 // TestStoreBusy loses nothing of what counts since the start of a target.
 func TestStoreBusy(t *testing.T) {
 	t.Parallel()
-	a := &answering{}
-	r := newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
+	a, r := allocsRig(t)
 	a.set("work 1000 1")
 	r.once()
 	r.store.setFail(store.ErrBusy)
@@ -186,8 +191,7 @@ func (panicking) Append(context.Context, *store.Batch) (bool, error) { panic("a 
 // TestPanic loses neither memory, see the end of the rig, nor what counts since the start of a target.
 func TestPanic(t *testing.T) {
 	t.Parallel()
-	a := &answering{}
-	r := newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
+	a, r := allocsRig(t)
 	a.set("work 1000 1")
 	r.once()
 	good := r.store.Store
@@ -244,9 +248,8 @@ func TestSelectedTypes(t *testing.T) {
 // TestKeptIsBounded scrapes more than there is memory to keep.
 func TestKeptIsBounded(t *testing.T) {
 	t.Parallel()
-	a := &answering{}
+	a, r := allocsRig(t)
 	a.set("work 1000 1")
-	r := newRig(t, jobFor(served(t, map[string]http.HandlerFunc{"/debug/pprof/allocs": a.ServeHTTP}), "memory: {}", ""))
 	r.scraper.kept.limit = 8
 	if got := r.once()[0]; got.State != Down || !strings.Contains(got.Error, "takes all the memory there is for it, an eighth of -ingest-memory") {
 		t.Errorf("%+v", got)
