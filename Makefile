@@ -35,7 +35,7 @@ test: test-deps drift check-fmt ## install what the tests need, then run all of 
 	$(MAKE) test-ui test-race test-root test-collector
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 25m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol)' $(RACE_PKGS)
+	$(GO) test -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol)' $(RACE_PKGS)
 
 test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
