@@ -143,7 +143,6 @@ func backlogOf(t *testing.T, registry *prometheus.Registry) map[string]float64 {
 // TestBacklog has merges that fall behind, which first makes queries fewer and then
 // refuses samples, until they are done or cannot be done.
 func TestBacklog(t *testing.T) {
-	t.Parallel()
 	const rows = 7
 	registry := prometheus.NewRegistry()
 	cfg := calm
@@ -196,7 +195,6 @@ func TestBacklog(t *testing.T) {
 // TestHurried has blocks that wait to be merged again, which has merges go on without a
 // rest once they are many.
 func TestHurried(t *testing.T) {
-	t.Parallel()
 	const rows = 7
 	cfg := calm
 	cfg.behind = 2 * rows

@@ -92,7 +92,6 @@ func filledStore(t *testing.T, dir string, b objects.Bucket) *Store {
 // TestBackup restores a backup of a running store, from an archive and from a
 // directory: it answers the same, and goes on exactly once.
 func TestBackup(t *testing.T) {
-	t.Parallel()
 	for name, bucket := range map[string]objects.Bucket{"disk": nil, "objects": objects.NewDir(t.TempDir())} {
 		t.Run(name, func(t *testing.T) {
 			s := filledStore(t, t.TempDir(), bucket)
@@ -169,7 +168,6 @@ func TestBackup(t *testing.T) {
 // TestBackupWhileWriting makes backups while writers write and blocks are merged:
 // each has everything that was acknowledged before it, and every batch whole.
 func TestBackupWhileWriting(t *testing.T) {
-	t.Parallel()
 	s := openTest(t, Config{Dir: t.TempDir(), HeadMaxBytes: 700 << 10, SegmentBytes: 64 << 10, compaction: busy})
 	var acked atomic.Uint64
 	ctx, cancel := context.WithCancel(t.Context())
@@ -231,7 +229,6 @@ func TestBackupWhileWriting(t *testing.T) {
 
 // TestDamagedBackup restores nothing from an archive that was cut short or changed.
 func TestDamagedBackup(t *testing.T) {
-	t.Parallel()
 	archive := backup(t, filledStore(t, t.TempDir(), nil))
 	for at := 0; at < len(archive); at += len(archive)/often(24) + 1 {
 		dir := filepath.Join(t.TempDir(), "d")
@@ -256,7 +253,6 @@ func TestDamagedBackup(t *testing.T) {
 
 // TestVerify damages each kind of file and finds all of it.
 func TestVerify(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	s := filledStore(t, dir, nil)
 	copied := crash(t, dir) // with its log
@@ -317,7 +313,6 @@ func TestVerify(t *testing.T) {
 
 // TestVerifyRunning verifies, and inspects, a store that is open.
 func TestVerifyRunning(t *testing.T) {
-	t.Parallel()
 	s := filledStore(t, t.TempDir(), objects.NewDir(t.TempDir()))
 	v, err := s.Verify(t.Context(), func(f *Finding) { t.Errorf("found %+v", *f) })
 	if err != nil || v.Blocks == 0 || v.Batches != 1 || v.Rows == 0 || v.WithoutSums != 0 {

@@ -101,7 +101,6 @@ func TestBlockFile(t *testing.T) {
 // TestNoColumnIndex makes sure that no other reader prunes pages by bounds that are
 // not there.
 func TestNoColumnIndex(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	s := openTest(t, Config{Dir: dir})
 	mustAppend(t, s, mixedBatch(1, "default", 20_000))

@@ -163,7 +163,6 @@ func mustAppendTo(t *testing.T, s store.Store, b *store.Batch) {
 
 // TestDropSamples reads blocks of which only roll-ups are left.
 func TestDropSamples(t *testing.T) {
-	t.Parallel()
 	for name, minutes := range map[string]bool{"minutes": true, "hours": false} {
 		for gain, text := range map[int64]string{-1: "all", 1 << 40: "none"} {
 			t.Run(name+" beside samples "+text, func(t *testing.T) {
@@ -405,7 +404,6 @@ func TestNoRoom(t *testing.T) {
 
 // TestReadWhileMerging queries while blocks are replaced all the time.
 func TestReadWhileMerging(t *testing.T) {
-	t.Parallel()
 	cfg := Config{Dir: t.TempDir(), HeadMaxAge: pause(5 * time.Millisecond), MaxOpenBlocks: 2, compaction: busy}
 	s := openTest(t, cfg)
 	const batches, samples = 60, 100

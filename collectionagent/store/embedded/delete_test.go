@@ -67,7 +67,6 @@ func testDeletions(t *testing.T) []*store.Deletion {
 
 // TestDeleteBlocks deletes from heads, flushed heads and merged blocks.
 func TestDeleteBlocks(t *testing.T) {
-	t.Parallel()
 	for _, settle := range []string{"merged", "head", "flushed"}[:often(3)] {
 		t.Run(settle, func(t *testing.T) {
 			cfg := Config{Dir: t.TempDir(), compaction: calm}
@@ -117,7 +116,6 @@ func TestDeleteBlocks(t *testing.T) {
 
 // TestDeleteSums deletes where only sums are left: by what they know, and whole hours.
 func TestDeleteSums(t *testing.T) {
-	t.Parallel()
 	cfg := Config{Dir: t.TempDir(), compaction: calm}
 	s, model := retained(t, cfg, 300)
 	if err := s.Maintain(t.Context()); err != nil {
@@ -177,7 +175,6 @@ func TestDeleteSums(t *testing.T) {
 
 // TestDeleteForgetsHorizon deletes a project of which data were removed for want of room.
 func TestDeleteForgetsHorizon(t *testing.T) {
-	t.Parallel()
 	cfg := Config{Dir: t.TempDir(), compaction: calm, retainEvery: time.Hour}
 	s, _ := retained(t, cfg, 100)
 	if err := s.Maintain(t.Context()); err != nil {
@@ -342,7 +339,6 @@ func TestDeleteFaults(t *testing.T) {
 // TestDeleteConcurrently deletes a project again and again while samples of it and
 // another one come and blocks are merged: each batch is there once or not at all.
 func TestDeleteConcurrently(t *testing.T) {
-	t.Parallel()
 	cfg := Config{Dir: t.TempDir(), compaction: calm, HeadMaxBytes: 700 << 10}
 	s := openTest(t, cfg)
 	ctx, cancel := context.WithCancel(t.Context())
