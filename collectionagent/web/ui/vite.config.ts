@@ -11,5 +11,5 @@ export default defineConfig({
     target: "es2022",
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
-  server: { proxy: { "/api": "http://127.0.0.1:7070" } },
+  server: { proxy: { "/api": process.env.STROBE_API ?? "http://127.0.0.1:7070" } },
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { goneBefore, source } from "../src/coverage";
+import { goneBefore, source } from "../src/model/coverage";
 
 const day = 86_400_000;
 const cover = (resolution_ms: number, horizon_ms = 0) => ({ resolution_ms, from_ms: 0, to_ms: 0, horizon_ms });

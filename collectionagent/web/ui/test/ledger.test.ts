@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import type { AgentHost, HostLedger, LedgerAnswer } from "../src/api";
-import { bytes, exact, many } from "../src/format";
-import { agentEquation, byWeight, condition, dropText, join, refusalText, serverEquation, sortHosts } from "../src/ledger";
-import { defaults, formatState, parseState } from "../src/state";
+import type { AgentHost, HostLedger, LedgerAnswer } from "../src/api/client";
+import { bytes, exact, many } from "../src/ui/format";
+import { agentEquation, byWeight, condition, dropText, join, refusalText, serverEquation, sortHosts } from "../src/pages/status/ledger";
+import { defaults, formatState, parseState } from "../src/state/state";
 
 const now = 1_795_255_200_000;
 
@@ -118,11 +118,11 @@ describe("hosts", () => {
 
 describe("the status in the URL", () => {
   test("what is written is read back", () => {
-    const s = { ...defaults, page: "status" as const, hosts: "node a", open: ["id 1", "id&2"] };
+    const s = { ...defaults, page: "status" as const, find: "node a", open: ["id 1", "id&2"] };
     expect(parseState(formatState(s))).toEqual(s);
     expect(formatState(s)).toContain("page=status");
   });
   test("an unknown page is the profile", () => {
-    expect(parseState("?page=nonsense").page).toBe("profile");
+    expect(parseState("?page=nonsense").page).toBe("explore");
   });
 });

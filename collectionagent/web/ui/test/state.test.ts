@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import { amount, count, mark, percent } from "../src/format";
-import { defaults, formatState, isLive, parseState, selector } from "../src/state";
-import { sortRows } from "../src/table";
-import { choices, title } from "../src/types";
+import { amount, count, mark, percent } from "../src/ui/format";
+import { defaults, formatState, isLive, parseState } from "../src/state/state";
+import { choices, title } from "../src/model/types";
 
 describe("state in the URL", () => {
   test("what is written is read back", () => {
@@ -12,7 +11,8 @@ describe("state in the URL", () => {
       type: "inuse_space",
       from: "1700000000000",
       to: "1700000060000",
-      service: ["a b", 'q"x'],
+      query: '{service=~"a b|q"}',
+      t: ["hide:x", "recursion"],
       group: "service,comm",
       view: "both" as const,
       search: "/a|b/",
@@ -24,21 +24,8 @@ describe("state in the URL", () => {
     expect(parseState("?view=nonsense").view).toBe("flame");
   });
   test("live is a range that ends now", () => {
-    expect(isLive({ to: "now" })).toBe(true);
-    expect(isLive({ to: "1700000000000" })).toBe(false);
-  });
-});
-
-describe("selector", () => {
-  const none = { query: "", service: [], process: [], comm: [] };
-  test.each([
-    [none, ""],
-    [{ ...none, service: ["web"] }, '{service="web"}'],
-    [{ ...none, service: ["web"], comm: ["a.b", "c"] }, '{service="web",comm=~"a\\\\.b|c"}'],
-    [{ ...none, process: ['say "hi"\\'] }, '{process="say \\"hi\\"\\\\"}'],
-    [{ ...none, service: ["web"], query: ' {pid="1"} ' }, '{pid="1"}'],
-  ])("%j", (state, want) => {
-    expect(selector(state)).toBe(want);
+    expect(isLive({ to: "now", file: "" })).toBe(true);
+    expect(isLive({ to: "1700000000000", file: "" })).toBe(false);
   });
 });
 
@@ -68,9 +55,4 @@ test("types: what there is and what is chosen, in one order", () => {
   expect(choices([], "on_cpu")).toEqual(["on_cpu"]);
   expect(choices(["goroutines", "new", "off_cpu"], "wall")).toEqual(["on_cpu", "off_cpu", "wall", "goroutines", "new"]);
   expect([title("inuse_space"), title("new")]).toEqual(["Memory in use", "new"]);
-});
-
-test("rows are sorted by value, then by name", () => {
-  const row = (name: string, self: number) => ({ name, self, total: 9, file: "", binary: "", kind: "native" });
-  expect(sortRows([row("b", 1), row("a", 1), row("c", 5)], "self", true).map((r) => r.name)).toEqual(["c", "a", "b"]);
 });

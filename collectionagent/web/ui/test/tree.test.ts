@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
-import type { FlameAnswer } from "../src/api";
-import { pattern, Tree } from "../src/tree";
+import type { FlameAnswer } from "../src/api/client";
+import { pattern, Tree } from "../src/model/tree";
 
 // all(10) -> main(10) -> [alpha(6) -> [beta(2)], gamma(3)]
 const answer: FlameAnswer = {
@@ -15,7 +15,7 @@ const answer: FlameAnswer = {
   nodes: { frame: [0, 1, 2, 3, 4], depth: [0, 1, 2, 3, 2], self: [0, 1, 4, 2, 3], total: [10, 10, 6, 2, 3] },
   hidden: { nodes: 0, value: 0 }, symbolized: 1, unknown_stacks: 0,
 };
-const tree = new Tree(answer);
+const tree = Tree.fromAnswer(answer);
 
 describe("tree", () => {
   test("parents, ends and places follow from the preorder", () => {
@@ -61,7 +61,7 @@ describe("tree", () => {
         total: Array.from({ length: n }, (_, i) => (i === 0 ? n : 50 - ((i - 1) % 50))),
       },
     };
-    const t = new Tree(big);
+    const t = Tree.fromAnswer(big);
     expect(t.size).toBe(n);
     expect(t.maxDepth).toBe(51);
     expect(t.at(1, n / 2)).toBeGreaterThan(0);

@@ -2,9 +2,9 @@
 // Samples over time, stacked by a label. Dragging selects a range.
 
 import { useLayoutEffect, useRef, useState } from "preact/hooks";
-import type { TimelineAnswer } from "./api";
-import { otherSeries, series as palette, type Theme } from "./colour";
-import { amount, clock, dateTime, mark } from "./format";
+import type { TimelineAnswer } from "../api/client";
+import { otherSeries, series as palette, type Theme } from "../model/colour";
+import { amount, clock, dateTime, mark } from "../ui/format";
 
 const height = 84;
 

@@ -2,8 +2,8 @@
 // How hosts and delivery do: what became of every sample.
 
 import { useEffect, useMemo, useState } from "preact/hooks";
-import * as api from "./api";
-import { bytes, dateTime, duration, exact, many, percent } from "./format";
+import * as api from "../../api/client";
+import { bytes, dateTime, duration, exact, many, percent } from "../../ui/format";
 import {
   agentEquation,
   byWeight,
@@ -18,18 +18,12 @@ import {
   type HostKey,
   type HostRow,
 } from "./ledger";
-import type { State } from "./state";
+import type { PageProps } from "../page";
 
 const refreshMs = 5000;
 const maxHosts = "500";
 
-interface Props {
-  state: State;
-  paused: boolean;
-  change(change: Partial<State>, replace?: boolean): void;
-}
-
-export function Status({ state, paused, change }: Props) {
+export function Status({ state, paused, change }: PageProps) {
   const [data, setData] = useState<{ ledger: api.LedgerAnswer; rows: HostRow[] } | null>(null);
   const [error, setError] = useState("");
   const [key, setKey] = useState<HostKey>("attention");
@@ -59,7 +53,7 @@ export function Status({ state, paused, change }: Props) {
   useEffect(() => setData(null), [state.project]); // what is shown belongs to another project
 
   const now = data?.ledger.now_ms ?? 0;
-  const rows = useMemo(() => (data ? sortHosts(data.rows, key, descending, state.hosts, now) : []), [data, key, descending, state.hosts]);
+  const rows = useMemo(() => (data ? sortHosts(data.rows, key, descending, state.find, now) : []), [data, key, descending, state.find]);
   const open = (id: string) => change({ open: state.open.includes(id) ? state.open.filter((o) => o !== id) : [...state.open, id] }, true);
 
   const head = (k: HostKey, text: string, numeric = false) => (
@@ -97,17 +91,17 @@ export function Status({ state, paused, change }: Props) {
                 type="search"
                 placeholder="Find host, state, version   ( / )"
                 aria-label="Find hosts"
-                value={state.hosts}
-                onInput={(e) => change({ hosts: e.currentTarget.value }, true)}
+                value={state.find}
+                onInput={(e) => change({ find: e.currentTarget.value }, true)}
                 onKeyDown={(e) => {
                   if (e.key === "Escape") {
-                    change({ hosts: "" }, true);
+                    change({ find: "" }, true);
                     e.currentTarget.blur();
                   }
                 }}
               />
               <span class="faded" role="status">
-                {state.hosts ? `${rows.length} of ${exact(data.rows.length)} shown` : `${exact(data.rows.length + data.ledger.hidden)} in all`}
+                {state.find ? `${rows.length} of ${exact(data.rows.length)} shown` : `${exact(data.rows.length + data.ledger.hidden)} in all`}
               </span>
             </div>
             <div class="table">
@@ -133,7 +127,7 @@ export function Status({ state, paused, change }: Props) {
                   ))}
                 </tbody>
               </table>
-              {rows.length === 0 && <p class="faded pad">{state.hosts ? "No host matches." : "No host has sent anything yet."}</p>}
+              {rows.length === 0 && <p class="faded pad">{state.find ? "No host matches." : "No host has sent anything yet."}</p>}
               {data.ledger.hidden > 0 && <p class="faded pad">Not listed: {many(data.ledger.hidden, "more host")}, in less need of attention.</p>}
             </div>
           </section>

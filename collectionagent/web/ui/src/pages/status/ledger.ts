@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What became of samples: sums, and whether they add up.
 
-import type { AgentHost, AgentLedger, HostLedger, HostsAnswer, LedgerAnswer, ServerReceipts } from "./api";
+import type { AgentHost, AgentLedger, HostLedger, HostsAnswer, LedgerAnswer, ServerReceipts } from "../../api/client";
 
 /** One term of an equation. */
 export interface Term {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What answers were made from, in words.
 
-import type { Coverage } from "./api";
+import type { Coverage } from "../api/client";
 
 /** What the coarsest of the data are that an answer was made from. */
 export function source(c: Coverage): string {

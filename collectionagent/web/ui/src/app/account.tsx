@@ -2,7 +2,7 @@
 // Whose data is shown, and the way out.
 
 import { useEffect, useState } from "preact/hooks";
-import * as api from "./api";
+import * as api from "../api/client";
 
 export function Account({ project, onProject }: { project: string; onProject(v: string): void }) {
   const [who, setWho] = useState<api.WhoamiAnswer | null>(null);

@@ -4,9 +4,10 @@
 // number of nodes.
 
 import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { fill, type Theme } from "./colour";
-import { amount, percent } from "./format";
-import type { Matches, Tree } from "./tree";
+import { fill, type Theme } from "../../model/colour";
+import { amount, percent } from "../../ui/format";
+import type { ViewProps } from "../view";
+import type { Matches, Tree } from "../../model/tree";
 
 const rowHeight = 19;
 const minWidth = 0.5;
@@ -51,8 +52,8 @@ function draw(canvas: HTMLCanvasElement, p: Props, focus: number, width: number,
   const { tree, zoom, matches, theme } = p;
   const zoomDepth = tree.depth[zoom]!;
   const left = tree.start[zoom]!;
-  const scale = width / (tree.total[zoom]! || 1);
-  const right = left + tree.total[zoom]!;
+  const scale = width / (tree.width[zoom]! || 1);
+  const right = left + tree.width[zoom]!;
   let drawn = 0;
 
   const box = (node: number, x: number, w: number, ancestor: boolean) => {
@@ -98,7 +99,7 @@ function draw(canvas: HTMLCanvasElement, p: Props, focus: number, width: number,
       const start = tree.start[node]!;
       if (start >= right && node !== zoom) break;
       const x = (start - left) * scale;
-      const w = tree.total[node]! * scale;
+      const w = tree.width[node]! * scale;
       if (w < minWidth) {
         if (x - sliver < 1) continue;
         sliver = x;
@@ -159,7 +160,7 @@ export function Flame(p: Props) {
         while (n >= 0 && tree.depth[n]! > depth) n = tree.parent[n]!;
         return n;
       }
-      const position = tree.start[zoom]! + ((e.clientX - rect.left) / width) * tree.total[zoom]!;
+      const position = tree.start[zoom]! + ((e.clientX - rect.left) / width) * tree.width[zoom]!;
       const node = tree.at(depth, position);
       return node >= zoom && node < tree.end[zoom]! ? node : -1;
     },
@@ -215,7 +216,7 @@ export function Flame(p: Props) {
     }
   };
 
-  const unit = tree.answer.unit;
+  const unit = tree.about.unit;
   const all = tree.total[0]!;
   const sentence = (n: number) =>
     `${tree.name(n)}, ${amount(tree.total[n]!, unit)}, ${percent(tree.total[n]!, all)} of all, depth ${tree.depth[n]}`;
@@ -263,7 +264,7 @@ export function Flame(p: Props) {
 
 function Tooltip({ tree, hover }: { tree: Tree; hover: Hover }) {
   const { node } = hover;
-  const unit = tree.answer.unit;
+  const unit = tree.about.unit;
   const all = tree.total[0]!;
   const parent = tree.parent[node]!;
   const line = tree.line(node);
@@ -313,4 +314,10 @@ function Tooltip({ tree, hover }: { tree: Tree; hover: Hover }) {
       </dl>
     </div>
   );
+}
+
+/** The flame graph as a view. */
+export function FlameView({ profile, matches, searching, theme, state, change }: ViewProps) {
+  const { tree } = profile;
+  return <Flame tree={tree} matches={matches} searching={searching} zoom={tree.find(state.zoom)} theme={theme} onZoom={(node) => change({ zoom: tree.path(node) })} />;
 }

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { PageProps } from "../page";
+
+export function Executables(_: PageProps) {
+  return <p class="note">Not built yet.</p>;
+}

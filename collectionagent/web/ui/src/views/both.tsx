@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The table and the flame graph side by side; what one points to the other marks.
+
+import { FlameView } from "./flame/flame";
+import { TableView } from "./table/table";
+import type { ViewProps } from "./view";
+
+export function Both(p: ViewProps) {
+  return (
+    <div class="both">
+      <TableView {...p} />
+      <FlameView {...p} />
+    </div>
+  );
+}

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: Apache-2.0
+
+import type { ViewProps } from "../view";
+
+export function Source(_: ViewProps) {
+  return <p class="note">Not built yet.</p>;
+}
