@@ -8,20 +8,37 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// functionLines are the first lines of a function that start it and that run.
-type functionLines struct{ start, line libpf.SourceLineno }
+// functionLines are the first lines of a function that start it and that run, and
+// the build ID of what it is in.
+type functionLines struct {
+	start, line libpf.SourceLineno
+	build       string
+	builds      bool // there is another build ID
+}
 
 // best returns the line that stands for the function, 0 when unknown.
-func (l functionLines) best() libpf.SourceLineno {
+func (l *functionLines) best() libpf.SourceLineno {
 	if l.start != 0 {
 		return l.start
 	}
 	return l.line
 }
 
+// buildID returns the build ID, "" when it is unknown or there are several.
+func (l *functionLines) buildID() string {
+	if l.builds {
+		return ""
+	}
+	return l.build
+}
+
 // functionTable numbers the functions of one query.
 type functionTable struct {
+	// level says what has a number of its own. Of file and binary, functions are
+	// mapped to what they are in before they get here.
+	level     Level
 	numbers   map[function]uint32
+	atLine    map[functionLine]uint32 // of LevelLine
 	functions []function
 	lines     []functionLines
 	values    []*Function // those that were asked for
@@ -40,12 +57,17 @@ func newFunctionTable(frames int) *functionTable {
 func (t *functionTable) number(f function) uint32 {
 	n, ok := t.numbers[f]
 	if !ok {
-		n = uint32(len(t.functions)) //nolint:gosec // fewer than frames in memory
+		n = t.add(f)
 		t.numbers[f] = n
-		t.functions = append(t.functions, f)
-		t.lines = append(t.lines, functionLines{})
 	}
 	return n
+}
+
+// add gives a function a number more.
+func (t *functionTable) add(f function) uint32 {
+	t.functions = append(t.functions, f)
+	t.lines = append(t.lines, functionLines{})
+	return uint32(len(t.functions) - 1) //nolint:gosec // fewer than frames in memory
 }
 
 // value returns a function, which is not to be changed.
@@ -65,9 +87,22 @@ func (t *functionTable) label(name, kind string) uint32 {
 	return t.number(unique.Make(Function{Name: name, Kind: kind}))
 }
 
-// sawLines notes the lines of a level of the function.
-func (t *functionTable) sawLines(n uint32, l *level) {
+// saw notes the lines of a level of the function, and the build ID of its executable.
+func (t *functionTable) saw(n uint32, l *level, build string) {
 	lines := &t.lines[n]
+	switch {
+	case build == "" || lines.build == build:
+	case lines.build == "":
+		lines.build = build
+	default:
+		lines.builds = true
+	}
+	if t.level != LevelFunction {
+		if t.level == LevelLine {
+			lines.line = l.line
+		}
+		return
+	}
 	if l.start != 0 && (lines.start == 0 || l.start < lines.start) {
 		lines.start = l.start
 	}
@@ -110,8 +145,13 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 			if identity != nil {
 				f = identity(f)
 			}
-			n := t.number(f)
-			t.sawLines(n, l)
+			var n uint32
+			if t.level == LevelLine {
+				n = t.numberLine(f, l.line)
+			} else {
+				n = t.number(f)
+			}
+			t.saw(n, l, names.executable.BuildID)
 			out.levels = append(out.levels, n)
 			if l.named {
 				out.named[i]++
