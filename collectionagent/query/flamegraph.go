@@ -178,7 +178,7 @@ func (l *layout) frame(function uint32) uint32 {
 	if l.frameOf[function] < 0 {
 		l.frameOf[function] = int32(len(l.Frames)) //nolint:gosec // fewer than frames in memory
 		lines := &l.functions.lines[function]
-		l.Frames = append(l.Frames, FlameFrame{*l.functions.value(function), lines.best(), lines.buildID()})
+		l.Frames = append(l.Frames, FlameFrame{*l.functions.value(function), lines.best(), l.functions.builds[lines.build]})
 	}
 	return uint32(l.frameOf[function]) //nolint:gosec // not negative
 }

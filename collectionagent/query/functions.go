@@ -9,12 +9,17 @@ import (
 )
 
 // functionLines are the first lines of a function that start it and that run, and
-// the build ID of what it is in.
+// the build of what it is in: its number in the builds of the table.
 type functionLines struct {
 	start, line libpf.SourceLineno
-	build       string
-	builds      bool // there is another build ID
+	build       uint32
 }
+
+// Builds that are no build IDs.
+const (
+	buildUnknown = iota
+	buildSeveral
+)
 
 // best returns the line that stands for the function, 0 when unknown.
 func (l *functionLines) best() libpf.SourceLineno {
@@ -22,14 +27,6 @@ func (l *functionLines) best() libpf.SourceLineno {
 		return l.start
 	}
 	return l.line
-}
-
-// buildID returns the build ID, "" when it is unknown or there are several.
-func (l *functionLines) buildID() string {
-	if l.builds {
-		return ""
-	}
-	return l.build
 }
 
 // functionTable numbers the functions of one query.
@@ -42,6 +39,8 @@ type functionTable struct {
 	functions []function
 	lines     []functionLines
 	values    []*Function // those that were asked for
+	builds    []string    // build IDs, the first of which are none
+	byBuild   map[string]uint32
 }
 
 // newFunctionTable returns a table with room for the functions of some frames.
@@ -50,6 +49,8 @@ func newFunctionTable(frames int) *functionTable {
 		numbers:   make(map[function]uint32, frames/2),
 		functions: make([]function, 0, frames/2),
 		lines:     make([]functionLines, 0, frames/2),
+		builds:    []string{buildUnknown: "", buildSeveral: ""},
+		byBuild:   map[string]uint32{"": buildUnknown},
 	}
 }
 
@@ -87,15 +88,26 @@ func (t *functionTable) label(name, kind string) uint32 {
 	return t.number(unique.Make(Function{Name: name, Kind: kind}))
 }
 
+// build returns the number of a build ID.
+func (t *functionTable) build(id string) uint32 {
+	n, ok := t.byBuild[id]
+	if !ok {
+		n = uint32(len(t.builds)) //nolint:gosec // fewer than frames in memory
+		t.byBuild[id] = n
+		t.builds = append(t.builds, id)
+	}
+	return n
+}
+
 // saw notes the lines of a level of the function, and the build ID of its executable.
-func (t *functionTable) saw(n uint32, l *level, build string) {
+func (t *functionTable) saw(n uint32, l *level, build uint32) {
 	lines := &t.lines[n]
 	switch {
-	case build == "" || lines.build == build:
-	case lines.build == "":
+	case build == buildUnknown || lines.build == build || lines.build == buildSeveral:
+	case lines.build == buildUnknown:
 		lines.build = build
 	default:
-		lines.builds = true
+		lines.build = buildSeveral
 	}
 	if t.level != LevelFunction {
 		if t.level == LevelLine {
@@ -131,10 +143,14 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 		levels:  make([]uint32, 0, len(res.names)+len(res.names)/2),
 		named:   make([]uint32, len(res.names)),
 	}
+	build := uint32(buildUnknown)
 	for i, names := range res.names {
 		if res.watch.ended() { // the rest has no levels
 			out.offsets = append(out.offsets, uint32(len(out.levels))) //nolint:gosec // as below
 			continue
+		}
+		if id := names.executable.BuildID; id != t.builds[build] { // most often that of the frame before
+			build = t.build(id)
 		}
 		for j := range names.levels {
 			l := &names.levels[j]
@@ -151,7 +167,7 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 			} else {
 				n = t.number(f)
 			}
-			t.saw(n, l, names.executable.BuildID)
+			t.saw(n, l, build)
 			out.levels = append(out.levels, n)
 			if l.named {
 				out.named[i]++

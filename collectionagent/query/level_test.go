@@ -186,9 +186,9 @@ func TestBuildIDs(t *testing.T) {
 		functions := newFunctionTable(1)
 		n := functions.label("f", "native")
 		for _, build := range c.builds {
-			functions.saw(n, &level{}, build)
+			functions.saw(n, &level{}, functions.build(build))
 		}
-		if got := functions.lines[n].buildID(); got != c.want {
+		if got := functions.builds[functions.lines[n].build]; got != c.want {
 			t.Errorf("%s: %q instead of %q", name, got, c.want)
 		}
 	}
