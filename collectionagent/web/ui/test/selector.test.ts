@@ -79,6 +79,8 @@ describe("changing", () => {
     expect(chooseValues('{a="p"}', "a", [])).toBe("");
     expect(chosenValues('{a=~"p.*"}', "a")).toEqual([]);
     expect(chosenValues("", "a")).toEqual([]);
+    expect(chooseValues('{a="p",a!="z"}', "a", ["x", "y"], true)).toBe('{a="p",a!~"x|y"}');
+    expect(chosenValues('{a="p",a!~"x|y"}', "a", true)).toEqual(["x", "y"]);
   });
 
   test.each<[string, string[] | null]>([

@@ -224,22 +224,27 @@ export function alternatives(expression: string): string[] | null {
   return [...values, value];
 }
 
-/** The values that a label must have one of by the selector, none when it may have any or a pattern decides. */
-export function chosenValues(query: string, label: string): string[] {
-  const m = parseSelector(query).matchers.find((x) => x.label === label && positive(x.op));
-  if (!m) return [];
-  return m.op === "=" ? [m.value] : (alternatives(m.value) ?? []);
+/**
+ * The values that a label must have one of by the selector, or none of with not; empty when
+ * it may have any or a pattern decides.
+ */
+export function chosenValues(query: string, label: string, not = false): string[] {
+  return parseSelector(query)
+    .matchers.filter((m) => m.label === label && positive(m.op) !== not)
+    .flatMap((m) => (m.op === "=" || m.op === "!=" ? [m.value] : (alternatives(m.value) ?? [])));
 }
 
-/** The selector with a label that must have one of the values; any when there are none. */
-export function chooseValues(query: string, label: string, values: readonly string[]): string {
+/** The selector with a label that must have one of the values, or none of them with not; any when there are none. */
+export function chooseValues(query: string, label: string, values: readonly string[], not = false): string {
+  const one = not ? "!=" : "=";
+  const many = not ? "!~" : "=~";
   const added: Matcher[] =
     values.length === 0
       ? []
       : values.length === 1
-        ? [{ label, op: "=", value: values[0]! }]
-        : [{ label, op: "=~", value: values.map(quoteRegexp).join("|") }];
-  return rebuild(query, (m) => m.label !== label || !positive(m.op), added);
+        ? [{ label, op: one, value: values[0]! }]
+        : [{ label, op: many, value: values.map(quoteRegexp).join("|") }];
+  return rebuild(query, (m) => m.label !== label || positive(m.op) === not, added);
 }
 
 /** The selector without conditions on a label, to ask what values it could have. */
