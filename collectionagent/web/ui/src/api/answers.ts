@@ -29,6 +29,13 @@ export interface FlameAnswer {
   unknown_stacks: number;
 }
 
+export interface TotalsAnswer {
+  unit: string;
+  total: number;
+  samples: number;
+  coverage: Coverage;
+}
+
 export interface TopRow {
   name: string;
   file: string;
