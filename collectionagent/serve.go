@@ -154,7 +154,9 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 	}()
 	s.ingest.Store(in)
+	keep := c.Retention.engine()
 	s.open(app(api.Config{
+		Started: started, Retention: &keep,
 		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
 		Strained:      strained,
