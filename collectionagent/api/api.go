@@ -170,6 +170,7 @@ func endpoints() []endpoint {
 		{"ledger", "/api/v1/ledger", []string{"from", "to", "limit"}, (*server).ledger},
 		{"targets", "/api/v1/targets", []string{"limit"}, (*server).targets},
 		{"status", "/api/v1/status", nil, (*server).status},
+		{"openapi", "/api/v1/openapi.json", nil, (*server).describe},
 	}
 }
 
