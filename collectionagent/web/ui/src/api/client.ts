@@ -1,7 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the page asks.
 
-import type { FlameAnswer, HostsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
+import type {
+  EventsAnswer,
+  ExecutablesAnswer,
+  FlameAnswer,
+  HostsAnswer,
+  LedgerAnswer,
+  StatusAnswer,
+  TargetsAnswer,
+  TimelineAnswer,
+  TokensAnswer,
+  TopAnswer,
+  TypesAnswer,
+  ValuesAnswer,
+  WhoamiAnswer,
+} from "./answers";
 
 export type * from "./answers";
 
@@ -66,7 +80,12 @@ export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p
 export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);
 export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p, s);
 export const whoami = () => get<WhoamiAnswer>("whoami", {});
-export const status = () => get<StatusAnswer>("status", {});
+export const status = (s?: AbortSignal) => get<StatusAnswer>("status", {}, s);
+export const executables = (p: Params, s?: AbortSignal) => get<ExecutablesAnswer>("executables", p, s);
+export const events = (p: Params, s?: AbortSignal) => get<EventsAnswer>("events", p, s);
+export const targets = (p: Params, s?: AbortSignal) => get<TargetsAnswer>("targets", p, s);
+/** For the role admin alone. */
+export const tokens = (s?: AbortSignal) => get<TokensAnswer>("tokens", {}, s);
 export const values = (label: string, p: Params, s?: AbortSignal) =>
   get<ValuesAnswer>(`labels/${encodeURIComponent(label)}/values`, p, s);
 
