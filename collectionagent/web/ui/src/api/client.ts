@@ -1,7 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the page asks.
 
-import type { FlameAnswer, HostsAnswer, LabelsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TotalsAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
+import type {
+  EventsAnswer,
+  ExecutablesAnswer,
+  FlameAnswer,
+  HostsAnswer,
+  LabelsAnswer,
+  LedgerAnswer,
+  StatusAnswer,
+  TargetsAnswer,
+  TimelineAnswer,
+  TokensAnswer,
+  TopAnswer,
+  TotalsAnswer,
+  TypesAnswer,
+  ValuesAnswer,
+  WhoamiAnswer,
+} from "./answers";
 
 export type * from "./answers";
 
@@ -71,7 +87,12 @@ export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p
 export const totals = (p: Params, s?: AbortSignal) => get<TotalsAnswer>("totals", p, s);
 export const labels = (p: Params, s?: AbortSignal) => get<LabelsAnswer>("labels", p, s);
 export const whoami = () => get<WhoamiAnswer>("whoami", {});
-export const status = () => get<StatusAnswer>("status", {});
+export const status = (s?: AbortSignal) => get<StatusAnswer>("status", {}, s);
+export const executables = (p: Params, s?: AbortSignal) => get<ExecutablesAnswer>("executables", p, s);
+export const events = (p: Params, s?: AbortSignal) => get<EventsAnswer>("events", p, s);
+export const targets = (p: Params, s?: AbortSignal) => get<TargetsAnswer>("targets", p, s);
+/** For the role admin alone. */
+export const tokens = (s?: AbortSignal) => get<TokensAnswer>("tokens", {}, s);
 export const values = (label: string, p: Params, s?: AbortSignal) =>
   get<ValuesAnswer>(`labels/${encodeURIComponent(label)}/values`, p, s);
 
