@@ -48,6 +48,9 @@ export interface TopAnswer {
 
 export interface TimelineAnswer {
   unit: string;
+  snapshot?: boolean;
+  total: number;
+  samples: number;
   coverage: Coverage;
   step_ms: number;
   from_ms: number;
@@ -58,6 +61,10 @@ export interface TimelineAnswer {
 
 export interface TypesAnswer {
   types: { type: string; unit: string; samples: number; sum: number }[] | null;
+}
+
+export interface LabelsAnswer {
+  labels: { name: string; builtin: boolean }[] | null;
 }
 
 export interface ValuesAnswer {
