@@ -285,6 +285,7 @@ function draw(canvas: HTMLCanvasElement, p: Props, labels: Labels, hits: boolean
   g.fillRect(0, 0, width, height);
   g.font = font;
   g.textBaseline = "middle";
+  g.textAlign = "left";
   const scale = width / (span.to - span.from);
   const { functions } = tracks;
   let drawn = 0;
@@ -326,6 +327,11 @@ function draw(canvas: HTMLCanvasElement, p: Props, labels: Labels, hits: boolean
     }
   }
   g.globalAlpha = 1;
+  if (!drawn && !top) {
+    g.fillStyle = theme.faded;
+    g.textAlign = "center";
+    g.fillText("Nothing ran in this time.", width / 2, axis + 40);
+  }
   g.fillStyle = theme.background;
   g.fillRect(0, 0, width, axis);
   times(g, span, width, theme);

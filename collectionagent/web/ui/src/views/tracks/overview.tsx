@@ -143,6 +143,7 @@ export function Overview(p: Props) {
       tabIndex={0}
       role="listbox"
       aria-label="Tracks. Arrow keys choose one, Enter opens its stacks."
+      style={{ flexBasis: `${list.length * rowHeight + axis + 2}px`, maxHeight: p.open ? "50%" : "none" }}
       aria-activedescendant={`track-${row}`}
       onKeyDown={keys}
       onScroll={(e) => {
