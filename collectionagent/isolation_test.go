@@ -105,7 +105,7 @@ func questions(now time.Time) []string {
 	}.Encode()
 	list := []string{"/api/v1/whoami", "/api/v1/tokens", "/api/v1/none", "/api/v1/top?query={", "/api/v1/flamegraph?group_by=service&" + window}
 	function := url.Values{"function": {`{function*=""}`}}.Encode() + "&"
-	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "series?labels=service,comm&", "totals?trace_id=" + strings.Repeat("07", 16) + "&", "exemplars?span_id=" + strings.Repeat("07", 8) + "&"} {
+	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "tracks?by=service&", "series?labels=service,comm&", "totals?trace_id=" + strings.Repeat("07", 16) + "&", "exemplars?span_id=" + strings.Repeat("07", 8) + "&"} {
 		list = append(list, "/api/v1/"+q+window)
 	}
 	for _, pattern := range api.Patterns() {

@@ -158,6 +158,7 @@ func endpoints() []endpoint {
 		{"pprof", "/api/v1/pprof", names(exported, "group_by", "seconds"), (*server).pprof},
 		{"timeline", "/api/v1/timeline", names(selected, "step", "by", "limit"), (*server).timeline},
 		{"heatmap", "/api/v1/heatmap", names(selected, "by", "column", "rows"), (*server).heatmap},
+		{"tracks", "/api/v1/tracks", names(selected, "by", "step", "limit", "max_nodes"), (*server).tracks},
 		{"exemplars", "/api/v1/exemplars", names(selected, "order", "limit"), (*server).exemplars},
 		{"totals", "/api/v1/totals", selected, (*server).totals},
 		{"types", "/api/v1/types", []string{"from", "to"}, (*server).types},

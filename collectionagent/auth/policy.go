@@ -103,6 +103,7 @@ func DefaultPolicy() Policy {
 			"/api/v1/sandwich":             asks,
 			"/api/v1/lines":                asks,
 			"/api/v1/heatmap":              asks,
+			"/api/v1/tracks":               asks,
 			"/api/v1/exemplars":            asks,
 			"/api/v1/executables":          asks,
 			"/api/v1/events":               asks,

@@ -18,8 +18,10 @@ import type {
   ValuesAnswer,
   WhoamiAnswer,
 } from "./answers";
+import type { DiffAnswer, HeatmapAnswer, TracksAnswer } from "./timeanswers";
 
 export type * from "./answers";
+export type * from "./timeanswers";
 
 /** An error of the server that names what was wrong with the question. */
 export class QueryError extends Error {
@@ -82,6 +84,9 @@ export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flam
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
 export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p, s);
+export const heatmap = (p: Params, s?: AbortSignal) => get<HeatmapAnswer>("heatmap", p, s);
+export const tracks = (p: Params, s?: AbortSignal) => get<TracksAnswer>("tracks", p, s);
+export const diff = (p: Params, s?: AbortSignal) => get<DiffAnswer>("diff", p, s);
 export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);
 export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p, s);
 export const totals = (p: Params, s?: AbortSignal) => get<TotalsAnswer>("totals", p, s);
