@@ -62,7 +62,7 @@ type line struct {
 // point is a step of a line.
 type point struct {
 	value    float64
-	profiles int64 // that the value is of, of averages
+	profiles int64 // that the value is the sum of, where their average is wanted
 	exemplar *types.Exemplar
 }
 
@@ -169,7 +169,7 @@ func (q *asked) averages(ctx context.Context, s *query.Selection, g *grouping, s
 		}
 		l.total += float64(value)
 		p.profiles++
-		p.value += (float64(value) - p.value) / float64(p.profiles)
+		p.value += float64(value)
 		return true
 	})
 }
@@ -352,7 +352,7 @@ func (q *asked) seriesOf(g *grouping, all *lines, step time.Duration, limit int)
 	for _, l := range largest(q, g, all, limit) {
 		one := &types.Series{Labels: l.pairs, Points: make([]*types.Point, 0, len(l.points))}
 		for start, p := range l.points {
-			to := &types.Point{Value: p.value, Timestamp: milliseconds(start + libpf.UnixTimeNs(step))}
+			to := &types.Point{Value: p.value / float64(max(1, p.profiles)), Timestamp: milliseconds(start + libpf.UnixTimeNs(step))}
 			if p.exemplar != nil {
 				to.Exemplars = []*types.Exemplar{p.exemplar}
 			}
