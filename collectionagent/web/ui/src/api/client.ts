@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the page asks.
 
-import type { FlameAnswer, HostsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
+import type { ExemplarsAnswer, FlameAnswer, HostsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
 
 export type * from "./answers";
 
@@ -61,6 +61,7 @@ async function get<T>(path: string, params: Params, signal?: AbortSignal): Promi
 
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
+export const exemplars = (p: Params, s?: AbortSignal) => get<ExemplarsAnswer>("exemplars", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
 export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p, s);
 export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);

@@ -157,6 +157,7 @@ export function Flame(p: FlameProps) {
 
   const keys = (e: KeyboardEvent) => {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
+    setFocused(true); // a click gives it the focus without showing it
     const s = stage.current!;
     const go = (to: "parent" | "child" | "left" | "right") => {
       const next = step(index, shown, to, s.window, zoom);
@@ -240,7 +241,6 @@ export function Flame(p: FlameProps) {
             matches={p.matches}
             up={p.up}
             stage={() => stage.current}
-            scroller={() => scroller.current}
             handle={map}
           />
         </>
@@ -262,7 +262,7 @@ export function Flame(p: FlameProps) {
           if (tip) setTip(null);
         }}
         onKeyDown={keys}
-        onFocus={() => setFocused(true)}
+        onFocus={(e) => setFocused(e.currentTarget.matches(":focus-visible"))}
         onBlur={() => setFocused(false)}
       >
         <canvas

@@ -28,9 +28,10 @@ export interface Input {
 /** What the stage tells after it has drawn. */
 export interface Seen {
   span: Span;
-  /** The rows that are in sight, as parts of all: 0 … 1 from the top. */
-  top: number;
-  bottom: number;
+  /** Rows out of sight above and below, and those in sight. */
+  above: number;
+  below: number;
+  rows: number;
   /** The span is not that of the zoomed frame. */
   free: boolean;
 }
@@ -54,7 +55,7 @@ export class Stage {
   private request = 0;
   private pending = 0; // scrolls to this node's row once the height is known
   private fromBottom = 0;
-  private readonly seen: Seen = { span: this.window, top: 0, bottom: 1, free: false };
+  private readonly seen: Seen = { span: this.window, above: 0, below: 0, rows: 0, free: false };
 
   constructor(
     private readonly scroller: HTMLElement,
@@ -136,6 +137,11 @@ export class Stage {
   scrolled(): void {
     this.fromBottom = this.space - this.height - this.scroller.scrollTop;
     this.invalidate();
+  }
+
+  /** Scrolls a row to the middle. */
+  scrollToRow(depth: number): void {
+    this.scroller.scrollTop = this.rowTop(depth) - this.height / 2;
   }
 
   /** Where a row is, in pixels from the top of all rows. */
@@ -272,8 +278,9 @@ export class Stage {
     scene.space = this.space;
     scene.top = this.scroller.scrollTop;
     this.painter.draw(scene);
-    this.seen.top = scene.top / this.space;
-    this.seen.bottom = Math.min(1, (scene.top + this.height) / this.space);
+    this.seen.above = scene.top / this.rowHeight;
+    this.seen.rows = this.height / this.rowHeight;
+    this.seen.below = Math.max(0, this.space - scene.top - this.height) / this.rowHeight;
     this.seen.free = this.free;
     this.onSeen(this.seen);
     const data = this.scroller.dataset;

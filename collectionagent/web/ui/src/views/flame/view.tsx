@@ -2,22 +2,17 @@
 // The flame graph as a view of the page.
 
 import { useCallback, useMemo, useRef, useState } from "preact/hooks";
-import { fill } from "../../model/colour";
+import { colouring, painter } from "../../model/colour";
 import type { Tree } from "../../model/tree";
 import { amount, many } from "../../ui/format";
 import { FrameMenu } from "../menu/menu";
 import type { ViewProps } from "../view";
 import { Flame } from "./flame";
 
-/** The colour of each node as state.colour has it. */
-function colouring(tree: Tree, _mode: string, dark: boolean): (node: number) => string {
-  return (node) => fill(tree.kind(node), tree.name(node), dark);
-}
-
 export function FlameView(view: ViewProps) {
   const { profile, matches, searching, theme, state, change, hover } = view;
   const { tree } = profile;
-  const colour = useMemo(() => colouring(tree, state.colour, theme.dark), [tree, state.colour, theme.dark]);
+  const colour = useMemo(() => painter(tree, tree.baseTotal ? "diff" : colouring(state.colour), theme.dark), [tree, state.colour, theme.dark]);
   const [menu, setMenu] = useState<{ node: number; x: number; y: number } | null>(null);
 
   // A path of names may fit several frames: the one that was clicked is meant.
