@@ -105,6 +105,12 @@ async function mouse(page) {
   assert.ok(Math.abs(place(close) - before.mapW / 4) < 6, `the place under the pointer stays: ${place(close)}, ${before.mapW / 4}`);
   assert.equal(close.zoom, "all", "no frame was chosen");
 
+  // A link shows the same part.
+  await until(page, () => new URLSearchParams(location.search).get("part"));
+  await page.reload();
+  await until(page, (w) => Math.abs(Number(document.querySelector(".flame-map")?.dataset.w) - w) < 4, close.mapW);
+  assert.ok(Math.abs((await facts(page)).mapX - close.mapX) < 4, "the part is in the URL");
+
   // Dragging moves and does not click.
   await page.mouse.move(box.x + 600, box.y + row * 2 + 8);
   await page.mouse.down();
