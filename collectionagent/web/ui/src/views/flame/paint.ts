@@ -233,7 +233,10 @@ export class Painter implements Visitor {
     if (node < s.zoom && tree.end[node]! > s.zoom) faded = 1;
     else if (s.searching && !marked) faded = 2;
     if (faded) colour = mix(colour, this.background, faded === 1 ? 128 : 90);
-    if (s.hover >= 0 && tree.frame[node] === s.hover) colour = mix(this.outlinePixel, colour, 72);
+    if (s.hover >= 0 && tree.frame[node] === s.hover) {
+      colour = mix(this.outlinePixel, colour, 48);
+      faded = 0; // the text is to be read
+    }
     this.put(x, w, colour);
     this.drawn++;
     const from = x < 0 ? 0 : x;
