@@ -29,6 +29,13 @@ export interface FlameAnswer {
   unknown_stacks: number;
 }
 
+export interface TotalsAnswer {
+  unit: string;
+  total: number;
+  samples: number;
+  coverage: Coverage;
+}
+
 export interface TopRow {
   name: string;
   file: string;
@@ -48,6 +55,9 @@ export interface TopAnswer {
 
 export interface TimelineAnswer {
   unit: string;
+  snapshot?: boolean;
+  total: number;
+  samples: number;
   coverage: Coverage;
   step_ms: number;
   from_ms: number;
@@ -58,6 +68,10 @@ export interface TimelineAnswer {
 
 export interface TypesAnswer {
   types: { type: string; unit: string; samples: number; sum: number }[] | null;
+}
+
+export interface LabelsAnswer {
+  labels: { name: string; builtin: boolean }[] | null;
 }
 
 export interface ValuesAnswer {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the page asks.
 
-import type { ExemplarsAnswer, FlameAnswer, HostsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
+import type { ExemplarsAnswer, FlameAnswer, HostsAnswer, LabelsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TotalsAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
 
 export type * from "./answers";
 
@@ -66,6 +66,8 @@ export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("tim
 export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p, s);
 export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);
 export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p, s);
+export const totals = (p: Params, s?: AbortSignal) => get<TotalsAnswer>("totals", p, s);
+export const labels = (p: Params, s?: AbortSignal) => get<LabelsAnswer>("labels", p, s);
 export const whoami = () => get<WhoamiAnswer>("whoami", {});
 export const status = () => get<StatusAnswer>("status", {});
 export const values = (label: string, p: Params, s?: AbortSignal) =>

@@ -64,6 +64,9 @@ export interface State {
   /** What a page filters its rows by, and which rows are opened, by ID. */
   find: string;
   open: string[];
+
+  /** Most nodes that the server is asked for, "" for as many as do well on a screen. */
+  nodes: string;
 }
 
 export const defaults: State = {
@@ -95,6 +98,7 @@ export const defaults: State = {
   norm: "",
   find: "",
   open: [],
+  nodes: "",
 };
 
 /** Changes some fields; replace: without a new entry in the browser's history. */
