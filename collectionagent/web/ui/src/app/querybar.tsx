@@ -20,7 +20,7 @@ interface Props {
 
 export function QueryBar({ state, change, types, error, ...time }: Props) {
   return (
-    <div class="querybar" role="search" aria-label="What is shown">
+    <div class="querybar" role="group" aria-label="What is shown">
       <select aria-label="Type" title="What is measured" value={state.type} onChange={(e) => change({ type: e.currentTarget.value, zoom: [] })}>
         {choices(types, state.type).map((t) => (
           <option key={t} value={t}>
