@@ -225,7 +225,7 @@ try {
   await page.goto(`${url}?from=now-1h`);
   await ready(page);
   await page.keyboard.press("y");
-  await page.getByText("Copied").waitFor();
+  await page.getByText("Copied ✓").waitFor();
   assert.match(await page.evaluate(() => navigator.clipboard.readText()), /from=now-1h/);
   await page.getByRole("button", { name: /Copied|Copy link/ }).click();
   await page.getByRole("menuitem", { name: "With these very times" }).click();

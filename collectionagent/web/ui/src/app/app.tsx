@@ -46,9 +46,11 @@ export function App() {
       </Header>
       <OpenNotes opener={opener} />
       {Page ? (
-        <Guard name={state.page}>
-          <Page state={state} change={change} theme={theme} paused={paused} announce={announce} />
-        </Guard>
+        <main class="page-main">
+          <Guard name={state.page}>
+            <Page state={state} change={change} theme={theme} paused={paused} announce={announce} />
+          </Guard>
+        </main>
       ) : (
         <Explore state={state} change={change} theme={theme} paused={paused} version={version} onPause={setPaused} announce={announce} />
       )}
