@@ -144,9 +144,9 @@ func New(c Config) http.Handler {
 func endpoints() []endpoint {
 	selected, exported := names(selectionNames, stackNames...), names(selectionNames, filterNames...)
 	return []endpoint{
-		{"flamegraph", "/api/v1/flamegraph", names(selected, "max_nodes", "group_by"), (*server).flamegraph},
+		{"flamegraph", "/api/v1/flamegraph", names(selected, "max_nodes", "group_by", "level"), (*server).flamegraph},
 		{"top", "/api/v1/top", names(selected, "limit", "sort"), (*server).top},
-		{"diff", "/api/v1/diff", names(selected, "base_query", "base_from", "base_to", "normalize", "max_nodes", "group_by", "limit", "sort"), (*server).diff},
+		{"diff", "/api/v1/diff", names(selected, "base_query", "base_from", "base_to", "normalize", "max_nodes", "group_by", "level", "limit", "sort"), (*server).diff},
 		{"sandwich", "/api/v1/sandwich", names(selected, "function", "max_nodes"), (*server).sandwich},
 		{"lines", "/api/v1/lines", names(selected, "function", "limit"), (*server).lines},
 		{"folded", "/api/v1/folded", names(exported, "group_by"), (*server).folded},

@@ -59,6 +59,9 @@ async function get<T>(path: string, params: Params, signal?: AbortSignal): Promi
   }
 }
 
+/** Asks any question; what views ask for themselves is in files beside this one. */
+export const ask = get;
+
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
 export const exemplars = (p: Params, s?: AbortSignal) => get<ExemplarsAnswer>("exemplars", p, s);
