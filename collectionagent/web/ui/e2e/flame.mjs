@@ -188,6 +188,20 @@ async function keyboard(page) {
   const chosen = (await facts(page)).focus;
   await page.keyboard.press("v");
   await until(page, (n) => new URLSearchParams(location.search).get("fn") === n, chosen);
+  const side = page.locator("[data-view=panel]");
+  await side.waitFor();
+  await page.keyboard.press("v");
+  await side.waitFor({ state: "detached" });
+
+  // The menu of the frame, and back to it.
+  await page.keyboard.press(".");
+  const menu = page.getByRole("menu");
+  await menu.waitFor();
+  assert.match(await menu.innerText(), /Zoom here/);
+  await page.screenshot({ path: join(shots, "flame-menu.png") });
+  await page.keyboard.press("Escape");
+  await menu.waitFor({ state: "detached" });
+  await until(page, () => document.activeElement?.classList.contains("flame"));
 }
 
 async function panel(page) {
@@ -212,8 +226,8 @@ async function panel(page) {
   }
   await side.getByRole("button", { name: "Show spans in this function" }).click();
   await side.locator(".fn-spans, p.faded").last().waitFor();
-  await side.getByRole("button", { name: "Close details" }).click();
-  await until(page, () => !new URLSearchParams(location.search).has("fn"));
+  await page.keyboard.press("Escape");
+  await side.waitFor({ state: "detached" });
 }
 
 /** On an answer of 100,000 nodes: what is too narrow to be drawn is still there. */

@@ -11,7 +11,7 @@ import { Flame } from "./flame";
 import { sameNode } from "./same";
 
 export function FlameView(view: ViewProps) {
-  const { profile, matches, searching, theme, state, change, hover, announce } = view;
+  const { profile, matches, searching, theme, state, change, hover, side, announce } = view;
   const { tree } = profile;
   const colour = useMemo(() => painter(tree, tree.baseTotal ? "diff" : colouring(state.colour), theme.dark), [tree, state.colour, theme.dark]);
   const [menu, setMenu] = useState<{ node: number; x: number; y: number } | null>(null);
@@ -60,13 +60,22 @@ export function FlameView(view: ViewProps) {
           const names = tree.path(node);
           chosen.current = { tree, node, path: names.join("\n") };
           // The panel, when it is open, follows.
-          change({ zoom: names, part: "", ...(state.fn && isFunction(node) ? { fn: tree.name(node) } : {}) });
+          change({ zoom: names, part: "", ...(state.fn && side?.open !== false && isFunction(node) ? { fn: tree.name(node) } : {}) });
         }}
         onSelect={(node) => {
-          if (isFunction(node)) change({ fn: state.fn === tree.name(node) ? "" : tree.name(node) });
-          else announce(`${tree.name(node)} is no function`);
+          if (!isFunction(node)) return announce(`${tree.name(node)} is no function`);
+          const fn = tree.name(node);
+          const close = state.fn === fn && side?.open !== false;
+          if (side) side.show(!close);
+          if (!close) change({ fn });
+          else if (!side) change({ fn: "" });
         }}
-        onMenu={(node, x, y) => setMenu({ node, x, y })}
+        onMenu={(node, x, y) => {
+          // Its entry "zoom here" knows the path alone.
+          const names = tree.path(node).join("\n");
+          if (names !== path) chosen.current = { tree, node, path: names };
+          setMenu({ node, x, y });
+        }}
       />
       {menu && menu.node < tree.size && (
         <FrameMenu
