@@ -202,14 +202,14 @@ func linesCommand() *command {
 				}
 				rows[i] = []render.Cell{
 					render.Plain(render.Value(answer.Unit, l.Self)), render.Plain(render.Value(answer.Unit, l.Total)),
-					{Text: render.Percent(l.Total, whole), Style: heat(l.Total, whole)}, {Text: place, Style: term.Style{}},
+					{Text: render.Percent(l.Total, whole), Style: heat(l.Total, whole)}, render.Plain(place), {Text: l.Binary, Style: term.Style{Faint: true}},
 				}
 			}
 			if _, err := fmt.Fprintln(q.out); err != nil {
 				return err
 			}
 			return render.Table(q.out, []render.Column{
-				{Title: "self", Right: true}, {Title: "total", Right: true}, {Title: "", Right: true}, {Title: "line", Flex: true},
+				{Title: "self", Right: true}, {Title: "total", Right: true}, {Title: "", Right: true}, {Title: "line", Flex: true}, {Title: "binary", Flex: true},
 			}, rows)
 		}
 	})

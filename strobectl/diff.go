@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/files"
@@ -63,11 +64,12 @@ than 5 percent.`,
 type comparison struct {
 	unit        string
 	total, base int64
-	// seconds are those of the ranges, 0 if they are not known.
+	baseUnit    string
+	// span and baseSpan are the lengths of the ranges, 0 if they are not known.
 	span, baseSpan int64
 	scale          float64
 	rows           []client.Function
-	hidden         int
+	hidden         int // rows that the server did not send
 	tree           *tree.Tree
 }
 
@@ -114,11 +116,12 @@ func runDiff(in *call, a *ask, d *diffFlags) error {
 	case a.asJSON():
 		if d.base != "" {
 			err = printJSON(in.stdout, map[string]any{
-				"unit": c.unit, "total": c.total, "base_total": c.base, "scale": c.scale, "rows": c.rows, "hidden": c.hidden,
+				"unit": c.unit, "base_unit": c.baseUnit, "total": c.total, "base_total": c.base, "scale": c.scale,
+				"rows": most(c.rows, a.limit), "hidden": max(len(c.rows)-a.limit, 0),
 			})
 		}
 	default:
-		err = c.print(out, d)
+		err = c.print(out, d, a.limit)
 	}
 	if err != nil || d.failOver == "" {
 		return err
@@ -163,7 +166,7 @@ func compareRanges(in *call, a *ask, d *diffFlags, out *term.Out) (*comparison, 
 		return nil, err
 	}
 	c := &comparison{
-		unit: answer.Unit, total: answer.Total, base: answer.Base.Total, scale: answer.Scale, rows: answer.Rows, hidden: answer.Hidden.Rows, tree: t,
+		unit: answer.Unit, baseUnit: answer.Unit, total: answer.Total, base: answer.Base.Total, scale: answer.Scale, rows: answer.Rows, hidden: answer.Hidden.Rows, tree: t,
 		span: answer.ToMs - answer.FromMs, baseSpan: answer.Base.ToMs - answer.Base.FromMs,
 	}
 	if done || a.output != "" && a.output != "table" && a.output != "text" {
@@ -195,7 +198,7 @@ func compareFile(in *call, a *ask, d *diffFlags) (*comparison, error) {
 	if now == nil || err != nil {
 		return nil, err
 	}
-	c := &comparison{unit: now.Unit, total: now.Root.Total, base: base.Root.Total, scale: 1}
+	c := &comparison{unit: now.Unit, baseUnit: base.Unit, total: now.Root.Total, base: base.Root.Total, scale: 1}
 	if base.Unit != now.Unit {
 		// Samples and seconds are compared by what they are of the whole.
 		d.normalize = true
@@ -204,9 +207,6 @@ func compareFile(in *call, a *ask, d *diffFlags) (*comparison, error) {
 		c.scale = float64(now.Root.Total) / float64(base.Root.Total)
 	}
 	c.rows = joinRows(now.Top(true), base.Top(true), c.scale, d.sort)
-	if n := max(a.limit, 1); len(c.rows) > n && d.failOver == "" {
-		c.rows, c.hidden = most(c.rows, n), len(c.rows)-n
-	}
 	return c, nil
 }
 
@@ -216,10 +216,12 @@ func joinRows(now, base []client.Function, scale float64, by string) []client.Fu
 	index := map[string]*client.Function{}
 	var order []*client.Function
 	add := func(r client.Function) *client.Function {
-		f := index[r.Name]
+		// Folded stacks cannot hold a semicolon.
+		name := strings.ReplaceAll(r.Name, ";", ":")
+		f := index[name]
 		if f == nil {
 			f = &client.Function{Name: r.Name, File: r.File, Binary: r.Binary, Kind: r.Kind}
-			index[r.Name] = f
+			index[name] = f
 			order = append(order, f)
 		}
 		return f
@@ -249,6 +251,9 @@ func joinRows(now, base []client.Function, scale float64, by string) []client.Fu
 
 // most keeps the rows that changed most, in their order.
 func most(rows []client.Function, n int) []client.Function {
+	if n = max(n, 0); len(rows) <= n {
+		return rows
+	}
 	order := make([]int, len(rows))
 	for i := range order {
 		order[i] = i
@@ -304,7 +309,11 @@ func signed(percent float64, unit string) string {
 
 // text is a line about all.
 func (c *comparison) text(d *diffFlags) string {
-	text := fmt.Sprintf("%s, before %s: %s", render.Value(c.unit, c.total), render.Value(c.unit, c.base), signed(100*c.growth(), "%"))
+	text := fmt.Sprintf("%s, before %s", render.Value(c.unit, c.total), render.Value(c.baseUnit, c.base))
+	if c.unit != c.baseUnit {
+		return text + " of another unit; compared by share"
+	}
+	text += ": " + signed(100*c.growth(), "%")
 	if c.span > 0 && c.baseSpan > 0 && c.span != c.baseSpan {
 		text += " per second"
 	}
@@ -314,7 +323,7 @@ func (c *comparison) text(d *diffFlags) string {
 	return text
 }
 
-func (c *comparison) print(o *term.Out, d *diffFlags) error {
+func (c *comparison) print(o *term.Out, d *diffFlags, limit int) error {
 	colour := func(grew float64) term.Style {
 		switch {
 		case grew > 0:
@@ -327,9 +336,10 @@ func (c *comparison) print(o *term.Out, d *diffFlags) error {
 	if _, err := fmt.Fprintf(o, "%s\n\n", o.Paint(colour(c.growth()), c.text(d))); err != nil {
 		return err
 	}
-	rows := make([][]render.Cell, 0, len(c.rows))
-	for i := range c.rows {
-		r := &c.rows[i]
+	shown := most(c.rows, limit)
+	rows := make([][]render.Cell, 0, len(shown))
+	for i := range shown {
+		r := &shown[i]
 		before, now, points := c.of(r, d.sort)
 		if before == 0 && now == 0 {
 			continue
@@ -339,18 +349,22 @@ func (c *comparison) print(o *term.Out, d *diffFlags) error {
 		if r.Growth > 0 {
 			growth = "+" + growth
 		}
-		rows = append(rows, []render.Cell{
-			{Text: growth, Style: grew}, {Text: signed(points, ""), Style: colour(points)},
-			render.Plain(render.Value(c.unit, before)), render.Plain(render.Value(c.unit, now)),
-			{Text: r.Name, Style: grew}, {Text: r.Binary, Style: term.Style{Faint: true}},
-		})
+		row := []render.Cell{{Text: signed(points, ""), Style: colour(points)}}
+		if d.normalize {
+			row = append(row, render.Plain(render.Percent(before, c.base)), render.Plain(render.Percent(now, c.total)))
+		} else {
+			row = append(row, render.Cell{Text: growth, Style: grew}, render.Plain(render.Value(c.unit, before)), render.Plain(render.Value(c.unit, now)))
+		}
+		rows = append(rows, append(row, render.Cell{Text: r.Name, Style: grew}, render.Cell{Text: r.Binary, Style: term.Style{Faint: true}}))
 	}
-	err := render.Table(o, []render.Column{
-		{Title: "growth", Right: true}, {Title: "points", Right: true}, {Title: "before", Right: true}, {Title: "now", Right: true},
-		{Title: "function, by " + d.sort, Function: true}, {Title: "binary", Flex: true},
-	}, rows)
-	if err == nil && c.hidden > 0 {
-		err = faint(o, "%s changed less; -limit shows more", counted(c.hidden, "function"))
+	columns := []render.Column{{Title: "points", Right: true}}
+	if !d.normalize {
+		columns = append(columns, render.Column{Title: "growth", Right: true})
+	}
+	err := render.Table(o, append(columns, render.Column{Title: "before", Right: true}, render.Column{Title: "now", Right: true},
+		render.Column{Title: "function, by " + d.sort, Function: true}, render.Column{Title: "binary", Flex: true}), rows)
+	if hidden := c.hidden + len(c.rows) - len(shown); err == nil && hidden > 0 {
+		err = faint(o, "%s functions changed less; -limit shows more", render.Count(int64(hidden)))
 	}
 	return err
 }

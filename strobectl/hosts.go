@@ -86,8 +86,8 @@ func printHosts(o *term.Out, t *client.Hosts, verbose bool) error {
 		if n := h.ClockOffsetMs; n > 5000 || n < -5000 {
 			notes = append(notes, fmt.Sprintf("clock %+.0f s off", float64(n)/1000))
 		}
-		if n := len(h.Limitations); n > 0 {
-			notes = append(notes, counted(n, "thing")+" off")
+		if n := len(h.Limitations); n > 0 && !verbose {
+			notes = append(notes, counted(n, "limitation")+", see -v")
 		}
 		dropped := render.Cell{Text: render.Count(h.Dropped)}
 		if h.Dropped > 0 {

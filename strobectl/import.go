@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/proto/otlpcheck"
+	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/files"
 )
 
@@ -152,7 +154,33 @@ func (q *question) importFile(name string, i *importFlags) error {
 	if i.rate > 0 {
 		v.Set("sample_rate", fmt.Sprint(i.rate))
 	}
-	return q.send(name, "/api/v1/upload", v, "application/octet-stream", body)
+	err = q.send(name, "/api/v1/upload", v, "application/octet-stream", body)
+	var refused *client.Error
+	if format == files.Pprof && errors.As(err, &refused) && refused.Status == http.StatusRequestEntityTooLarge {
+		return q.sendParts(name, v, plain, 1)
+	}
+	return err
+}
+
+// sendParts sends a profile that is too large for the server in halves, and those in
+// halves, if it must be.
+func (q *question) sendParts(name string, v url.Values, data []byte, depth int) error {
+	const deepest = 8
+	halves, err := files.Halve(data)
+	if err != nil {
+		return err
+	}
+	for _, half := range halves {
+		err := q.send(fmt.Sprintf("%s, part of %d samples", name, half.Samples), "/api/v1/upload", v, "application/octet-stream", half.Data)
+		var refused *client.Error
+		if errors.As(err, &refused) && refused.Status == http.StatusRequestEntityTooLarge && depth < deepest && half.Samples > 1 {
+			err = q.sendParts(name, v, half.Data, depth+1)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // importOTLP sends a message, with what the flags add to its resources.

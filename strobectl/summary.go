@@ -12,6 +12,13 @@ import (
 	"github.com/strobe-profiler/strobe/strobectl/internal/term"
 )
 
+func samplesOf(n int64) string {
+	if n == 1 {
+		return "1 sample"
+	}
+	return render.Count(n) + " samples"
+}
+
 func bytesOf(n int) string { return render.Bytes(int64(n)) }
 
 // about says what values are of: "on_cpu 12.3 s (0.41 CPU) in 15 min, 246 samples, 99.9% symbolised".
@@ -28,7 +35,7 @@ func about(s *client.Summary) string {
 	if span > 0 {
 		fmt.Fprintf(&b, " in %s", render.Span(span))
 	}
-	fmt.Fprintf(&b, ", %s", counted(int(s.Samples), "sample"))
+	fmt.Fprintf(&b, ", %s", samplesOf(s.Samples))
 	if s.Symbolized != nil && s.Total > 0 {
 		fmt.Fprintf(&b, ", %.1f%% symbolised", *s.Symbolized*100)
 	}

@@ -52,7 +52,10 @@ step, and the course, each line to its own scale. Times are local (TZ).`,
 				}
 				// The range is that of the steps here.
 				answer.Summary.FromMs, answer.Summary.ToMs = answer.FromMs, answer.ToMs
-				if err := printSummary(q.out, &answer.Summary, ""); err != nil {
+				if err := printSummary(q.out, &answer.Summary); err != nil {
+					return err
+				}
+				if _, err := fmt.Fprintln(q.out); err != nil {
 					return err
 				}
 				if err := render.Timeline(q.out, &answer, time.Local); err != nil {

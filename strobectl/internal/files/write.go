@@ -3,6 +3,7 @@
 package files
 
 import (
+	"bytes"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -165,4 +166,33 @@ func formula(s string) string {
 		return "'" + s
 	}
 	return s
+}
+
+// Half is a part of a profile of pprof.
+type Half struct {
+	Samples int
+	Data    []byte
+}
+
+// Halve cuts a profile of pprof into two with half of the samples each. Each says
+// when it was taken as the whole does.
+func Halve(data []byte) ([]Half, error) {
+	p, err := parsePprof(data)
+	if err != nil {
+		return nil, err
+	}
+	all := p.Sample
+	var out []Half
+	for _, part := range [][]*profile.Sample{all[:len(all)/2], all[len(all)/2:]} {
+		if len(part) == 0 {
+			continue
+		}
+		p.Sample = part
+		var b bytes.Buffer
+		if err := p.Compact().Write(&b); err != nil {
+			return nil, err
+		}
+		out = append(out, Half{len(part), b.Bytes()})
+	}
+	return out, nil
 }

@@ -43,6 +43,7 @@ func CallTree(o *term.Out, t *tree.Tree, opts CallTreeOptions) error {
 		hidden       int    // of an entry that stands for those left out
 		hiddenValue  int64
 		deeperLevels bool
+		twin         bool // another one beside it has its name
 	}
 	total := t.Root.Total
 	todo := []entry{{n: t.Root}}
@@ -62,7 +63,11 @@ func CallTree(o *term.Out, t *tree.Tree, opts CallTreeOptions) error {
 		if e.n.Self != 0 {
 			self = Value(t.Unit, e.n.Self)
 		}
-		line(Percent(e.n.Total, total), Value(t.Unit, e.n.Total), self, e.lead, term.Clean(e.n.Name), term.Style{Bold: share >= 0.1})
+		name := term.Clean(e.n.Name)
+		if e.twin && e.n.Binary != "" {
+			name += " [" + term.Clean(e.n.Binary) + "]"
+		}
+		line(Percent(e.n.Total, total), Value(t.Unit, e.n.Total), self, e.lead, name, term.Style{Bold: share >= 0.1})
 		var shown []*tree.Node
 		rest := entry{lead: e.below + last}
 		for _, c := range e.n.Children {
@@ -74,9 +79,17 @@ func CallTree(o *term.Out, t *tree.Tree, opts CallTreeOptions) error {
 			}
 			shown = append(shown, c)
 		}
+		// A rest that is smaller than any line is not worth one: the totals tell.
+		if float64(rest.hiddenValue) < opts.Least*float64(total) && len(shown) > 0 {
+			rest.hidden = 0
+		}
 		var next []entry
+		names := map[string]int{}
+		for _, c := range shown {
+			names[c.Name]++
+		}
 		for i, c := range shown {
-			n := entry{n: c, depth: e.depth + 1, lead: e.below + fork, below: e.below + pass}
+			n := entry{n: c, twin: names[c.Name] > 1, depth: e.depth + 1, lead: e.below + fork, below: e.below + pass}
 			if i == len(shown)-1 && rest.hidden == 0 {
 				n.lead, n.below = e.below+last, e.below+"  "
 			}

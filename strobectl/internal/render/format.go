@@ -35,14 +35,14 @@ func duration(v int64) string {
 		return digits(n/1e3) + " µs"
 	case n < 1e9:
 		return digits(n/1e6) + " ms"
-	case n < 600e9:
+	case n < 999.5e9:
 		return digits(n/1e9) + " s"
-	case n < 36000e9:
-		return digits(n/60e9) + " min"
-	case n < 3600e9*48*10:
+	case n < 9999.5e9:
+		return Count(int64(n/1e9+0.5)) + " s" // minutes beside seconds are hard to compare
+	case n < 1e4*3600e9:
 		return digits(n/3600e9) + " h"
 	}
-	return digits(n/86400e9) + " d"
+	return digits(n/(8760*3600e9)) + " y"
 }
 
 // digits returns a number with three digits that count.

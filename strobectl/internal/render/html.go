@@ -19,17 +19,17 @@ var page string
 //go:embed page.js
 var pageScript string
 
-// pageNode is a node in a page: short names, as there are many.
-type pageNode struct {
-	Text   int    `json:"t"`
-	File   int    `json:"f"`
-	Binary int    `json:"b"`
-	Line   int64  `json:"l,omitempty"`
-	Depth  int    `json:"d"`
-	Self   int64  `json:"s,omitempty"`
-	Total  int64  `json:"v"`
-	Base   int64  `json:"p,omitempty"`
-	Colour string `json:"c"`
+// pageNodes are the nodes of a page, as columns: there may be many.
+type pageNodes struct {
+	Name   []int   `json:"name"`
+	File   []int   `json:"file"`
+	Binary []int   `json:"binary"`
+	Line   []int64 `json:"line"`
+	Depth  []int   `json:"depth"`
+	Self   []int64 `json:"self"`
+	Total  []int64 `json:"total"`
+	Base   []int64 `json:"base,omitempty"`
+	Colour []int   `json:"colour"`
 }
 
 // HTML writes a tree as a page that needs no server: it zooms, searches and explains
@@ -37,9 +37,9 @@ type pageNode struct {
 func HTML(w io.Writer, t *tree.Tree, about About) error {
 	t.Sort()
 	data := struct {
-		Unit    string     `json:"unit"`
-		Strings []string   `json:"strings"`
-		Nodes   []pageNode `json:"nodes"`
+		Unit    string    `json:"unit"`
+		Strings []string  `json:"strings"`
+		Nodes   pageNodes `json:"nodes"`
 	}{Unit: t.Unit}
 	index := map[string]int{}
 	text := func(s string) int {
@@ -52,17 +52,16 @@ func HTML(w io.Writer, t *tree.Tree, about About) error {
 		}
 		return i
 	}
-	const digits = "0123456789abcdef"
 	t.Walk(func(n *tree.Node, depth int) bool {
 		c := Shade(n, t)
-		var colour [6]byte
-		for i, v := range []byte{c.R, c.G, c.B} {
-			colour[2*i], colour[2*i+1] = digits[v>>4], digits[v&15]
+		to := &data.Nodes
+		to.Name, to.File, to.Binary = append(to.Name, text(n.Name)), append(to.File, text(n.File)), append(to.Binary, text(n.Binary))
+		to.Line, to.Depth = append(to.Line, n.Line), append(to.Depth, depth)
+		to.Self, to.Total = append(to.Self, n.Self), append(to.Total, n.Total)
+		if t.Root.BaseTotal > 0 {
+			to.Base = append(to.Base, n.BaseTotal)
 		}
-		data.Nodes = append(data.Nodes, pageNode{
-			Text: text(n.Name), File: text(n.File), Binary: text(n.Binary), Line: n.Line, Depth: depth,
-			Self: n.Self, Total: n.Total, Base: n.BaseTotal, Colour: string(colour[:]),
-		})
+		to.Colour = append(to.Colour, int(c.R)<<16|int(c.G)<<8|int(c.B))
 		return true
 	})
 	// The encoder writes < as an escape, so that nothing in a name ends the script.

@@ -2,7 +2,12 @@
 (() => {
   'use strict';
   const data = JSON.parse(document.getElementById('data').textContent);
-  const text = data.strings, nodes = data.nodes, count = nodes.length;
+  const text = data.strings, columns = data.nodes;
+  const nodes = columns.name.map((t, i) => ({
+    t, f: columns.file[i], b: columns.binary[i], l: columns.line[i], d: columns.depth[i], s: columns.self[i], v: columns.total[i],
+    p: columns.base ? columns.base[i] : 0, c: columns.colour[i].toString(16).padStart(6, '0'),
+  }));
+  const count = nodes.length;
   const $ = (id) => document.getElementById(id);
   const canvas = $('graph'), tip = $('tip'), search = $('search'), context = canvas.getContext('2d');
   const rowHeight = 20, root = nodes[0];

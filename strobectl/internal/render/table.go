@@ -55,6 +55,7 @@ func Table(o *term.Out, columns []Column, rows [][]Cell) error {
 		for i, cell := range row {
 			text := cell.Text
 			switch {
+			case !o.TTY:
 			case columns[i].Function:
 				text = o.FitName(text, widths[i])
 			case columns[i].Flex:
@@ -77,11 +78,16 @@ func Table(o *term.Out, columns []Column, rows [][]Cell) error {
 	return err
 }
 
-// fitColumns makes what may be cut as narrow as the terminal wants it. What is no
-// terminal has all the width it needs.
+// fitColumns makes what may be cut as narrow as the terminal wants it.
 func fitColumns(o *term.Out, columns []Column, widths []int) {
-	const least = 8
+	const least, usual = 8, 60
 	if !o.TTY {
+		// Nothing is cut in a file, but a long name does not push what follows of others.
+		for i, c := range columns {
+			if c.Flex || c.Function {
+				widths[i] = min(widths[i], usual)
+			}
+		}
 		return
 	}
 	total := len(gap) * (len(columns) - 1)

@@ -32,6 +32,17 @@ func squeeze(values []int64, columns int) (out []int64, per int) {
 	return out, per
 }
 
+// repeat returns each value so many times.
+func repeat(values []int64, times int) []int64 {
+	out := make([]int64, 0, len(values)*times)
+	for _, v := range values {
+		for range times {
+			out = append(out, v)
+		}
+	}
+	return out
+}
+
 // Spark returns values as blocks, the largest of most as a full one.
 func Spark(o *term.Out, values []int64, most int64) string {
 	blocks := []rune("▁▂▃▄▅▆▇█")
@@ -87,12 +98,21 @@ func Timeline(o *term.Out, t *client.Timeline, location *time.Location) error {
 	for _, v := range sums {
 		most = max(most, v)
 	}
+	// Few steps are drawn wide.
+	stretch := 1
+	if len(sums) > 0 {
+		stretch = min(max(columns/len(sums), 1), 12)
+	}
+	sums = repeat(sums, stretch)
+	for i := range series {
+		series[i] = repeat(series[i], stretch)
+	}
 	if o.Colour != term.NoColour && o.Unicode {
 		stacked(o, &b, series, sums, most, func(v int64) string { return rate(v, per) })
 	} else {
 		b.WriteString(term.PadLeft(rate(most, per), axisWidth-1) + " " + Spark(o, sums, most) + "\n")
 	}
-	b.WriteString(axis(o, t, len(sums), per, location))
+	b.WriteString(axis(o, t, len(sums), float64(per)/float64(stretch), location))
 	width := 0
 	for _, s := range t.Series {
 		width = max(width, min(term.Width(term.Clean(s.Name)), 32))
@@ -169,7 +189,7 @@ func stacked(o *term.Out, b *strings.Builder, series [][]int64, sums []int64, mo
 }
 
 // axis prints the times below a chart.
-func axis(o *term.Out, t *client.Timeline, columns, per int, location *time.Location) string {
+func axis(o *term.Out, t *client.Timeline, columns int, per float64, location *time.Location) string {
 	layout := "15:04:05"
 	if span := t.ToMs - t.FromMs; span >= 2*24*time.Hour.Milliseconds() {
 		layout = "01-02 15:04"
@@ -178,7 +198,7 @@ func axis(o *term.Out, t *client.Timeline, columns, per int, location *time.Loca
 	}
 	line := ""
 	for column := 0; column < columns; column += max(len(layout)+8, columns/6) {
-		at := time.UnixMilli(t.FromMs + int64(column*per)*t.StepMs).In(location).Format(layout)
+		at := time.UnixMilli(t.FromMs + int64(float64(column)*per*float64(t.StepMs))).In(location).Format(layout)
 		if column+len(at)+1 > max(columns, 12) {
 			break
 		}
