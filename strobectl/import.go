@@ -155,11 +155,16 @@ func (q *question) importFile(name string, i *importFlags) error {
 		v.Set("sample_rate", fmt.Sprint(i.rate))
 	}
 	err = q.send(name, "/api/v1/upload", v, "application/octet-stream", body)
-	var refused *client.Error
-	if format == files.Pprof && errors.As(err, &refused) && refused.Status == http.StatusRequestEntityTooLarge {
+	if format == files.Pprof && tooLarge(err) {
 		return q.sendParts(name, v, plain, 1)
 	}
 	return err
+}
+
+// tooLarge reports whether a server would take a part of what it refused.
+func tooLarge(err error) bool {
+	var refused *client.Error
+	return errors.As(err, &refused) && (refused.Status == http.StatusRequestEntityTooLarge || strings.Contains(refused.Message, "send it in parts"))
 }
 
 // sendParts sends a profile that is too large for the server in halves, and those in
@@ -172,8 +177,7 @@ func (q *question) sendParts(name string, v url.Values, data []byte, depth int) 
 	}
 	for _, half := range halves {
 		err := q.send(fmt.Sprintf("%s, part of %d samples", name, half.Samples), "/api/v1/upload", v, "application/octet-stream", half.Data)
-		var refused *client.Error
-		if errors.As(err, &refused) && refused.Status == http.StatusRequestEntityTooLarge && depth < deepest && half.Samples > 1 {
+		if tooLarge(err) && depth < deepest && half.Samples > 1 {
 			err = q.sendParts(name, v, half.Data, depth+1)
 		}
 		if err != nil {

@@ -66,6 +66,9 @@ asking a server. -watch shows it anew all the time: see strobectl watch top -hel
 				if err := printSummary(q.out, &answer.Summary); err != nil {
 					return err
 				}
+				if _, err := fmt.Fprintln(q.out); err != nil {
+					return err
+				}
 				return printTop(q.out, &answer, *sort)
 			}
 		},

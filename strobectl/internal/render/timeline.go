@@ -19,26 +19,21 @@ var seriesColours = []*term.Colour{
 	{R: 128, G: 140, B: 168, Basic: 4}, {R: 150, G: 150, B: 150, Basic: 8},
 }
 
-// squeeze sums values into at most so many columns; per is how many values one holds.
-func squeeze(values []int64, columns int) (out []int64, per int) {
-	per = max(1, (len(values)+columns-1)/columns)
-	for i := 0; i < len(values); i += per {
-		sum := int64(0)
-		for _, v := range values[i:min(i+per, len(values))] {
-			sum += v
-		}
-		out = append(out, sum)
+// resample returns so many values, each the mean of what it covers: values are steps of
+// equal width, and so are the columns that they become.
+func resample(values []int64, columns int) []int64 {
+	if len(values) == 0 || columns <= 0 {
+		return nil
 	}
-	return out, per
-}
-
-// repeat returns each value so many times.
-func repeat(values []int64, times int) []int64 {
-	out := make([]int64, 0, len(values)*times)
-	for _, v := range values {
-		for range times {
-			out = append(out, v)
+	out := make([]int64, columns)
+	scale := float64(len(values)) / float64(columns)
+	for i := range out {
+		from, to := float64(i)*scale, float64(i+1)*scale
+		sum := 0.0
+		for j := int(from); j < len(values) && float64(j) < to; j++ {
+			sum += float64(values[j]) * (min(to, float64(j+1)) - max(from, float64(j)))
 		}
+		out[i] = int64(sum/scale + 0.5)
 	}
 	return out
 }
@@ -70,49 +65,35 @@ const axisWidth = 10
 // each series.
 func Timeline(o *term.Out, t *client.Timeline, location *time.Location) error {
 	var b strings.Builder
-	columns := o.Width - axisWidth
-	rate := func(v int64, per int) string {
-		if t.Unit == "nanoseconds" && t.StepMs > 0 {
-			return digits(float64(v)/float64(t.StepMs*int64(per))/1e6) + " CPU"
+	columns := max(o.Width-axisWidth, 10)
+	rate := func(v int64) string {
+		if t.Unit != "nanoseconds" || t.StepMs <= 0 {
+			return Value(t.Unit, v)
 		}
-		return Value(t.Unit, v)
+		text := digits(float64(v) / float64(t.StepMs) / 1e6)
+		if t.Type == "on_cpu" {
+			text += " CPU"
+		}
+		return text
 	}
-	if t.Unit == "nanoseconds" && t.Type != "on_cpu" {
-		cpus := rate
-		rate = func(v int64, per int) string { return strings.TrimSuffix(cpus(v, per), " CPU") }
-	}
-	var sums []int64
+	sums := make([]int64, columns)
 	series := make([][]int64, len(t.Series))
-	per, most := 1, int64(0)
+	most := int64(0)
 	for i, s := range t.Series {
-		series[i], per = squeeze(s.Values, columns)
-		if sums == nil {
-			sums = make([]int64, len(series[i]))
-		}
+		series[i] = resample(s.Values, columns)
 		for j, v := range series[i] {
-			if j < len(sums) {
-				sums[j] += v
-			}
+			sums[j] += v
 		}
 	}
 	for _, v := range sums {
 		most = max(most, v)
 	}
-	// Few steps are drawn wide.
-	stretch := 1
-	if len(sums) > 0 {
-		stretch = min(max(columns/len(sums), 1), 12)
-	}
-	sums = repeat(sums, stretch)
-	for i := range series {
-		series[i] = repeat(series[i], stretch)
-	}
 	if o.Colour != term.NoColour && o.Unicode {
-		stacked(o, &b, series, sums, most, func(v int64) string { return rate(v, per) })
+		stacked(o, &b, t, series, sums, most, rate)
 	} else {
-		b.WriteString(term.PadLeft(rate(most, per), axisWidth-1) + " " + Spark(o, sums, most) + "\n")
+		b.WriteString(term.PadLeft(rate(most), axisWidth-1) + " " + Spark(o, sums, most) + "\n")
 	}
-	b.WriteString(axis(o, t, len(sums), float64(per)/float64(stretch), location))
+	b.WriteString(axis(o, t, columns, location))
 	width := 0
 	for _, s := range t.Series {
 		width = max(width, min(term.Width(term.Clean(s.Name)), 32))
@@ -124,32 +105,42 @@ func Timeline(o *term.Out, t *client.Timeline, location *time.Location) error {
 		for _, v := range s.Values {
 			sum += v
 		}
-		values, n := squeeze(s.Values, sparks)
 		top := int64(0)
-		for _, v := range values {
+		for _, v := range s.Values {
 			top = max(top, v)
+		}
+		values := resample(s.Values, sparks)
+		high := int64(0)
+		for _, v := range values {
+			high = max(high, v)
 		}
 		mark := ""
 		if o.Colour != term.NoColour && o.Unicode {
-			mark = o.Paint(term.Style{FG: seriesColour(i)}, "■") + " "
+			mark = o.Paint(term.Style{FG: seriesColour(t, i)}, "■") + " "
 		}
 		name := term.Clean(s.Name)
 		if name == "" {
 			name = "(no " + term.Clean(t.By) + ")"
 		}
 		b.WriteString(mark + term.Pad(o.Fit(name, width), width) + term.PadLeft(Percent(sum, t.Total), 8) +
-			term.PadLeft(Value(t.Unit, sum), 10) + term.PadLeft(rate(top, n), 10) + " " +
-			o.Paint(term.Style{FG: seriesColour(i)}, Spark(o, values, top)) + "\n")
+			term.PadLeft(Value(t.Unit, sum), 10) + term.PadLeft(rate(top), 10) + " " +
+			o.Paint(term.Style{FG: seriesColour(t, i)}, Spark(o, values, high)) + "\n")
 	}
 	_, err := io.WriteString(o, strings.ReplaceAll(b.String(), " \n", "\n"))
 	return err
 }
 
-func seriesColour(i int) *term.Colour { return seriesColours[i%len(seriesColours)] }
+// seriesColour is the colour of a series: grey for the rest, which is the last.
+func seriesColour(t *client.Timeline, i int) *term.Colour {
+	if t.Hidden > 0 && i == len(t.Series)-1 {
+		return seriesColours[len(seriesColours)-1]
+	}
+	return seriesColours[i%(len(seriesColours)-1)]
+}
 
 // stacked draws series on top of each other, the largest at the bottom. A row of text
 // is two rows of the chart: a half block in front of the other half's colour.
-func stacked(o *term.Out, b *strings.Builder, series [][]int64, sums []int64, most int64, value func(int64) string) {
+func stacked(o *term.Out, b *strings.Builder, t *client.Timeline, series [][]int64, sums []int64, most int64, value func(int64) string) {
 	// at returns the series that is at a height of a column, nil above them.
 	at := func(column, height int) *term.Colour {
 		level := (float64(height) + 0.5) / (2 * chartHeight) * float64(most)
@@ -159,7 +150,7 @@ func stacked(o *term.Out, b *strings.Builder, series [][]int64, sums []int64, mo
 				sum += float64(s[column])
 			}
 			if level < sum {
-				return seriesColour(i)
+				return seriesColour(t, i)
 			}
 		}
 		return nil
@@ -189,7 +180,7 @@ func stacked(o *term.Out, b *strings.Builder, series [][]int64, sums []int64, mo
 }
 
 // axis prints the times below a chart.
-func axis(o *term.Out, t *client.Timeline, columns int, per float64, location *time.Location) string {
+func axis(o *term.Out, t *client.Timeline, columns int, location *time.Location) string {
 	layout := "15:04:05"
 	if span := t.ToMs - t.FromMs; span >= 2*24*time.Hour.Milliseconds() {
 		layout = "01-02 15:04"
@@ -198,7 +189,7 @@ func axis(o *term.Out, t *client.Timeline, columns int, per float64, location *t
 	}
 	line := ""
 	for column := 0; column < columns; column += max(len(layout)+8, columns/6) {
-		at := time.UnixMilli(t.FromMs + int64(float64(column)*per*float64(t.StepMs))).In(location).Format(layout)
+		at := time.UnixMilli(t.FromMs + int64(float64(column)/float64(columns)*float64(t.ToMs-t.FromMs))).In(location).Format(layout)
 		if column+len(at)+1 > max(columns, 12) {
 			break
 		}

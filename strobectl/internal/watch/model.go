@@ -282,8 +282,10 @@ func (m *Model) Lines(o *term.Out, width, height int) []string {
 	if !m.Updated.IsZero() {
 		head += ", " + m.Updated.Format("15:04:05")
 	}
-	head = o.Fit(head+", "+state, max(width-term.Width(m.Server)-2, 20))
-	lines = append(lines, o.Paint(bold, head)+term.PadLeft(o.Paint(dim, o.Fit(m.Server, max(width-term.Width(head)-1, 0))), 0))
+	head = o.Fit(head+", "+state, width)
+	server := o.Fit(m.Server, max(width-term.Width(head)-2, 0))
+	space := strings.Repeat(" ", max(width-term.Width(head)-term.Width(server), 0))
+	lines = append(lines, o.Paint(bold, head)+space+o.Paint(dim, server))
 	switch {
 	case m.Err != nil:
 		lines = append(lines, o.Paint(term.Style{FG: term.Worse, Bold: true}, cut(term.Clean(m.Err.Error()))))
