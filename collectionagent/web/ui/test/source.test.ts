@@ -52,7 +52,7 @@ describe("values of a label", () => {
     unit: "count", total: 10, samples: 10, labels: ["pod"], hidden: 0,
     series: [{ values: ["w-10"], samples: 2, sum: 5 }, { values: ["w-2"], samples: 3, sum: 3 }, { values: [""], samples: 5, sum: 2 }],
   };
-  const line = { unit: "count", coverage, step_ms: 1000, from_ms: 0, to_ms: 2000, by: "pod", series: [{ name: "w-2", values: [1, 2] }, { name: "(no pod)", values: [2, 0] }] };
+  const line = { unit: "count", total: 10, samples: 10, coverage, step_ms: 1000, from_ms: 0, to_ms: 2000, by: "pod", series: [{ name: "w-2", values: [1, 2] }, { name: "(no pod)", values: [2, 0] }] };
   test("what has no value is a row too, and lines are found by the names of the timeline", () => {
     expect(valueRows(answer, line, "pod").map((r) => [r.value, r.line])).toEqual([["w-10", null], ["w-2", [1, 2]], ["", [2, 0]]]);
     expect(valueRows(answer, { ...line, by: "host" }, "pod").every((r) => r.line === null)).toBe(true);

@@ -17,6 +17,7 @@ import { asksServer, exactRows } from "../exact";
 import { Highlight } from "../highlight";
 import { FrameMenu } from "../menu/menu";
 import { commonNode, functionsOf, matchedFunctions } from "../place";
+import { select } from "../select";
 import type { ViewProps } from "../view";
 import { columnsOf, keyOf, orderOf, pressed, sorted, sums, type Column } from "./columns";
 
@@ -67,7 +68,6 @@ export function TableView(view: ViewProps) {
   const baseWhole = tree.baseTotal?.[0] ?? 0;
   const hovered = hover.frame >= 0 ? functions[hover.frame] : -1;
 
-  const select = (r: Row) => change({ fn: state.fn === r.name ? "" : r.name });
   const place = (r: Row) => {
     const { node, places } = r.frame < 0 ? { node: -1, places: 0 } : commonNode(tree, r.frame);
     if (node < 0) {
@@ -90,7 +90,7 @@ export function TableView(view: ViewProps) {
     const r = shown[at];
     if (!r) return false;
     if (e.key === "Enter") (e.shiftKey ? search : place)(r);
-    else if (e.key === " ") select(r);
+    else if (e.key === " ") select(view, r.name);
     else if (e.key === "." || e.key === "ContextMenu" || (e.key === "F10" && e.shiftKey)) openMenu(r, at);
     else return false;
     return true;
@@ -161,7 +161,7 @@ export function TableView(view: ViewProps) {
         onClick={(e) => {
           setKey(keyOf(r));
           handle.current?.focus();
-          if (e.detail < 2) select(r);
+          if (e.detail < 2) select(view, r.name);
         }}
         onDblClick={() => place(r)}
         onContextMenu={(e) => {
