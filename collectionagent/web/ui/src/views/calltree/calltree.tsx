@@ -193,7 +193,7 @@ export function CallTree(view: ViewProps) {
             {delta(tree.total[node]!, tree.baseTotal![node]!, unit)}
           </div>
         )}
-        <div role="rowheader" class="calltree-name" style={{ paddingLeft: `${r.indent * indent}px` }}>
+        <div role="rowheader" class="calltree-name" style={{ paddingLeft: `min(${r.indent * indent}px, 38cqw)` }}>
           <button
             type="button"
             class={`calltree-twist ${r.open ? "open" : ""}`}

@@ -34,8 +34,8 @@ const keyList = [
 
 /** The widths of columns, in the order of columnsOf. The file and the binary are left out where there is little room. */
 const widths = {
-  alone: "minmax(150px, 3fr) 82px 68px 82px 68px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
-  compared: "minmax(150px, 3fr) 82px 82px 122px 82px 82px 122px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
+  alone: "minmax(150px, 3fr) 86px 68px 96px 70px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
+  compared: "minmax(150px, 3fr) 86px 82px 122px 90px 86px 122px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
 };
 
 export function TableView(view: ViewProps) {
