@@ -258,8 +258,9 @@ async function source(page) {
 async function phone() {
   const page = await browser.newPage({ viewport: { width: 390, height: 844 }, colorScheme: "light" });
   watch(page);
-  for (const view of ["table", "both", "calltree", "sandwich", "top", "source"]) {
-    await open(page, view);
+  const { known } = await functions(page);
+  for (const [view, fn] of [["table"], ["both"], ["calltree"], ["sandwich"], ["top"], ["source"], ["source", known?.name]]) {
+    await open(page, view, fn ? { fn } : {});
     await page.locator(".vl-body .vl-row").first().waitFor();
     const wide = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(wide <= 390, `${view} is ${wide} wide`);
