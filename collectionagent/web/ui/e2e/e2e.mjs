@@ -73,11 +73,10 @@ try {
   await page.waitForTimeout(300); // let the canvas be drawn for the picture
   await page.screenshot({ path: join(shots, "dark.png") });
 
-  // Status: hosts, and equations that add up digit by digit.
-  await page.keyboard.press("s");
+  // Status: equations that add up digit by digit.
+  await page.keyboard.press("5");
   await page.waitForFunction(() => location.search.includes("page=status"));
-  const host = page.locator("tr.host").first();
-  await host.waitFor();
+  await page.locator(".sums .sum").first().waitFor();
   for (const sum of await page.locator(".sums .sum").all()) {
     assert.equal(await sum.getAttribute("data-off"), "0", "the ledger adds up");
     const [whole, ...parts] = (await sum.locator(".amount b").allInnerTexts()).map((n) => Number(n.replaceAll(",", "")));
@@ -85,17 +84,24 @@ try {
     assert.match(await sum.innerText(), /adds up/);
   }
   assert.ok((await page.getByRole("group", { name: "Server" }).locator(".amount b").first().innerText()) !== "0", "the server has received something");
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: join(shots, "status.png") });
+
+  // Hosts: one is found and opened.
+  await page.keyboard.press("2");
+  await page.waitForFunction(() => location.search.includes("page=hosts"));
+  const host = page.locator("tr.host").first();
+  await host.waitFor();
   const hostName = await host.getAttribute("data-host");
   await page.keyboard.press("/");
   await page.keyboard.type(hostName);
-  await page.keyboard.press("Escape");
-  await page.locator(".host-name button").first().focus();
+  await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter");
-  await page.locator("tr.details dl").waitFor();
+  await page.locator("tr.details dl").first().waitFor();
   assert.ok(page.url().includes("open="), "what is open is in the URL");
   await page.waitForTimeout(300);
-  await page.screenshot({ path: join(shots, "status.png") });
-  await page.keyboard.press("s");
+  await page.screenshot({ path: join(shots, "hosts.png") });
+  await page.keyboard.press("1");
   await flame.waitFor();
 
   // A wrong selector says where it is wrong.
@@ -110,10 +116,10 @@ try {
   await phone.goto(`${url}?search=${encodeURIComponent(name)}`);
   await phone.waitForFunction(() => Number(document.querySelector(".flame")?.dataset.matched) > 0, null, { timeout: 15000 });
   await phone.screenshot({ path: join(shots, "phone.png") });
-  await phone.goto(`${url}?page=status&hosts=${encodeURIComponent(hostName)}`);
+  await phone.goto(`${url}?page=hosts&find=${encodeURIComponent(hostName)}`);
   await phone.locator("tr.host").first().waitFor();
   assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), "nothing is wider than a phone");
-  await phone.screenshot({ path: join(shots, "status-phone.png"), fullPage: true });
+  await phone.screenshot({ path: join(shots, "hosts-phone.png"), fullPage: true });
 } finally {
   await browser.close();
 }

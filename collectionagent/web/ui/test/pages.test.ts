@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import type { Executable, HostEvent, StoreStatus, TimelineAnswer } from "../src/api/client";
-import { around, findEvents, histogram, otherLabels, sortEvents, stacks, withIds } from "../src/pages/events/rows";
+import { around, findEvents, histogram, kinds, kindWord, otherLabels, sortEvents, stacks, withIds } from "../src/pages/events/rows";
 import { hint, nameOf, sortExecutables, symbolsOf, symbolsText } from "../src/pages/executables/rows";
 import { and, explore, matcher, selector } from "../src/pages/links";
 import { nextSort } from "../src/pages/rowtable";
@@ -135,6 +135,9 @@ describe("events", () => {
     expect(found("")).toBe("ab");
     expect(found("device=sda")).toBe("a");
     expect(found("HUNG b")).toBe("b");
+    expect(kinds(rows, 1)).toEqual([["hung", 1]]);
+    expect(found(kindWord("hung"))).toBe("b");
+    expect(found("host=a kind=oom")).toBe("a");
     expect(found("nothing")).toBe("");
     expect(sortEvents(rows, "time", true).map((r) => r.event.host).join("")).toBe("ba");
     expect(sortEvents(rows, "", false)).toEqual(rows);
@@ -171,7 +174,7 @@ describe("the status in words", () => {
     expect([p.disk, p.all]).toEqual([105, 1105]);
   });
   test("rates", () => {
-    expect([0, 6, 60, 1200, 60e6].map(rate)).toEqual(["0.00 per second", "0.10 per second", "1.00 per second", "20.0 per second", "1,000,000 per second"]);
+    expect([0, 6, 60, 1200, 60e6].map(rate)).toEqual(["0.00/s", "0.10/s", "1.00/s", "20.0/s", "1,000,000/s"]);
   });
   test("what needs attention", () => {
     const status = { version: "1", now_ms: 0, project: "default", hosts: [] };

@@ -11,7 +11,7 @@ import { usePolled } from "../poll";
 import { RowTable, type Column } from "../rowtable";
 import { Facts, Find, Problem } from "../widgets";
 import { Histogram } from "./histogram";
-import { around, aroundMs, findEvents, keys, otherLabels, sortEvents, stacks, withIds } from "./rows";
+import { around, aroundMs, findEvents, keys, kinds, kindWord, otherLabels, sortEvents, stacks, withIds } from "./rows";
 
 const refreshMs = 10_000;
 const most = 5000;
@@ -93,6 +93,16 @@ export function Events({ state, change, paused, theme }: PageProps) {
               what="kind, host, label=value"
               count={state.find ? `${exact(rows.length)} of ${exact(all.length)} shown` : many(data.found.events.length + data.found.hidden, "entry").replace("entrys", "entries")}
             />
+            <span class="pg-chips" role="group" aria-label="Events by kind">
+              {kinds(all, 5).map(([kind, n]) => {
+                const on = state.find === kindWord(kind);
+                return (
+                  <button key={kind} type="button" class={on ? "on" : ""} aria-pressed={on} onClick={() => change({ find: on ? "" : kindWord(kind) }, true)}>
+                    {exact(n)} {kind}
+                  </button>
+                );
+              })}
+            </span>
             <span class="spacer" />
             <span class="faded">
               {many(data.found.total, "event")}, {dateTime(data.found.from_ms).slice(5)} to {dateTime(data.found.to_ms).slice(5)}

@@ -137,6 +137,11 @@ export function Executables({ state, change, paused, announce }: PageProps) {
               {state.find ? "No executable matches. Escape in the field shows all." : "There are no samples with code of files in this selection. A longer range or another type may have some."}
             </p>
           )}
+          {data.unnamed_elsewhere > 0 && (
+            <p class="faded pad">
+              {amount(data.unnamed_elsewhere, unit)} ({percent(data.unnamed_elsewhere, whole)}) has code without a name that is in no file, as compilers make it while a program runs.
+            </p>
+          )}
           {data.hidden > 0 && <p class="faded pad">Not listed: {many(data.hidden, "more file")} with less value. Narrow the query to see them.</p>}
         </section>
       )}
