@@ -29,6 +29,13 @@ export interface FlameAnswer {
   unknown_stacks: number;
 }
 
+export interface TotalsAnswer {
+  unit: string;
+  total: number;
+  samples: number;
+  coverage: Coverage;
+}
+
 export interface TopRow {
   name: string;
   file: string;
@@ -48,6 +55,9 @@ export interface TopAnswer {
 
 export interface TimelineAnswer {
   unit: string;
+  snapshot?: boolean;
+  total: number;
+  samples: number;
   coverage: Coverage;
   step_ms: number;
   from_ms: number;
@@ -58,6 +68,10 @@ export interface TimelineAnswer {
 
 export interface TypesAnswer {
   types: { type: string; unit: string; samples: number; sum: number }[] | null;
+}
+
+export interface LabelsAnswer {
+  labels: { name: string; builtin: boolean }[] | null;
 }
 
 export interface ValuesAnswer {
@@ -270,4 +284,25 @@ export interface WhoamiAnswer {
   token_name: string;
   /** Logged in with a cookie. */
   session: boolean;
+}
+
+/** A sample that belongs to a span of a distributed trace. */
+export interface Exemplar {
+  time_ms: number;
+  trace_id: string;
+  span_id: string;
+  value: number;
+  samples: number;
+  labels: Record<string, string>;
+  /** What was running. */
+  function: { name: string; file: string; binary: string; kind: string };
+}
+
+export interface ExemplarsAnswer {
+  unit: string;
+  total: number;
+  /** Of samples that belong to no span. */
+  excluded: number;
+  exemplars: Exemplar[] | null;
+  hidden: number;
 }
