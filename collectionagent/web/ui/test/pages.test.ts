@@ -4,6 +4,7 @@ import type { Executable, HostEvent, StoreStatus, TimelineAnswer } from "../src/
 import { around, findEvents, histogram, kinds, kindWord, otherLabels, sortEvents, stacks, withIds } from "../src/pages/events/rows";
 import { hint, nameOf, sortExecutables, symbolsOf, symbolsText } from "../src/pages/executables/rows";
 import { and, explore, matcher, selector } from "../src/pages/links";
+import { timeText } from "../src/pages/rangebar";
 import { nextSort } from "../src/pages/rowtable";
 import { age, agesText, parts, rate, ruleText, warnings } from "../src/pages/status/words";
 import { moved, slice, topOf } from "../src/pages/window";
@@ -157,6 +158,11 @@ describe("events", () => {
     expect(histogram({ series: [{ name: "x", values: [1, 2] }, { name: "y", values: [0, 3] }] } as TimelineAnswer)).toEqual([1, 5]);
     expect(histogram({ series: null } as TimelineAnswer)).toEqual([]);
   });
+});
+
+test("times of the URL as a person reads them", () => {
+  expect(timeText("now-1h")).toBe("now-1h");
+  expect(timeText("1795255200000")).toMatch(/^2026-11-2\d \d\d:00:00$/);
 });
 
 describe("the status in words", () => {
