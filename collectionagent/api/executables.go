@@ -15,6 +15,8 @@ type executablesAnswer struct {
 	*summary
 	Executables []executable `json:"executables"`
 	Hidden      int          `json:"hidden"`
+	// UnnamedElsewhere is what has frames without a name in no file.
+	UnnamedElsewhere int64 `json:"unnamed_elsewhere"`
 }
 
 type executable struct {
@@ -47,7 +49,10 @@ func (s *server) executables(ctx context.Context, p *parameters) (*answer, error
 	if err != nil {
 		return nil, err
 	}
-	a := executablesAnswer{summary: newSummary(&found.Summary), Executables: make([]executable, len(found.Rows)), Hidden: found.Hidden}
+	a := executablesAnswer{
+		summary: newSummary(&found.Summary), Executables: make([]executable, len(found.Rows)), Hidden: found.Hidden,
+		UnnamedElsewhere: found.UnnamedElsewhere,
+	}
 	for i := range found.Rows {
 		a.Executables[i] = newExecutable(&found.Rows[i])
 	}

@@ -31,6 +31,9 @@ type Executables struct {
 	Rows []ExecutableRow
 	// Hidden is how many rows are left out.
 	Hidden int
+	// UnnamedElsewhere is the value of the samples with frames that have no name and are
+	// in no file, as code has that was made while the program ran.
+	UnnamedElsewhere int64
 }
 
 // ExecutableRow is what is known of an executable, and what of a selection is in it.
@@ -57,8 +60,11 @@ const (
 	placeSize      = 32
 )
 
-// noExecutable stands for a frame that is in no file.
-const noExecutable = ^uint32(0)
+// Rows of frames that are in no file, and of those that are no code but say what went wrong.
+const (
+	noExecutable = ^uint32(0)
+	noCode       = noExecutable - 1
+)
 
 // executableTable is what [Engine.Executables] counts in.
 type executableTable struct {
@@ -68,6 +74,10 @@ type executableTable struct {
 	// seen and seenUnnamed hold the last sum that a row was counted for, from 1.
 	seen, seenUnnamed []int
 	named, all        []wideSum
+	// elsewhere is the value of sums with frames without a name in no file, the last of
+	// which was lastElsewhere.
+	elsewhere     int64
+	lastElsewhere int
 }
 
 // Executables returns the table of the executables of a selection, at most limit
@@ -97,7 +107,7 @@ func (e *Engine) Executables(ctx context.Context, s *Selection, order Executable
 		}
 		return compareExecutables(&a, &b, order)
 	})
-	out := &Executables{Summary: sums.summary(s, levels), Rows: t.rows}
+	out := &Executables{Summary: sums.summary(s, levels), Rows: t.rows, UnnamedElsewhere: t.elsewhere}
 	if len(out.Rows) > limit {
 		out.Rows, out.Hidden = out.Rows[:limit], len(out.Rows)-limit
 	}
@@ -132,8 +142,12 @@ func (s *sums) executableTable(levels *frameLevels, cut bool) *executableTable {
 			continue
 		}
 		f := &s.entries[i].frame
+		if f.Type.IsError() {
+			t.of[i] = noCode
+			continue
+		}
 		// What was named as it was captured is in a file only if the file is known.
-		if f.FileID.IsZero() || f.Type.IsError() || names.executable.FileID.IsZero() && !needsSymbol(f) {
+		if f.FileID.IsZero() || names.executable.FileID.IsZero() && !needsSymbol(f) {
 			continue
 		}
 		n, ok := numbers[f.FileID]
@@ -181,11 +195,15 @@ func (t *executableTable) count(stack []uint32, levels *frameLevels, number int,
 		}
 		isLeaf := leaf
 		leaf = false
-		n := t.of[frame]
-		if n == noExecutable {
+		n, named := t.of[frame], int(levels.named[frame])
+		if n >= noCode {
+			if n == noExecutable && named < all && t.lastElsewhere != number {
+				t.lastElsewhere = number
+				t.elsewhere += value
+			}
 			continue
 		}
-		row, named := &t.rows[n], int(levels.named[frame])
+		row := &t.rows[n]
 		t.named[n].add(value, named)
 		t.all[n].add(value, all)
 		if isLeaf {

@@ -9,6 +9,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/strobe-profiler/strobe/collectionagent/store"
+	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -45,6 +47,33 @@ func TestExecutablesOfHand(t *testing.T) {
 		if diff := gocmp.Diff(c.want, got.Rows, gocmp.AllowUnexported(libpf.Hash128{})); diff != "" || got.Hidden != c.hidden {
 			t.Errorf("%s: %d hidden (-want +got):\n%s", name, got.Hidden, diff)
 		}
+	}
+}
+
+// TestUnnamedElsewhere counts code that is in no file.
+func TestUnnamedElsewhere(t *testing.T) {
+	t.Parallel()
+	app := libpf.Frame{Type: libpf.NativeFrame, FileID: libpf.NewFileID(1, 1), AddressOrLineno: 1}
+	made := libpf.Frame{Type: libpf.NativeFrame, AddressOrLineno: 0x7f00}
+	script := libpf.Frame{Type: libpf.PythonFrame, FunctionName: "handle"}
+	s := memstore.New()
+	d, b := &store.Definitions{}, &store.Batch{Series: []store.Series{{Type: libpf.SampleOnCPU}}}
+	for i, frames := range [][]libpf.Frame{{made, made, app}, {script, app}, {script}} {
+		d.Stacks = append(d.Stacks, store.Stack{Hash: libpf.HashTrace(frames), Frames: frames})
+		b.Samples = append(b.Samples, store.Sample{Time: testStart, Stack: libpf.HashTrace(frames), Count: 1, Value: 1 << i})
+	}
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	got, err := NewEngine(s, Options{}).Executables(t.Context(), everything(), ExecutablesByValue, 10)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.UnnamedElsewhere != 1 || len(got.Rows) != 1 || got.Rows[0].Value != 3 || got.Rows[0].Self != 0 || got.Rows[0].Unnamed != 3 {
+		t.Errorf("got %d elsewhere, %+v", got.UnnamedElsewhere, got.Rows)
 	}
 }
 

@@ -85,6 +85,21 @@ try {
   }
   assert.ok((await page.getByRole("group", { name: "Server" }).locator(".amount b").first().innerText()) !== "0", "the server has received something");
   await page.screenshot({ path: join(shots, "status.png") });
+
+  // Hosts: one is found and opened.
+  await page.keyboard.press("2");
+  await page.waitForFunction(() => location.search.includes("page=hosts"));
+  const host = page.locator("tr.host").first();
+  await host.waitFor();
+  const hostName = await host.getAttribute("data-host");
+  await page.keyboard.press("/");
+  await page.keyboard.type(hostName);
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  await page.locator("tr.details dl").first().waitFor();
+  assert.ok(page.url().includes("open="), "what is open is in the URL");
+  await page.waitForTimeout(300);
+  await page.screenshot({ path: join(shots, "hosts.png") });
   await page.keyboard.press("1");
   await flame.waitFor();
 
@@ -101,10 +116,10 @@ try {
   await phone.goto(`${url}?search=${encodeURIComponent(name)}`);
   await phone.waitForFunction(() => Number(document.querySelector(".flame")?.dataset.matched) > 0, null, { timeout: 15000 });
   await phone.screenshot({ path: join(shots, "phone.png") });
-  await phone.goto(`${url}?page=status`);
-  await phone.locator(".sums .sum").first().waitFor();
+  await phone.goto(`${url}?page=hosts&find=${encodeURIComponent(hostName)}`);
+  await phone.locator("tr.host").first().waitFor();
   assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), "nothing is wider than a phone");
-  await phone.screenshot({ path: join(shots, "status-phone.png"), fullPage: true });
+  await phone.screenshot({ path: join(shots, "hosts-phone.png"), fullPage: true });
 } finally {
   await browser.close();
 }

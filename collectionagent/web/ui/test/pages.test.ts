@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import type { Executable, HostEvent, StoreStatus, TimelineAnswer } from "../src/api/client";
-import { around, findEvents, histogram, otherLabels, sortEvents, stacks, withIds } from "../src/pages/events/rows";
+import { around, findEvents, histogram, kinds, kindWord, otherLabels, sortEvents, stacks, withIds } from "../src/pages/events/rows";
 import { hint, nameOf, sortExecutables, symbolsOf, symbolsText } from "../src/pages/executables/rows";
 import { and, explore, matcher, selector } from "../src/pages/links";
+import { timeText } from "../src/pages/rangebar";
 import { nextSort } from "../src/pages/rowtable";
 import { age, agesText, parts, rate, ruleText, warnings } from "../src/pages/status/words";
 import { moved, slice, topOf } from "../src/pages/window";
@@ -135,6 +136,9 @@ describe("events", () => {
     expect(found("")).toBe("ab");
     expect(found("device=sda")).toBe("a");
     expect(found("HUNG b")).toBe("b");
+    expect(kinds(rows, 1)).toEqual([["hung", 1]]);
+    expect(found(kindWord("hung"))).toBe("b");
+    expect(found("host=a kind=oom")).toBe("a");
     expect(found("nothing")).toBe("");
     expect(sortEvents(rows, "time", true).map((r) => r.event.host).join("")).toBe("ba");
     expect(sortEvents(rows, "", false)).toEqual(rows);
@@ -156,6 +160,11 @@ describe("events", () => {
   });
 });
 
+test("times of the URL as a person reads them", () => {
+  expect(timeText("now-1h")).toBe("now-1h");
+  expect(timeText("1795255200000")).toMatch(/^2026-11-2\d \d\d:00:00$/);
+});
+
 describe("the status in words", () => {
   const day = 86400e3;
   test("ages", () => {
@@ -171,7 +180,7 @@ describe("the status in words", () => {
     expect([p.disk, p.all]).toEqual([105, 1105]);
   });
   test("rates", () => {
-    expect([0, 6, 60, 1200, 60e6].map(rate)).toEqual(["0.00 per second", "0.10 per second", "1.00 per second", "20.0 per second", "1,000,000 per second"]);
+    expect([0, 6, 60, 1200, 60e6].map(rate)).toEqual(["0.00/s", "0.10/s", "1.00/s", "20.0/s", "1,000,000/s"]);
   });
   test("what needs attention", () => {
     const status = { version: "1", now_ms: 0, project: "default", hosts: [] };

@@ -151,6 +151,8 @@ export interface ExecutablesAnswer {
   symbolized: number;
   executables: Executable[];
   hidden: number;
+  /** Of the samples with code in no file that has no name. */
+  unnamed_elsewhere: number;
 }
 
 export interface HostEvent {

@@ -180,11 +180,15 @@ export function RowTable<R>(p: RowTableProps<R>) {
                       <span aria-hidden="true">{isOpen ? "▾" : "▸"}</span> {p.head.cell(row)}
                     </button>
                   </th>
-                  {p.columns.map((c) => (
-                    <td key={c.id} data-label={c.title} class={`${c.numeric ? "number" : ""} ${className(c, row)}`}>
-                      {c.cell(row)}
-                    </td>
-                  ))}
+                  {p.columns.map((c) => {
+                    const cell = c.cell(row);
+                    const none = cell === "–" || cell === ""; // cards leave it out
+                    return (
+                      <td key={c.id} data-label={c.title} class={`${c.numeric ? "number" : ""} ${none ? "pg-none" : ""} ${className(c, row)}`}>
+                        {cell}
+                      </td>
+                    );
+                  })}
                 </tr>
                 {isOpen && (
                   <tr class="details" data-of={id}>

@@ -80,11 +80,19 @@ export function Copy({ text, short, what, announce }: { text: string; short?: st
     <span class="pg-copy">
       <code title={text}>{short ?? text}</code>
       <button type="button" aria-label={`Copy ${what}`} title={`Copy ${text}`} onClick={copy}>
-        {done ? "✓" : "⧉"}
+        {done ? "✓" : <CopySign />}
       </button>
     </span>
   );
 }
+
+/** Two sheets; fonts do not all have a character for it. */
+const CopySign = () => (
+  <svg viewBox="0 0 16 16" width="12" height="12" aria-hidden="true" fill="none" stroke="currentColor" stroke-width="1.5">
+    <rect x="5.5" y="5.5" width="8" height="8" rx="1.5" />
+    <path d="M10.5 3.5v-.5a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1h.5" />
+  </svg>
+);
 
 /** Puts a text into the clipboard, also where the page came over plain HTTP and the browser has no API for it. */
 async function put(text: string): Promise<boolean> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What happened on hosts: the newest events, with links to what ran around them.
 
+import type { ComponentChildren } from "preact";
 import { useMemo } from "preact/hooks";
 import * as api from "../../api/client";
 import { isLive } from "../../state/state";
@@ -8,10 +9,11 @@ import { clock, dateTime, exact, many } from "../../ui/format";
 import { explore, linkTo } from "../links";
 import type { PageProps } from "../page";
 import { usePolled } from "../poll";
+import { RangeBar } from "../rangebar";
 import { RowTable, type Column } from "../rowtable";
 import { Facts, Find, Problem } from "../widgets";
 import { Histogram } from "./histogram";
-import { around, aroundMs, findEvents, keys, otherLabels, sortEvents, stacks, withIds } from "./rows";
+import { around, aroundMs, findEvents, keys, kinds, kindWord, otherLabels, sortEvents, stacks, withIds } from "./rows";
 
 const refreshMs = 10_000;
 const most = 5000;
@@ -82,7 +84,11 @@ export function Events({ state, change, paused, theme }: PageProps) {
   return (
     <section class="page" data-page="events" data-ready={!!data && !stale} data-rows={rows.length}>
       <Problem text={error} again={again} />
-      {data && none && <Empty moved={state.from !== "now-15m" || !!state.query} />}
+      {data && none && (
+        <Empty>
+          <RangeBar state={state} change={change} />
+        </Empty>
+      )}
       {data && !none && (
         <section class={`panel grow pg-panel ${stale ? "pg-stale" : ""}`} aria-label="Events" aria-busy={stale}>
           <div class="panel-head">
@@ -93,10 +99,21 @@ export function Events({ state, change, paused, theme }: PageProps) {
               what="kind, host, label=value"
               count={state.find ? `${exact(rows.length)} of ${exact(all.length)} shown` : many(data.found.events.length + data.found.hidden, "entry").replace("entrys", "entries")}
             />
+            <span class="pg-chips" role="group" aria-label="Events by kind">
+              {kinds(all, 5).map(([kind, n]) => {
+                const on = state.find === kindWord(kind);
+                return (
+                  <button key={kind} type="button" class={on ? "on" : ""} aria-pressed={on} onClick={() => change({ find: on ? "" : kindWord(kind) }, true)}>
+                    {exact(n)} {kind}
+                  </button>
+                );
+              })}
+            </span>
             <span class="spacer" />
             <span class="faded">
-              {many(data.found.total, "event")}, {dateTime(data.found.from_ms).slice(5)} to {dateTime(data.found.to_ms).slice(5)}
+              {many(data.found.total, "event")}
             </span>
+            <RangeBar state={state} change={change} />
           </div>
           <Histogram data={data.timeline} theme={theme} onSelect={(from, to) => change({ from: String(from), to: String(to) })} />
           <RowTable
@@ -140,13 +157,13 @@ export function Events({ state, change, paused, theme }: PageProps) {
 }
 
 /** What will be here, and how to make something be. */
-function Empty({ moved }: { moved: boolean }) {
+function Empty({ children }: { children: ComponentChildren }) {
   const where = new URL("api/v1/upload", location.href);
   where.search = "";
   return (
     <div class="note pg-empty">
       <h2>No events in this range</h2>
-      {moved && <p>Another range or query may have some.</p>}
+      <p>Another range or query may have some: {children}</p>
       <p>
         This page lists what happened on hosts, such as a process that was killed for want of memory, with the stack that it happened in and a link to the profile of the seconds around it. Events are samples of the
         type <code>event</code>. They come over OTLP, as any count that is not another type, or with curl:

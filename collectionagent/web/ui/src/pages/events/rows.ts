@@ -31,10 +31,20 @@ export function findEvents<T extends { event: HostEvent }>(rows: readonly T[], f
   const words = filter.trim().toLowerCase().split(/\s+/).filter(Boolean);
   if (!words.length) return [...rows];
   return rows.filter(({ event: e }) => {
-    const text = [e.kind, e.title, e.host, ...Object.entries(e.labels).map(([k, v]) => `${k}=${v}`)].join("\n").toLowerCase();
+    const text = [`kind=${e.kind}`, e.title, `host=${e.host}`, ...Object.entries(e.labels).map(([k, v]) => `${k}=${v}`)].join("\n").toLowerCase();
     return words.every((w) => text.includes(w));
   });
 }
+
+/** The kinds that there are most of, with how many events there are. */
+export function kinds(rows: readonly { event: HostEvent }[], most: number): [kind: string, events: number][] {
+  const counts = new Map<string, number>();
+  for (const { event: e } of rows) if (e.kind) counts.set(e.kind, (counts.get(e.kind) ?? 0) + e.value);
+  return [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0])).slice(0, most);
+}
+
+/** A word for the filter that selects a kind; a filter is split at spaces. */
+export const kindWord = (kind: string): string => `kind=${kind.split(/\s/)[0]}`;
 
 export const keys = ["time", "host", "kind", "title", "count"] as const;
 export type Key = (typeof keys)[number];

@@ -3,12 +3,12 @@
 
 import { useMemo } from "preact/hooks";
 import * as api from "../../api/client";
-import { title } from "../../model/types";
 import { isLive } from "../../state/state";
 import { amount, dateTime, exact, many, percent } from "../../ui/format";
 import { explore, linkTo } from "../links";
 import type { PageProps } from "../page";
 import { usePolled } from "../poll";
+import { RangeBar } from "../rangebar";
 import { RowTable, type Column } from "../rowtable";
 import { Copy, Facts, Find, Problem, Share } from "../widgets";
 import { hint, keys, nameOf, sortExecutables, symbolsOf, symbolsText } from "./rows";
@@ -90,9 +90,10 @@ export function Executables({ state, change, paused, announce }: PageProps) {
               )}
             </span>
             <span class="spacer" />
-            <span class="faded">
-              {title(state.type)}, {many(data.samples, "sample")}, {dateTime(data.from_ms).slice(5)} to {dateTime(data.to_ms).slice(5)}; {percent(data.symbolized, 1)} of all levels have names
+            <span class="faded" title={`${dateTime(data.from_ms)} to ${dateTime(data.to_ms)}`}>
+              {many(data.samples, "sample")}, {percent(data.symbolized, 1)} of all levels have names
             </span>
+            <RangeBar state={state} change={change} typed />
           </div>
           <RowTable
             label="Executables"
@@ -135,6 +136,11 @@ export function Executables({ state, change, paused, announce }: PageProps) {
           {rows.length === 0 && (
             <p class="faded pad">
               {state.find ? "No executable matches. Escape in the field shows all." : "There are no samples with code of files in this selection. A longer range or another type may have some."}
+            </p>
+          )}
+          {data.unnamed_elsewhere > 0 && (
+            <p class="faded pad">
+              {amount(data.unnamed_elsewhere, unit)} ({percent(data.unnamed_elsewhere, whole)}) has code without a name that is in no file, as compilers make it while a program runs.
             </p>
           )}
           {data.hidden > 0 && <p class="faded pad">Not listed: {many(data.hidden, "more file")} with less value. Narrow the query to see them.</p>}

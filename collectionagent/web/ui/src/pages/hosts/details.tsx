@@ -65,7 +65,7 @@ export function Details({ host: h, now, announce, profile }: Props) {
       )}
       <Facts
         list={[
-          ["last error", h.last_error],
+          [h.state === "connected" ? "last error, over now" : "last error", h.last_error],
           ["last seen", lastSeen(h) > 0 && ago(lastSeen(h))],
           ["running since", !!h.about && h.about.started_ms > 0 && ago(h.about.started_ms)],
           ["clock", !!l && (Math.abs(offset) < 2000 ? `as the server's${offset ? ` (${offset > 0 ? "+" : "−"}${Math.abs(offset)} ms)` : ""}` : `⚠ ${duration(Math.abs(offset))} ${offset > 0 ? "ahead" : "behind"}: set it with NTP, samples too far off are refused`)],

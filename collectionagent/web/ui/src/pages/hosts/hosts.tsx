@@ -30,6 +30,11 @@ export function Hosts({ state, change, paused, announce }: PageProps) {
   const key = hostKeys.find((k) => k === sort.replace(/^-/, "")) ?? "attention";
   const rows = useMemo(() => (data ? sortHosts(data.rows, key as HostKey, sort.startsWith("-"), state.find, data.now) : []), [data, key, sort, state.find]);
   const now = data?.now ?? 0;
+  const twice = useMemo(() => {
+    const seen = new Map<string, number>();
+    for (const h of data?.rows ?? []) seen.set(h.host, (seen.get(h.host) ?? 0) + 1);
+    return (h: HostRow) => seen.get(h.host)! > 1 && h.host_id !== h.host;
+  }, [data]);
   const profile = (h: HostRow) => linkTo(change, explore(state, { query: selector(matcher(...hostMatcher(h, data!.rows))) }));
 
   const number = (id: string, title: string, hint: string, value: (h: HostRow) => number | null, bad?: (h: HostRow) => boolean): Column<HostRow> => ({
@@ -86,12 +91,15 @@ export function Hosts({ state, change, paused, announce }: PageProps) {
       },
     },
     { id: "spool", title: "Spool", hint: "How full the agent's buffer on disk is", numeric: true, cell: (h) => spoolText(h.spool) },
-    { id: "version", title: "Agent", hint: "Version of the agent", class: "pg-cut", cell: (h) => <span title={h.agent_version}>{h.agent_version || "–"}</span> },
+    { id: "version", title: "Agent", hint: "Version of the agent", class: "pg-cut", cell: (h) => (h.agent_version ? <span title={h.agent_version}>{h.agent_version}</span> : "–") },
     {
       id: "kernel",
       title: "Kernel",
       class: "pg-cut",
-      cell: (h) => <span title={h.about?.kernel}>{[h.about?.kernel, h.about?.metadata["host.arch"]].filter(Boolean).join(" ") || "–"}</span>,
+      cell(h) {
+        const text = [h.about?.kernel, h.about?.metadata["host.arch"]].filter(Boolean).join(" ");
+        return text ? <span title={text}>{text}</span> : "–";
+      },
     },
     {
       id: "off",
@@ -100,7 +108,7 @@ export function Hosts({ state, change, paused, announce }: PageProps) {
       class: "pg-cut",
       cell(h) {
         const off = h.about?.limitations.map((l) => l.name) ?? [];
-        return <span title={off.join("\n")}>{off.length ? off.join(", ") : h.agent ? "nothing" : "–"}</span>;
+        return off.length ? <span title={off.join("\n")}>{off.join(", ")}</span> : h.agent ? "nothing" : "–";
       },
     },
     {
@@ -150,7 +158,17 @@ export function Hosts({ state, change, paused, announce }: PageProps) {
             label="Hosts"
             rows={rows}
             id={(h) => h.host_id}
-            head={{ id: "host", title: "Host", class: "host-name", cell: (h) => <span title={h.host_id}>{h.host}</span> }}
+            head={{
+              id: "host",
+              title: "Host",
+              class: "host-name",
+              cell: (h) => (
+                <span title={h.host_id}>
+                  {h.host}
+                  {twice(h) && <span class="faded"> {h.host_id.slice(0, 8)}</span>}
+                </span>
+              ),
+            }}
             columns={columns}
             sort={key === "attention" ? "" : sort}
             onSort={(s) => change({ sort: s ? `hosts:${s}` : "" }, true)}

@@ -40,7 +40,7 @@ export function Server({ status: s, who }: { status: StatusAnswer; who: WhoamiAn
           ["running for", !!s.started_ms && <span title={`since ${dateTime(s.started_ms)}`}>{duration(Math.max(0, s.now_ms - s.started_ms))}</span>],
           ["project", s.project],
           ["access", who.auth ? `as ${who.token_name || "a token"}: ${who.roles.join(", ")}` : "open to everybody who can reach it"],
-          ["queries", s.queries && `${exact(s.queries.running)} of ${exact(s.queries.limit)} running (one is this page's), ${exact(s.queries.waiting)} waiting`],
+          ["queries", s.queries && `${exact(s.queries.running)} of ${exact(s.queries.limit)} running, with the page's own, ${exact(s.queries.waiting)} waiting`],
           ["query memory", taken(s.memory?.queries)],
         ]}
       />
@@ -126,7 +126,7 @@ export function Storage({ store: s, now }: { store: StoreStatus; now: number }) 
         list={[
           ["state", s.read_only ? <b class="problem">⚠ read-only: {s.read_only}</b> : s.read_only === undefined ? "" : "takes data"],
           ["free on the disk", s.free_bytes !== undefined && bytes(s.free_bytes)],
-          ["samples", `${exact(s.samples)}${s.samples > 0 && p.all > 0 ? `, ${(p.all / s.samples).toFixed(1)} bytes each with all that names them` : ""}`],
+          ["samples", `${exact(s.samples)}${s.samples >= 1e6 && p.all > 0 ? `, ${(p.all / s.samples).toFixed(1)} bytes each with all that names them` : ""}`],
           ["oldest", s.oldest_ms > 0 && `${dateTime(s.oldest_ms)}, ${duration(Math.max(0, now - s.oldest_ms))} ago`],
           ["newest", s.newest_ms > 0 && `${dateTime(s.newest_ms)}, ${duration(Math.max(0, now - s.newest_ms))} ago`],
           ["definitions", `${many(s.stacks, "stack")}, ${many(s.symbols, "symbol")}, ${many(s.executables, "executable")}, ${many(s.hosts, "host")}`],

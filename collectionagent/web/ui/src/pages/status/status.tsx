@@ -50,8 +50,10 @@ export function Status({ state, change, paused, announce }: PageProps) {
       ))}
       <Deliveries ledger={ledger} change={change} state={state} />
       <div class="pg-grid">
-        <Server status={status} who={data.who} />
-        <Ingest status={status} />
+        <div class="pg-stack">
+          <Server status={status} who={data.who} />
+          <Ingest status={status} />
+        </div>
         {status.store && <Storage store={status.store} now={status.now_ms} />}
         {status.retention && <Retention status={status} />}
       </div>

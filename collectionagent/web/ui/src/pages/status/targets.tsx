@@ -4,7 +4,7 @@
 import { useState } from "preact/hooks";
 import type { Target, TargetsAnswer } from "../../api/client";
 import type { Change, State } from "../../state/state";
-import { bytes, dateTime, duration, exact, many } from "../../ui/format";
+import { amount, bytes, dateTime, duration, exact, many } from "../../ui/format";
 import { explore, linkTo, matcher, selector } from "../links";
 import { RowTable, type Column } from "../rowtable";
 import { Facts, Find } from "../widgets";
@@ -47,7 +47,7 @@ export function Targets({ data, state, change }: { data: TargetsAnswer; state: S
     },
     { id: "profile", title: "Profile", cell: (t) => t.profile },
     { id: "last", title: "Last", numeric: true, cell: (t) => ago(t.last_ms) },
-    { id: "took", title: "Took", numeric: true, cell: (t) => (t.last_ms ? `${t.duration_ms} ms` : "–") },
+    { id: "took", title: "Took", numeric: true, cell: (t) => (t.last_ms ? amount(t.duration_ms * 1e6, "nanoseconds") : "–") },
     { id: "samples", title: "Samples", numeric: true, cell: (t) => exact(t.samples) },
     { id: "error", title: "Error", unsorted: true, class: (t) => `pg-cut pg-what ${t.error ? "bad" : ""}`, cell: (t) => (t.error ? <span title={t.error}>⚠ {t.error}</span> : "–") },
   ];
@@ -90,7 +90,7 @@ export function Targets({ data, state, change }: { data: TargetsAnswer; state: S
                 list={[
                   ["address", t.url],
                   ["every", `${duration(t.interval_ms)}${t.next_ms > data.now_ms ? `, next in ${duration(t.next_ms - data.now_ms)}` : ""}`],
-                  ["last", t.last_ms > 0 && `${dateTime(t.last_ms)}: ${many(t.samples, "sample")}, ${bytes(t.bytes)} in ${t.duration_ms} ms`],
+                  ["last", t.last_ms > 0 && `${dateTime(t.last_ms)}: ${many(t.samples, "sample")}, ${bytes(t.bytes)} in ${amount(t.duration_ms * 1e6, "nanoseconds")}`],
                   ...Object.entries(t.labels),
                 ]}
               />

@@ -57,10 +57,10 @@ export function parts(s: Pick<StoreStatus, "bytes">): { list: Part[]; disk: numb
   return { list, all, disk: all - (s.bytes.objects ?? 0) };
 }
 
-/** A rate per second of a sum over the last minute: "20.0 per second". */
+/** A rate per second of a sum over the last minute: "20.0/s". */
 export function rate(perMinute: number): string {
   const n = perMinute / 60;
-  return `${n >= 100 ? Math.round(n).toLocaleString("en-US") : n >= 10 ? n.toFixed(1) : n > 0 && n < 0.005 ? "< 0.01" : n.toFixed(2)} per second`;
+  return `${n >= 100 ? Math.round(n).toLocaleString("en-US") : n >= 10 ? n.toFixed(1) : n > 0 && n < 0.005 ? "< 0.01" : n.toFixed(2)}/s`;
 }
 
 export interface Warning {
