@@ -125,7 +125,7 @@ export function couldBe(bytes: Uint8Array, wires: Record<number, number>): boole
 
 /** Writes a message, field by field. */
 export class Writer {
-  private bytes = new Uint8Array(1024);
+  private bytes = new Uint8Array(64);
   private size = 0;
 
   private room(n: number): void {
