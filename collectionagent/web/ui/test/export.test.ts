@@ -100,5 +100,5 @@ test("names of files say what is in them", () => {
   const n = { file: "", type: "on_cpu", fromMs: Date.UTC(2026, 10, 22, 10), toMs: Date.UTC(2026, 10, 22, 10, 15), changed: false };
   expect(fileName(n, "svg")).toBe("strobe-on_cpu-20261122T100000Z-20261122T101500Z.svg");
   expect(fileName({ ...n, changed: true }, "csv")).toBe("strobe-on_cpu-20261122T100000Z-20261122T101500Z-changed.csv");
-  expect(fileName({ ...n, file: "dir/my prof.pb.gz", type: "a/b c" }, "pb.gz")).toBe("my_prof-a_b_c.pb.gz");
+  expect(fileName({ ...n, file: "dir/my prof.pb.gz – Memory in use", type: "a/b c" }, "pb.gz")).toBe("my_prof-a_b_c.pb.gz");
 });

@@ -47,6 +47,7 @@ describe("pprof", () => {
     expect(space.tree.frames.inlined[space.tree.frames.name.indexOf("compress/flate.NewWriter")]).toBe(true);
     expect(o.as!("alloc_space")).toBe(space);
     expect(space.as!("inuse_space")).toBe(o);
+    expect([o.name, space.name]).toEqual(["heap.pb.gz – Memory in use", "heap.pb.gz – Memory allocated"]);
     const number = keep(o);
     expect(keep(o)).toBe(number);
     expect(opened(keep(space))).toBe(space);

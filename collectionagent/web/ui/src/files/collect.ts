@@ -4,6 +4,7 @@
 
 import { addFrame, Builder, type NewFrame, noFrames, toTree } from "../model/stacks";
 import type { Tree } from "../model/tree";
+import { title } from "../model/types";
 
 /** An error whose text tells a person what is wrong with the file. */
 export class FileError extends Error {}
@@ -121,3 +122,6 @@ export function knownUnit(unit: string): [unit: string, factor: number] {
       return ["count", 1];
   }
 }
+
+/** The name of a profile: of its file, with the type of samples where there are several. */
+export const named = (file: string, type: string, types: readonly string[]): string => (types.length > 1 ? `${file} – ${title(type)}` : file);

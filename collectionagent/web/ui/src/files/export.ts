@@ -174,7 +174,7 @@ const stamp = (ms: number): string => {
 /** "strobe-on_cpu-20261122T100000Z-20261122T101500Z-changed.svg". */
 export function fileName(n: Named, extension: string): string {
   const safe = (t: string) => t.replace(/[^\w.-]+/g, "_").slice(0, 80);
-  const what = n.file ? safe(n.file.replace(/^.*\//, "").replace(/(\.(?:pb|gz|pprof|json|txt|otlp|folded|svg))+$/i, "")) || "profile" : "strobe";
+  const what = n.file ? safe(n.file.replace(/ – .*$/, "").replace(/^.*\//, "").replace(/(\.(?:pb|gz|pprof|json|txt|otlp|folded|svg))+$/i, "")) || "profile" : "strobe";
   const times = !n.file && n.fromMs > 0 ? `-${stamp(n.fromMs)}-${stamp(n.toMs)}` : "";
   return `${what}-${safe(n.type)}${times}${n.changed ? "-changed" : ""}.${extension}`;
 }

@@ -2,7 +2,7 @@
 // Reads OTLP profiles (v1development), as protocol buffer or JSON: what is sent to a backend, or ProfilesData.
 // Samples of all resources are put together by type; where there are several services each is a first level.
 
-import { Collect, FileError, guessKind, knownType, knownUnit } from "./collect";
+import { Collect, FileError, guessKind, knownType, knownUnit, named } from "./collect";
 import type { Opened } from "./opened";
 import { couldBe, decode, type Message, type Schema } from "./protobuf";
 
@@ -189,7 +189,7 @@ function open(name: string, data: Data): Opened {
     if (known) return known;
     const mine = parts.filter((p) => p.type === type);
     const o = build(name, mine, services.size > 1, d, { at, text, value });
-    if (types.length > 1) Object.assign(o, { types, type, as });
+    if (types.length > 1) Object.assign(o, { name: named(name, type, types), types, type, as });
     made.set(type, o);
     return o;
   };

@@ -2,7 +2,7 @@
 // Reads the output of "perf script": a line for each sample, below it its stack from the leaf to the
 // root, and an empty line. The name of the thread becomes the first level.
 
-import { Collect, FileError, guessKind } from "./collect";
+import { Collect, FileError, guessKind, named } from "./collect";
 import { lines } from "./lines";
 import type { Opened } from "./opened";
 
@@ -95,7 +95,7 @@ export function readPerf(name: string, text: string): Opened {
     }
     const notes = wrong ? [`${wrong.toLocaleString("en-US")} lines were left out; ${firstWrong}`] : [];
     const tree = c.done(notes);
-    const o: Opened = { name, format: "perf script", tree, samples: c.samples, fromMs: 0, toMs: 0, notes, ...(events.length > 1 ? { types: events, type, as } : {}) };
+    const o: Opened = { name: named(name, type, events), format: "perf script", tree, samples: c.samples, fromMs: 0, toMs: 0, notes, ...(events.length > 1 ? { types: events, type, as } : {}) };
     made.set(type, o);
     return o;
   };

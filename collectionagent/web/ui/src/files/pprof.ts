@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads profiles of pprof: profile.proto, as Go's runtime and many others write it.
 
-import { Collect, FileError, guessKind, knownType, knownUnit } from "./collect";
+import { Collect, FileError, guessKind, knownType, knownUnit, named } from "./collect";
 import type { Opened } from "./opened";
 import { couldBe, decode, type Schema } from "./protobuf";
 
@@ -153,5 +153,5 @@ function build(name: string, p: Profile, text: (i: number | undefined, field: st
   if (labels.size) notes.push(`labels of samples are left out: ${[...labels].sort().join(", ")}`);
   const tree = c.done(notes);
   const fromMs = Math.round((p.time_nanos ?? 0) / 1e6);
-  return { name, format: "pprof", tree, samples: c.samples, fromMs, toMs: fromMs && fromMs + Math.round((p.duration_nanos ?? 0) / 1e6), notes, types, type: types[at], as };
+  return { name: named(name, types[at]!, types), format: "pprof", tree, samples: c.samples, fromMs, toMs: fromMs && fromMs + Math.round((p.duration_nanos ?? 0) / 1e6), notes, types, type: types[at], as };
 }

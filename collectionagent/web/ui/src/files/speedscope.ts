@@ -2,7 +2,7 @@
 // Reads files of speedscope: stacks as samples with weights, or as a sequence of functions that are
 // entered and left. A file can hold several profiles, often one for each thread: all of them together are shown first.
 
-import { Collect, FileError, guessKind, knownUnit } from "./collect";
+import { Collect, FileError, guessKind, knownUnit, named } from "./collect";
 import type { Opened } from "./opened";
 
 type Json = Record<string, unknown>;
@@ -49,7 +49,7 @@ export function readSpeedscope(name: string, file: Json): Opened {
     const notes: string[] = [];
     for (const i of which) one(c, profiles[i] as Json, `profiles[${i}]`, frames, unitOf(i)[1], notes);
     const tree = c.done(notes);
-    const o: Opened = { name, format: "speedscope", tree, samples: c.samples, fromMs: 0, toMs: 0, notes, ...(types.length > 1 ? { types, type, as } : {}) };
+    const o: Opened = { name: named(name, type, types), format: "speedscope", tree, samples: c.samples, fromMs: 0, toMs: 0, notes, ...(types.length > 1 ? { types, type, as } : {}) };
     made.set(type, o);
     return o;
   };
