@@ -247,6 +247,12 @@ async function blocks(page) {
   const inside = await facts(page);
   assert.ok(inside.mapW < box.width - 1, "the click came closer");
   await page.screenshot({ path: join(shots, "flame-block.png") });
+  await until(page, () => new URLSearchParams(location.search).has("part"));
+  await page.goBack();
+  await until(page, () => document.querySelector(".flame").dataset.free === "false");
+  await facts(page);
+  await page.mouse.click(x, y);
+  await until(page, () => document.querySelector(".flame").dataset.free === "true");
   await page.locator(".flame").focus();
   await page.keyboard.press("Escape");
   await until(page, () => document.querySelector(".flame").dataset.free === "false");
