@@ -61,6 +61,14 @@ export interface State {
   /** "1": the base is scaled to the same total. */
   norm: string;
 
+  /** What the comparison shows: "" a table beside a flame graph, "flame", "table", or "sides" for two flame graphs. */
+  dview: string;
+  /** What the rows of the heatmap are: "" the time within a column, "value" the value of a sample. */
+  heat: string;
+  /** The label that tracks are told apart by, and the track whose stacks are shown: what tells it apart, with tabs between. */
+  trackby: string;
+  track: string;
+
   /** What a page filters its rows by, and which rows are opened, by ID. */
   find: string;
   open: string[];
@@ -99,6 +107,10 @@ export const defaults: State = {
   bquery: "",
   bfile: "",
   norm: "",
+  dview: "",
+  heat: "",
+  trackby: "tid",
+  track: "",
   find: "",
   open: [],
   nodes: "",

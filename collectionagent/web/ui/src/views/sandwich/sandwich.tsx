@@ -116,7 +116,7 @@ function Filled(view: ViewProps) {
           </span>
         )}
       </div>
-      {!sides.value && !asked.loading ? (
+      {!sides.value && !asked.waiting ? (
         <p class="note">
           <b>{fn}</b> is in none of the stacks that are shown.{" "}
           <button type="button" onClick={() => change({ fn: "" })}>

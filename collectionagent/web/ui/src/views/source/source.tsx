@@ -62,7 +62,7 @@ export function inlinedInto(tree: Tree, name: string): { name: string; total: nu
 function Lines(view: ViewProps) {
   const { state, change, params, generation, profile, announce } = view;
   const { fn } = state;
-  const { answer, error, loading } = useAnswer((signal) => ask({ ...params, function: namedFunction(fn), limit: "20000" }, signal), JSON.stringify([params, fn]), generation);
+  const { answer, error, waiting } = useAnswer((signal) => ask({ ...params, function: namedFunction(fn), limit: "20000" }, signal), JSON.stringify([params, fn]), generation);
   const all = useMemo(() => sections(answer?.lines ?? []), [answer]);
   const [chosen, setChosen] = useState("");
   useEffect(() => setChosen(""), [fn]);
@@ -77,7 +77,7 @@ function Lines(view: ViewProps) {
       data-fn={fn}
       data-lines={section?.lines.size ?? 0}
       data-value={value}
-      data-ready={loading ? "" : "1"}
+      data-ready={waiting ? "" : "1"}
     >
       <div class="source-head">
         <button type="button" title="Choose another function" onClick={() => change({ fn: "" })}>

@@ -142,7 +142,7 @@ export function Top(view: ViewProps) {
   const samples = rows.reduce((s, r) => s + r.samples, 0);
   const hidden = asked.answer?.hidden ?? 0;
   return (
-    <section class="top" data-view="top" data-by={label} data-rows={rows.length} data-sum={sum} data-total={whole} data-ready={asked.loading ? "" : "1"}>
+    <section class="top" data-view="top" data-by={label} data-rows={rows.length} data-sum={sum} data-total={whole} data-ready={asked.waiting ? "" : "1"}>
       <div class="top-labels" role="group" aria-label="Label">
         {labels.map((name) => (
           <button key={name} type="button" aria-pressed={name === label} class={name === label ? "on" : ""} data-label={name} onClick={() => change({ by: name })}>
@@ -202,7 +202,7 @@ export function Top(view: ViewProps) {
           </div>
         }
         row={row}
-        empty={<p class="note">{asked.loading ? `Asking for the values of ${label} …` : "No samples in this selection."}</p>}
+        empty={<p class="note">{asked.waiting ? `Asking for the values of ${label} …` : "No samples in this selection."}</p>}
       />
       {menu && (
         <ValueMenu
