@@ -192,6 +192,10 @@ async function keyboard(page) {
   await side.waitFor();
   await page.keyboard.press("v");
   await side.waitFor({ state: "detached" });
+  await page.keyboard.press("v");
+  await side.waitFor();
+  await page.keyboard.press("Escape");
+  await side.waitFor({ state: "detached" });
 
   // The menu of the frame, and back to it.
   await page.keyboard.press(".");
@@ -226,8 +230,9 @@ async function panel(page) {
   }
   await side.getByRole("button", { name: "Show spans in this function" }).click();
   await side.locator(".fn-spans, p.faded").last().waitFor();
-  await page.keyboard.press("Escape");
+  await side.getByRole("button", { name: "Close details" }).click();
   await side.waitFor({ state: "detached" });
+  await until(page, () => document.activeElement !== document.body);
 }
 
 /** On an answer of 100,000 nodes: what is too narrow to be drawn is still there. */
