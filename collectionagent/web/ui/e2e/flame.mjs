@@ -219,6 +219,8 @@ async function panel(page) {
   const side = page.locator("[data-view=panel]");
   await side.waitFor();
   assert.equal(await side.getAttribute("data-fn"), name);
+  // The canvas makes room for it.
+  await page.waitForFunction(() => document.querySelector("[data-view=panel]").getBoundingClientRect().right <= window.innerWidth, null, { timeout: 5000 });
   assert.ok(Number(await side.getAttribute("data-total")) > 0, "the panel has values");
   assert.match(await side.innerText(), /total[\s\S]*self[\s\S]*Callers[\s\S]*Calls/);
   await page.screenshot({ path: join(shots, "panel-light.png") });
