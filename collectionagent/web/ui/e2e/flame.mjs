@@ -192,6 +192,10 @@ async function keyboard(page) {
   await side.waitFor();
   await page.keyboard.press("v");
   await side.waitFor({ state: "detached" });
+  await page.keyboard.press("v");
+  await side.waitFor();
+  await page.keyboard.press("Escape");
+  await side.waitFor({ state: "detached" });
 
   // The menu of the frame, and back to it.
   await page.keyboard.press(".");
@@ -215,6 +219,8 @@ async function panel(page) {
   const side = page.locator("[data-view=panel]");
   await side.waitFor();
   assert.equal(await side.getAttribute("data-fn"), name);
+  // The canvas makes room for it.
+  await page.waitForFunction(() => document.querySelector("[data-view=panel]").getBoundingClientRect().right <= window.innerWidth, null, { timeout: 5000 });
   assert.ok(Number(await side.getAttribute("data-total")) > 0, "the panel has values");
   assert.match(await side.innerText(), /total[\s\S]*self[\s\S]*Callers[\s\S]*Calls/);
   await page.screenshot({ path: join(shots, "panel-light.png") });
@@ -226,8 +232,9 @@ async function panel(page) {
   }
   await side.getByRole("button", { name: "Show spans in this function" }).click();
   await side.locator(".fn-spans, p.faded").last().waitFor();
-  await page.keyboard.press("Escape");
+  await side.getByRole("button", { name: "Close details" }).click();
   await side.waitFor({ state: "detached" });
+  await until(page, () => document.activeElement !== document.body);
 }
 
 /** On an answer of 100,000 nodes: what is too narrow to be drawn is still there. */
@@ -247,6 +254,12 @@ async function blocks(page) {
   const inside = await facts(page);
   assert.ok(inside.mapW < box.width - 1, "the click came closer");
   await page.screenshot({ path: join(shots, "flame-block.png") });
+  await until(page, () => new URLSearchParams(location.search).has("part"));
+  await page.goBack();
+  await until(page, () => document.querySelector(".flame").dataset.free === "false");
+  await facts(page);
+  await page.mouse.click(x, y);
+  await until(page, () => document.querySelector(".flame").dataset.free === "true");
   await page.locator(".flame").focus();
   await page.keyboard.press("Escape");
   await until(page, () => document.querySelector(".flame").dataset.free === "false");

@@ -31,7 +31,7 @@ export function steps(tree: Tree, zoom: number): { nodes: number[]; skipped: num
 
 export function Crumbs({ tree, zoom, free, unit, onZoom, onReset, onDetails }: Props) {
   const { nodes, skipped } = steps(tree, zoom);
-  const all = tree.total[0]!;
+  const all = tree.total[0] ?? 0;
   return (
     <nav class="flame-bar" aria-label="Path of the zoom">
       <ol>
@@ -51,7 +51,7 @@ export function Crumbs({ tree, zoom, free, unit, onZoom, onReset, onDetails }: P
         ))}
       </ol>
       <span class="flame-share faded">
-        {amount(tree.total[zoom]!, unit)}
+        {amount(tree.total[zoom] ?? 0, unit)}
         {zoom > 0 && ` · ${percent(tree.total[zoom]!, all)}`}
       </span>
       {zoom > 0 && onDetails && (

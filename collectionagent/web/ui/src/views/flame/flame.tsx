@@ -41,9 +41,9 @@ export interface FlameProps {
   describe?(node: number): string;
   /** The match that is looked at: it comes into sight when it changes. */
   current?: number;
-  /** The part of the zoomed frame to show, and who is told when another one is chosen; see State.part. */
+  /** The part of the zoomed frame to show, and who is told when another one is chosen; see State.part. step: it is worth a way back. */
   part?: string;
-  onPart?(part: string): void;
+  onPart?(part: string, step: boolean): void;
   /** What the graph is of, for who hears it. */
   label?: string;
   /** Without the path of the zoom and the small picture of the whole. */
@@ -85,7 +85,7 @@ export function Flame(p: FlameProps) {
   useEffect(() => setFocus({ tree, node: zoom }), [zoom]);
 
   useLayoutEffect(() => {
-    const s = (stage.current = new Stage(scroller.current!, spacer.current!, canvas.current!, (seen: Seen) => map.current?.seen(seen), setFree, (part) => props.current.onPart?.(part)));
+    const s = (stage.current = new Stage(scroller.current!, spacer.current!, canvas.current!, (seen: Seen) => map.current?.seen(seen), setFree, (part, step) => props.current.onPart?.(part, step)));
     const g = (gestures.current = listen(canvas.current!, scroller.current!, s));
     const measure = () => s.measure();
     const observer = new ResizeObserver(measure);
@@ -138,7 +138,7 @@ export function Flame(p: FlameProps) {
     }
     setTip(null);
     setFocus({ tree, node: index.widest(item.first, item.last) });
-    stage.current!.show({ left: index.start[item.first]!, right: index.start[item.last]! + index.width[item.last]! }, true);
+    stage.current!.open({ left: index.start[item.first]!, right: index.start[item.last]! + index.width[item.last]! });
   };
   const reset = () => {
     if (zoom !== 0) p.onZoom(0);

@@ -4,7 +4,8 @@
 // enough gets its text. Nothing is allocated while the picture moves.
 
 import type { Theme } from "../../model/colour";
-import type { Matches } from "../../model/tree";
+import { functions } from "../../model/stacks";
+import type { Frames, Matches } from "../../model/tree";
 import type { Index, Visitor, Window } from "./layout";
 import { Labels } from "./label";
 import { merged, mix, pixel } from "./pixels";
@@ -23,7 +24,7 @@ export interface Scene {
   matches: Matches;
   /** The node that is zoomed into: what is above it is faded. */
   zoom: number;
-  /** The frame that is pointed to here or in another view, -1 for none. */
+  /** The frame that is pointed to here or in another view, -1 for none: all of its function are marked. */
   hover: number;
   /** The node that has the keyboard's focus, -1 for none. */
   focus: number;
@@ -72,6 +73,9 @@ export class Painter implements Visitor {
   private matchedOf: Matches | null = null;
   private hovered = new Uint32Array(0);
   private hoveredOf = -1;
+  private functionOf: Int32Array = new Int32Array(0);
+  private functionsOf: Frames | null = null;
+  private pointed = -1; // the function
   private index: Index | null = null;
   private hatch: CanvasPattern | null = null;
   private hatchOf: Theme | null = null;
@@ -123,7 +127,13 @@ export class Painter implements Visitor {
       this.matchedOf = s.matches;
     }
     if (s.hover >= 0 && this.hoveredOf !== s.hover) {
-      this.hovered = index.counts((n) => tree.frame[n] === s.hover);
+      if (this.functionsOf !== tree.frames) {
+        this.functionsOf = tree.frames;
+        this.functionOf = functions(tree.frames).of;
+      }
+      // A number that is none of this tree points to nothing.
+      this.pointed = this.functionOf[s.hover] ?? -1;
+      this.hovered = index.counts((n) => this.functionOf[tree.frame[n]!] === this.pointed);
       this.hoveredOf = s.hover;
     }
     if (this.hatchOf !== theme) {
@@ -233,7 +243,7 @@ export class Painter implements Visitor {
     if (node < s.zoom && tree.end[node]! > s.zoom) faded = 1;
     else if (s.searching && !marked) faded = 2;
     if (faded) colour = mix(colour, this.background, faded === 1 ? 128 : 90);
-    if (s.hover >= 0 && tree.frame[node] === s.hover) {
+    if (s.hover >= 0 && this.functionOf[tree.frame[node]!] === this.pointed) {
       colour = mix(this.outlinePixel, colour, 48);
       faded = 0; // the text is to be read
     }

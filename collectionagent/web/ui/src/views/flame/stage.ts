@@ -59,6 +59,7 @@ export class Stage {
   private pending = 0; // scrolls to this node's row once the height is known
   private fromBottom = 0;
   private told = ""; // the part that was told last
+  private step = false; // what is told next is worth a way back
   private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly seen: Seen = { span: this.window, above: 0, below: 0, rows: 0, free: false };
 
@@ -68,7 +69,7 @@ export class Stage {
     canvas: HTMLCanvasElement,
     private readonly onSeen: (seen: Seen) => void,
     private readonly onFree: (free: boolean) => void,
-    private readonly onPart: (part: string) => void,
+    private readonly onPart: (part: string, step: boolean) => void,
   ) {
     this.painter = new Painter(canvas);
   }
@@ -132,7 +133,7 @@ export class Stage {
 
   private layout(turned: boolean): void {
     const { tree } = this.index;
-    const deepest = this.free ? tree.maxDepth : this.index.deepest[this.input.zoom]! + 1;
+    const deepest = this.free ? tree.maxDepth : (this.index.deepest[this.input.zoom] ?? 0) + 1;
     const space = Math.max(deepest * this.rowHeight + 4, this.height);
     if (space !== this.space || turned) {
       this.space = space;
@@ -189,7 +190,8 @@ export class Stage {
       const part = this.free ? formatPart(this.target, this.spanOf(this.input.zoom)) : "";
       if (part === this.told) return;
       this.told = part;
-      this.onPart(part);
+      this.onPart(part, this.step);
+      this.step = false;
     }, 300);
   }
 
@@ -225,6 +227,12 @@ export class Stage {
     this.target.right = to.right;
     this.began = 0; // at the next frame
     this.invalidate();
+  }
+
+  /** Comes closer to frames that are merged; the browser's way back leads out again. */
+  open(to: Span): void {
+    this.step = true;
+    this.show(to, true);
   }
 
   /** Shows a span that is not that of a frame. */

@@ -55,7 +55,7 @@ export function FlameView(view: ViewProps) {
         unit={profile.unit}
         describe={describe}
         part={state.part}
-        onPart={(part) => change({ part }, true)}
+        onPart={(part, step) => change({ part }, !step)}
         onZoom={(node) => {
           const names = tree.path(node);
           chosen.current = { tree, node, path: names.join("\n") };

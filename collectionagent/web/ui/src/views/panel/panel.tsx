@@ -23,7 +23,14 @@ export function Panel(view: ViewProps) {
   const about = useMemo(() => aboutFunction(tree, state.fn), [tree, state.fn]);
   // What transforms have hidden is still known.
   const elsewhere = useMemo(() => (about.sites || profile.whole === tree ? null : aboutFunction(profile.whole, state.fn)), [about, profile.whole]);
-  const close = () => (view.side ? view.side.show(false) : change({ fn: "" }));
+  const close = () => {
+    if (view.side) view.side.show(false);
+    else change({ fn: "" });
+    // What had the focus may be gone with the panel.
+    requestAnimationFrame(() => {
+      if (document.activeElement === document.body) document.querySelector<HTMLElement>(".views [tabindex='0']")?.focus({ preventScroll: true });
+    });
+  };
   useKeys([{ key: "Escape", what: "close the details of a function", group: "Details", run: close }]);
   const select = (fn: string) => change({ fn });
   const shown = about.sites ? about : elsewhere?.sites ? elsewhere : null;
@@ -32,11 +39,9 @@ export function Panel(view: ViewProps) {
       <div class="fn-head">
         <h2>{state.fn}</h2>
         <Copy text={state.fn} what="name" />
-        {!view.side && (
-          <button type="button" class="fn-close" aria-label="Close details" title="Close (Escape)" onClick={close}>
-            ×
-          </button>
-        )}
+        <button type="button" class="fn-close" aria-label="Close details" title="Close (Escape)" onClick={close}>
+          ×
+        </button>
       </div>
       {!shown && <p class="faded">No stack of this selection has this function.</p>}
       {shown && shown !== about && <p class="faded">What is done to the stacks has hidden this function; these are its values without that.</p>}
