@@ -58,7 +58,7 @@ export function Tracks(view: ViewProps) {
       <div class="tracks-head">
         <label>
           Tracks{" "}
-          <select value={by} onChange={(e) => change({ trackby: e.currentTarget.value, track: "" })}>
+          <select aria-label="Tracks by" value={by} onChange={(e) => change({ trackby: e.currentTarget.value, track: "" })}>
             {known.map(([name, text]) => (
               <option key={name} value={name}>
                 {text}
