@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,9 @@ func questions(now time.Time) []string {
 	return list
 }
 
+// lastMinute is the part of an answer that changes while nothing comes.
+var lastMinute = regexp.MustCompile(`"last_minute":\{[^}]*\},?`)
+
 // ask returns the answers to all questions, readable.
 func (r *rig) ask(project string, now time.Time) map[string]string {
 	r.t.Helper()
@@ -135,6 +139,7 @@ func (r *rig) ask(project string, now time.Time) map[string]string {
 			}
 			body = string(b)
 		}
+		body = lastMinute.ReplaceAllString(body, "")
 		answers[q] = fmt.Sprintln(resp.StatusCode, resp.Header.Get("Content-Disposition"), body)
 	}
 	return answers
@@ -232,7 +237,8 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status?project=red", r.tokens["* query"]); !strings.Contains(body, `"store"`) {
 		t.Errorf("a token of all projects does not see the store: %s", body)
 	}
-	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status", r.tokens["red admin"]); strings.Contains(body, `"store"`) {
+	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status", r.tokens["red admin"]); strings.Contains(body, `"store"`) ||
+		strings.Contains(body, `"memory"`) || strings.Contains(body, `"queries"`) {
 		t.Errorf("a token of a project sees the store: %s", body)
 	}
 }

@@ -105,6 +105,8 @@ func DefaultPolicy() Policy {
 			"/api/v1/heatmap":              asks,
 			"/api/v1/tracks":               asks,
 			"/api/v1/exemplars":            asks,
+			"/api/v1/executables":          asks,
+			"/api/v1/events":               asks,
 			"/api/v1/totals":               asks,
 			"/api/v1/types":                asks,
 			"/api/v1/series":               asks,

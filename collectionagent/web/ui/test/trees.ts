@@ -14,7 +14,7 @@ export function treeOf(...lines: string[]): Tree {
   const frame = (text: string) => {
     let n = known.get(text);
     if (n === undefined) {
-      const [, name, file, line, kind, binary] = /^([^|~@]+)(?:\|([^:~@]*)(?::(\d+))?)?(?:~([^@]+))?(?:@(.+))?$/.exec(text)!;
+      const [, name, file, line, kind, binary] = /^([^|~@]+)(?:\|([^~@]*?)(?::(\d+))?)?(?:~([^@]+))?(?:@(.+))?$/.exec(text)!;
       n = addFrame(frames, { name: name!, file, line: Number(line ?? 0), kind: kind ?? "native", binary });
       known.set(text, n);
     }

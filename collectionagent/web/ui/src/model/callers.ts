@@ -23,8 +23,8 @@ export function occurrences(tree: Tree, fn: number | string): number[] {
 export function callersOf(tree: Tree, fn: number | string): Tree {
   const nodes = occurrences(tree, fn);
   const root = nodes.length ? tree.frame[nodes[0]!]! : tree.frame[0]!;
-  const starts = nodes.map((node) => ({ node, self: tree.total[node]!, base: tree.baseTotal?.[node] ?? 0 }));
-  return toTree(upwards(tree, starts, root, true, false));
+  const values = (of: Float64Array) => nodes.map((node) => of[node]!);
+  return toTree(upwards(tree, { node: nodes, value: values(tree.total), base: tree.baseTotal && values(tree.baseTotal) }, root, true, false));
 }
 
 /** The function as the root, below it what it calls. A tree of the root alone when it does not occur. */

@@ -19,7 +19,7 @@ export interface Stacks {
 
 export const fromTree = (tree: Tree): Stacks => ({
   frames: tree.frames,
-  frame: Int32Array.from(tree.frame),
+  frame: new Int32Array(tree.frame),
   parent: tree.parent,
   self: tree.self,
   base: tree.baseSelf,
@@ -214,10 +214,19 @@ export function preorder(s: Stacks): { order: Int32Array; depth: Int32Array } {
 
 export function toTree(s: Stacks): Tree {
   const { order, depth } = preorder(s);
-  const pick = <T extends Int32Array | Float64Array>(column: T): T => (column as Int32Array).map((_, i) => column[order[i]!]!) as T;
+  const n = order.length;
+  const pick = (column: Int32Array | Float64Array, to: Int32Array | Float64Array) => {
+    for (let i = 0; i < n; i++) to[i] = column[order[i]!]!;
+    return to;
+  };
   return new Tree(
     s.frames,
-    { frame: pick(s.frame), depth: pick(depth), self: pick(s.self), baseSelf: s.base ? pick(s.base) : undefined },
+    {
+      frame: pick(s.frame, new Int32Array(n)),
+      depth: pick(depth, new Int32Array(n)),
+      self: pick(s.self, new Float64Array(n)),
+      baseSelf: s.base ? pick(s.base, new Float64Array(n)) : undefined,
+    },
     s.about,
   );
 }

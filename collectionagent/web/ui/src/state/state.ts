@@ -73,6 +73,9 @@ export interface State {
 
   /** Most nodes that the server is asked for, "" for as many as do well on a screen. */
   nodes: string;
+
+  /** "0": tables show what a search does not match, too, dimmed. */
+  only: string;
 }
 
 export const defaults: State = {
@@ -108,6 +111,7 @@ export const defaults: State = {
   find: "",
   open: [],
   nodes: "",
+  only: "",
 };
 
 /** Changes some fields; replace: without a new entry in the browser's history. */

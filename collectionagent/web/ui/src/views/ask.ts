@@ -11,6 +11,8 @@ export interface Asked<T> {
   error: string;
   /** An answer is on its way. */
   waiting: boolean;
+  /** What the answer is to. */
+  key: string | null;
 }
 
 /**
@@ -18,7 +20,7 @@ export interface Asked<T> {
  * that nobody waits for any more is given up. delay ms pass first, for what changes with each move of a pointer.
  */
 export function useAsk<T>(key: string | null, generation: number, ask: (signal: AbortSignal) => Promise<T>, delay = 0): Asked<T> {
-  const [state, set] = useState<Asked<T> & { key: string | null }>({ answer: null, error: "", waiting: false, key: null });
+  const [state, set] = useState<Asked<T>>({ answer: null, error: "", waiting: false, key: null });
   const latest = useRef(ask);
   latest.current = ask;
   useEffect(() => {
@@ -40,4 +42,10 @@ export function useAsk<T>(key: string | null, generation: number, ask: (signal: 
     };
   }, [key, generation]);
   return state;
+}
+
+/** As useAsk, but an answer to another question is not shown in the place of one that is on its way. */
+export function useAnswer<T>(ask: ((signal: AbortSignal) => Promise<T>) | null, key: string, generation: number): Asked<T> {
+  const asked = useAsk(ask ? key : null, generation, ask ?? (() => Promise.reject(new Error("nothing to ask"))));
+  return asked.key === key ? asked : { answer: null, error: "", waiting: ask !== null, key: null };
 }
