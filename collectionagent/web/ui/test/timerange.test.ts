@@ -55,6 +55,7 @@ test("earlier and later", () => {
   const once = moved(live, now, -1);
   expect(once).toEqual({ from: String(now - 15 * min), to: String(now - 5 * min) });
   expect(moved(once, now, 1)).toEqual(live); // back at now it moves on again
+  expect(moved(once, now + 8000, 1)).toEqual(live); // although time went by
   expect(moved({ from: String(now - 60 * min), to: String(now - 50 * min) }, now, 1)).toEqual({ from: String(now - 55 * min), to: String(now - 45 * min) });
 });
 

@@ -4,7 +4,7 @@
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../api/client";
 import { chooseValues, chosenValues, removeMatcher } from "../model/selector";
-import { percent } from "../ui/format";
+import { count, percent } from "../ui/format";
 import { Popover } from "../ui/popover";
 
 export interface Picking {
@@ -113,7 +113,7 @@ function Values({ query, params, picking, onPick, onChange }: Props & { picking:
       <ul aria-label={`Values of ${label}`}>
         {found.slice(0, 300).map((v) => (
           <li key={v.value}>
-            <label>
+            <label title={`${count(v.samples)} samples`}>
               <i class="pick-share" style={{ width: `${(100 * v.sum) / (data!.total || 1)}%` }} />
               <input type="checkbox" checked={chosen.includes(v.value)} onChange={() => toggle(v.value, false)} />
               <span class="pick-value">{v.value || "(none)"}</span>

@@ -5,6 +5,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { keep } from "../files/opened";
 import { FileError, read } from "../files/read";
 import type { Change, State } from "../state/state";
+import { registry } from "../views/registry";
 
 /** More would not fit the memory of a tab several times. */
 const mostBytes = 512 * 2 ** 20;
@@ -33,7 +34,7 @@ export function useOpener(state: State, change: Change, announce: (text: string)
       const profile = await read(file.name, new Uint8Array(await file.arrayBuffer()));
       const live = shown.current.view;
       // A view that asks the server has nothing to say of a file.
-      const view = ["heatmap", "tracks", "top", "source"].includes(live) ? "flame" : live;
+      const view = registry.find((r) => r.view === live)?.liveOnly ? "flame" : live;
       change({ page: "explore", file: keep(profile), view, zoom: [], fn: "", t: [], search: "" });
       announce(`${file.name} is open`);
     } catch (e) {

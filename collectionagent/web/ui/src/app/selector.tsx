@@ -36,6 +36,8 @@ export function Selector({ query, params, error, onChange }: Props) {
   const [editing, setEditing] = useState(false);
   const [open, setOpen] = useState(false);
   const [at, setAt] = useState(0);
+  /** Something was typed or pointed at: before that, Tab goes on to what is next on the page. */
+  const [touched, setTouched] = useState(false);
   const [problem, setProblem] = useState<{ text: string; position: number; message: string } | null>(null);
   const [picking, setPicking] = useState<{ label: string; not: boolean } | null>(null);
   const input = useRef<HTMLInputElement>(null);
@@ -65,6 +67,7 @@ export function Selector({ query, params, error, onChange }: Props) {
     setDraft(done.text);
     setAt(0);
     setOpen(true);
+    setTouched(true);
     setProblem(null);
     const el = input.current!;
     el.value = done.text;
@@ -79,9 +82,11 @@ export function Selector({ query, params, error, onChange }: Props) {
       setOpen(true);
       e.preventDefault();
     } else if (e.key === "ArrowDown" || e.key === "ArrowUp") {
-      setAt((shown + (e.key === "ArrowUp" ? -1 : 1) + choices.length) % choices.length);
+      const by = e.key === "ArrowUp" ? -1 : touched ? 1 : 0;
+      setAt((shown + by + choices.length) % choices.length);
+      setTouched(true);
       e.preventDefault();
-    } else if ((e.key === "Tab" && !e.shiftKey && listed && choices[shown]!.place.what !== "end") || (e.key === "Enter" && listed && choices[shown]!.place.what !== "end")) {
+    } else if ((e.key === "Enter" || (e.key === "Tab" && !e.shiftKey)) && listed && touched && choices[shown]!.place.what !== "end") {
       choose(choices[shown]!);
       e.preventDefault();
     } else if (e.key === "Enter") {
@@ -126,7 +131,7 @@ export function Selector({ query, params, error, onChange }: Props) {
           aria-autocomplete="list"
           aria-expanded={open && choices.length > 0}
           aria-controls="sel-list"
-          aria-activedescendant={open && choices.length > 0 ? `sel-${shown}` : undefined}
+          aria-activedescendant={open && touched && choices.length > 0 ? `sel-${shown}` : undefined}
           aria-invalid={!!shownProblem}
           aria-describedby={shownProblem ? "sel-problem" : undefined}
           spellcheck={false}
@@ -138,9 +143,11 @@ export function Selector({ query, params, error, onChange }: Props) {
             setEditing(true);
             setOpen(true);
             setAt(0);
+            setTouched(false);
             const end = query.trimEnd().endsWith("}") ? query.trimEnd().length - 1 : query.length;
             requestAnimationFrame(() => {
-              input.current?.setSelectionRange(end, end);
+              if (input.current?.value !== query) return; // typed already
+              input.current.setSelectionRange(end, end);
               setCursor(end);
             });
           }}
@@ -154,6 +161,7 @@ export function Selector({ query, params, error, onChange }: Props) {
             setProblem(null);
             setOpen(true);
             setAt(0);
+            setTouched(true);
             track();
           }}
           onKeyDown={keys}
@@ -172,7 +180,7 @@ export function Selector({ query, params, error, onChange }: Props) {
                 key={c.text}
                 id={`sel-${i}`}
                 role="option"
-                aria-selected={i === shown}
+                aria-selected={touched && i === shown}
                 ref={(el) => {
                   if (el && i === shown) el.scrollIntoView({ block: "nearest" });
                 }}

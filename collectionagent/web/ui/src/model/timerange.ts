@@ -88,11 +88,11 @@ export function pinned(r: Range, now: number): Range {
   return { from: String(Math.round(from)), to: String(Math.round(to)) };
 }
 
-/** The range half its length earlier or later; where that reaches now, it ends there and moves on. */
+/** The range half its length earlier or later; where that all but reaches now, it ends there and moves on. */
 export function moved(r: Range, now: number, direction: -1 | 1): Range {
   const { from, to } = resolve(r, now);
   const length = to - from;
-  if (direction > 0 && to + length / 2 >= now) return { from: relative(length), to: "now" };
+  if (direction > 0 && to + length / 2 >= now - Math.max(length / 20, 10 * second)) return { from: relative(length), to: "now" };
   const by = (direction * length) / 2;
   return { from: String(Math.round(from + by)), to: String(Math.round(to + by)) };
 }

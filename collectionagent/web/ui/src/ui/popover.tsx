@@ -24,13 +24,27 @@ export function Popover({ open, onOpen, label, aria, title, name, role = "dialog
   const root = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
   const panel = useRef<HTMLDivElement>(null);
+  const close = () => {
+    onOpen(false);
+    button.current!.focus();
+  };
   useEffect(() => {
     if (!open) return;
     const outside = (e: PointerEvent) => {
       if (!root.current!.contains(e.target as Node)) onOpen(false);
     };
+    // What had the focus may be gone: Escape closes from anywhere.
+    const escape = (e: KeyboardEvent) => {
+      if (e.key !== "Escape" || e.defaultPrevented) return;
+      e.preventDefault();
+      close();
+    };
     document.addEventListener("pointerdown", outside);
-    return () => document.removeEventListener("pointerdown", outside);
+    document.addEventListener("keydown", escape);
+    return () => {
+      document.removeEventListener("pointerdown", outside);
+      document.removeEventListener("keydown", escape);
+    };
   }, [open]);
   // It stays on the screen, and what it is for has the focus.
   useLayoutEffect(() => {
@@ -43,20 +57,11 @@ export function Popover({ open, onOpen, label, aria, title, name, role = "dialog
     const first = p.querySelector<HTMLElement>("[data-first]") ?? p.querySelector<HTMLElement>("button, input, select, a");
     first?.focus();
   }, [open]);
-  const close = () => {
-    onOpen(false);
-    button.current!.focus();
-  };
   return (
     <div
       class="popover"
       ref={root}
       onKeyDown={(e) => {
-        if (e.key === "Escape" && open) {
-          e.preventDefault();
-          e.stopPropagation();
-          close();
-        }
         if (open && role === "menu" && /^Arrow(Up|Down)$|^Home$|^End$/.test(e.key)) {
           const items = [...panel.current!.querySelectorAll<HTMLElement>("button:not(:disabled), a")];
           const at = items.indexOf(document.activeElement as HTMLElement);
