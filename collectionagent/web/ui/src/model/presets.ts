@@ -35,7 +35,7 @@ export const presets: Preset[] = [
   { id: "no-kernel", title: "Hide the kernel", how: "hide", match: kindIs("kernel") },
   { id: "kernel", title: "Kernel only", how: "show", match: kindIs("kernel") },
   { id: "libc", title: "Hide libc and ld", how: "hide", match: by((f, i) => systemLibrary.test(f.binary[i]!)) },
-  { id: "interpreter", title: "Hide interpreters' own frames", how: "hide", match: kindIs("interpreter") },
+  { id: "interpreter", title: "Hide interpreters’ own frames", how: "hide", match: kindIs("interpreter") },
   {
     id: "python",
     title: "Hide Python’s library",
