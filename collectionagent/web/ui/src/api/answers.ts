@@ -283,3 +283,24 @@ export interface WhoamiAnswer {
   /** Logged in with a cookie. */
   session: boolean;
 }
+
+/** A sample that belongs to a span of a distributed trace. */
+export interface Exemplar {
+  time_ms: number;
+  trace_id: string;
+  span_id: string;
+  value: number;
+  samples: number;
+  labels: Record<string, string>;
+  /** What was running. */
+  function: { name: string; file: string; binary: string; kind: string };
+}
+
+export interface ExemplarsAnswer {
+  unit: string;
+  total: number;
+  /** Of samples that belong to no span. */
+  excluded: number;
+  exemplars: Exemplar[] | null;
+  hidden: number;
+}

@@ -4,6 +4,7 @@
 import type {
   EventsAnswer,
   ExecutablesAnswer,
+  ExemplarsAnswer,
   FlameAnswer,
   HostsAnswer,
   LabelsAnswer,
@@ -82,6 +83,7 @@ export const ask = get;
 
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
+export const exemplars = (p: Params, s?: AbortSignal) => get<ExemplarsAnswer>("exemplars", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
 export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p, s);
 export const heatmap = (p: Params, s?: AbortSignal) => get<HeatmapAnswer>("heatmap", p, s);

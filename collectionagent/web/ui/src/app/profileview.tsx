@@ -69,7 +69,7 @@ export function ProfileView({ profile, state, change, theme, params, generation,
       },
     },
   ]);
-  const props: ViewProps = { profile, matches, searching: !!re, theme, state, change, params, generation, hover, announce };
+  const props: ViewProps = { profile, matches, searching: !!re, theme, state, change, params, generation, hover, side: { open: panel, show }, announce };
   const View = entry.component;
   return (
     <section class="panel grow" aria-label="Profile">

@@ -46,6 +46,8 @@ export interface State {
   colour: string;
   /** Names from the root to the frame that is zoomed into. */
   zoom: string[];
+  /** The part of that frame that a flame graph shows, where it is not all of it: "0.25,0.5". */
+  part: string;
   /** The function that sandwich, source and the panel at the side are about. */
   fn: string;
   /** The column that a table is sorted by, with a "-" for descending. */
@@ -97,6 +99,7 @@ export const defaults: State = {
   up: "",
   colour: "kind",
   zoom: [],
+  part: "",
   fn: "",
   sort: "",
   bfrom: "",

@@ -11,6 +11,7 @@ import { Crumbs } from "./crumbs";
 import { listen } from "./gestures";
 import { indexOf, step, type Item } from "./layout";
 import { Minimap, type MapHandle } from "./minimap";
+import { sameNode } from "./same";
 import { Stage, type Seen } from "./stage";
 import { Tooltip, type Target } from "./tooltip";
 import { sentence } from "./words";
@@ -40,6 +41,9 @@ export interface FlameProps {
   describe?(node: number): string;
   /** The match that is looked at: it comes into sight when it changes. */
   current?: number;
+  /** The part of the zoomed frame to show, and who is told when another one is chosen; see State.part. */
+  part?: string;
+  onPart?(part: string): void;
   /** What the graph is of, for who hears it. */
   label?: string;
   /** Without the path of the zoom and the small picture of the whole. */
@@ -76,12 +80,12 @@ export function Flame(p: FlameProps) {
   useKeys(keyList);
 
   // The focus stays at the same frame when the tree is a new one.
-  const shown = useMemo(() => (focus.tree === tree ? focus.node : tree.find(focus.tree.path(focus.node))), [focus, tree]);
+  const shown = useMemo(() => (focus.tree === tree ? focus.node : sameNode(focus.tree, focus.node, tree)), [focus, tree]);
   useEffect(() => setFocus({ tree, node: shown }), [tree]);
   useEffect(() => setFocus({ tree, node: zoom }), [zoom]);
 
   useLayoutEffect(() => {
-    const s = (stage.current = new Stage(scroller.current!, spacer.current!, canvas.current!, (seen: Seen) => map.current?.seen(seen), setFree));
+    const s = (stage.current = new Stage(scroller.current!, spacer.current!, canvas.current!, (seen: Seen) => map.current?.seen(seen), setFree, (part) => props.current.onPart?.(part)));
     const g = (gestures.current = listen(canvas.current!, scroller.current!, s));
     const measure = () => s.measure();
     const observer = new ResizeObserver(measure);
@@ -108,9 +112,13 @@ export function Flame(p: FlameProps) {
       up: p.up,
       hover: p.hover.frame,
       focus: focused ? shown : -1,
+      part: p.part ?? "",
     });
   });
-  useEffect(() => setTip(null), [tree, zoom]);
+  // The pointer may be at something else now.
+  useLayoutEffect(() => {
+    if (tip) setTip(tip.index === index ? null : targetAt(tip.x, tip.y));
+  }, [tree, zoom]);
   useEffect(() => {
     if (p.current === undefined || p.current < 0) return;
     setFocus({ tree, node: p.current });
@@ -157,6 +165,7 @@ export function Flame(p: FlameProps) {
 
   const keys = (e: KeyboardEvent) => {
     if (e.ctrlKey || e.metaKey || e.altKey) return;
+    setFocused(true); // a click gives it the focus without showing it
     const s = stage.current!;
     const go = (to: "parent" | "child" | "left" | "right") => {
       const next = step(index, shown, to, s.window, zoom);
@@ -208,21 +217,24 @@ export function Flame(p: FlameProps) {
     e.preventDefault();
   };
 
+  function targetAt(x: number, y: number): Target | null {
+    const item = stage.current!.itemAt(x, y);
+    if (!item) return null;
+    const { top, bottom } = stage.current!.rectOf(item);
+    return { index, item, x, y, top, bottom };
+  }
+
   const point = (e: PointerEvent) => {
     if (e.pointerType === "touch" || gestures.current!.busy()) {
       if (tip) setTip(null);
       return;
     }
-    const item = stage.current!.itemAt(e.clientX, e.clientY);
+    const target = targetAt(e.clientX, e.clientY);
+    const item = target?.item;
     canvas.current!.classList.toggle("flame-empty", !item);
     const frame = item && item.first === item.last ? tree.frame[index.node[item.first]!]! : -1;
     if (frame !== p.hover.frame) p.hover.set(frame);
-    if (!item) {
-      setTip(null);
-      return;
-    }
-    const { top, bottom } = stage.current!.rectOf(item);
-    setTip({ item, x: e.clientX, top, bottom });
+    setTip(target);
   };
 
   const focusText = focused && stage.current ? sentence(index, shown, p.unit, focusItem()) : "";
@@ -240,7 +252,6 @@ export function Flame(p: FlameProps) {
             matches={p.matches}
             up={p.up}
             stage={() => stage.current}
-            scroller={() => scroller.current}
             handle={map}
           />
         </>
@@ -262,7 +273,7 @@ export function Flame(p: FlameProps) {
           if (tip) setTip(null);
         }}
         onKeyDown={keys}
-        onFocus={() => setFocused(true)}
+        onFocus={(e) => setFocused(e.currentTarget.matches(":focus-visible"))}
         onBlur={() => setFocused(false)}
       >
         <canvas
@@ -299,7 +310,7 @@ export function Flame(p: FlameProps) {
       <p class="visually-hidden" aria-live="polite">
         {focusText}
       </p>
-      {tip && tip.item.last < index.node.length && <Tooltip index={index} at={tip} unit={p.unit} describe={p.describe} />}
+      {tip && tip.index === index && <Tooltip at={tip} unit={p.unit} describe={p.describe} />}
     </div>
   );
 }

@@ -5,7 +5,7 @@
 import type { Theme } from "../../model/colour";
 import type { Matches } from "../../model/tree";
 import type { Index } from "./layout";
-import { mix, pixel } from "./pixels";
+import { merged, mix, pixel } from "./pixels";
 
 interface Picture {
   index: Index;
@@ -29,7 +29,7 @@ export function drawMap(canvas: HTMLCanvasElement, p: Picture): void {
   g.fillRect(0, 0, width, height);
   const { index } = p;
   const { tree } = index;
-  const rows = index.offset.length - 1;
+  const rows = mapDepth(index);
   if (!rows || !(tree.width[0]! > 0)) return;
   const lines = document.createElement("canvas");
   lines.width = width;
@@ -39,7 +39,7 @@ export function drawMap(canvas: HTMLCanvasElement, p: Picture): void {
   const data = new Uint32Array(image.data.buffer);
   const background = pixel(p.theme.background);
   const match = pixel(p.theme.match);
-  const other = pixel(p.theme.dark ? "#4a4e57" : "#c3c7ce");
+  const other = pixel(merged(p.theme));
   const marked = p.searching ? index.counts((n) => p.matches.marked[n] === 1) : null;
   data.fill(background);
   const window = { left: 0, right: tree.width[0]!, scale: width / tree.width[0]! };
@@ -63,3 +63,24 @@ export function drawMap(canvas: HTMLCanvasElement, p: Picture): void {
 
 /** How high the picture of a tree is in a map of this height: a shallow tree does not fill it. */
 export const mapRows = (rows: number, height: number) => Math.min(height, rows * 3);
+
+const depths = new WeakMap<Index, number>();
+
+/**
+ * How many rows a map shows. One stack of five hundred frames would squeeze all others to a line:
+ * rows are left out from where less than a fortieth of the width goes on.
+ */
+export function mapDepth(index: Index): number {
+  let rows = depths.get(index);
+  if (rows === undefined) {
+    const all = index.tree.width[0] ?? 0;
+    rows = index.offset.length - 1;
+    for (let wide = 0; rows > 1; rows--) {
+      for (let r = index.offset[rows - 1]!; r < index.offset[rows]!; r++) wide += index.width[r]!;
+      if (wide >= all / 40) break;
+      wide = 0;
+    }
+    depths.set(index, rows);
+  }
+  return rows;
+}

@@ -6,7 +6,7 @@ import type { Ref } from "preact";
 import type { Theme } from "../../model/colour";
 import type { Matches } from "../../model/tree";
 import type { Index } from "./layout";
-import { drawMap, mapRows } from "./map";
+import { drawMap, mapDepth, mapRows } from "./map";
 import type { Seen, Stage } from "./stage";
 import { fromMap, onMap } from "./viewport";
 
@@ -24,7 +24,6 @@ interface Props {
   matches: Matches;
   up: boolean;
   stage(): Stage | null;
-  scroller(): HTMLElement | null;
   handle: Ref<MapHandle>;
 }
 
@@ -48,19 +47,23 @@ export function Minimap(p: Props) {
     if (width) drawMap(canvas.current!, { ...p, width, height, ratio: window.devicePixelRatio || 1 });
   }, [p.index, p.colour, p.theme, p.searching, p.matches, p.up, width]);
 
-  const rows = p.index.offset.length - 1;
+  const rows = mapDepth(p.index);
+  /** Pixels of the map for a row of the graph. */
+  const rowPixels = mapRows(rows, height) / rows;
   const place = (s: Seen) => {
     last.current = s;
     const el = view.current;
     if (!el || !width) return;
     const r = onMap(s.span, p.index.tree.width[0] || 1, width);
-    // A view that is higher than the rows shows them all.
-    const drawn = mapRows(rows, height);
-    const offset = p.up ? height - drawn : 0;
-    el.style.transform = `translate(${r.x.toFixed(1)}px, ${(offset + s.top * drawn).toFixed(1)}px)`;
+    // In rows from the root; below the last one of the map there is nothing to point to.
+    const near = Math.min(p.up ? s.below : s.above, rows - 1);
+    const far = Math.min(p.up ? s.below + s.rows : s.above + s.rows, rows);
+    const y = (p.up ? height - far * rowPixels : near * rowPixels) || 0;
+    const h = Math.max(6, (far - near) * rowPixels);
+    el.style.transform = `translate(${r.x.toFixed(1)}px, ${Math.min(y, height - h).toFixed(1)}px)`;
     el.style.width = `${r.w.toFixed(1)}px`;
-    el.style.height = `${Math.max(6, (s.bottom - s.top) * drawn).toFixed(1)}px`;
-    const whole = r.w >= width - 1 && s.bottom - s.top > 0.99;
+    el.style.height = `${h.toFixed(1)}px`;
+    const whole = r.w >= width - 1 && far - near >= rows - 1;
     holder.current!.dataset.whole = String(whole);
     holder.current!.dataset.x = r.x.toFixed(0);
     holder.current!.dataset.w = r.w.toFixed(0);
@@ -72,16 +75,14 @@ export function Minimap(p: Props) {
 
   const go = (e: PointerEvent, smooth: boolean) => {
     const stage = p.stage();
-    const scroller = p.scroller();
-    if (!stage || !scroller) return;
+    if (!stage) return;
     const rect = holder.current!.getBoundingClientRect();
     const total = p.index.tree.width[0] || 1;
     const px = e.clientX - rect.left - (grabbed.current ?? 0);
     const { left, right } = stage.window;
     if (right - left < total) stage.show(fromMap({ left, right }, px, total, width), smooth);
-    const drawn = mapRows(rows, height);
-    const y = (e.clientY - rect.top - (p.up ? height - drawn : 0)) / drawn;
-    scroller.scrollTop = y * stage.space - stage.height / 2;
+    const y = e.clientY - rect.top;
+    stage.scrollToRow((p.up ? height - y : y) / rowPixels);
   };
 
   return (

@@ -7,7 +7,7 @@ import type { Theme } from "../../model/colour";
 import type { Matches } from "../../model/tree";
 import type { Index, Visitor, Window } from "./layout";
 import { Labels } from "./label";
-import { mix, pixel } from "./pixels";
+import { merged, mix, pixel } from "./pixels";
 
 const fontSize = 12;
 const textFrom = 26; // CSS pixels of a frame that gets text
@@ -132,7 +132,7 @@ export class Painter implements Visitor {
       this.background = pixel(theme.background);
       this.matchPixel = pixel(theme.match);
       this.outlinePixel = pixel(theme.outline);
-      this.otherPixel = pixel(theme.dark ? "#4a4e57" : "#c3c7ce");
+      this.otherPixel = pixel(merged(theme));
     }
   }
 
@@ -140,7 +140,7 @@ export class Painter implements Visitor {
     const tile = document.createElement("canvas");
     tile.width = tile.height = 6;
     const g = tile.getContext("2d")!;
-    g.strokeStyle = theme.dark ? "rgba(0,0,0,0.45)" : "rgba(255,255,255,0.75)";
+    g.strokeStyle = theme.dark ? "rgba(255,255,255,0.13)" : "rgba(70,78,94,0.2)";
     g.lineWidth = 1.5;
     g.beginPath();
     for (const d of [-6, 0, 6]) {
@@ -232,14 +232,17 @@ export class Painter implements Visitor {
     let faded = 0;
     if (node < s.zoom && tree.end[node]! > s.zoom) faded = 1;
     else if (s.searching && !marked) faded = 2;
-    if (faded) colour = mix(colour, this.background, faded === 1 ? 150 : 90);
-    if (s.hover >= 0 && tree.frame[node] === s.hover) colour = mix(this.outlinePixel, colour, 72);
+    if (faded) colour = mix(colour, this.background, faded === 1 ? 128 : 90);
+    if (s.hover >= 0 && tree.frame[node] === s.hover) {
+      colour = mix(this.outlinePixel, colour, 48);
+      faded = 0; // the text is to be read
+    }
     this.put(x, w, colour);
     this.drawn++;
     const from = x < 0 ? 0 : x;
     const seen = Math.min(x + w, this.columns) - from;
     if (seen >= textFrom * s.ratio) this.texts.push(tree.frame[node]!, from, seen, this.y * 8 + faded + (marked ? 4 : 0));
-    if (w > 2 && tree.frames.kind[tree.frame[node]!] === "label") this.marks.push(from, this.y, seen, 0);
+    if (w > 2 && node > 0 && tree.frames.kind[tree.frame[node]!] === "label") this.marks.push(from, this.y, seen, 0);
     if (rank === this.focusRank) this.focusAt(x, w);
   }
 

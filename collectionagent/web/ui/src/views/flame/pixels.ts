@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Colours as the numbers that a picture is made of: red in the lowest byte, opaque.
 
+import type { Theme } from "../../model/colour";
+
+/** The colour of frames that are merged, below the lines across them. */
+export const merged = (theme: Theme) => (theme.dark ? "#3a3e47" : "#dadde2");
+
 let reader: CanvasRenderingContext2D | null = null;
 const known = new Map<string, number>();
 

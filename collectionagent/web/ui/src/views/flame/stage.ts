@@ -4,6 +4,7 @@
 
 import type { Theme } from "../../model/colour";
 import type { Matches, Tree } from "../../model/tree";
+import { formatPart, parsePart, sameNode } from "./same";
 import { indexOf, type Index, type Item, type Window } from "./layout";
 import { Painter } from "./paint";
 import * as viewport from "./viewport";
@@ -23,14 +24,17 @@ export interface Input {
   hover: number;
   /** -1: the focus is elsewhere. */
   focus: number;
+  /** The part of the zoomed frame that a link wants to be shown, "" for all of it. */
+  part: string;
 }
 
 /** What the stage tells after it has drawn. */
 export interface Seen {
   span: Span;
-  /** The rows that are in sight, as parts of all: 0 … 1 from the top. */
-  top: number;
-  bottom: number;
+  /** Rows out of sight above and below, and those in sight. */
+  above: number;
+  below: number;
+  rows: number;
   /** The span is not that of the zoomed frame. */
   free: boolean;
 }
@@ -54,7 +58,9 @@ export class Stage {
   private request = 0;
   private pending = 0; // scrolls to this node's row once the height is known
   private fromBottom = 0;
-  private readonly seen: Seen = { span: this.window, top: 0, bottom: 1, free: false };
+  private told = ""; // the part that was told last
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly seen: Seen = { span: this.window, above: 0, below: 0, rows: 0, free: false };
 
   constructor(
     private readonly scroller: HTMLElement,
@@ -62,6 +68,7 @@ export class Stage {
     canvas: HTMLCanvasElement,
     private readonly onSeen: (seen: Seen) => void,
     private readonly onFree: (free: boolean) => void,
+    private readonly onPart: (part: string) => void,
   ) {
     this.painter = new Painter(canvas);
   }
@@ -85,7 +92,7 @@ export class Stage {
       this.index = indexOf(input.tree);
       const now = this.spanOf(input.zoom);
       // The same question, asked again, shows the same place.
-      const kept = old && this.free && old.tree.path(old.zoom).join("\n") === input.tree.path(input.zoom).join("\n");
+      const kept = old && this.free && sameNode(old.tree, old.zoom, input.tree) === input.zoom;
       if (kept && before) this.jump(viewport.carry(this.window, before, now, this.total));
       else {
         this.jump(now);
@@ -96,6 +103,15 @@ export class Stage {
       this.setFree(false);
       this.goTo(this.spanOf(input.zoom));
       this.pending = input.zoom;
+    }
+    // What is asked for from outside: a link, or the way back.
+    if (input.part !== this.told) {
+      this.told = input.part;
+      const span = parsePart(input.part, this.spanOf(input.zoom));
+      if (span) {
+        const { left, right } = viewport.clamp(span.left, span.right, this.total);
+        this.show({ left, right }, !!old && old.tree === input.tree);
+      } else if (this.free) this.reset();
     }
     if (old && old.up !== input.up) this.pending = input.zoom || -1;
     this.layout(old?.up !== input.up);
@@ -138,6 +154,11 @@ export class Stage {
     this.invalidate();
   }
 
+  /** Scrolls a row to the middle. */
+  scrollToRow(depth: number): void {
+    this.scroller.scrollTop = this.rowTop(depth) - this.height / 2;
+  }
+
   /** Where a row is, in pixels from the top of all rows. */
   rowTop(depth: number): number {
     return this.input.up ? this.space - (depth + 1) * this.rowHeight : depth * this.rowHeight;
@@ -161,17 +182,34 @@ export class Stage {
     return { left: Math.max(left, rect.left), right: Math.min(left + item.w / this.ratio, rect.right), top, bottom: top + this.rowHeight };
   }
 
+  /** Tells the part that is shown when it has not changed for a while: an address is no place for a film. */
+  private tell() {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      const part = this.free ? formatPart(this.target, this.spanOf(this.input.zoom)) : "";
+      if (part === this.told) return;
+      this.told = part;
+      this.onPart(part);
+    }, 300);
+  }
+
   private setFree(free: boolean) {
+    this.tell();
     if (this.free === free) return;
     this.free = free;
     this.onFree(free);
     if (this.input) this.layout(false);
   }
 
+  private rescale() {
+    this.window.scale = Math.max(1, Math.round(this.width * this.ratio)) / (this.window.right - this.window.left || 1);
+  }
+
   private jump(to: Span) {
     this.began = -1;
     this.window.left = this.target.left = to.left;
     this.window.right = this.target.right = to.right;
+    this.rescale();
     this.invalidate();
   }
 
@@ -254,7 +292,7 @@ export class Stage {
       else this.invalidate();
     }
     const began = performance.now();
-    this.window.scale = Math.max(1, Math.round(this.width * this.ratio)) / (this.window.right - this.window.left || 1);
+    this.rescale();
     const { scene, input } = this;
     scene.index = this.index;
     scene.colour = input.colour;
@@ -272,8 +310,9 @@ export class Stage {
     scene.space = this.space;
     scene.top = this.scroller.scrollTop;
     this.painter.draw(scene);
-    this.seen.top = scene.top / this.space;
-    this.seen.bottom = Math.min(1, (scene.top + this.height) / this.space);
+    this.seen.above = scene.top / this.rowHeight;
+    this.seen.rows = this.height / this.rowHeight;
+    this.seen.below = Math.max(0, this.space - scene.top - this.height) / this.rowHeight;
     this.seen.free = this.free;
     this.onSeen(this.seen);
     const data = this.scroller.dataset;
@@ -286,6 +325,7 @@ export class Stage {
   private readonly scene = { window: this.window } as Parameters<Painter["draw"]>[0];
 
   close(): void {
+    clearTimeout(this.timer);
     cancelAnimationFrame(this.request);
   }
 }

@@ -7,22 +7,23 @@ import { blockTitle, facts } from "./words";
 import type { Index, Item } from "./layout";
 
 export interface Target {
+  index: Index;
   item: Item;
   /** The pointer. */
   x: number;
+  y: number;
   /** The row on the screen. */
   top: number;
   bottom: number;
 }
 
 interface Props {
-  index: Index;
   at: Target;
   unit: string;
   describe?(node: number): string;
 }
 
-export function Tooltip({ index, at, unit, describe }: Props) {
+export function Tooltip({ at, unit, describe }: Props) {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
     const el = box.current!;
@@ -35,6 +36,7 @@ export function Tooltip({ index, at, unit, describe }: Props) {
     el.style.left = `${Math.max(4, Math.min(left, window.innerWidth - width - 4))}px`;
     el.style.top = `${top}px`;
   });
+  const { index } = at;
   const { tree } = index;
   const { first, last } = at.item;
   const node = index.node[first]!;

@@ -50,7 +50,7 @@ export function FrameMenu({ view, frame, node, x, y, onClose }: Props) {
   const entries: (MenuEntry | false | "" | null)[] = [
     node > 0 && { label: "Zoom here", hint: share, run: () => change({ zoom: tree.path(node) }) },
     isRoot && { label: "Zoom out to everything", run: () => change({ zoom: [] }) },
-    isFunction && { label: "Details at the side", run: () => change({ fn: name }) },
+    isFunction && { label: "Details at the side", run: () => (change({ fn: name }), view.side?.show(true)) },
     isFunction && state.view !== "sandwich" && { label: "Callers and callees", hint: "sandwich", run: () => show("sandwich") },
     isFunction && state.view !== "calltree" && { label: "Show in the call tree", run: () => show("calltree") },
     isFunction && live && state.level !== "binary" && state.view !== "source" && { label: "Source lines", run: () => show("source") },
