@@ -27,6 +27,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/push"
+	"github.com/strobe-profiler/strobe/collectionagent/pyroscope"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
@@ -269,13 +270,16 @@ func pageURL(a net.Addr, encrypted bool) string {
 	return scheme + "://" + host + "/"
 }
 
-// app returns the handler of everything that needs the store: the API, the page, and more.
+// app returns the handler of everything that needs the store: the API, in the words of
+// Pyroscope too, the page, and more.
 func app(c api.Config, more ...func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
 	for _, register := range more {
 		register(mux)
 	}
-	mux.Handle("/api/v1/", api.New(c))
+	answers := api.New(c)
+	mux.Handle("/api/v1/", answers)
+	pyroscope.New(answers).Register(mux)
 	mux.Handle("/", web.Handler())
 	return mux
 }

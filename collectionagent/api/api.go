@@ -94,7 +94,7 @@ func Patterns() []string {
 // New returns the handler of everything under /api/v1/. It expects requests that
 // an [auth.Guard] let in, and denies others. It is safe for
 // concurrent use. Metrics that cannot be registered are logged and not exported.
-func New(c Config) http.Handler {
+func New(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -141,7 +141,7 @@ func New(c Config) http.Handler {
 		}
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})
-	return mux
+	return &Server{Handler: mux, server: s}
 }
 
 // endpoints lists what can be asked.
@@ -270,27 +270,35 @@ func (s *server) handler(e *endpoint) http.Handler {
 // memoryTries is how often a question is worked on that others left no memory for.
 const memoryTries = 3
 
-// answer works on a question, with a claim that the caller releases. A question that
+// answer works on a question, with a claim that the caller releases.
+func (s *server) answer(ctx context.Context, e *endpoint, p *parameters, claim **memory.Claim) (a *answer, err error) {
+	err = s.attempt(ctx, claim, func(question context.Context) (err error) {
+		a, err = e.answer(s, question, p)
+		return err
+	})
+	return a, err
+}
+
+// attempt works on a question, with a claim that the caller releases. A question that
 // did not get the memory that others held is worked on again, in the same turn, once
 // there is as much as it had come to want: its client could do no more than ask
 // again, without knowing when.
-func (s *server) answer(ctx context.Context, e *endpoint, p *parameters, claim **memory.Claim) (*answer, error) {
+func (s *server) attempt(ctx context.Context, claim **memory.Claim, work func(context.Context) error) error {
 	wanted := int64(0)
 	for try := 1; ; try++ {
 		question, c := s.config.Memory.Question(ctx)
 		*claim = c
 		err := c.Reserve(wanted)
 		if err == nil {
-			var a *answer
-			if a, err = e.answer(s, question, p); c.Err() == nil {
-				return a, err
+			if err = work(question); c.Err() == nil {
+				return err
 			}
 		}
 		if lack := c.Err(); lack != nil {
 			err = lack
 		}
 		if try == memoryTries || ctx.Err() != nil || !errors.Is(err, memory.ErrBusy) {
-			return nil, err
+			return err
 		}
 		wanted = c.Most()
 		c.Release()

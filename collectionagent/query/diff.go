@@ -82,12 +82,12 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 	}
 	var newStack []int32
 	out := res
-	if !s.Stacks.isZero() {
+	if !s.Stacks.IsZero() {
 		out, newStack = res.filterStacks(&s.Stacks, s.FoldInterpreters)
 	}
 	for _, x := range []*sums{a, b} {
 		x.groups, x.resolution = c.values, res
-		if !s.Stacks.isZero() {
+		if !s.Stacks.IsZero() {
 			x.keep(out, newStack)
 		}
 		x.countUnknown()
