@@ -360,8 +360,8 @@ func (g *grower) add(parent, function uint32) uint32 {
 	frame, ok := g.frames[function]
 	if !ok {
 		frame = uint32(len(g.Frames)) //nolint:gosec // at most the nodes
-		lines := &g.functions.lines[function]
 		g.frames[function] = frame
+		lines := &g.functions.lines[function]
 		g.Frames = append(g.Frames, FlameFrame{*g.functions.value(function), lines.best(), g.functions.builds[lines.build]})
 	}
 	node := uint32(len(g.Stacks)) //nolint:gosec // at most maxNodes

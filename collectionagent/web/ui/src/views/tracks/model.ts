@@ -98,7 +98,7 @@ export class Tracks {
   get fullText(): string {
     const whole = Math.max(this.stepMs, this.periodMs) * 1e6;
     if (this.answer.unit !== "nanoseconds") return `${amount(this.full, this.answer.unit)} in a step`;
-    return this.full <= whole ? percent(this.full, whole) : `${(this.full / whole).toFixed(1)} at a time`;
+    return this.full <= whole ? `${percent(this.full, whole)} busy` : `${(this.full / whole).toFixed(1)} at a time`;
   }
 
   /** Threads and CPUs are full when they are busy all the time, others when they are as busy as any ever was. */

@@ -68,7 +68,7 @@ export function Tracks(view: ViewProps) {
         </label>
         {tracks && (
           <span class="faded">
-            {many(tracks.tracks.length, "track")}, a step is {lengthText({ from: 0, to: tracks.stepMs })}, a full bar {tracks.fullText}
+            {many(tracks.tracks.length, "track")}, a step is {lengthText({ from: 0, to: tracks.stepMs })}, a full bar is {tracks.fullText}
             {answer!.hidden.tracks > 0 && `; ${many(answer!.hidden.tracks, "smaller one")} (${percent(answer!.hidden.value, answer!.total)}) not shown`}
           </span>
         )}
