@@ -32,8 +32,11 @@ const settled = (page) => page.waitForFunction(() => new Promise((done) => reque
 try {
   let page = await open({});
   await compared(page);
-  const side = (name) => page.getByRole("region", { name, exact: true });
-  const facts = async (name) => ({ total: Number(await side(name).getAttribute("data-total")), from: Number(await side(name).getAttribute("data-from")), to: Number(await side(name).getAttribute("data-to")) });
+  const facts = (name) =>
+    page
+      .locator('[data-view="diff"]')
+      .getByRole("region", { name, exact: true })
+      .evaluate((e) => ({ total: Number(e.dataset.total), from: Number(e.dataset.from), to: Number(e.dataset.to) }));
   const now = await facts("Selection");
   const base = await facts("Base");
   assert.equal(base.to, now.from, "the base is the time right before");
@@ -100,6 +103,20 @@ try {
   await page.locator(".diff-base-choice").selectOption("hour");
   await page.waitForFunction((from) => new URL(location.href).searchParams.get("bfrom") === String(Number(from) - 3600e3), range.from);
   await compared(page);
+  await page.context().close();
+
+  // A file as the base: the profile of the same time, as pprof, has not changed.
+  page = await open({});
+  await compared(page);
+  const same = Buffer.from(await page.evaluate(async ({ from, to }) => [...new Uint8Array(await (await fetch(`api/v1/pprof?from=${from}&to=${to}`)).arrayBuffer())], range));
+  await page.locator(".diff-file input").setInputFiles({ name: "same.pb.gz", mimeType: "application/octet-stream", buffer: same });
+  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Base"]')?.textContent.includes("same.pb.gz"), null, { timeout: 15000 });
+  const [ofFile, ofLive] = [(await facts("Base")).total, (await facts("Selection")).total];
+  assert.equal(ofFile, ofLive, "the file has what the server has");
+  assert.match(await page.locator(".diff-summary").innerText(), /did not change/);
+  await page.getByRole("button", { name: "⇄ Swap" }).click();
+  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Selection"]')?.textContent.includes("same.pb.gz"), null, { timeout: 15000 });
+  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Base"]')?.dataset.total === String(t), ofLive, { timeout: 15000 });
   await page.context().close();
 
   page = await open({}, { scheme: "dark" });
