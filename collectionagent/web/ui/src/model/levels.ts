@@ -12,9 +12,20 @@ export const binaryOf = (f: Frames, i: number): string => f.binary[i] || `[${f.k
 /** True for frames that stand for themselves at every level. */
 const stays = (f: Frames, i: number) => f.kind[i] === "label" || f.kind[i] === "other" || f.kind[i] === "error";
 
-/** The frames of a level, and which of them each frame becomes; null when it changes nothing. */
-function merge(f: Frames, level: Level): { frames: Frames; to: Int32Array } | null {
-  const known = new Map<string, number>();
+type Merged = { frames: Frames; to: Int32Array } | null;
+const known = new WeakMap<Frames, Map<Level, Merged>>();
+
+/** The frames of a level, and which of them each frame becomes; null when it changes nothing. Worked out once for the frames of a tree. */
+function merge(f: Frames, level: Level): Merged {
+  let levels = known.get(f);
+  if (!levels) known.set(f, (levels = new Map()));
+  let merged = levels.get(level);
+  if (merged === undefined) levels.set(level, (merged = mergeFrames(f, level)));
+  return merged;
+}
+
+function mergeFrames(f: Frames, level: Level): Merged {
+  const numbers = new Map<string, number>();
   const frames = noFrames();
   const to = Int32Array.from(f.name, (name, i) => {
     const stay = stays(f, i);
@@ -25,7 +36,7 @@ function merge(f: Frames, level: Level): { frames: Frames; to: Int32Array } | nu
         : level === "binary"
           ? binaryOf(f, i)
           : `${name}\0${f.file[i]}\0${f.binary[i]}\0${f.kind[i]}\0${f.inlined[i] ? 1 : 0}${level === "line" ? `\0${f.line[i]}` : ""}`;
-    let n = known.get(key);
+    let n = numbers.get(key);
     if (n === undefined) {
       const same = { binary: f.binary[i], buildId: f.buildId[i], kind: f.kind[i] };
       n = addFrame(
@@ -36,7 +47,7 @@ function merge(f: Frames, level: Level): { frames: Frames; to: Int32Array } | nu
             ? { ...same, name: key, file: f.file[i] }
             : { ...same, name: key },
       );
-      known.set(key, n);
+      numbers.set(key, n);
     } else {
       const line = f.line[i]!;
       if (level === "function" && line && (!frames.line[n] || line < frames.line[n]!)) frames.line[n] = line;

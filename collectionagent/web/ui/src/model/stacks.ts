@@ -156,9 +156,23 @@ export const copyFrames = (f: Frames): Frames => ({
 
 /**
  * A number for each frame that is the same for frames of one function: same name, file and binary,
- * whatever the line, and whether inlined or not.
+ * whatever the line, and whether inlined or not. Worked out once for the frames of a tree, which no longer change.
  */
-export function functions(f: Frames): { of: Int32Array; count: number; first: number[] } {
+export function functions(f: Frames): Functions {
+  let out = functionsOf.get(f);
+  if (!out) functionsOf.set(f, (out = makeFunctions(f)));
+  return out;
+}
+
+interface Functions {
+  of: Int32Array;
+  count: number;
+  /** A frame of each. */
+  first: number[];
+}
+const functionsOf = new WeakMap<Frames, Functions>();
+
+function makeFunctions(f: Frames): Functions {
   const known = new Map<string, number>();
   const first: number[] = [];
   const of = Int32Array.from(f.name, (name, i) => {

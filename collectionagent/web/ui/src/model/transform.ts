@@ -106,6 +106,7 @@ function step(s: Stacks, t: Transform): Stacks {
     case "preset": {
       const p = preset(t.argument)!;
       const m = p.match(s.frames);
+      if (p.how !== "show" && !m.includes(1)) return s;
       return p.how === "hide" ? steps.hide(s, m) : p.how === "show" ? steps.show(s, m) : steps.ignoreLeaves(s, m);
     }
   }
