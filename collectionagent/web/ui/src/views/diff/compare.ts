@@ -116,9 +116,11 @@ export function summary(list: readonly Row[], totals: Totals, unit: string, scal
   const fallen = list.filter((r) => growth(r, "self") < 0).sort((a, b) => growth(a, "self") - growth(b, "self"));
   const up = grown.reduce((s, r) => s + growth(r, "self"), 0);
   const down = -fallen.reduce((s, r) => s + growth(r, "self"), 0);
+  const counts = new Map<string, number>();
+  for (const r of list) counts.set(r.name, (counts.get(r.name) ?? 0) + 1);
   const name = (r: Row, sum: number) => {
     const d = growth(r, "self");
-    return `${r.name} (${sign(d, unit)}${r.baseTotal === 0 ? ", new" : r.total === 0 ? ", gone" : ""}${Math.abs(d) > 0.05 * sum ? `, ${percent(Math.abs(d), sum)} of it` : ""})`;
+    return `${r.name}${counts.get(r.name)! > 1 && r.binary ? ` of ${r.binary}` : ""} (${sign(d, unit)}${r.baseTotal === 0 ? ", new" : r.total === 0 ? ", gone" : ""}${Math.abs(d) > 0.05 * sum ? `, ${percent(Math.abs(d), sum)} of it` : ""})`;
   };
   const most = (sorted: Row[], sum: number): Row[] => {
     let part = 0;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the selection is compared with: a time, a selector, two values of a label, or a file.
 
+import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import * as api from "../../api/client";
 import { all, keep } from "../../files/opened";
@@ -26,7 +27,7 @@ function chosen(s: ViewProps["state"], now: number): string {
   return shifts.find(([, , ms]) => s.bfrom === earlier(s.from, ms, now) && s.bto === earlier(s.to, ms, now))?.[0] ?? "custom";
 }
 
-export function BaseControls({ view, now, onSwap }: { view: ViewProps; now: number; onSwap(): void }) {
+export function BaseControls({ view, now, onSwap, children }: { view: ViewProps; now: number; onSwap(): void; children: ComponentChildren }) {
   const { state, change, announce } = view;
   const [labels, setLabels] = useState(false);
   const [custom, setCustom] = useState(false);
@@ -126,6 +127,8 @@ export function BaseControls({ view, now, onSwap }: { view: ViewProps; now: numb
       <label class="inline">
         <input type="checkbox" checked={state.norm === "1"} onChange={(e) => change({ norm: e.currentTarget.checked ? "1" : "" })} /> same total
       </label>
+      <span class="spacer" />
+      {children}
       {problem && (
         <span class="problem" role="alert">
           {problem}

@@ -65,7 +65,15 @@ export function Diff(view: ViewProps) {
       data-waiting={waiting}
       data-arrangement={show || "both"}
     >
-      <BaseControls view={view} now={now} onSwap={swap} />
+      <BaseControls view={view} now={now} onSwap={swap}>
+        <div class="tabs" role="group" aria-label="Arrangement">
+          {arrangements.map(([id, text]) => (
+            <button key={id} type="button" class={show === id ? "on" : ""} aria-pressed={show === id} onClick={() => change({ dview: id }, true)}>
+              {text}
+            </button>
+          ))}
+        </div>
+      </BaseControls>
       {error && (
         <div class="alert" role="alert">
           {error}
@@ -88,15 +96,7 @@ export function Diff(view: ViewProps) {
           )}
           <div class="diff-says">
             <p class="diff-summary">{says?.join(" ")}</p>
-            <span class="spacer" />
             <Legend dark={theme.dark} />
-            <div class="tabs" role="group" aria-label="Arrangement">
-              {arrangements.map(([id, text]) => (
-                <button key={id} type="button" class={show === id ? "on" : ""} aria-pressed={show === id} onClick={() => change({ dview: id }, true)}>
-                  {text}
-                </button>
-              ))}
-            </div>
           </div>
           <div class={`diff-body ${show || "both"}`}>
             {(show === "" || show === "table") && (

@@ -3,6 +3,7 @@
 
 import type { TracksAnswer } from "../../api/client";
 import { addMatcher } from "../../model/selector";
+import { amount, percent } from "../../ui/format";
 
 /** The functions of an answer, by number. */
 export interface Functions {
@@ -93,6 +94,13 @@ export class Tracks {
     this.full = this.fullOf();
   }
 
+  /** How busy a track is when its bar is full, in words. */
+  get fullText(): string {
+    const whole = Math.max(this.stepMs, this.periodMs) * 1e6;
+    if (this.answer.unit !== "nanoseconds") return `${amount(this.full, this.answer.unit)} in a step`;
+    return this.full <= whole ? `${percent(this.full, whole)} busy` : `${(this.full / whole).toFixed(1)} at a time`;
+  }
+
   /** Threads and CPUs are full when they are busy all the time, others when they are as busy as any ever was. */
   private fullOf(): number {
     const a = this.answer;
@@ -100,7 +108,8 @@ export class Tracks {
     let most = 0;
     for (const t of this.tracks) for (const v of t.cells.value) if (v > most) most = v;
     if (a.unit !== "nanoseconds" || a.type === "mutex_delay" || a.type === "block_delay") return most || 1;
-    return a.by === "tid" || a.by === "cpu" ? whole : Math.max(whole, most);
+    // What never comes near a whole CPU would be a flat line.
+    return a.by === "tid" || a.by === "cpu" ? Math.min(whole, Math.max(most, whole / 5)) : Math.max(whole, most);
   }
 
   /** When a step began and ended; where samples stand for longer than a step, that long before. */

@@ -58,7 +58,7 @@ export function Tracks(view: ViewProps) {
       <div class="tracks-head">
         <label>
           Tracks{" "}
-          <select value={by} onChange={(e) => change({ trackby: e.currentTarget.value, track: "" })}>
+          <select aria-label="Tracks by" value={by} onChange={(e) => change({ trackby: e.currentTarget.value, track: "" })}>
             {known.map(([name, text]) => (
               <option key={name} value={name}>
                 {text}
@@ -68,7 +68,7 @@ export function Tracks(view: ViewProps) {
         </label>
         {tracks && (
           <span class="faded">
-            {many(tracks.tracks.length, "track")}, a step is {lengthText({ from: 0, to: tracks.stepMs })}
+            {many(tracks.tracks.length, "track")}, a step is {lengthText({ from: 0, to: tracks.stepMs })}, a full bar is {tracks.fullText}
             {answer!.hidden.tracks > 0 && `; ${many(answer!.hidden.tracks, "smaller one")} (${percent(answer!.hidden.value, answer!.total)}) not shown`}
           </span>
         )}
