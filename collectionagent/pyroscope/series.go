@@ -237,7 +237,7 @@ func (q *asked) eachProfileOfStacks(
 
 // profileExemplars finds the largest profile of each point.
 func (q *asked) profileExemplars(ctx context.Context, s *query.Selection, g *grouping, step time.Duration, all *lines) error {
-	width := window(s)
+	width := window(s, step)
 	return q.eachProfile(ctx, s, g, width, func(group, process []string, start libpf.UnixTimeNs, value int64) bool {
 		l := all.of(group)
 		if l == nil {
