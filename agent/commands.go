@@ -23,6 +23,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	engine "github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
 	"github.com/strobe-profiler/strobe/internal/settings"
@@ -95,7 +96,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 	if err != nil {
 		return 0, err
 	}
-	return o.Run(ctx, record.Environment{
+	return o.Run(ctx, engine.Environment{
 		New: live.New, Identify: resolver.Process, Stdout: stdout, Stderr: stderr, Terminal: isTerminal(stderr), Logger: log,
 	})
 }

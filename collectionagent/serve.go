@@ -125,6 +125,10 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		return err
 	}
 	defer scraped.end() // before the store is closed
+	exporter, err := newProfileMetrics(c, db, plan, queries, logger, registry)
+	if err != nil {
+		return err
+	}
 	options := guard.ServerOptions()
 	if security.grpc != nil {
 		options = append(options, grpc.Creds(security.grpc))
@@ -151,7 +155,9 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 	}()
 	s.ingest.Store(in)
+	keep := c.Retention.engine()
 	s.open(app(api.Config{
+		Started: started, Retention: &keep,
 		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
 		Strained:      strained,
@@ -166,6 +172,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	}
 	scraped.start(ctx)
+	defer exporter.start(ctx)()
 	if ctx.Err() == nil {
 		logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))

@@ -3,10 +3,13 @@
 package main
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -26,13 +29,20 @@ type command struct {
 
 // call is one call of a command.
 type call struct {
-	args           []string // what is left of the command line
+	// ctx ends with the program: at Ctrl-C.
+	ctx            context.Context //nolint:containedctx // for one call
+	args           []string        // what is left of the command line
 	stdin          io.Reader
 	stdout, stderr io.Writer
 }
 
 // errFindings ends a command with its status and without a word: it has printed what it found.
 var errFindings = errors.New("findings")
+
+// statusError ends a command with a status, without a word more.
+type statusError int
+
+func (e statusError) Error() string { return "status " + strconv.Itoa(int(e)) }
 
 // usageError is a mistake in the command line.
 type usageError struct{ text string }
@@ -66,8 +76,23 @@ func (c *command) runAs(path string, in *call) int {
 			return below.runAs(path+" "+name, in)
 		}
 	}
-	_, _ = fmt.Fprintf(in.stderr, "%s: unknown command %q; %s -help lists them\n", path, name, path)
+	like := ""
+	if near := nearest(name, c.names()); near != "" {
+		like = "; did you mean " + near + "?"
+	}
+	_, _ = fmt.Fprintf(in.stderr, "%s: unknown command %q%s %s -help lists them\n", path, name, cmp.Or(like, ";"), path)
 	return exitUsage
+}
+
+// names lists the commands of a group.
+func (c *command) names() []string {
+	var names []string
+	for _, below := range c.commands {
+		if below.summary != "" {
+			names = append(names, below.name)
+		}
+	}
+	return names
 }
 
 func (c *command) runLeaf(path string, in *call) int {
@@ -81,6 +106,7 @@ func (c *command) runLeaf(path string, in *call) int {
 		err = body(in)
 	}
 	var wrong *usageError
+	var status statusError
 	switch {
 	case err == nil:
 		return exitOK
@@ -92,8 +118,12 @@ func (c *command) runLeaf(path string, in *call) int {
 	case errors.As(err, &wrong):
 		_, _ = fmt.Fprintf(in.stderr, "%s: %v\nUsage: %s; -help tells more\n", path, err, c.line(path))
 		return exitUsage
+	case errors.As(err, &status):
+		return int(status)
+	case errors.Is(err, context.Canceled) && in.ctx.Err() != nil:
+		return exitInterrupted
 	default:
-		_, _ = fmt.Fprintf(in.stderr, "%s: %v\n", path, err)
+		_, _ = fmt.Fprint(in.stderr, hint(path, err))
 		return exitFindings
 	}
 }
@@ -104,7 +134,7 @@ func parse(flags *flag.FlagSet, args []string) (operands []string, err error) {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, err
 		} else if err != nil {
-			return nil, misuse("%v", err)
+			return nil, flagMistake(flags, err)
 		}
 		rest := flags.Args()
 		if n := len(args) - len(rest); len(rest) == 0 || n > 0 && args[n-1] == "--" {
@@ -112,6 +142,20 @@ func parse(flags *flag.FlagSet, args []string) (operands []string, err error) {
 		}
 		operands, args = append(operands, rest[0]), rest[1:]
 	}
+}
+
+// flagMistake says which flag may have been meant.
+func flagMistake(flags *flag.FlagSet, err error) error {
+	name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: -")
+	if !ok {
+		return misuse("%v", err)
+	}
+	var names []string
+	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
+	if near := nearest(name, names); near != "" && len(name) > 1 {
+		return misuse("%v; did you mean -%s?", err, near)
+	}
+	return misuse("%v", err)
 }
 
 // line is how the command is called.
@@ -145,6 +189,9 @@ func (c *command) usage(path string, w io.Writer) {
 		_, _ = fmt.Fprint(w, "\nCommands:\n")
 		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 		for _, below := range c.commands {
+			if below.summary == "" {
+				continue // not for people
+			}
 			_, _ = fmt.Fprintf(t, "  %s\t%s\n", below.name, below.summary)
 		}
 		_ = t.Flush()

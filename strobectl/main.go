@@ -4,8 +4,11 @@
 package main
 
 import (
+	"context"
 	"io"
 	"os"
+	"os/signal"
+	"syscall"
 )
 
 func main() {
@@ -17,6 +20,9 @@ const (
 	exitOK       = 0
 	exitFindings = 1 // or what was asked for could not be done
 	exitUsage    = 2
+	exitGrew     = 3 // diff -fail-over
+	// exitInterrupted is that of a shell for a program that Ctrl-C ended.
+	exitInterrupted = 130
 )
 
 // run is main without globals.
@@ -24,7 +30,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 1 && (args[0] == "-version" || args[0] == "--version") {
 		args = []string{"version"} // as the other programs of the project have it
 	}
-	return root().run(&call{args: args, stdin: stdin, stdout: stdout, stderr: stderr})
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	return root().run(&call{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr})
 }
 
 // root returns the tree of commands. Each group of commands has a file of its own.
@@ -33,7 +41,23 @@ func root() *command {
 		name:    "strobectl",
 		summary: "Work with profiles from the command line.",
 		commands: []*command{
+			topCommand(),
+			flamegraphCommand(),
+			diffCommand(),
+			callersCommand(),
+			linesCommand(),
+			timelineCommand(),
+			watchCommands(),
+			labelsCommand(),
+			typesCommand(),
+			hostsCommand(),
+			statusCommand(),
+			exportCommand(),
+			importCommand(),
+			recordCommand(),
 			otlpCommands(),
+			completionCommand(),
+			completeCommand(),
 			versionCommand(),
 		},
 	}

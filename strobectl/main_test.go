@@ -41,8 +41,8 @@ func testProfile() *profile.Profile {
 	}
 }
 
-// files writes what the commands of tests read.
-func files(t *testing.T) {
+// testFiles writes what the commands of tests read.
+func testFiles(t *testing.T) {
 	t.Helper()
 	t.Chdir(t.TempDir())
 	write := func(name string, data []byte, err error) {
@@ -172,7 +172,7 @@ func TestCommands(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			files(t)
+			testFiles(t)
 			got := script(t, commands)
 			if *update {
 				if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a golden file
@@ -224,7 +224,7 @@ func samples(p *profile.Profile) []string {
 }
 
 func TestConvert(t *testing.T) {
-	files(t)
+	testFiles(t)
 	for _, command := range []string{
 		"strobectl otlp convert -to otlp -resource service.name=shop -frame-type go -out one.otlp cpu.pb.gz",
 		"strobectl otlp check one.otlp",

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package record is the agent's one-shot mode: it profiles a process, a command
-// or the whole host for a while and writes a file. It needs no collection agent.
+// Package record is the command line of the agent's one-shot mode.
 package record
 
 import (
@@ -10,46 +9,14 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/settings"
-	"github.com/strobe-profiler/strobe/libpf"
-)
-
-// Options say what to record.
-type Options struct {
-	// PIDs are profiled with their descendants. Exactly one of PIDs, All and
-	// Command is set.
-	PIDs    []libpf.PID
-	All     bool
-	Command []string
-	// Duration is how long; 0 is until the target ends or ctx does.
-	Duration time.Duration
-	// SamplesPerSecond is per busy CPU.
-	SamplesPerSecond int
-	// Format is one of Formats.
-	Format string
-	// Output is a path, or "-" for standard output.
-	Output string
-	// UnwindTableBytes and MemoryLimit are those of config.Config.
-	UnwindTableBytes, MemoryLimit settings.Bytes
-	Verbose                       bool
-}
-
-// The formats of the output.
-const (
-	Folded = "folded"
-	Pprof  = "pprof"
-)
-
-const (
-	defaultSamplesPerSecond = 99 // not in step with anything that happens every 10 ms
-	maxSamplesPerSecond     = 1000
 )
 
 // outputNames are where the profile goes if nobody says.
-var outputNames = map[string]string{Folded: "strobe.folded", Pprof: "strobe.pb.gz"}
+var outputNames = map[string]string{record.Folded: "strobe.folded", record.Pprof: "strobe.pb.gz"}
 
 const usage = `agent record profiles for a while and writes a file. It needs no collection agent.
 
@@ -92,10 +59,10 @@ func (f flagFunc) String() string     { return "" }
 
 // Parse reads the command line after "record". The error is flag.ErrHelp when
 // help was asked for.
-func Parse(args []string) (*Options, error) {
+func Parse(args []string) (*record.Options, error) {
 	d := config.Default()
-	o := &Options{
-		SamplesPerSecond: defaultSamplesPerSecond,
+	o := &record.Options{
+		SamplesPerSecond: record.DefaultSamplesPerSecond,
 		UnwindTableBytes: d.UnwindTableBytes, MemoryLimit: d.MemoryLimit,
 	}
 	fs := flag.NewFlagSet("agent record", flag.ContinueOnError)
@@ -138,26 +105,17 @@ func Parse(args []string) (*Options, error) {
 	if fs.NArg() > 0 {
 		o.Command = fs.Args()
 	}
-	return o, o.complete()
+	return o, complete(o)
 }
 
 // complete checks the options and fills in what follows from others.
-func (o *Options) complete() error {
-	var errs []error
-	targets := 0
-	for _, given := range []bool{len(o.PIDs) > 0, o.All, len(o.Command) > 0} {
-		if given {
-			targets++
-		}
-	}
-	if targets != 1 {
-		errs = append(errs, errors.New("say what to profile, one of: -p PID, -a for the whole host, -- COMMAND"))
-	}
+func complete(o *record.Options) error {
+	errs := []error{o.Check()}
 	if o.Format == "" {
-		o.Format = Folded
+		o.Format = record.Folded
 		for _, suffix := range []string{".pb.gz", ".pprof", ".pb"} {
 			if strings.HasSuffix(o.Output, suffix) {
-				o.Format = Pprof
+				o.Format = record.Pprof
 			}
 		}
 	}
@@ -166,9 +124,6 @@ func (o *Options) complete() error {
 	}
 	if o.Output == "" {
 		o.Output = outputNames[o.Format]
-	}
-	if o.SamplesPerSecond < 1 || o.SamplesPerSecond > maxSamplesPerSecond {
-		errs = append(errs, fmt.Errorf("-F: is %d, must be 1 to %d", o.SamplesPerSecond, maxSamplesPerSecond))
 	}
 	c := config.Default()
 	c.UnwindTableBytes, c.MemoryLimit = o.UnwindTableBytes, o.MemoryLimit

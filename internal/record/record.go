@@ -3,6 +3,7 @@
 package record
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -94,7 +95,7 @@ func (o *Options) record(ctx context.Context, env Environment, pids []libpf.PID,
 	if err := <-ran; err != nil {
 		return err
 	}
-	if err := stacks.write(out, o.Format, int64(time.Second)/int64(o.SamplesPerSecond)); err != nil {
+	if err := o.write(out, stacks); err != nil {
 		return err
 	}
 	lost := "unknown"
@@ -102,6 +103,19 @@ func (o *Options) record(ctx context.Context, env Environment, pids []libpf.PID,
 		lost = thousands(int64(stats.Lost)) //nolint:gosec // a count
 	}
 	return p.summary(out.name, lost, elapsed)
+}
+
+// write writes what was recorded.
+func (o *Options) write(out io.Writer, stacks *aggregate) error {
+	period := int64(time.Second) / int64(o.SamplesPerSecond)
+	if o.Convert == nil {
+		return stacks.write(out, o.Format, period)
+	}
+	var b bytes.Buffer
+	if err := stacks.write(&b, o.Format, period); err != nil {
+		return err
+	}
+	return o.Convert(out, b.Bytes())
 }
 
 // wait returns when recording is over, for whatever reason. The sampling

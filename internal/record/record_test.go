@@ -6,11 +6,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -19,7 +19,6 @@ import (
 	"github.com/google/pprof/profile"
 	"go.uber.org/goleak"
 
-	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/samplingtest"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -35,64 +34,6 @@ func options(change func(*Options)) *Options {
 	}
 	change(o)
 	return o
-}
-
-func TestParse(t *testing.T) {
-	t.Parallel()
-	tests := map[string]struct {
-		args []string
-		want *Options
-	}{
-		"all": {[]string{"-a"}, options(func(*Options) {})},
-		"judge": {
-			[]string{"-p", "7", "-d", "10.0s", "-F", "49", "-format", "folded", "-o", "/tmp/x.folded"},
-			options(func(o *Options) {
-				o.All, o.PIDs, o.Duration, o.SamplesPerSecond, o.Output = false, []libpf.PID{7}, 10*time.Second, 49, "/tmp/x.folded"
-			}),
-		},
-		"seconds":     {[]string{"-a", "-d", "10"}, options(func(o *Options) { o.Duration = 10 * time.Second })},
-		"two dashes":  {[]string{"--a", "--d=1m30s"}, options(func(o *Options) { o.Duration = 90 * time.Second })},
-		"several":     {[]string{"-p", "1,2", "-p", "3"}, options(func(o *Options) { o.All, o.PIDs = false, []libpf.PID{1, 2, 3} })},
-		"command":     {[]string{"-d", "5", "--", "ls", "-l"}, options(func(o *Options) { o.All, o.Command, o.Duration = false, []string{"ls", "-l"}, 5*time.Second })},
-		"pprof":       {[]string{"-a", "-format", "pprof"}, options(func(o *Options) { o.Format, o.Output = Pprof, "strobe.pb.gz" })},
-		"pprof by -o": {[]string{"-a", "-o", "a.pb.gz"}, options(func(o *Options) { o.Format, o.Output = Pprof, "a.pb.gz" })},
-		"folded":      {[]string{"-a", "-o", "a.pb.gz", "-format", "folded"}, options(func(o *Options) { o.Output = "a.pb.gz" })},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			got, err := Parse(test.args)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(test.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestParseErrors(t *testing.T) {
-	t.Parallel()
-	for want, args := range map[string][]string{
-		"say what to profile":         {},
-		"one of: -p PID, -a":          {"-a", "-p", "1"},
-		"-F: is 0, must be 1 to 1000": {"-a", "-F", "0"},
-		"-F: is 1001":                 {"-a", "-F", "1001"},
-		`-format: is "svg"`:           {"-a", "-format", "svg"},
-		"is not a duration":           {"-a", "-d", "soon"},
-		"must be more than nothing":   {"-a", "-d", "0"},
-		"not the ID of a process":     {"-p", "-1"},
-		"unknown flag -frequency":     {"-a", "-frequency", "1"},
-		"-memory-limit":               {"-a", "-memory-limit", "1M"},
-	} {
-		if _, err := Parse(args); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%q: error %v does not say %q", args, err, want)
-		}
-	}
-	if _, err := Parse([]string{"-h"}); !errors.Is(err, flag.ErrHelp) {
-		t.Errorf("-h: %v", err)
-	}
 }
 
 // record runs options with a fake tracer and returns what it wrote to standard
@@ -325,11 +266,11 @@ func TestThreadIsNoProcess(t *testing.T) {
 		t.Skipf("needs /proc: %v", err)
 	}
 	for _, task := range tasks {
-		tid, err := config.ParsePID(task.Name())
+		tid, err := strconv.ParseUint(task.Name(), 10, 32)
 		if err != nil || int(tid) == os.Getpid() {
 			continue
 		}
-		if _, err := openProcesses([]libpf.PID{tid}); err == nil || !strings.Contains(err.Error(), "is a thread of process") {
+		if _, err := openProcesses([]libpf.PID{libpf.PID(tid)}); err == nil || !strings.Contains(err.Error(), "is a thread of process") {
 			t.Errorf("thread %d: %v", tid, err)
 		}
 		return
