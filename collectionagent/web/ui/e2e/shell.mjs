@@ -18,7 +18,7 @@ let expected = /^$/; // what the browser may log at the moment: requests that ar
 
 async function open(context, query = "") {
   const page = await context.newPage();
-  page.setDefaultTimeout(20000);
+  page.setDefaultTimeout(60000);
   page.on("pageerror", (e) => problems.push(`error in the page: ${e}`));
   page.on("console", (m) => m.type() === "error" && !expected.test(m.text()) && problems.push(`console: ${m.text()}`));
   page.on("request", (r) => !/^blob:/.test(r.url()) && !r.url().startsWith(new URL(url).origin) && problems.push(`request to another host: ${r.url()}`));
@@ -222,11 +222,11 @@ try {
   await shot(page, "shell-dark");
 
   // Links: as it is, and with the times of now.
-  await page.goto(`${url}?from=now-1h`);
+  await page.goto(`${url}?from=now-5m`);
   await ready(page);
   await page.keyboard.press("y");
   await page.getByText("Copied ✓").waitFor();
-  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /from=now-1h/);
+  assert.match(await page.evaluate(() => navigator.clipboard.readText()), /from=now-5m/);
   await page.getByRole("button", { name: /Copied|Copy link/ }).click();
   await page.getByRole("menuitem", { name: "With these very times" }).click();
   await page.waitForFunction(async () => /from=\d+&to=\d+/.test(await navigator.clipboard.readText()));
@@ -284,6 +284,7 @@ try {
 
   // Refreshing: every 5 seconds, not when paused, not when nobody looks.
   const live = await context.newPage();
+  live.setDefaultTimeout(60000);
   await live.clock.install();
   let asked = 0;
   live.on("request", (r) => r.url().includes("/flamegraph") && asked++);

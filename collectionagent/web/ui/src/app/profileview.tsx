@@ -129,7 +129,7 @@ export function ProfileView({ profile, state, change, theme, params, generation,
           )}
         </div>
         {state.fn && panel && (
-          <SidePanel onClose={() => show(false)}>
+          <SidePanel>
             <Guard name={`panel ${state.fn} ${generation}`}>
               <Panel {...props} />
             </Guard>

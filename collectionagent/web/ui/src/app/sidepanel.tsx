@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Holds the panel at the side: as wide as somebody made it, until somebody closes it.
+// Holds the panel at the side: as wide as somebody made it. What it holds has the button that closes it.
 
 import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
@@ -9,12 +9,7 @@ import "./sidepanel.css";
 const narrowest = 220;
 const widest = 900;
 
-interface Props {
-  onClose(): void;
-  children: ComponentChildren;
-}
-
-export function SidePanel({ onClose, children }: Props) {
+export function SidePanel({ children }: { children: ComponentChildren }) {
   const [width, setWidth] = useState(() => within(Number(recall("panel-width")) || 340));
   const set = (w: number) => {
     setWidth(within(w));
@@ -50,9 +45,6 @@ export function SidePanel({ onClose, children }: Props) {
         }}
       />
       <div class="side-body">{children}</div>
-      <button type="button" class="side-close" aria-label="Close the panel" title="Close the panel (v)" onClick={onClose}>
-        ×
-      </button>
     </div>
   );
 }

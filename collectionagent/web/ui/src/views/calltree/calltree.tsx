@@ -12,6 +12,7 @@ import { delta, grown } from "../delta";
 import { Highlight } from "../highlight";
 import { FrameMenu } from "../menu/menu";
 import { functionsOf } from "../place";
+import { select } from "../select";
 import type { ViewProps } from "../view";
 import { closed, closedBelow, keyOf, opened, openedBelow, openedHeaviest, openedTo, rowsOf, type TreeRow } from "./open";
 
@@ -97,9 +98,8 @@ export function CallTree(view: ViewProps) {
     goal.current = key;
     announce(`The heaviest path ends in ${tree.name(next.end)}, ${percent(tree.total[next.end]!, whole)} of all.`);
   };
-  const select = (node: number) => {
-    const name = tree.name(node);
-    if (node > 0 && tree.kind(node) !== "label") change({ fn: state.fn === name ? "" : name });
+  const choose = (node: number) => {
+    if (node > 0 && tree.kind(node) !== "label" && tree.kind(node) !== "other") select(view, tree.name(node));
   };
   const openMenu = (i: number) => {
     const box = document.getElementById(`calltree-${i}`)?.getBoundingClientRect();
@@ -127,7 +127,7 @@ export function CallTree(view: ViewProps) {
         change({ zoom: tree.path(r.node), view: "flame" });
         return true;
       case " ":
-        select(r.node);
+        choose(r.node);
         return true;
       case ".":
       case "ContextMenu":
@@ -169,7 +169,7 @@ export function CallTree(view: ViewProps) {
         onClick={(e) => {
           setActive(r.key);
           handle.current?.focus();
-          if (e.detail < 2) select(node);
+          if (e.detail < 2) choose(node);
         }}
         onDblClick={() => change({ zoom: tree.path(node), view: "flame" })}
         onContextMenu={(e) => {
@@ -193,7 +193,7 @@ export function CallTree(view: ViewProps) {
             {delta(tree.total[node]!, tree.baseTotal![node]!, unit)}
           </div>
         )}
-        <div role="rowheader" class="calltree-name" style={{ paddingLeft: `${r.indent * indent}px` }}>
+        <div role="rowheader" class="calltree-name" style={{ paddingLeft: `min(${r.indent * indent}px, 38cqw)` }}>
           <button
             type="button"
             class={`calltree-twist ${r.open ? "open" : ""}`}

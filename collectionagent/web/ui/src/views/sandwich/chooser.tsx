@@ -3,8 +3,7 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill } from "../../model/colour";
-import { rows as rowsOf, type Row } from "../../model/rows";
-import { pattern } from "../../model/tree";
+import { pattern, type Tree } from "../../model/tree";
 import { amount, many, percent } from "../../ui/format";
 import { Virtual, type VirtualHandle } from "../../ui/virtual";
 import { Highlight } from "../highlight";
@@ -23,20 +22,22 @@ export interface Choice {
   where: string;
 }
 
-/** The functions by name, those that take most with what they call first. */
-export function choices(rows: readonly Row[]): Choice[] {
-  const byName = new Map<string, Choice>();
-  for (const r of rows) {
-    if (r.kind === "other") continue;
-    const where = r.binary || r.file;
-    const known = byName.get(r.name);
-    if (!known) {
-      byName.set(r.name, { name: r.name, kind: r.kind, frame: r.frame, self: r.self, total: r.total, where });
-      continue;
+/** The functions by name, those that take most with what they call first. A stack counts once for a name. */
+export function choices(tree: Tree): Choice[] {
+  const byName = new Map<string, Choice & { open: number }>();
+  for (let i = 1; i < tree.size; i++) {
+    const kind = tree.kind(i);
+    if (kind === "other" || kind === "label") continue;
+    const name = tree.name(i);
+    const where = tree.binary(i) || tree.file(i);
+    let c = byName.get(name);
+    if (!c) byName.set(name, (c = { name, kind, frame: tree.frame[i]!, self: 0, total: 0, where, open: 0 }));
+    c.self += tree.self[i]!;
+    if (i >= c.open) {
+      c.total += tree.total[i]!;
+      c.open = tree.end[i]!;
     }
-    known.self += r.self;
-    known.total += r.total;
-    if (known.where !== where) known.where = "";
+    if (c.where !== where) c.where = "";
   }
   return [...byName.values()].sort((a, b) => b.total - a.total || (a.name < b.name ? -1 : 1));
 }
@@ -48,7 +49,7 @@ export function Chooser({ view, title, onChoose }: { view: ViewProps; title: str
   const [at, setAt] = useState(0);
   const handle = useRef<VirtualHandle>(null);
   const input = useRef<HTMLInputElement>(null);
-  const all = useMemo(() => choices(rowsOf(tree)), [tree]);
+  const all = useMemo(() => choices(tree), [tree]);
   const { re, error } = useMemo(() => pattern(filter), [filter]);
   const shown = useMemo(() => (re ? all.filter((c) => re.test(c.name) || re.test(c.where)) : all), [all, re]);
   const whole = tree.total[0]!;
@@ -131,7 +132,7 @@ export function Chooser({ view, title, onChoose }: { view: ViewProps; title: str
                 {amount(c.total, unit)}
               </div>
               <div role="gridcell" class="vl-number">
-                {amount(c.self, unit)}
+                {c.self ? amount(c.self, unit) : ""}
               </div>
               <div role="rowheader" title={c.name}>
                 <i class="vl-dot" style={{ background: fill(c.kind, c.name, theme.dark) }} title={c.kind} />

@@ -11,6 +11,7 @@ import { rows as rowsOf } from "../../model/rows";
 import { pattern, Tree } from "../../model/tree";
 import { amount, many, percent } from "../../ui/format";
 import { useAnswer } from "../ask";
+import { notExact } from "../exact";
 import { Flame } from "../flame/flame";
 import { FrameMenu } from "../menu/menu";
 import type { Hover, ViewProps } from "../view";
@@ -41,20 +42,13 @@ interface Sides {
   exact: boolean;
 }
 
-/** Why the server cannot answer for what is shown here, "" when it can. */
-export function notExact(view: Pick<ViewProps, "profile" | "state">): string {
-  const { profile, state } = view;
-  if (profile.file) return "a file";
-  if (profile.tree.baseTotal) return "a comparison";
-  if (state.t.length) return "changed stacks";
-  if (state.level !== "function") return `a graph by ${state.level}`;
-  return "";
-}
-
-/** The trees of an answer. */
-export function fromAnswer(a: SandwichAnswer): Pick<Sides, "callers" | "callees"> {
-  const tree = (t: SandwichAnswer["callers"]) =>
-    Tree.fromAnswer({ ...a, ...t, from_ms: 0, to_ms: 0, group_by: [], symbolized: 1, unknown_stacks: 0 });
+/** The trees of an answer about the functions of a name, which is that of both roots. */
+export function fromAnswer(a: SandwichAnswer, name: string): Pick<Sides, "callers" | "callees"> {
+  const tree = (t: SandwichAnswer["callers"]) => {
+    const made = Tree.fromAnswer({ ...a, ...t, from_ms: 0, to_ms: 0, group_by: [], symbolized: 1, unknown_stacks: 0 });
+    made.frames.name[made.frame[0]!] = name; // in place of "(2 functions)"
+    return made;
+  };
   return { callers: tree(a.callers), callees: tree(a.callees) };
 }
 
@@ -82,7 +76,7 @@ function Filled(view: ViewProps) {
   const sides = useMemo((): Sides => {
     const a = asked.answer;
     if (!a) return own;
-    return { ...fromAnswer(a), self: a.function.self, value: a.function.value, functions: a.function.functions.length + a.function.hidden_functions, exact: true };
+    return { ...fromAnswer(a, fn), self: a.function.self, value: a.function.value, functions: a.function.functions.length + a.function.hidden_functions, exact: true };
   }, [asked.answer, own]);
 
   const whole = tree.total[0]!;

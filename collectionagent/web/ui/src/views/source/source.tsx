@@ -273,8 +273,8 @@ function Listing({ section, value, whole, unit, announce }: ListingProps) {
           handle={handle}
           head={
             <div role="row" class="vl-row" aria-rowindex={1}>
-              {["Self", "", "Total", "", "Line", text ? text.name : ""].map((t, i) => (
-                <b key={i} role="columnheader" class={i < 5 ? "vl-number" : ""}>
+              {["Self", "", "Total", "", "Line", text ? text.name : "Open the source file, or drop it here, to see its text"].map((t, i) => (
+                <b key={i} role="columnheader" class={i < 5 ? "vl-number" : text ? "" : "faded source-hint"}>
                   {t}
                 </b>
               ))}

@@ -4,16 +4,20 @@
 import "./table.css";
 import type { ComponentChildren } from "preact";
 import { useMemo, useRef, useState } from "preact/hooks";
+import { top } from "../../api/client";
 import { fill } from "../../model/colour";
 import { rows as rowsOf, type Row } from "../../model/rows";
 import { pattern } from "../../model/tree";
 import { amount, exact, many, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
 import { Virtual, type VirtualHandle } from "../../ui/virtual";
+import { useAnswer } from "../ask";
 import { delta, grown } from "../delta";
+import { asksServer, exactRows } from "../exact";
 import { Highlight } from "../highlight";
 import { FrameMenu } from "../menu/menu";
 import { commonNode, functionsOf, matchedFunctions } from "../place";
+import { select } from "../select";
 import type { ViewProps } from "../view";
 import { columnsOf, keyOf, orderOf, pressed, sorted, sums, type Column } from "./columns";
 
@@ -30,12 +34,12 @@ const keyList = [
 
 /** The widths of columns, in the order of columnsOf. The file and the binary are left out where there is little room. */
 const widths = {
-  alone: "minmax(150px, 3fr) 82px 68px 82px 68px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
-  compared: "minmax(150px, 3fr) 82px 82px 122px 82px 82px 122px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
+  alone: "minmax(150px, 3fr) 86px 68px 96px 70px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
+  compared: "minmax(150px, 3fr) 86px 82px 122px 90px 86px 122px minmax(0, var(--table-file)) minmax(0, var(--table-binary))",
 };
 
 export function TableView(view: ViewProps) {
-  const { profile, matches, searching, theme, state, change, hover } = view;
+  const { profile, matches, searching, theme, state, change, hover, params, generation, announce } = view;
   const { tree, unit } = profile;
   const comparison = !!tree.baseTotal;
   const columns = columnsOf(comparison);
@@ -46,25 +50,30 @@ export function TableView(view: ViewProps) {
   useKeys(keyList);
 
   const functions = functionsOf(tree);
-  const all = useMemo(() => rowsOf(tree), [tree]);
+  const cut = profile.hidden.nodes > 0;
+  const asked = useAnswer(asksServer(view) ? (signal) => top({ ...params, limit: "100000" }, signal) : null, JSON.stringify(params), generation);
+  const all = useMemo(() => (asked.answer ? exactRows(rowsOf(tree), asked.answer.rows ?? []) : rowsOf(tree)), [tree, asked.answer]);
   const hit = useMemo(() => (searching ? matchedFunctions(tree, matches) : null), [tree, matches, searching]);
-  const inOrder = useMemo(() => sorted(all, order), [all, order.column.id, order.descending, comparison]);
-  const shown = useMemo(() => (only && hit ? inOrder.filter((r) => hit[functions[r.frame]!]) : inOrder), [inOrder, only, hit]);
-  const sum = useMemo(() => sums(shown), [shown]);
   const re = useMemo(() => (searching ? pattern(state.search).re : null), [state.search, searching]);
+  const matched = (r: Row) => (r.frame >= 0 ? !hit || !!hit[functions[r.frame]!] : !re || re.test(r.name) || re.test(r.file) || re.test(r.binary));
+  const inOrder = useMemo(() => sorted(all, order), [all, order.column.id, order.descending, comparison]);
+  const shown = useMemo(() => (only && hit ? inOrder.filter(matched) : inOrder), [inOrder, only, hit]);
+  const sum = useMemo(() => sums(shown), [shown]);
 
   // The active row is a function: it stays the same when the order or the data changes.
   const [key, setKey] = useState("");
   const at = useMemo(() => shown.findIndex((r) => keyOf(r) === key), [shown, key]);
 
-  const whole = tree.total[0]!;
+  const whole = asked.answer?.total ?? tree.total[0]!;
   const baseWhole = tree.baseTotal?.[0] ?? 0;
   const hovered = hover.frame >= 0 ? functions[hover.frame] : -1;
 
-  const select = (r: Row) => change({ fn: state.fn === r.name ? "" : r.name });
   const place = (r: Row) => {
-    const { node, places } = commonNode(tree, r.frame);
-    if (node < 0) return;
+    const { node, places } = r.frame < 0 ? { node: -1, places: 0 } : commonNode(tree, r.frame);
+    if (node < 0) {
+      announce(`${r.name} is too small for the flame graph.`);
+      return;
+    }
     change({
       zoom: tree.path(node),
       search: places > 1 ? exactSearch(r.name) : state.search,
@@ -73,6 +82,7 @@ export function TableView(view: ViewProps) {
   };
   const search = (r: Row) => change({ search: exactSearch(r.name) });
   const openMenu = (r: Row, i: number) => {
+    if (r.frame < 0) return;
     const box = document.getElementById(`table-${i}`)?.getBoundingClientRect();
     setMenu({ frame: r.frame, x: (box?.left ?? 0) + 40, y: box?.bottom ?? 0 });
   };
@@ -80,7 +90,7 @@ export function TableView(view: ViewProps) {
     const r = shown[at];
     if (!r) return false;
     if (e.key === "Enter") (e.shiftKey ? search : place)(r);
-    else if (e.key === " ") select(r);
+    else if (e.key === " ") select(view, r.name);
     else if (e.key === "." || e.key === "ContextMenu" || (e.key === "F10" && e.shiftKey)) openMenu(r, at);
     else return false;
     return true;
@@ -112,13 +122,13 @@ export function TableView(view: ViewProps) {
   const foot = (c: Column): ComponentChildren => {
     switch (c.id) {
       case "name":
-        return only ? `${exact(shown.length)} of ${many(all.length, "function")}` : many(all.length, "function");
+        return `${only ? `${exact(shown.length)} of ` : ""}${many(all.length, "function")}${cut && asksServer(view) ? (asked.answer ? " · exact" : " · of the largest nodes") : ""}`;
       case "self":
         return amount(sum.self, unit);
       case "selfp":
         return percent(sum.self, whole);
       case "total":
-        return amount(only ? matches.value : whole, unit);
+        return `${only && cut ? "≥ " : ""}${amount(only ? matches.value : whole, unit)}`;
       case "totalp":
         return percent(only ? matches.value : whole, whole);
       case "bself":
@@ -136,8 +146,8 @@ export function TableView(view: ViewProps) {
 
   const row = (i: number) => {
     const r = shown[i]!;
-    const fn = functions[r.frame];
-    const classes = ["vl-row", i === at && "at", r.name === state.fn && "chosen", fn === hovered && "hovered", hit && !hit[fn!] && "vl-dim"];
+    const fn = r.frame < 0 ? -2 : functions[r.frame];
+    const classes = ["vl-row", i === at && "at", r.name === state.fn && "chosen", fn === hovered && "hovered", searching && !matched(r) && "vl-dim"];
     return (
       <div
         key={keyOf(r)}
@@ -151,13 +161,13 @@ export function TableView(view: ViewProps) {
         onClick={(e) => {
           setKey(keyOf(r));
           handle.current?.focus();
-          if (e.detail < 2) select(r);
+          if (e.detail < 2) select(view, r.name);
         }}
         onDblClick={() => place(r)}
         onContextMenu={(e) => {
           e.preventDefault();
           setKey(keyOf(r));
-          setMenu({ frame: r.frame, x: e.clientX, y: e.clientY });
+          if (r.frame >= 0) setMenu({ frame: r.frame, x: e.clientX, y: e.clientY });
         }}
       >
         {columns.map((c) => (
@@ -176,6 +186,7 @@ export function TableView(view: ViewProps) {
       data-rows={shown.length}
       data-functions={all.length}
       data-self={sum.self}
+      data-exact={cut && !asked.answer ? "0" : "1"}
       data-total={whole}
       onMouseLeave={() => hover.set(-1)}
     >
@@ -185,7 +196,7 @@ export function TableView(view: ViewProps) {
           only matches
           <span class="faded">
             {" "}
-            · {exact(hit ? all.filter((r) => hit[functions[r.frame]!]).length : 0)} of {many(all.length, "function")}
+            · {exact(all.filter(matched).length)} of {many(all.length, "function")}
           </span>
         </label>
       )}
