@@ -115,6 +115,20 @@ func TestNoRouteIsOpen(t *testing.T) {
 	}
 }
 
+// TestDeniedCalls calls methods of Pyroscope's service without the right, and is told by its protocol.
+func TestDeniedCalls(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	for token, want := range map[string]string{"": `"code":"unauthenticated","message":"a token is needed`, r.tokens["blue ingest"]: `"code":"permission_denied","message":"this token has the role`} {
+		for header, value := range map[string]string{"Connect-Protocol-Version": "1", "Content-Type": "application/proto"} {
+			resp, body := r.send("/querier.v1.QuerierService/ProfileTypes", "", token, header, value)
+			if resp.StatusCode == http.StatusOK || !strings.Contains(body, want) || resp.Header.Get("Content-Type") != "application/json" {
+				t.Errorf("%d %s, want %s", resp.StatusCode, body, want)
+			}
+		}
+	}
+}
+
 // TestRouteWithoutPolicy adds a route that nobody thought about.
 func TestRouteWithoutPolicy(t *testing.T) {
 	t.Parallel()

@@ -87,6 +87,8 @@ func TestAnswers(t *testing.T) {
 		// The shop's process uses 40 and 5 ns in windows of 10 s of the first half, 20 in one of the second.
 		"averages": {"SelectSeries", "{" + cpu + `,"step":30,"aggregation":"TIME_SERIES_AGGREGATION_TYPE_AVERAGE",` + shop + "}",
 			`{"series":[{"points":[{"value":22.5,"timestamp":"1795255230000"},{"value":20,"timestamp":"1795255260000"}]}]}`},
+		"an average from the middle of a profile": {"SelectSeries", `{"profileTypeID":"process_cpu:cpu:nanoseconds:cpu:nanoseconds","start":1795255206000,"end":1795255260000,` +
+			`"step":3,"aggregation":1,` + shop + "}", `{"series":[{"points":[{"value":10,"timestamp":"1795255209000"},{"value":5,"timestamp":"1795255212000"},{"value":20,"timestamp":"1795255233000"}]}]}`},
 		"average of a level": {"SelectSeries", "{" + inuse + `,"step":60,"aggregation":"TIME_SERIES_AGGREGATION_TYPE_AVERAGE"}`, `{"series":[{"points":[{"value":200,"timestamp":"1795255260000"}]}]}`},
 		"average under a call site": {"SelectSeries", "{" + inuse + `,"step":60,"aggregation":"TIME_SERIES_AGGREGATION_TYPE_AVERAGE","stackTraceSelector":{"callSite":[{"name":"main"}]}}`,
 			`{"series":[{"points":[{"value":200,"timestamp":"1795255260000"}]}]}`},

@@ -81,7 +81,7 @@ func selectHeatmap(ctx context.Context, q *asked, r *querier.SelectHeatmapReques
 // profileDots returns the profiles of a selection.
 func (q *asked) profileDots(ctx context.Context, s *query.Selection, g *grouping, step time.Duration, all *lines) ([]dot, error) {
 	var dots []dot
-	width := window(s)
+	width := window(s, step)
 	err := q.eachProfile(ctx, s, g, width, func(group, process []string, start libpf.UnixTimeNs, value int64) bool {
 		l := all.of(group)
 		if l == nil || !all.take(lineSize) {

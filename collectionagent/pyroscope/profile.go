@@ -32,14 +32,18 @@ var windows = []time.Duration{10 * time.Second, time.Minute, 10 * time.Minute, t
 // will do.
 const manyWindows = 1000
 
-// window returns how long the profiles of a range are.
-func window(s *query.Selection) time.Duration {
-	for _, w := range windows {
-		if time.Duration(s.To-s.From)/w <= manyWindows {
-			return w
-		}
+// window returns how long the profiles of a range are. They are not longer than a step, which would leave
+// steps without any, unless that made too many.
+func window(s *query.Selection, step time.Duration) time.Duration {
+	span := time.Duration(s.To - s.From)
+	best := len(windows) - 1
+	for best > 0 && span/windows[best-1] <= manyWindows {
+		best--
 	}
-	return windows[len(windows)-1]
+	for best > 0 && windows[best] > step && span/windows[best-1] < query.MaxBuckets-1 {
+		best--
+	}
+	return windows[best]
 }
 
 // profileHash is how many bytes of an ID tell processes apart.

@@ -163,7 +163,8 @@ func (q *asked) averages(ctx context.Context, s *query.Selection, g *grouping, s
 		return api.BadParameter("aggregation", fmt.Errorf("averages are those of profiles of %s, of which there may be %d: shorten the time range", width, query.MaxBuckets-2))
 	}
 	return q.eachProfile(ctx, s, g, width, func(group, _ []string, start libpf.UnixTimeNs, value int64) bool {
-		l, p := all.at(group, store.Bucket(start, step))
+		// The first profile may begin before the range.
+		l, p := all.at(group, max(store.Bucket(start, step), store.Bucket(s.From, step)))
 		if p == nil {
 			return false
 		}
@@ -237,7 +238,7 @@ func (q *asked) eachProfileOfStacks(
 
 // profileExemplars finds the largest profile of each point.
 func (q *asked) profileExemplars(ctx context.Context, s *query.Selection, g *grouping, step time.Duration, all *lines) error {
-	width := window(s)
+	width := window(s, step)
 	return q.eachProfile(ctx, s, g, width, func(group, process []string, start libpf.UnixTimeNs, value int64) bool {
 		l := all.of(group)
 		if l == nil {
