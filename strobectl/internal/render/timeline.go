@@ -164,17 +164,25 @@ func stacked(o *term.Out, b *strings.Builder, t *client.Timeline, series [][]int
 			label = value(most / 2)
 		}
 		b.WriteString(o.Paint(term.Style{Faint: true}, term.PadLeft(label, axisWidth-1)) + " ")
+		// Neighbours that look the same are written at once.
+		style, run := term.Style{}, ""
 		for column := range sums {
 			upper, lower := at(column, 2*row+1), at(column, 2*row)
+			next, block := term.Style{}, " "
 			switch {
 			case lower == nil:
-				b.WriteByte(' ')
 			case upper == nil:
-				b.WriteString(o.Paint(term.Style{FG: lower}, "▄"))
+				next, block = term.Style{FG: lower}, "▄"
 			default:
-				b.WriteString(o.Paint(term.Style{FG: upper, BG: lower}, "▀"))
+				next, block = term.Style{FG: upper, BG: lower}, "▀"
 			}
+			if next != style {
+				b.WriteString(o.Paint(style, run))
+				style, run = next, ""
+			}
+			run += block
 		}
+		b.WriteString(o.Paint(style, strings.TrimRight(run, " ")))
 		b.WriteByte('\n')
 	}
 }
