@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
+	"github.com/strobe-profiler/strobe/collectionagent/profilemetrics"
 	"github.com/strobe-profiler/strobe/collectionagent/scrape"
 )
 
@@ -36,6 +37,7 @@ type Config struct {
 	Objects         Objects
 	AllowedHosts    string // separated by commas
 	ScrapeConfig    string // file, "": nothing is scraped
+	ProfileMetrics  string // file, "": no metrics are made of profiles
 	Memory          Bytes  // of all parts together, 0: by the machine
 	HeadMaxBytes    Bytes  // 0: a part of Memory
 	MinFreeBytes    Bytes
@@ -149,6 +151,9 @@ func (c *Config) checkFiles() error {
 	_, err := c.openTLSFiles(c.TLSCert, c.TLSKey, nil)
 	if c.ScrapeConfig != "" {
 		err = errors.Join(err, scrape.Check(c.ScrapeConfig))
+	}
+	if c.ProfileMetrics != "" {
+		err = errors.Join(err, profilemetrics.Check(c.ProfileMetrics))
 	}
 	if c.Auth == auth.ModeOff {
 		return err

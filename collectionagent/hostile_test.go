@@ -244,7 +244,7 @@ func hostileQuestions(ctx context.Context, handler http.Handler, db store.Store)
 	for _, target := range []string{
 		"flamegraph?group_by=pod&max_nodes=1000000", "flamegraph", "top?limit=100000", "folded?group_by=pod,service", "pprof?group_by=pod",
 		"timeline?by=pod&step=1s&limit=1000", "timeline?by=service", "labels/pod/values?limit=100", "labels", "series?labels=pod,service&limit=100000",
-		"heatmap", "diff?group_by=pod", "totals",
+		"heatmap", "tracks?limit=100", "tracks?by=pod&limit=1000", "diff?group_by=pod", "totals",
 	} {
 		path, query, _ := strings.Cut(target, "?")
 		values, _ := url.ParseQuery(query)

@@ -16,6 +16,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/auth"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/push"
+	"github.com/strobe-profiler/strobe/collectionagent/pyroscope"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 )
 
@@ -63,7 +64,7 @@ func (s *site) routes(gatherer prometheus.Gatherer, profiling bool) []auth.Route
 		)
 	}
 	routes = append(routes, auth.Route{Pattern: "POST /v1development/profiles", Handler: http.HandlerFunc(s.serveProfiles)})
-	for _, pattern := range slices.Concat(api.Patterns(), web.Patterns(), push.Patterns()) {
+	for _, pattern := range slices.Concat(api.Patterns(), web.Patterns(), push.Patterns(), pyroscope.Patterns()) {
 		routes = append(routes, auth.Route{Pattern: pattern, Handler: http.HandlerFunc(s.serveApp)})
 	}
 	return append(routes, s.guard.Routes()...)

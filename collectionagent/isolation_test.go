@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
+	"github.com/strobe-profiler/strobe/collectionagent/pyroscope"
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
@@ -104,8 +106,18 @@ func questions(now time.Time) []string {
 	}.Encode()
 	list := []string{"/api/v1/whoami", "/api/v1/tokens", "/api/v1/none", "/api/v1/top?query={", "/api/v1/flamegraph?group_by=service&" + window}
 	function := url.Values{"function": {`{function*=""}`}}.Encode() + "&"
-	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "series?labels=service,comm&", "totals?trace_id=" + strings.Repeat("07", 16) + "&", "exemplars?span_id=" + strings.Repeat("07", 8) + "&"} {
+	for _, q := range []string{"sandwich?" + function, "lines?" + function, "diff?base_from=now-2m&base_to=now%2B1m&", "heatmap?by=value&", "tracks?by=service&", "series?labels=service,comm&", "totals?trace_id=" + strings.Repeat("07", 16) + "&", "exemplars?span_id=" + strings.Repeat("07", 8) + "&"} {
 		list = append(list, "/api/v1/"+q+window)
+	}
+	rendered := url.Values{
+		"query": {"process_cpu:cpu:nanoseconds:cpu:nanoseconds{}"}, "leftQuery": {"on_cpu{}"}, "rightQuery": {"on_cpu{}"}, "label": {"service_name"},
+		"from": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "until": {fmt.Sprint(now.Add(time.Minute).UnixMilli())}, "groupBy": {"service_name"},
+		"leftFrom": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "rightUntil": {fmt.Sprint(now.Add(time.Minute).UnixMilli())},
+	}.Encode()
+	for _, pattern := range pyroscope.Patterns() {
+		if path, ok := strings.CutPrefix(pattern, "GET "); ok {
+			list = append(list, path, path+"?"+rendered)
+		}
 	}
 	for _, pattern := range api.Patterns() {
 		if strings.HasPrefix(pattern, http.MethodDelete) {
@@ -122,6 +134,9 @@ func questions(now time.Time) []string {
 	return list
 }
 
+// lastMinute is the part of an answer that changes while nothing comes.
+var lastMinute = regexp.MustCompile(`"last_minute":\{[^}]*\},?`)
+
 // ask returns the answers to all questions, readable.
 func (r *rig) ask(project string, now time.Time) map[string]string {
 	r.t.Helper()
@@ -135,9 +150,44 @@ func (r *rig) ask(project string, now time.Time) map[string]string {
 			}
 			body = string(b)
 		}
+		body = lastMinute.ReplaceAllString(body, "")
 		answers[q] = fmt.Sprintln(resp.StatusCode, resp.Header.Get("Content-Disposition"), body)
 	}
+	for q, body := range calls(now) {
+		path, _, _ := strings.Cut(q, " ")
+		resp, answer := r.send(path, body, r.tokens[project+" admin"], "Content-Type", "application/json", "Connect-Protocol-Version", "1")
+		answers[q] = fmt.Sprintln(resp.StatusCode, answer)
+	}
 	return answers
+}
+
+// calls lists bodies for every method of Pyroscope's service, by its path and what is special about it.
+func calls(now time.Time) map[string]string {
+	window := fmt.Sprintf(`"start":%d,"end":%d`, now.Add(-time.Minute).UnixMilli(), now.Add(time.Minute).UnixMilli())
+	cpu := `"profileTypeID":"process_cpu:cpu:nanoseconds:cpu:nanoseconds",` + window
+	span := strings.Repeat("07", 8)
+	list := map[string]string{}
+	for _, pattern := range pyroscope.Patterns() {
+		if path, ok := strings.CutPrefix(pattern, "POST "); ok {
+			list[path] = "{" + cpu + `,"step":10}`
+			list[path+" nothing"] = "{}"
+			list[path+" broken"] = "{"
+		}
+	}
+	const service = "/querier.v1.QuerierService/"
+	for _, name := range []string{"service_name", "process", "comm", "host", "host_id", "red.key", "blue.key", "red_key", "blue_key", "__profile_type__"} {
+		list[service+"LabelValues "+name] = `{"name":"` + name + `",` + window + `}`
+	}
+	list[service+"SelectMergeSpanProfile span"] = "{" + cpu + `,"spanSelector":["` + span + `"]}`
+	list[service+"SelectMergeStacktraces trace"] = "{" + cpu + `,"traceIdSelector":["` + strings.Repeat("07", 16) + `"]}`
+	list[service+"SelectMergeStacktraces pprof"] = "{" + cpu + `,"format":"PROFILE_FORMAT_PPROF"}`
+	list[service+"SelectSeries by"] = "{" + cpu + `,"step":10,"groupBy":["service_name","blue_key","red_key"],"exemplarType":"EXEMPLAR_TYPE_INDIVIDUAL"}`
+	list[service+"SelectSeries spans"] = "{" + cpu + `,"step":10,"exemplarType":"EXEMPLAR_TYPE_SPAN","aggregation":"TIME_SERIES_AGGREGATION_TYPE_AVERAGE"}`
+	list[service+"SelectHeatmap spans"] = "{" + cpu + `,"step":10,"queryType":"HEATMAP_QUERY_TYPE_SPAN","exemplarType":"EXEMPLAR_TYPE_SPAN","groupBy":["process"]}`
+	list[service+"SelectHeatmap profiles"] = "{" + cpu + `,"step":10,"exemplarType":"EXEMPLAR_TYPE_INDIVIDUAL"}`
+	list[service+"Diff both"] = `{"left":{` + cpu + `},"right":{` + cpu + `}}`
+	list[service+"AnalyzeQuery all"] = "{" + window + "}"
+	return list
 }
 
 // TestIsolation compares what one project sees with and without another one
@@ -201,7 +251,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 			t.Errorf("red changes what blue sees at %s (-before +after):\n%s", q, d)
 		}
 	}
-	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue", "blue-version", "blue error", "blue_reason", "blue-limitation", `"span_id":"0707070707070707"`} {
+	for _, want := range []string{"blue-service", "blue-process", "blue_leaf", "blue.exe", "blue.key", "host-blue", "blue-version", "blue error", "blue_reason", "blue-limitation", `"span_id":"0707070707070707"`, `"spanId":"0707070707070707"`, "blue_key"} {
 		found := false
 		for _, answer := range after {
 			found = found || strings.Contains(answer, want)
@@ -222,6 +272,22 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 			t.Errorf("%v with a token of all projects: %d %s", ask, resp.StatusCode, body)
 		}
 	}
+	// Clients of Pyroscope choose with a header of their own, which is nothing to a token of one project.
+	const render = "/pyroscope/render?query=on_cpu"
+	for token, want := range map[string]string{"* query": "red_leaf", "blue admin": "blue_leaf"} {
+		if _, body := r.do(http.MethodGet, r.url+render, r.tokens[token], "X-Scope-OrgID", "red"); !strings.Contains(body, want) {
+			t.Errorf("with X-Scope-OrgID and the token %s: %s", token, body)
+		}
+	}
+	if _, body := r.do(http.MethodGet, r.url+render, r.tokens["* query"], "X-Scope-OrgID", "red", "Strobe-Project", "blue"); !strings.Contains(body, "blue_leaf") {
+		t.Errorf("Strobe-Project does not go before X-Scope-OrgID: %s", body)
+	}
+	if resp, body := r.do(http.MethodGet, r.url+render, r.tokens["* query"], "X-Scope-OrgID", "red|blue"); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("with two projects in X-Scope-OrgID: %d %s", resp.StatusCode, body)
+	}
+	if _, body := r.do(http.MethodGet, r.url+"/api/v1/folded?type=on_cpu", r.tokens["* query"], "X-Scope-OrgID", "red"); strings.Contains(body, "red_leaf") {
+		t.Errorf("X-Scope-OrgID chooses where no client of Pyroscope asks: %s", body)
+	}
 	if _, body := r.do(http.MethodGet, r.url+"/api/v1/folded?project=red&type=on_cpu", r.tokens["* query"]); !strings.Contains(body, "red_leaf") {
 		t.Errorf("a token of all projects does not see red: %s", body)
 	}
@@ -232,7 +298,8 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status?project=red", r.tokens["* query"]); !strings.Contains(body, `"store"`) {
 		t.Errorf("a token of all projects does not see the store: %s", body)
 	}
-	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status", r.tokens["red admin"]); strings.Contains(body, `"store"`) {
+	if _, body := r.do(http.MethodGet, r.url+"/api/v1/status", r.tokens["red admin"]); strings.Contains(body, `"store"`) ||
+		strings.Contains(body, `"memory"`) || strings.Contains(body, `"queries"`) {
 		t.Errorf("a token of a project sees the store: %s", body)
 	}
 }

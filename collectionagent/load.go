@@ -57,6 +57,7 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 	fs.StringVar(&c.AuthFile, "auth-file", c.AuthFile, "`file` of projects and tokens (default auth.json in -data-dir)")
 	fs.StringVar(&c.AllowedHosts, "allowed-hosts", c.AllowedHosts, "`names`, separated by commas, that the page may be opened under while no token is needed, beside those of this machine; for reverse proxies")
 	fs.StringVar(&c.ScrapeConfig, "scrape-config", c.ScrapeConfig, "YAML `file` that says which programs to fetch profiles from over HTTP, as Prometheus does metrics; read again when it changes and on SIGHUP")
+	fs.StringVar(&c.ProfileMetrics, "profile-metrics", c.ProfileMetrics, "YAML `file` that says of which profiles to make metrics: shares of functions, for /metrics")
 	c.registerStore(fs)
 	fs.TextVar(&c.Memory, "memory", c.Memory, "memory for everything together: requests, samples not in a block yet, caches, queries, merges of blocks; a `size` such as 1GiB, 0: a quarter of what the machine or the cgroup has, at least 256MiB and at most 2GiB")
 	fs.TextVar(&c.HeadMaxBytes, "head-max-bytes", c.HeadMaxBytes, "of -memory, that for samples that are not in a block yet; a `size` such as 256MiB, 0: its share")

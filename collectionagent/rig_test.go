@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -159,7 +160,18 @@ func (r *rig) serve(routes []auth.Route) string {
 // do asks with a token, "" for none, and returns the answer and its body.
 func (r *rig) do(method, url, token string, headers ...string) (*http.Response, string) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, url, nil)
+	return r.exchange(method, url, http.NoBody, token, headers...)
+}
+
+// send posts a body to a path.
+func (r *rig) send(path, body, token string, headers ...string) (*http.Response, string) {
+	r.t.Helper()
+	return r.exchange(http.MethodPost, r.url+path, strings.NewReader(body), token, headers...)
+}
+
+func (r *rig) exchange(method, url string, body io.Reader, token string, headers ...string) (*http.Response, string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, url, body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -179,11 +191,11 @@ func (r *rig) do(method, url, token string, headers ...string) (*http.Response, 
 		r.t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	answer, err := io.ReadAll(resp.Body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return resp, string(body)
+	return resp, string(answer)
 }
 
 // with returns a context for RPCs with a token, "" for none.

@@ -27,6 +27,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/push"
+	"github.com/strobe-profiler/strobe/collectionagent/pyroscope"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
@@ -124,6 +125,10 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		return err
 	}
 	defer scraped.end() // before the store is closed
+	exporter, err := newProfileMetrics(c, db, plan, queries, logger, registry)
+	if err != nil {
+		return err
+	}
 	options := guard.ServerOptions()
 	if security.grpc != nil {
 		options = append(options, grpc.Creds(security.grpc))
@@ -150,7 +155,9 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		}
 	}()
 	s.ingest.Store(in)
+	keep := c.Retention.engine()
 	s.open(app(api.Config{
+		Started: started, Retention: &keep,
 		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
 		Strained:      strained,
@@ -165,6 +172,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		healthServer.SetServingStatus(pb.CollectionAgent_ServiceDesc.ServiceName, healthpb.HealthCheckResponse_SERVING)
 	}
 	scraped.start(ctx)
+	defer exporter.start(ctx)()
 	if ctx.Err() == nil {
 		logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
 			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
@@ -262,13 +270,16 @@ func pageURL(a net.Addr, encrypted bool) string {
 	return scheme + "://" + host + "/"
 }
 
-// app returns the handler of everything that needs the store: the API, the page, and more.
+// app returns the handler of everything that needs the store: the API, in the words of
+// Pyroscope too, the page, and more.
 func app(c api.Config, more ...func(*http.ServeMux)) http.Handler {
 	mux := http.NewServeMux()
 	for _, register := range more {
 		register(mux)
 	}
-	mux.Handle("/api/v1/", api.New(c))
+	answers := api.New(c)
+	mux.Handle("/api/v1/", answers)
+	pyroscope.New(answers).Register(mux)
 	mux.Handle("/", web.Handler())
 	return mux
 }

@@ -61,6 +61,7 @@ host_name: h
 host_id: i
 env_vars: [A, B]
 command_lines: true
+label_cpus: true
 tags: {env: prod, rack: a1}
 queue_bytes: 16777216
 `, func(c *Config) {
@@ -70,6 +71,7 @@ queue_bytes: 16777216
 			c.IncludeExecutables, c.ExcludeExecutables = []string{"*/app", "b"}, []string{"c"}
 			c.IncludeCgroups, c.ExcludeCgroups = []string{"/a/**"}, []string{"/b"}
 			c.HostName, c.HostID, c.EnvVars, c.CommandLines = "h", "i", []string{"A", "B"}, true
+			c.LabelCPUs = true
 			c.Tags = map[string]string{"env": "prod", "rack": "a1"}
 			c.QueueBytes = 16 << 20
 		}},

@@ -89,8 +89,12 @@ func (p *profiler) profile(ctx context.Context) error {
 		return tracer.Close()
 	}
 	defer p.meters.use(nil)
+	var sink sampling.Sink = p.batches
+	if p.cfg.LabelCPUs {
+		sink = sampling.LabelCPUs(sink)
+	}
 	ran := make(chan error, 1)
-	go func() { ran <- tracer.Run(ctx, p.batches) }()
+	go func() { ran <- tracer.Run(ctx, sink) }()
 	select {
 	case <-tracer.Started():
 		p.meters.use(registry)

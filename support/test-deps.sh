@@ -28,6 +28,7 @@ want xz xz-utils
 want objcopy binutils
 want systemd-analyze systemd
 want curl curl
+want promtool prometheus
 want javac openjdk-17-jdk-headless
 want ruby ruby
 want php php8.2-cli php8.2-opcache

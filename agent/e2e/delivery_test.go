@@ -23,9 +23,10 @@ type server struct {
 	http string
 }
 
-func startServer(t testing.TB, data, grpcAddress, httpAddress string) *server {
+func startServer(t testing.TB, data, grpcAddress, httpAddress string, flags ...string) *server {
 	t.Helper()
-	s := &server{startService(t, "collectionagent", "-data-dir", data, "-grpc-address", grpcAddress, "-http-address", httpAddress), "http://" + httpAddress}
+	args := append([]string{"-data-dir", data, "-grpc-address", grpcAddress, "-http-address", httpAddress}, flags...)
+	s := &server{startService(t, "collectionagent", args...), "http://" + httpAddress}
 	eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, s.http+"/-/ready") != "" })
 	return s
 }

@@ -33,6 +33,7 @@ func (s *server) flamegraph(ctx context.Context, p *parameters) (*answer, error)
 	nodes := p.nodes(s)
 	groupBy := p.list("group_by", "")
 	p.stacks(selection)
+	p.level(selection)
 	if p.err != nil {
 		return nil, p.err
 	}

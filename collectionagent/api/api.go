@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -37,8 +38,11 @@ type Config struct {
 	Receipts Receipts
 	// Targets is what is scraped. nil: nothing.
 	Targets Targets
-	// Version is what the status endpoint reports.
-	Version string
+	// Version is what the status endpoint reports, Started since when the server runs, and
+	// Retention how long it keeps data. A zero Started and no Retention are not reported.
+	Version   string
+	Started   time.Time
+	Retention *store.Retention
 	// Logger takes errors that are not the client's. Default: none are logged.
 	Logger *slog.Logger
 	// Registerer takes the metrics. nil: they are not exported.
@@ -90,7 +94,7 @@ func Patterns() []string {
 // New returns the handler of everything under /api/v1/. It expects requests that
 // an [auth.Guard] let in, and denies others. It is safe for
 // concurrent use. Metrics that cannot be registered are logged and not exported.
-func New(c Config) http.Handler {
+func New(c Config) *Server {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -137,32 +141,37 @@ func New(c Config) http.Handler {
 		}
 		s.fail(w, r, "unknown", &requestError{status: http.StatusNotFound, reason: "not_found", Message: "no such endpoint: " + r.URL.Path})
 	})
-	return mux
+	return &Server{Handler: mux, server: s}
 }
 
 // endpoints lists what can be asked.
 func endpoints() []endpoint {
 	selected, exported := names(selectionNames, stackNames...), names(selectionNames, filterNames...)
+	eventNames := slices.DeleteFunc(names(selected), func(name string) bool { return name == "type" })
 	return []endpoint{
-		{"flamegraph", "/api/v1/flamegraph", names(selected, "max_nodes", "group_by"), (*server).flamegraph},
+		{"flamegraph", "/api/v1/flamegraph", names(selected, "max_nodes", "group_by", "level"), (*server).flamegraph},
 		{"top", "/api/v1/top", names(selected, "limit", "sort"), (*server).top},
-		{"diff", "/api/v1/diff", names(selected, "base_query", "base_from", "base_to", "normalize", "max_nodes", "group_by", "limit", "sort"), (*server).diff},
+		{"diff", "/api/v1/diff", names(selected, "base_query", "base_from", "base_to", "normalize", "max_nodes", "group_by", "level", "limit", "sort"), (*server).diff},
 		{"sandwich", "/api/v1/sandwich", names(selected, "function", "max_nodes"), (*server).sandwich},
 		{"lines", "/api/v1/lines", names(selected, "function", "limit"), (*server).lines},
 		{"folded", "/api/v1/folded", names(exported, "group_by"), (*server).folded},
 		{"pprof", "/api/v1/pprof", names(exported, "group_by", "seconds"), (*server).pprof},
 		{"timeline", "/api/v1/timeline", names(selected, "step", "by", "limit"), (*server).timeline},
 		{"heatmap", "/api/v1/heatmap", names(selected, "by", "column", "rows"), (*server).heatmap},
+		{"tracks", "/api/v1/tracks", names(selected, "by", "step", "limit", "max_nodes"), (*server).tracks},
 		{"exemplars", "/api/v1/exemplars", names(selected, "order", "limit"), (*server).exemplars},
 		{"totals", "/api/v1/totals", selected, (*server).totals},
 		{"types", "/api/v1/types", []string{"from", "to"}, (*server).types},
 		{"series", "/api/v1/series", names(selected, "labels", "limit"), (*server).series},
 		{"labels", "/api/v1/labels", selectionNames, (*server).labels},
 		{"label_values", "/api/v1/labels/{name}/values", names(selected, "prefix", "limit"), (*server).labelValues},
+		{"executables", "/api/v1/executables", names(selected, "limit", "sort"), (*server).executables},
+		{"events", "/api/v1/events", names(eventNames, "limit"), (*server).events},
 		{"hosts", "/api/v1/hosts", []string{"limit"}, (*server).hosts},
 		{"ledger", "/api/v1/ledger", []string{"from", "to", "limit"}, (*server).ledger},
 		{"targets", "/api/v1/targets", []string{"limit"}, (*server).targets},
 		{"status", "/api/v1/status", nil, (*server).status},
+		{"openapi", "/api/v1/openapi.json", nil, (*server).describe},
 	}
 }
 
@@ -261,27 +270,35 @@ func (s *server) handler(e *endpoint) http.Handler {
 // memoryTries is how often a question is worked on that others left no memory for.
 const memoryTries = 3
 
-// answer works on a question, with a claim that the caller releases. A question that
+// answer works on a question, with a claim that the caller releases.
+func (s *server) answer(ctx context.Context, e *endpoint, p *parameters, claim **memory.Claim) (a *answer, err error) {
+	err = s.attempt(ctx, claim, func(question context.Context) (err error) {
+		a, err = e.answer(s, question, p)
+		return err
+	})
+	return a, err
+}
+
+// attempt works on a question, with a claim that the caller releases. A question that
 // did not get the memory that others held is worked on again, in the same turn, once
 // there is as much as it had come to want: its client could do no more than ask
 // again, without knowing when.
-func (s *server) answer(ctx context.Context, e *endpoint, p *parameters, claim **memory.Claim) (*answer, error) {
+func (s *server) attempt(ctx context.Context, claim **memory.Claim, work func(context.Context) error) error {
 	wanted := int64(0)
 	for try := 1; ; try++ {
 		question, c := s.config.Memory.Question(ctx)
 		*claim = c
 		err := c.Reserve(wanted)
 		if err == nil {
-			var a *answer
-			if a, err = e.answer(s, question, p); c.Err() == nil {
-				return a, err
+			if err = work(question); c.Err() == nil {
+				return err
 			}
 		}
 		if lack := c.Err(); lack != nil {
 			err = lack
 		}
 		if try == memoryTries || ctx.Err() != nil || !errors.Is(err, memory.ErrBusy) {
-			return nil, err
+			return err
 		}
 		wanted = c.Most()
 		c.Release()

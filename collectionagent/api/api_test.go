@@ -37,6 +37,7 @@ func newTestHandler(tb testing.TB, s store.Store) http.Handler {
 	tb.Helper()
 	return letIn(New(Config{
 		Store: runStore{s}, Fleet: testFleet{}, Receipts: testReceipts{}, Targets: testTargets{}, Version: "1.2.3",
+		Started: testNow.Add(-2 * time.Hour), Retention: testRetention(), MaxConcurrent: 16,
 		Now: func() time.Time { return testNow },
 	}))
 }
@@ -88,6 +89,10 @@ func TestAnswers(t *testing.T) {
 		"flamegraph_grouped.json": "flamegraph?group_by=service,pod&max_nodes=9",
 		"flamegraph_off_cpu.json": `flamegraph?type=off_cpu&query={service="shop"}`,
 		"flamegraph_empty.json":   `flamegraph?query={service="nobody"}`,
+		"flamegraph_line.json":    `flamegraph?level=line&query={comm="worker"}`,
+		"flamegraph_file.json":    "flamegraph?level=file",
+		"flamegraph_binary.json":  "flamegraph?level=binary",
+		"error_level.json":        "flamegraph?level=address",
 		"top.json":                "top?limit=6",
 		"top_total.json":          "top?limit=3&sort=total",
 		"folded.txt":              "folded",
@@ -105,6 +110,12 @@ func TestAnswers(t *testing.T) {
 		"lines.json":              `lines?function={function*="ma"}`,
 		"heatmap.json":            "heatmap?from=now-6m&column=1m&rows=6",
 		"heatmap_values.json":     "heatmap?by=value&column=5m",
+		"tracks.json":             "tracks?from=now-6m&limit=1",
+		"tracks_service.json":     `tracks?by=service&step=1m&max_nodes=3&frames={function="work"}`,
+		"tracks_empty.json":       `tracks?query={service="nobody"}`,
+		"error_tracks_step.json":  "tracks?step=1ms",
+		"error_tracks_by.json":    "tracks?by=tid&by=cpu",
+		"error_tracks_limit.json": "tracks?limit=1001",
 		"exemplars.json":          "exemplars?limit=2",
 		"exemplars_spread.json":   `exemplars?order=spread&limit=3&frames={function="work"}`,
 		"totals.json":             "totals",
@@ -134,6 +145,16 @@ func TestAnswers(t *testing.T) {
 		"values_limit.json":       "labels/service/values?limit=1",
 		"values_quoted.json":      "labels/app.kubernetes.io%2Fname/values",
 		"status.json":             "status",
+		"executables.json":        "executables",
+		"executables_self.json":   "executables?sort=self&limit=1",
+		"executables_frames.json": `executables?sort=unnamed&frames={function="main"}&hide={function^="vector"}`,
+		"events.json":             "events",
+		"events_limit.json":       `events?limit=1&frames={function*="vfs"}&from=now-1h`,
+		"events_none.json":        `events?query={service="nobody"}`,
+		"error_sort.json":         "executables?sort=name",
+		"error_limit.json":        "executables?limit=0",
+		"error_events_type.json":  "events?type=on_cpu",
+		"error_events_limit.json": "events?limit=10001",
 		"ledger.json":             "ledger?from=now-1h",
 		"ledger_sums.json":        "ledger?limit=0",
 		"ledger_before.json":      "ledger?limit=0&from=now-1d&to=now-90m",
@@ -153,6 +174,10 @@ func TestAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			h := h
+			if target == "status" { // says how many questions are worked on
+				h = newTestHandler(t, testStore(t))
+			}
 			path, parameters, _ := strings.Cut(target, "?")
 			values, err := url.ParseQuery(parameters)
 			if err != nil {

@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"math"
 	"testing"
 	"time"
 
@@ -73,6 +74,11 @@ func testStore(tb testing.TB) *memstore.Store {
 		},
 		{Type: libpf.SampleOnCPU, Service: "cron", Host: "node-1", HostID: "42", Process: "sh", Comm: "sh", PID: 9, TID: 9},
 		{Type: libpf.SampleOffCPU, Service: "shop", Host: "node-1", HostID: "42", Process: "app", Comm: "worker"},
+		{
+			Type: libpf.SampleEvent, Service: "shop", Host: "node-1", HostID: "42", Process: "app", Comm: "worker", PID: 7, TID: 8,
+			Labels: []libpf.Label{{Key: "event.name", Value: "oom"}, {Key: "event.title", Value: "app was killed"}},
+		},
+		{Type: libpf.SampleEvent, Host: "node-1", HostID: "42"},
 	}}
 	for i, frames := range stacks {
 		hash := libpf.HashTrace(frames)
@@ -91,8 +97,14 @@ func testStore(tb testing.TB) *memstore.Store {
 		Time: libpf.UnixTimeNs(testNow.Add(-time.Second).UnixNano()), Series: 2,
 		Stack: libpf.HashTrace(stacks[0]), Count: 3, Value: 777,
 	})
+	for i, stack := range [][]libpf.Frame{stacks[0], stacks[1], stacks[5], nil} { // the last two are not defined
+		b.Samples = append(b.Samples, store.Sample{
+			Time: libpf.UnixTimeNs(testNow.Add(-time.Duration(60+i/2) * time.Second).UnixNano()), Series: uint32(3 + i%2), //nolint:gosec // few
+			Stack: libpf.HashTrace(stack), Count: 1, Value: 1,
+		})
+	}
 	for i := range b.Samples {
-		if i%4 == 0 {
+		if i%4 == 0 && b.Samples[i].Series < 3 {
 			b.Samples[i].TraceID, b.Samples[i].SpanID = [16]byte{0xab, 15: byte(i % 8)}, [8]byte{0xcd, 7: byte(i)} //nolint:gosec // few
 		}
 	}
@@ -107,6 +119,18 @@ func testStore(tb testing.TB) *memstore.Store {
 		tb.Fatal(err)
 	}
 	return s
+}
+
+// testRetention is how long data stay in tests.
+func testRetention() *store.Retention {
+	const day = 24 * time.Hour
+	return &store.Retention{
+		Ages: store.Ages{Samples: 7 * day, Minutes: 30 * day, Hours: 400 * day},
+		Rules: []store.RetentionRule{
+			{Project: "other", Ages: store.Ages{Samples: day}},
+			{Type: libpf.SampleOffCPU, Ages: store.Ages{Samples: 2 * day, Hours: math.MaxInt64}},
+		},
+	}
 }
 
 // testFleet is what agents say in tests: one that does well, and three that do not.
@@ -164,8 +188,21 @@ func (testReceipts) Receipts(project string) fleet.Receipts {
 	return fleet.Receipts{Received: 73000, Stored: 72348, Duplicate: 600, Refused: map[string]uint64{"invalid": 52}}
 }
 
-// runStore is a store that says what it holds of each run.
+func (testReceipts) LastMinute(project string) fleet.Minute {
+	if project != ingest.DefaultProject {
+		return fleet.Minute{}
+	}
+	return fleet.Minute{Received: 1300, Stored: 1200, Duplicate: 60}
+}
+
+func (testReceipts) Memory() (used, limit int64) { return 1 << 20, 64 << 20 }
+
+// runStore is a store that says what it holds of each run, and how it does.
 type runStore struct{ store.Store }
+
+func (runStore) Health() store.Health {
+	return store.Health{FreeBytes: 10 << 30, BacklogRows: 4096}
+}
 
 func (runStore) RunLedgers(_ context.Context, project string) ([]store.RunLedger, error) {
 	if project != ingest.DefaultProject {

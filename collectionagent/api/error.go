@@ -57,12 +57,12 @@ var errNobody = &requestError{status: http.StatusForbidden, reason: "nobody", Me
 const statusClientClosed = 499
 
 // toRequestError finds what to tell the client about an error.
-func (s *server) toRequestError(r *http.Request, err error) *requestError {
+func (s *server) toRequestError(ctx context.Context, err error) *requestError {
 	var e *requestError
 	switch {
 	case errors.As(err, &e):
 		return e
-	case r.Context().Err() != nil:
+	case ctx.Err() != nil:
 		return &requestError{status: statusClientClosed, reason: "canceled", Message: "the client went away"}
 	case errors.Is(err, context.DeadlineExceeded):
 		return &requestError{
@@ -98,7 +98,7 @@ func lastOf(err, cause error) string {
 // an error only when it is plain, so it gets plain text; it is known by sending
 // no Accept header, which browsers and programs that read JSON do.
 func (s *server) fail(w http.ResponseWriter, r *http.Request, endpoint string, err error) {
-	e := s.toRequestError(r, err)
+	e := s.toRequestError(r.Context(), err)
 	s.metrics.errors.WithLabelValues(e.reason).Inc()
 	if e.status == http.StatusInternalServerError && e != errPanic {
 		s.config.Logger.Error("answer query", "endpoint", endpoint, "error", err)

@@ -41,6 +41,7 @@ type frames struct {
 	File    []uint32 `json:"file"`
 	Line    []uint64 `json:"line"`
 	Binary  []uint32 `json:"binary"`
+	BuildID []uint32 `json:"build_id"`
 	Kind    []uint32 `json:"kind"`
 	Inlined []int    `json:"inlined"`
 }
@@ -72,6 +73,7 @@ func (f *frames) fill(all []query.FlameFrame, texts *textTable) {
 		f.File = append(f.File, texts.number(frame.File))
 		f.Line = append(f.Line, uint64(frame.Line))
 		f.Binary = append(f.Binary, texts.number(frame.Binary))
+		f.BuildID = append(f.BuildID, texts.number(frame.BuildID))
 		f.Kind = append(f.Kind, texts.number(frame.Kind))
 		inlined := 0
 		if frame.Inlined {
@@ -113,7 +115,7 @@ func (g *flameGraph) columns() (rest any, appendColumns func([]byte) []byte, err
 }
 
 // numbers implements columnar.
-func (g *flameGraph) numbers() int { return 4*len(g.Nodes.Frame) + 6*len(g.Frames.Name) }
+func (g *flameGraph) numbers() int { return 4*len(g.Nodes.Frame) + 7*len(g.Frames.Name) }
 
 func (t *flameTree) appendColumns(b []byte) []byte {
 	b = appendObject(b, "frames", t.Frames.appendColumns)
@@ -131,6 +133,7 @@ func (f *frames) appendColumns(b []byte) []byte {
 	b = appendNumbers(b, "file", f.File)
 	b = appendNumbers(b, "line", f.Line)
 	b = appendNumbers(b, "binary", f.Binary)
+	b = appendNumbers(b, "build_id", f.BuildID)
 	b = appendNumbers(b, "kind", f.Kind)
 	return appendNumbers(b, "inlined", f.Inlined)
 }

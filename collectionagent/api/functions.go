@@ -169,6 +169,7 @@ func (s *server) diff(ctx context.Context, p *parameters) (*answer, error) {
 		MaxNodes: p.nodes(s), Limit: p.integer("limit", defaultRows, 0, maxRows),
 	}
 	p.stacks(selection)
+	p.level(selection)
 	base := p.base(selection)
 	if p.err != nil {
 		return nil, p.err
@@ -202,4 +203,6 @@ func (s *server) diff(ctx context.Context, p *parameters) (*answer, error) {
 }
 
 // numbers implements columnar.
-func (a *diffAnswer) numbers() int { return 6*(len(a.Nodes.Frame)+len(a.Frames.Name)) + 12*len(a.Rows) }
+func (a *diffAnswer) numbers() int {
+	return 6*len(a.Nodes.Frame) + 7*len(a.Frames.Name) + 12*len(a.Rows)
+}

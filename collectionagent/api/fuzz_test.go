@@ -152,6 +152,15 @@ func FuzzHeatmap(f *testing.F) {
 	})
 }
 
+func FuzzTracks(f *testing.F) {
+	h := newTestHandler(f, testStore(f))
+	f.Add("now-1h", "now", "tid", "5s", "60", `{function="work"}`, "9")
+	f.Add("0", "9183110399", "app.kubernetes.io/name", "366d", "", "", "")
+	f.Fuzz(func(t *testing.T, from, to, by, step, limit, frames, nodes string) {
+		fuzzQuery(t, h, "tracks", "from", from, "to", to, "by", by, "step", step, "limit", limit, "frames", frames, "max_nodes", nodes)
+	})
+}
+
 func FuzzExemplars(f *testing.F) {
 	h := newTestHandler(f, testStore(f))
 	f.Add("ab000000000000000000000000000004", "cd00000000000004", "spread", "5", "now-1d")

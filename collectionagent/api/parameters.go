@@ -127,6 +127,21 @@ func (p *parameters) fold(s *query.Selection) {
 	}
 }
 
+// level reads what nodes of a tree tell apart.
+func (p *parameters) level(s *query.Selection) {
+	switch v := p.values.Get("level"); v {
+	case "", "function":
+	case "line":
+		s.Level = query.LevelLine
+	case "file":
+		s.Level = query.LevelFile
+	case "binary":
+		s.Level = query.LevelBinary
+	default:
+		p.fail("level", fmt.Errorf("unknown level %q: expected function, line, file or binary", v))
+	}
+}
+
 // readParameters checks the method and the names of the parameters of a request.
 func readParameters(w http.ResponseWriter, r *http.Request, known []string, now time.Time) (*parameters, error) {
 	switch r.Method {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -13,10 +14,16 @@ type statusAnswer struct {
 	Version string `json:"version"`
 	NowMs   int64  `json:"now_ms"`
 	Project string `json:"project"`
-	// Store is about all projects, and so only there for those who may know of all.
-	Store *storeStatus `json:"store,omitempty"`
-	Hosts []hostStatus `json:"hosts"`
-	Types []typeStatus `json:"types"`
+	// StartedMs is not there when it is not known.
+	StartedMs int64            `json:"started_ms,omitempty"`
+	Retention *retentionStatus `json:"retention,omitempty"`
+	Ingest    *ingestStatus    `json:"ingest,omitempty"`
+	// Store, Memory and Queries are about all projects, and so only there for those who may know of all.
+	Store   *storeStatus            `json:"store,omitempty"`
+	Memory  map[string]memoryStatus `json:"memory,omitempty"`
+	Queries *queriesStatus          `json:"queries,omitempty"`
+	Hosts   []hostStatus            `json:"hosts"`
+	Types   []typeStatus            `json:"types"`
 	// Incomplete says why answers do not hold all that is stored yet.
 	Incomplete string `json:"incomplete,omitempty"`
 }
@@ -32,6 +39,15 @@ type storeStatus struct {
 	Symbols     int64            `json:"symbols"`
 	Executables int64            `json:"executables"`
 	Hosts       int64            `json:"hosts"`
+	// What follows is there when the engine knows.
+	*healthStatus
+}
+
+type healthStatus struct {
+	ReadOnly    string `json:"read_only"`
+	FreeBytes   *int64 `json:"free_bytes,omitempty"`
+	BacklogRows int64  `json:"backlog_rows"`
+	Strained    bool   `json:"strained"`
 }
 
 type hostStatus struct {
@@ -57,7 +73,13 @@ func (s *server) status(ctx context.Context, p *parameters) (*answer, error) {
 		Version: s.config.Version, NowMs: p.now.UnixMilli(), Project: p.who.Project, Hosts: make([]hostStatus, len(hosts)),
 	}
 	a.Incomplete = s.incomplete()
+	if !s.config.Started.IsZero() {
+		a.StartedMs = s.config.Started.UnixMilli()
+	}
+	a.Retention = newRetentionStatus(s.config.Retention, p.who)
+	a.Ingest = newIngestStatus(s.config.Receipts, p.who.Project)
 	if p.who.ServerWide() {
+		a.Memory, a.Queries = s.memoryStatus(), s.turns.status()
 		if a.Store, err = s.storeStatus(ctx); err != nil {
 			return nil, err
 		}
@@ -87,6 +109,13 @@ func (s *server) storeStatus(ctx context.Context) (*storeStatus, error) {
 	}
 	if a.Bytes == nil {
 		a.Bytes = map[string]int64{}
+	}
+	if h, ok := s.config.Store.(store.Healthy); ok {
+		health := h.Health()
+		a.healthStatus = &healthStatus{ReadOnly: health.ReadOnly, BacklogRows: health.BacklogRows, Strained: health.Strained}
+		if health.FreeBytes >= 0 {
+			a.FreeBytes = &health.FreeBytes
+		}
 	}
 	return a, nil
 }

@@ -142,6 +142,8 @@ type credentials struct {
 	again bool
 	// project that is asked for, "" for that of the token.
 	project string
+	// tenant is a project that is only asked for where the token may choose.
+	tenant string
 }
 
 // denial says why a request is denied.
@@ -218,6 +220,12 @@ func (g *Guard) decide(access Access, c *credentials) (p *Principal, with string
 		p.Project = c.project
 	case c.project != p.Project:
 		err = &denial{reason: reasonProject, message: "this token is for another project"}
+	}
+	if err == nil && c.project == "" && c.tenant != "" && access.Tenant && p.ServerWide() {
+		if CheckProject(c.tenant) != nil {
+			err = &denial{reason: reasonProject, message: "X-Scope-OrgID is not the name of a project"}
+		}
+		p.Project = c.tenant
 	}
 	if err != nil {
 		return nil, "", err

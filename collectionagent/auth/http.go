@@ -11,6 +11,8 @@ import (
 	"net/url"
 	"strconv"
 	"time"
+
+	"github.com/strobe-profiler/strobe/collectionagent/connect"
 )
 
 // Route is something that is served over HTTP.
@@ -65,6 +67,7 @@ func (g *Guard) http(access Access, pattern string, r *http.Request) (*Principal
 		}
 		c.project = project
 	}
+	c.tenant = r.Header.Get("X-Scope-OrgID")
 	if access.Open == "" {
 		if err := g.checkSite(c, r); err != nil {
 			return nil, g.deny(c, err)
@@ -135,9 +138,13 @@ func refuse(w http.ResponseWriter, r *http.Request, err error) {
 	answerError(w, r, status, err.Error())
 }
 
-// answerError answers as the API does: JSON, but plain text for the command-line
+// answerError answers as the API does, or by the Connect protocol to who speaks that: JSON, but plain text for the command-line
 // pprof, which shows nothing else and is known by sending no Accept header.
 func answerError(w http.ResponseWriter, r *http.Request, status int, message string) {
+	if connect.IsCall(r) {
+		connect.Refuse(w, &connect.Error{Status: status, Message: message})
+		return
+	}
 	if r.Header.Get("Accept") == "" {
 		w.Header().Set("X-Go-Pprof", "1")
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

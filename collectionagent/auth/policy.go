@@ -11,6 +11,9 @@ type Access struct {
 	// ServerWide is set when the token must be one of all projects, because the
 	// answer is about more than one.
 	ServerWide bool
+	// Tenant is set when the header X-Scope-OrgID of Pyroscope's clients chooses the project too,
+	// where the token may choose and nothing else does.
+	Tenant bool
 	// Open is the reason why no token is needed.
 	Open string
 }
@@ -37,6 +40,7 @@ func DefaultPolicy() Policy {
 	var (
 		sends  = Access{Role: RoleIngest}
 		asks   = Access{Role: RoleQuery}
+		tenant = Access{Role: RoleQuery, Tenant: true}
 		admin  = Access{Role: RoleAdmin}
 		inside = Access{Role: RoleAdmin, ServerWide: true}
 		health = Access{Open: openHealth}
@@ -103,7 +107,10 @@ func DefaultPolicy() Policy {
 			"/api/v1/sandwich":             asks,
 			"/api/v1/lines":                asks,
 			"/api/v1/heatmap":              asks,
+			"/api/v1/tracks":               asks,
 			"/api/v1/exemplars":            asks,
+			"/api/v1/executables":          asks,
+			"/api/v1/events":               asks,
 			"/api/v1/totals":               asks,
 			"/api/v1/types":                asks,
 			"/api/v1/series":               asks,
@@ -113,7 +120,23 @@ func DefaultPolicy() Policy {
 			"/api/v1/hosts":                asks,
 			"/api/v1/ledger":               asks,
 			"/api/v1/targets":              asks,
-			"/api/v1/":                     {Any: true}, // says that there is no such endpoint
+			"POST /querier.v1.QuerierService/ProfileTypes":           tenant,
+			"POST /querier.v1.QuerierService/LabelNames":             tenant,
+			"POST /querier.v1.QuerierService/LabelValues":            tenant,
+			"POST /querier.v1.QuerierService/Series":                 tenant,
+			"POST /querier.v1.QuerierService/SelectMergeStacktraces": tenant,
+			"POST /querier.v1.QuerierService/SelectMergeSpanProfile": tenant,
+			"POST /querier.v1.QuerierService/SelectMergeProfile":     tenant,
+			"POST /querier.v1.QuerierService/SelectSeries":           tenant,
+			"POST /querier.v1.QuerierService/SelectHeatmap":          tenant,
+			"POST /querier.v1.QuerierService/Diff":                   tenant,
+			"POST /querier.v1.QuerierService/GetProfileStats":        tenant,
+			"POST /querier.v1.QuerierService/AnalyzeQuery":           tenant,
+			"GET /pyroscope/render":                                  tenant,
+			"GET /pyroscope/render-diff":                             tenant,
+			"GET /pyroscope/label-values":                            tenant,
+
+			"/api/v1/": {Any: true}, // says that there is no such endpoint
 		},
 	}
 }

@@ -4,6 +4,7 @@ package ingest
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -23,8 +24,9 @@ type ledger struct {
 
 var _ prometheus.Collector = (*ledger)(nil)
 
-func newLedger() *ledger {
+func newLedger(now func() time.Time) *ledger {
 	return &ledger{
+		projects: fleet.Counter{Now: now},
 		desc: prometheus.NewDesc("strobe_collectionagent_ledger_samples_total",
 			"Samples that were received, by weight, and what became of them: received = stored + duplicate + refused.",
 			[]string{"outcome", "reason"}, nil),
@@ -51,6 +53,14 @@ func (l *ledger) Collect(ch chan<- prometheus.Metric) {
 // Receipts returns what became of the samples that a project sent since the
 // server started. Each time that a batch came counts.
 func (s *Server) Receipts(project string) fleet.Receipts { return s.ledger.projects.Receipts(project) }
+
+// LastMinute returns what a project sent within about the last minute.
+func (s *Server) LastMinute(project string) fleet.Minute {
+	return s.ledger.projects.LastMinute(project)
+}
+
+// Memory returns how many bytes requests in flight take, and may take at most.
+func (s *Server) Memory() (used, limit int64) { return s.budget.inUse(), s.budget.size }
 
 // account counts what became of the samples of a request of a project.
 func (s *Server) account(project string, weight uint64, ack *pb.Ack, r *refusal) {

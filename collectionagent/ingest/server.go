@@ -132,7 +132,7 @@ func New(cfg Config) (*Server, error) {
 		cfg: cfg, metrics: m, known: k, epoch: epoch[:], slots: make(chan struct{}, cfg.MaxConcurrent),
 		budget:   &budget{size: cfg.MemoryBytes, maxWaiting: 4 * cfg.MaxConcurrent},
 		pressure: &pressure{now: cfg.Now, at: cfg.Now()},
-		ledger:   newLedger(),
+		ledger:   newLedger(cfg.Now),
 		inFlight: make(map[store.BatchID]struct{}),
 	}
 	if cfg.Rates.Host != (limit.Amount{}) || cfg.Rates.Project != (limit.Amount{}) || cfg.Rates.HostsPerProject != 0 {

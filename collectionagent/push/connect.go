@@ -7,21 +7,15 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"mime"
 	"net/http"
 
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
+	"github.com/strobe-profiler/strobe/collectionagent/connect"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/pprof"
 	"github.com/strobe-profiler/strobe/proto/pyroscope"
-)
-
-// Content types of unary calls of Connect.
-const (
-	typeProto = "application/proto"
-	typeJSON  = "application/json"
 )
 
 // jsonValue is about what a value in JSON becomes.
@@ -30,17 +24,16 @@ const jsonValue = 160
 // connect takes profiles that were sent to push.v1.PusherService/Push by the Connect protocol.
 func (s *Server) connect(ctx context.Context, b *body) (string, error) {
 	r := &pyroscope.PushRequest{}
-	media, _, _ := mime.ParseMediaType(b.Header.Get("Content-Type"))
 	var err error
-	switch media {
-	case typeProto:
+	switch media := connect.Media(b.Request); media {
+	case connect.TypeProto:
 		err = ingest.Decode(ctx, b.data, r)
-	case typeJSON:
+	case connect.TypeJSON:
 		err = decodeJSON(ctx, b.data, r)
 	default:
 		return "", &failure{
 			status: http.StatusUnsupportedMediaType, reason: reasonFormat, Parameter: "Content-Type",
-			Message: fmt.Sprintf("%.60q is not read: send %s or %s", media, typeProto, typeJSON),
+			Message: fmt.Sprintf("%.60q is not read: send %s or %s", media, connect.TypeProto, connect.TypeJSON),
 		}
 	}
 	if err != nil {
@@ -151,18 +144,10 @@ func (s *Server) one(ctx context.Context, r *raw) (string, error) {
 	return s.store(ctx, p, &pprof.Source{Labels: r.labels, Time: s.now(), Kind: pprof.KindOf(r.labels["__name__"])})
 }
 
-// connectCodes are the names of errors by status, where HTTP's own do not tell.
-var connectCodes = map[int]string{
-	http.StatusBadRequest: "invalid_argument", http.StatusRequestEntityTooLarge: "resource_exhausted",
-	http.StatusUnsupportedMediaType: "unimplemented", http.StatusRequestTimeout: "deadline_exceeded",
-	http.StatusTooManyRequests: "resource_exhausted", http.StatusServiceUnavailable: "unavailable",
-}
-
 // answerConnect answers by the Connect protocol.
 func answerConnect(w http.ResponseWriter, b *body, _ string, err error) {
-	media, _, _ := mime.ParseMediaType(b.Header.Get("Content-Type"))
-	if err == nil && media == typeProto { // a message without fields
-		w.Header().Set("Content-Type", typeProto)
+	if err == nil && connect.Media(b.Request) == connect.TypeProto { // a message without fields
+		w.Header().Set("Content-Type", connect.TypeProto)
 		w.WriteHeader(http.StatusOK)
 		return
 	}
@@ -171,12 +156,8 @@ func answerConnect(w http.ResponseWriter, b *body, _ string, err error) {
 		return
 	}
 	f := failureOf(err)
-	code, ok := connectCodes[f.status]
-	if !ok {
-		code = "internal"
-	}
 	if f.reason == reasonFormat {
-		w.Header().Set("Accept-Post", typeProto+", "+typeJSON)
+		w.Header().Set("Accept-Post", connect.Accepted)
 	}
-	send(w, f, map[string]string{"code": code, "message": f.Error()})
+	send(w, f, map[string]string{"code": connect.Code(f.status), "message": f.Error()})
 }

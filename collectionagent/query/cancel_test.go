@@ -76,6 +76,10 @@ func TestCancelledQueriesStop(t *testing.T) {
 			_, err := e.HeatmapOfValues(ctx, everything(), time.Second)
 			return err
 		},
+		"tracks": func(ctx context.Context, e *Engine) error {
+			_, err := e.Tracks(ctx, some, &TracksOptions{By: store.LabelTID, Step: time.Second, Limit: 20, MaxNodes: 10_000})
+			return err
+		},
 		"exemplars": func(ctx context.Context, e *Engine) error {
 			_, err := e.Exemplars(ctx, everything(), ExemplarsLargest, 10)
 			return err

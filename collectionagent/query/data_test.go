@@ -23,6 +23,7 @@ const (
 type dataShape struct {
 	stacks, samples, series, depth int
 	unknown                        bool // leave some definitions out
+	lines                          int  // of a function at least, 0: one
 }
 
 // randomStore returns a store with samples of random stacks that share roots,
@@ -44,8 +45,9 @@ func randomStore(tb testing.TB, seed uint64, shape dataShape) *memstore.Store {
 	frame := func(depth int) libpf.Frame {
 		// Few functions near the root, many near the leaf.
 		n := rng.IntN(2 + depth*depth/4)
+		of := n / max(1, shape.lines)
 		f := libpf.Frame{
-			Type: libpf.NativeFrame, FileID: files[n%len(files)], AddressOrLineno: libpf.AddressOrLineno(depth<<20 | n<<4),
+			Type: libpf.NativeFrame, FileID: files[of%len(files)], AddressOrLineno: libpf.AddressOrLineno(depth<<20 | n<<4),
 		}
 		switch {
 		case n%11 == 3:
@@ -60,7 +62,7 @@ func randomStore(tb testing.TB, seed uint64, shape dataShape) *memstore.Store {
 			return f
 		}
 		symbols[f.ID()] = struct{}{}
-		name := fmt.Sprintf("function_%d_%d", depth, n)
+		name := fmt.Sprintf("function_%d_%d", depth, of)
 		if n%7 == 2 {
 			name = fmt.Sprintf("recursive_%d", n%3)
 		}

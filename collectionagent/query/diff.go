@@ -82,12 +82,12 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 	}
 	var newStack []int32
 	out := res
-	if !s.Stacks.isZero() {
+	if !s.Stacks.IsZero() {
 		out, newStack = res.filterStacks(&s.Stacks, s.FoldInterpreters)
 	}
 	for _, x := range []*sums{a, b} {
 		x.groups, x.resolution = c.values, res
-		if !s.Stacks.isZero() {
+		if !s.Stacks.IsZero() {
 			x.keep(out, newStack)
 		}
 		x.countUnknown()
@@ -96,7 +96,8 @@ func (e *Engine) Diff(ctx context.Context, base, s *Selection, o *DiffOptions) (
 		return nil, err
 	}
 	functions := newFunctionTable(len(out.names))
-	levels := out.levels(functions, s.FoldInterpreters, nil)
+	functions.level = s.Level
+	levels := out.levels(functions, s.FoldInterpreters, s.Level.identity())
 	d := &Diff{Summary: b.summary(s, levels), Base: a.summary(base, levels), GroupBy: o.GroupBy, Scale: 1}
 	if o.Normalize && a.value > 0 && b.value > 0 {
 		d.Scale = float64(b.value) / float64(a.value)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package query turns stored samples into answers: flame graphs, tables of
-// functions, timelines, heatmaps, comparisons, and exports. It works on any
+// functions, timelines, heatmaps, tracks, comparisons, and exports. It works on any
 // [store.Store] and reads sums by [store.Store.Select] and the definitions; what
 // needs single samples, as heatmaps of values and exemplars do, reads those.
 //

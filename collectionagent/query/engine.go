@@ -73,6 +73,8 @@ type Selection struct {
 	// FoldInterpreters leaves the frames of interpreters' own code out of flame
 	// graphs and tables: what they take belongs to their callers, the scripts.
 	FoldInterpreters bool
+	// Level is what nodes of flame graphs tell apart, those of comparisons too.
+	Level Level
 }
 
 func (s *Selection) query(groupBy []string) *store.Query {

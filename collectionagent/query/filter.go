@@ -25,7 +25,8 @@ type StackFilter struct {
 	Hide FramePattern
 }
 
-func (f *StackFilter) isZero() bool {
+// IsZero reports whether the filter is for all of every stack.
+func (f *StackFilter) IsZero() bool {
 	return len(f.Conditions) == 0 && len(f.CallSite) == 0 && len(f.ShowFrom) == 0 && len(f.Hide) == 0
 }
 
@@ -243,7 +244,7 @@ func (sf *stackFilter) dropUnused() {
 
 // filter leaves out of the sums what a selection leaves out of stacks.
 func (s *sums) filter(selection *Selection) {
-	if selection.Stacks.isZero() {
+	if selection.Stacks.IsZero() {
 		return
 	}
 	out, newStack := s.filterStacks(&selection.Stacks, selection.FoldInterpreters)

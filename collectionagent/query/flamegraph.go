@@ -37,11 +37,15 @@ type FlameTree struct {
 	HiddenNodes, HiddenValue int64
 }
 
-// FlameFrame is a function and the line that stands for it: where it starts,
-// else the first that was seen running, 0 when unknown.
+// FlameFrame is a function, a line of it, a file or a binary, as the [Level] says.
 type FlameFrame struct {
 	Function
+	// Line is the one that stands for a function: where it starts, else the first
+	// that was seen running. Of a line it is the line, and 0 when it is unknown.
 	Line libpf.SourceLineno
+	// BuildID is that of the executable, "" when it is unknown, or when there is
+	// more than one: another build is no other function.
+	BuildID string
 }
 
 // FlameNode is a node of a flame graph.
@@ -61,7 +65,8 @@ func (e *Engine) FlameGraph(ctx context.Context, s *Selection, groupBy []string,
 		return nil, err
 	}
 	functions := newFunctionTable(len(sums.names))
-	levels := sums.levels(functions, s.FoldInterpreters, nil)
+	functions.level = s.Level
+	levels := sums.levels(functions, s.FoldInterpreters, s.Level.identity())
 	g := &FlameGraph{Summary: sums.summary(s, levels), Period: sums.period, GroupBy: groupBy}
 	t := sums.tree(functions, levels, groupBy)
 	g.lay(t, functions, maxNodes)
@@ -172,7 +177,8 @@ type pending struct {
 func (l *layout) frame(function uint32) uint32 {
 	if l.frameOf[function] < 0 {
 		l.frameOf[function] = int32(len(l.Frames)) //nolint:gosec // fewer than frames in memory
-		l.Frames = append(l.Frames, FlameFrame{*l.functions.value(function), l.functions.lines[function].best()})
+		lines := &l.functions.lines[function]
+		l.Frames = append(l.Frames, FlameFrame{*l.functions.value(function), lines.best(), l.functions.builds[lines.build]})
 	}
 	return uint32(l.frameOf[function]) //nolint:gosec // not negative
 }

@@ -8,11 +8,21 @@ import (
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// functionLines are the first lines of a function that start it and that run.
-type functionLines struct{ start, line libpf.SourceLineno }
+// functionLines are the first lines of a function that start it and that run, and
+// the build of what it is in: its number in the builds of the table.
+type functionLines struct {
+	start, line libpf.SourceLineno
+	build       uint32
+}
+
+// Builds that are no build IDs.
+const (
+	buildUnknown = iota
+	buildSeveral
+)
 
 // best returns the line that stands for the function, 0 when unknown.
-func (l functionLines) best() libpf.SourceLineno {
+func (l *functionLines) best() libpf.SourceLineno {
 	if l.start != 0 {
 		return l.start
 	}
@@ -21,10 +31,16 @@ func (l functionLines) best() libpf.SourceLineno {
 
 // functionTable numbers the functions of one query.
 type functionTable struct {
+	// level says what has a number of its own. Of file and binary, functions are
+	// mapped to what they are in before they get here.
+	level     Level
 	numbers   map[function]uint32
+	atLine    map[functionLine]uint32 // of LevelLine
 	functions []function
 	lines     []functionLines
 	values    []*Function // those that were asked for
+	builds    []string    // build IDs, the first of which are none
+	byBuild   map[string]uint32
 }
 
 // newFunctionTable returns a table with room for the functions of some frames.
@@ -33,6 +49,8 @@ func newFunctionTable(frames int) *functionTable {
 		numbers:   make(map[function]uint32, frames/2),
 		functions: make([]function, 0, frames/2),
 		lines:     make([]functionLines, 0, frames/2),
+		builds:    []string{buildUnknown: "", buildSeveral: ""},
+		byBuild:   map[string]uint32{"": buildUnknown},
 	}
 }
 
@@ -40,12 +58,17 @@ func newFunctionTable(frames int) *functionTable {
 func (t *functionTable) number(f function) uint32 {
 	n, ok := t.numbers[f]
 	if !ok {
-		n = uint32(len(t.functions)) //nolint:gosec // fewer than frames in memory
+		n = t.add(f)
 		t.numbers[f] = n
-		t.functions = append(t.functions, f)
-		t.lines = append(t.lines, functionLines{})
 	}
 	return n
+}
+
+// add gives a function a number more.
+func (t *functionTable) add(f function) uint32 {
+	t.functions = append(t.functions, f)
+	t.lines = append(t.lines, functionLines{})
+	return uint32(len(t.functions) - 1) //nolint:gosec // fewer than frames in memory
 }
 
 // value returns a function, which is not to be changed.
@@ -65,9 +88,33 @@ func (t *functionTable) label(name, kind string) uint32 {
 	return t.number(unique.Make(Function{Name: name, Kind: kind}))
 }
 
-// sawLines notes the lines of a level of the function.
-func (t *functionTable) sawLines(n uint32, l *level) {
+// build returns the number of a build ID.
+func (t *functionTable) build(id string) uint32 {
+	n, ok := t.byBuild[id]
+	if !ok {
+		n = uint32(len(t.builds)) //nolint:gosec // fewer than frames in memory
+		t.byBuild[id] = n
+		t.builds = append(t.builds, id)
+	}
+	return n
+}
+
+// saw notes the lines of a level of the function, and the build ID of its executable.
+func (t *functionTable) saw(n uint32, l *level, build uint32) {
 	lines := &t.lines[n]
+	switch {
+	case build == buildUnknown || lines.build == build || lines.build == buildSeveral:
+	case lines.build == buildUnknown:
+		lines.build = build
+	default:
+		lines.build = buildSeveral
+	}
+	if t.level != LevelFunction {
+		if t.level == LevelLine {
+			lines.line = l.line
+		}
+		return
+	}
 	if l.start != 0 && (lines.start == 0 || l.start < lines.start) {
 		lines.start = l.start
 	}
@@ -96,10 +143,14 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 		levels:  make([]uint32, 0, len(res.names)+len(res.names)/2),
 		named:   make([]uint32, len(res.names)),
 	}
+	build := uint32(buildUnknown)
 	for i, names := range res.names {
 		if res.watch.ended() { // the rest has no levels
 			out.offsets = append(out.offsets, uint32(len(out.levels))) //nolint:gosec // as below
 			continue
+		}
+		if id := names.executable.BuildID; id != t.builds[build] { // most often that of the frame before
+			build = t.build(id)
 		}
 		for j := range names.levels {
 			l := &names.levels[j]
@@ -110,8 +161,13 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 			if identity != nil {
 				f = identity(f)
 			}
-			n := t.number(f)
-			t.sawLines(n, l)
+			var n uint32
+			if t.level == LevelLine {
+				n = t.numberLine(f, l.line)
+			} else {
+				n = t.number(f)
+			}
+			t.saw(n, l, build)
 			out.levels = append(out.levels, n)
 			if l.named {
 				out.named[i]++

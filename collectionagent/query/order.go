@@ -78,6 +78,9 @@ func (k *orderedFunctions) with(t *functionTable, w *watch, most int) *orderedFu
 	}
 	var added []named
 	for i, f := range t.functions {
+		if t.numbers[f] != uint32(i) { //nolint:gosec // fewer than frames in memory
+			continue // another line of one that has been
+		}
 		if len(before) > 0 {
 			if _, ok := k.places[f]; ok {
 				continue

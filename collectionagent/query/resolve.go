@@ -187,7 +187,7 @@ func (res *resolution) index(stacks [][]uint32, table []*frameEntry) {
 		for _, number := range s {
 			slot := &seen[number]
 			if *slot == 0 {
-				res.watch.take(1, 64) // with its name and its place in tables
+				res.watch.take(1, 72) // with its name and its place in tables
 				res.entries = append(res.entries, table[number])
 				*slot = uint32(len(res.entries)) //nolint:gosec // fewer than frames in memory
 			}

@@ -94,6 +94,10 @@ func (res *resolution) paths(functions *functionTable, levels *frameLevels) *pat
 				p.flat = append(p.flat, f)
 			}
 		}
+		if functions.level.merges() {
+			start := p.offsets[len(p.offsets)-1]
+			p.flat = p.flat[:int(start)+len(slices.Compact(p.flat[start:]))]
+		}
 		p.end()
 	}
 	p.sort(res.order, functions)
@@ -108,6 +112,9 @@ func (p *paths) end() {
 // sort puts the paths in order.
 func (p *paths) sort(names *functionOrder, functions *functionTable) {
 	p.place = names.places(functions, p.watch)
+	if functions.level == LevelLine {
+		functions.orderLines(p.place)
+	}
 	order := make([]uint32, len(p.offsets)-1)
 	for i := range order {
 		order[i] = uint32(i) //nolint:gosec // at most maxRows

@@ -41,6 +41,8 @@ type Profiling struct {
 	HostID   string `mapstructure:"host_id"`
 	// EnvVars are variables of processes to send as labels.
 	EnvVars []string `mapstructure:"env_vars"`
+	// LabelCPUs asks for the CPU of each sample as the label "cpu", which makes more series.
+	LabelCPUs bool `mapstructure:"label_cpus"`
 	// CommandLines asks for the command lines of processes, which may hold secrets.
 	CommandLines bool `mapstructure:"command_lines"`
 }

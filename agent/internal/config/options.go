@@ -73,6 +73,7 @@ func (c *Config) groups() []group {
 			{"env-vars", "", "NAME", "variables of processes to send as labels", texts(&c.EnvVars)},
 			{"host-id", "", "ID", "ID of this host; derived from the machine ID if empty", text(&c.HostID)},
 			{"host-name", "", "NAME", "name of this host; that of the system if empty", text(&c.HostName)},
+			{"label-cpus", "", "", "label samples with the number of the CPU, which makes more data", boolean(&c.LabelCPUs)},
 			{"tags", "", "KEY=VALUE", "labels of everything from this host", labels(&c.Tags)},
 		}},
 		{"Operation", []option{

@@ -120,7 +120,10 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	defer stopReporter(reporter, log)
 	page.set(tracer, reporter)
 
-	d := &daemon{deps: deps, log: log, host: host, state: s, page: page, limits: limits, reporter: reporter}
+	d := &daemon{deps: deps, log: log, host: host, state: s, page: page, limits: limits, reporter: reporter, sink: reporter}
+	if cfg.LabelCPUs {
+		d.sink = sampling.LabelCPUs(reporter)
+	}
 	return d.profile(ctx, tracer)
 }
 
@@ -141,6 +144,7 @@ type daemon struct {
 	page     *statusPage
 	limits   *sampling.Limits
 	reporter Reporter
+	sink     sampling.Sink // of the tracer
 }
 
 // profile runs the tracer until ctx ends.
@@ -148,7 +152,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	// Before the first sample: an exporter of OTLP puts it into everything it sends.
 	described := d.reportHost(nil)
 	ran := make(chan error, 1)
-	go func() { ran <- tracer.Run(ctx, d.reporter) }()
+	go func() { ran <- tracer.Run(ctx, d.sink) }()
 
 	var background sync.WaitGroup
 	backgroundCtx, stopBackground := context.WithCancel(ctx)

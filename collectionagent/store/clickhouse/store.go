@@ -92,6 +92,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 // Epoch implements [store.Store].
 func (s *Store) Epoch() [16]byte { return s.epoch }
 
+var _ store.Healthy = (*Store)(nil)
+
+// Health implements [store.Healthy]. How full the disks of the servers are they say themselves.
+func (s *Store) Health() store.Health { return store.Health{ReadOnly: s.ReadOnly(), FreeBytes: -1} }
+
 // ReadOnly says why the servers do not take writes at the moment, "" when they do.
 func (s *Store) ReadOnly() string {
 	if p := s.trouble.Load(); p != nil {

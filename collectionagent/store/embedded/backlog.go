@@ -73,6 +73,17 @@ func (s *Store) Strained() bool {
 	return s.backlog.rows.Load() >= s.cfg.compaction.strained && !s.backlog.failing.Load()
 }
 
+var _ store.Healthy = (*Store)(nil)
+
+// Health implements [store.Healthy].
+func (s *Store) Health() store.Health {
+	h := store.Health{ReadOnly: s.ReadOnly(), FreeBytes: -1, BacklogRows: s.backlog.rows.Load() + s.backlog.again.Load(), Strained: s.Strained()}
+	if free, err := s.cfg.freeBytes(s.cfg.Dir); err == nil && free < 1<<63 {
+		h.FreeBytes = int64(free)
+	}
+	return h
+}
+
 // errBacklog is returned when samples would only make queries dearer.
 var errBacklog = fmt.Errorf("%w: samples come faster than they can be merged", store.ErrBusy)
 

@@ -270,3 +270,21 @@ func TestReadingsCount(t *testing.T) {
 		t.Errorf("%d rows were read where sums would have answered, want %d", n, b.info.Rows)
 	}
 }
+
+func TestHealth(t *testing.T) {
+	t.Parallel()
+	s := openTest(t, Config{Dir: t.TempDir(), MinFreeBytes: 100, freeBytes: func(string) (uint64, error) { return 5000, nil }})
+	s.backlog.rows.Store(7)
+	s.backlog.again.Store(4)
+	if got, want := s.Health(), (store.Health{FreeBytes: 5000, BacklogRows: 11}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	s.cfg.freeBytes = func(string) (uint64, error) { return 0, errors.New("gone") }
+	if got := s.Health(); got.FreeBytes != -1 {
+		t.Errorf("free space is not known, got %d", got.FreeBytes)
+	}
+	s.guard.set(causeLog, "the disk failed")
+	if got := s.Health(); got.ReadOnly != "the disk failed" {
+		t.Errorf("got %q", got.ReadOnly)
+	}
+}

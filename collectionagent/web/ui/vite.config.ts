@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-import { defineConfig } from "vite";
+import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   base: "./", // works behind any path prefix
@@ -11,5 +11,6 @@ export default defineConfig({
     target: "es2022",
   },
   oxc: { jsx: { runtime: "automatic", importSource: "preact" } },
+  test: { testTimeout: 60_000 }, // of machines that do much else
   server: { proxy: { "/api": process.env.STROBE_API ?? "http://127.0.0.1:7070" } },
 });

@@ -2,7 +2,8 @@
 import { describe, expect, test } from "vitest";
 import type { AgentHost, HostLedger, LedgerAnswer } from "../src/api/client";
 import { bytes, exact, many } from "../src/ui/format";
-import { agentEquation, byWeight, condition, dropText, join, refusalText, serverEquation, sortHosts } from "../src/pages/status/ledger";
+import { byState, condition, hostMatcher, join, sortHosts, stateWord } from "../src/pages/hosts/rows";
+import { agentEquation, byWeight, dropText, refusalText, serverEquation } from "../src/pages/status/ledger";
 import { defaults, formatState, parseState } from "../src/state/state";
 
 const now = 1_795_255_200_000;
@@ -113,6 +114,30 @@ describe("hosts", () => {
     expect(names("host", false, "off-c")).toBe("a");
     expect(names("host", false, "id-b")).toBe("b");
     expect(names("host", false, "nothing")).toBe("");
+    expect(names("host", false, "connected 1.2")).toBe("c");
+    expect(names("host", false, "is:unknown")).toBe("b");
+    expect(names("host", false, "6.1")).toBe("ac");
+  });
+});
+
+describe("hosts by state", () => {
+  const rows = join(
+    { hosts: [host("a"), host("b"), host("c", { state: "disconnected" }), host("d", { reported_ms: now - 3_600_000 }), host("e", { host: "a" })] } as LedgerAnswer,
+    { hosts: [], hidden: 0 },
+  );
+  test("those that need attention first", () => {
+    expect(byState(rows, now).map((s) => `${s.hosts} ${s.state.text}`)).toEqual(["1 disconnected", "1 silent (connected)", "3 connected"]);
+  });
+  test("a state is selected exactly", () => {
+    const names = (word: string) => sortHosts(rows, "attention", false, word, now).map((h) => h.host_id);
+    expect(byState(rows, now).map((s) => stateWord(s.state))).toEqual(["is:disconnected", "is:silent-connected", "is:connected"]);
+    expect(names("is:connected")).toEqual(["id-a", "id-b", "id-e"]);
+    expect(names("is:silent-connected")).toEqual(["id-d"]);
+  });
+  test("are selected by name where that is enough", () => {
+    expect(hostMatcher(rows[1]!, rows)).toEqual(["host", "b"]);
+    expect(hostMatcher(rows[0]!, rows)).toEqual(["host_id", "id-a"]); // two have this name
+    expect(hostMatcher({ host: "x", host_id: "x" }, rows)).toEqual(["host_id", "x"]);
   });
 });
 

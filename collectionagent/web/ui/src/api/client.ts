@@ -1,9 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 // The questions that the page asks.
 
-import type { FlameAnswer, HostsAnswer, LedgerAnswer, StatusAnswer, TimelineAnswer, TopAnswer, TypesAnswer, ValuesAnswer, WhoamiAnswer } from "./answers";
+import type {
+  EventsAnswer,
+  ExecutablesAnswer,
+  ExemplarsAnswer,
+  FlameAnswer,
+  HostsAnswer,
+  LabelsAnswer,
+  LedgerAnswer,
+  StatusAnswer,
+  TargetsAnswer,
+  TimelineAnswer,
+  TokensAnswer,
+  TopAnswer,
+  TotalsAnswer,
+  TypesAnswer,
+  ValuesAnswer,
+  WhoamiAnswer,
+} from "./answers";
+import type { DiffAnswer, HeatmapAnswer, TracksAnswer } from "./timeanswers";
 
 export type * from "./answers";
+export type * from "./timeanswers";
 
 /** An error of the server that names what was wrong with the question. */
 export class QueryError extends Error {
@@ -59,14 +78,28 @@ async function get<T>(path: string, params: Params, signal?: AbortSignal): Promi
   }
 }
 
+/** Asks any question; what views ask for themselves is in files beside this one. */
+export const ask = get;
+
 export const flamegraph = (p: Params, s?: AbortSignal) => get<FlameAnswer>("flamegraph", p, s);
 export const top = (p: Params, s?: AbortSignal) => get<TopAnswer>("top", p, s);
+export const exemplars = (p: Params, s?: AbortSignal) => get<ExemplarsAnswer>("exemplars", p, s);
 export const timeline = (p: Params, s?: AbortSignal) => get<TimelineAnswer>("timeline", p, s);
 export const types = (p: Params, s?: AbortSignal) => get<TypesAnswer>("types", p, s);
+export const heatmap = (p: Params, s?: AbortSignal) => get<HeatmapAnswer>("heatmap", p, s);
+export const tracks = (p: Params, s?: AbortSignal) => get<TracksAnswer>("tracks", p, s);
+export const diff = (p: Params, s?: AbortSignal) => get<DiffAnswer>("diff", p, s);
 export const ledger = (p: Params, s?: AbortSignal) => get<LedgerAnswer>("ledger", p, s);
 export const hosts = (p: Params, s?: AbortSignal) => get<HostsAnswer>("hosts", p, s);
+export const totals = (p: Params, s?: AbortSignal) => get<TotalsAnswer>("totals", p, s);
+export const labels = (p: Params, s?: AbortSignal) => get<LabelsAnswer>("labels", p, s);
 export const whoami = () => get<WhoamiAnswer>("whoami", {});
-export const status = () => get<StatusAnswer>("status", {});
+export const status = (s?: AbortSignal) => get<StatusAnswer>("status", {}, s);
+export const executables = (p: Params, s?: AbortSignal) => get<ExecutablesAnswer>("executables", p, s);
+export const events = (p: Params, s?: AbortSignal) => get<EventsAnswer>("events", p, s);
+export const targets = (p: Params, s?: AbortSignal) => get<TargetsAnswer>("targets", p, s);
+/** For the role admin alone. */
+export const tokens = (s?: AbortSignal) => get<TokensAnswer>("tokens", {}, s);
 export const values = (label: string, p: Params, s?: AbortSignal) =>
   get<ValuesAnswer>(`labels/${encodeURIComponent(label)}/values`, p, s);
 

@@ -1,43 +1,58 @@
 // SPDX-License-Identifier: Apache-2.0
+// The keys that do something at the moment, by what they are about.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useEffect, useMemo, useRef } from "preact/hooks";
+import { activeKeys, type Key } from "../ui/keys";
+import "./help.css";
 
-const keys: [string, string][] = [
-  ["/", "search; Escape clears"],
-  ["f", "go to the flame graph"],
-  ["← → ↑ ↓", "move between frames"],
-  ["Enter", "zoom into the frame"],
-  ["Escape, Backspace", "zoom out one frame"],
-  ["Home", "zoom out to everything"],
-  ["t", "table or flame graph"],
-  ["b", "both side by side"],
-  ["i", "leave interpreters' own frames out, or show them"],
-  ["s", "status: hosts, and what became of every sample; and back"],
-  ["p", "pause or go on refreshing"],
-  ["d", "dark or light"],
-  ["?", "this list"],
-];
+/** Headings that come first; others follow as they were registered. */
+const order = ["Page", "Views", "Selection", "Time"];
+
+export function groups(keys: readonly Key[]): [string, Key[]][] {
+  const found = new Map<string, Key[]>(order.map((g) => [g, []]));
+  for (const k of keys) {
+    const list = found.get(k.group) ?? [];
+    // Two views side by side register the same keys.
+    if (!list.some((o) => o.key === k.key && o.what === k.what)) list.push(k);
+    found.set(k.group, list);
+  }
+  return [...found].filter(([, list]) => list.length);
+}
+
+const names: Record<string, string> = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", " ": "Space", "-": "−" };
 
 export function Help({ onClose }: { onClose(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
+  const lists = useMemo(() => groups(activeKeys()), []);
   useEffect(() => dialog.current!.showModal(), []);
   return (
-    <dialog ref={dialog} onClose={onClose} aria-label="Keys" onClick={(e) => e.target === dialog.current && onClose()}>
-      <h2>Keys</h2>
-      <dl>
-        {keys.map(([k, text]) => (
-          <>
-            <dt key={k}>
-              <kbd>{k}</kbd>
-            </dt>
-            <dd>{text}</dd>
-          </>
+    <dialog ref={dialog} class="help" onClose={onClose} aria-label="Keys" onClick={(e) => e.target === dialog.current && dialog.current!.close()} onKeyDown={(e) => e.key === "?" && dialog.current!.close()}>
+      <div class="help-head">
+        <h2>Keys</h2>
+        <button type="button" aria-label="Close" onClick={() => dialog.current!.close()}>
+          ×
+        </button>
+      </div>
+      <div class="help-groups">
+        {lists.map(([group, keys]) => (
+          <section key={group}>
+            <h3>{group}</h3>
+            <dl>
+              {keys.map((k) => (
+                <div key={k.key + k.what}>
+                  <dt>
+                    <kbd>{names[k.key] ?? k.key}</kbd>
+                  </dt>
+                  <dd>{k.what}</dd>
+                </div>
+              ))}
+            </dl>
+          </section>
         ))}
-      </dl>
-      <p class="faded">Drag over the timeline to choose a range. Click a frame to zoom, an ancestor to go back.</p>
-      <button type="button" onClick={onClose}>
-        Close
-      </button>
+      </div>
+      <p class="faded">
+        Drag over the timeline to choose a range, with Shift to compare with it. A click on its legend filters. Drop a profile of another program on the page to open it.
+      </p>
     </dialog>
   );
 }

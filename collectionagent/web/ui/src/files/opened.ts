@@ -14,12 +14,18 @@ export interface Opened {
   toMs: number;
   /** What of the file was left out, and why; empty when nothing was. */
   notes: string[];
+  /** The types of samples in the file, which one this is, and the others on demand; not there when there is one. */
+  types?: string[];
+  type?: string;
+  as?(type: string): Opened;
 }
 
 const files: Opened[] = [];
 
-/** Keeps a profile and returns its number, as state.file and state.bfile have it. */
+/** Keeps a profile and returns its number, as state.file and state.bfile have it. What is kept already keeps its number. */
 export function keep(file: Opened): string {
+  const at = files.indexOf(file);
+  if (at >= 0) return String(at + 1);
   files.push(file);
   return String(files.length);
 }

@@ -66,12 +66,12 @@ export class Tree {
     readonly about: About,
   ) {
     const size = (this.size = nodes.frame.length);
-    this.frame = Uint32Array.from(nodes.frame);
-    this.depth = Uint32Array.from(nodes.depth);
-    this.self = Float64Array.from(nodes.self);
-    this.total = Float64Array.from(nodes.self);
-    this.baseSelf = nodes.baseSelf ? Float64Array.from(nodes.baseSelf) : null;
-    this.baseTotal = nodes.baseSelf ? Float64Array.from(nodes.baseSelf) : null;
+    this.frame = new Uint32Array(nodes.frame);
+    this.depth = new Uint32Array(nodes.depth);
+    this.self = new Float64Array(nodes.self);
+    this.total = new Float64Array(nodes.self);
+    this.baseSelf = nodes.baseSelf ? new Float64Array(nodes.baseSelf) : null;
+    this.baseTotal = nodes.baseSelf ? new Float64Array(nodes.baseSelf) : null;
     this.parent = new Int32Array(size).fill(-1);
     this.end = new Uint32Array(size);
     this.start = new Float64Array(size);
@@ -90,7 +90,8 @@ export class Tree {
       this.total[p]! += this.total[i]!;
       if (this.baseTotal) this.baseTotal[p]! += this.baseTotal[i]!;
     }
-    this.width = this.baseTotal ? this.total.map((v, i) => v + this.baseTotal![i]!) : this.total;
+    const before = this.baseTotal;
+    this.width = before ? this.total.map((v, i) => v + before[i]!) : this.total;
     const used = new Float64Array(size); // of a node by its children so far
     for (let i = 1; i < size; i++) {
       const p = this.parent[i]!;

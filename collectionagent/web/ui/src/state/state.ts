@@ -46,6 +46,8 @@ export interface State {
   colour: string;
   /** Names from the root to the frame that is zoomed into. */
   zoom: string[];
+  /** The part of that frame that a flame graph shows, where it is not all of it: "0.25,0.5". */
+  part: string;
   /** The function that sandwich, source and the panel at the side are about. */
   fn: string;
   /** The column that a table is sorted by, with a "-" for descending. */
@@ -59,9 +61,23 @@ export interface State {
   /** "1": the base is scaled to the same total. */
   norm: string;
 
+  /** What the comparison shows: "" a table beside a flame graph, "flame", "table", or "sides" for two flame graphs. */
+  dview: string;
+  /** What the rows of the heatmap are: "" the time within a column, "value" the value of a sample. */
+  heat: string;
+  /** The label that tracks are told apart by, and the track whose stacks are shown: what tells it apart, with tabs between. */
+  trackby: string;
+  track: string;
+
   /** What a page filters its rows by, and which rows are opened, by ID. */
   find: string;
   open: string[];
+
+  /** Most nodes that the server is asked for, "" for as many as do well on a screen. */
+  nodes: string;
+
+  /** "0": tables show what a search does not match, too, dimmed. */
+  only: string;
 }
 
 export const defaults: State = {
@@ -83,6 +99,7 @@ export const defaults: State = {
   up: "",
   colour: "kind",
   zoom: [],
+  part: "",
   fn: "",
   sort: "",
   bfrom: "",
@@ -90,8 +107,14 @@ export const defaults: State = {
   bquery: "",
   bfile: "",
   norm: "",
+  dview: "",
+  heat: "",
+  trackby: "tid",
+  track: "",
   find: "",
   open: [],
+  nodes: "",
+  only: "",
 };
 
 /** Changes some fields; replace: without a new entry in the browser's history. */

@@ -7,9 +7,13 @@ import type { ViewProps } from "./view";
 
 export function Both(p: ViewProps) {
   return (
-    <div class="both">
-      <TableView {...p} />
-      <FlameView {...p} />
+    <div class="both" data-view="both">
+      <div class="both-table">
+        <TableView {...p} />
+      </div>
+      <div class="both-flame">
+        <FlameView {...p} />
+      </div>
     </div>
   );
 }

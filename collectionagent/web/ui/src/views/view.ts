@@ -36,6 +36,12 @@ export interface Hover {
   set(frame: number): void;
 }
 
+/** The panel at the side, about the function state.fn: it can be closed while the function stays chosen. */
+export interface SideState {
+  open: boolean;
+  show(open: boolean): void;
+}
+
 export interface ViewProps {
   profile: Profile;
   matches: Matches;
@@ -49,6 +55,8 @@ export interface ViewProps {
   /** Grows with each refresh, so that a view that asks for itself asks again. */
   generation: number;
   hover: Hover;
+  /** Not there where the shell has no panel. */
+  side?: SideState;
   /** Says something to who hears the page and does not see it. */
   announce(text: string): void;
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What became of samples: sums, and whether they add up.
 
-import type { AgentHost, AgentLedger, HostLedger, HostsAnswer, LedgerAnswer, ServerReceipts } from "../../api/client";
+import type { AgentLedger, ServerReceipts } from "../../api/client";
 
 /** One term of an equation. */
 export interface Term {
@@ -79,82 +79,4 @@ export function byWeight(byReason: Record<string, number>): [string, number][] {
   return Object.entries(byReason)
     .filter(([, n]) => n > 0)
     .sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
-}
-
-/** A host with all that is known of it. */
-export interface HostRow extends HostLedger {
-  about: AgentHost | null;
-}
-
-export function join(ledger: LedgerAnswer, hosts: HostsAnswer): HostRow[] {
-  const about = new Map(hosts.hosts.map((h) => [h.id, h]));
-  return ledger.hosts.map((h) => ({ ...h, about: about.get(h.host_id) ?? null }));
-}
-
-/** How long an agent may be silent before the page says so; it reports every 10 s or so. */
-export const silentMs = 60_000;
-
-export type Mark = "good" | "waiting" | "bad" | "none";
-
-export interface Condition {
-  text: string;
-  /** Shapes differ as well as colours, for those who cannot tell those apart. */
-  sign: string;
-  mark: Mark;
-}
-
-const conditions: Record<string, [string, Mark]> = {
-  connected: ["●", "good"],
-  starting: ["○", "waiting"],
-  overloaded: ["▲", "waiting"],
-  disconnected: ["◆", "bad"],
-  refused: ["✕", "bad"],
-  stopped: ["■", "none"],
-  unknown: ["?", "none"],
-};
-
-/** The state of a host's agent in a word and a sign. */
-export function condition(h: Pick<HostLedger, "state" | "reported_ms">, now: number): Condition {
-  if (h.reported_ms && h.state !== "stopped" && now - h.reported_ms >= silentMs) return { text: `silent (${h.state})`, sign: "◌", mark: "bad" };
-  const [sign, mark] = conditions[h.state] ?? ["○", "waiting"];
-  return { text: h.state, sign, mark };
-}
-
-export type HostKey = "attention" | "host" | "state" | "age" | "captured" | "stored" | "queued" | "spooled" | "dropped" | "spool" | "version" | "off";
-
-const share = (h: HostRow) => (h.spool?.max_bytes ? h.spool.bytes / h.spool.max_bytes : -1);
-
-/** Sorts and filters; "attention" is the order of the server. */
-export function sortHosts(rows: HostRow[], key: HostKey, descending: boolean, filter: string, now: number): HostRow[] {
-  const text = filter.trim().toLowerCase();
-  const shown = rows.filter(
-    (h) =>
-      !text ||
-      [h.host, h.host_id, h.agent_version, condition(h, now).text, h.last_error, ...(h.about?.limitations ?? []).map((l) => l.name)].some((t) =>
-        t.toLowerCase().includes(text),
-      ),
-  );
-  if (key === "attention") return shown;
-  const value = (h: HostRow): number | string => {
-    switch (key) {
-      case "host":
-        return h.host;
-      case "state":
-        return condition(h, now).text;
-      case "version":
-        return h.agent_version;
-      case "age":
-        return h.reported_ms ? now - h.reported_ms : Infinity;
-      case "spool":
-        return share(h);
-      case "off":
-        return h.about?.limitations.length ?? 0;
-      case "dropped":
-        return h.agent ? total(h.agent.dropped) : -1;
-      default:
-        return h.agent ? h.agent[key] : -1;
-    }
-  };
-  const compare = (a: number | string, b: number | string) => (typeof a === "string" ? a.localeCompare(b as string) : a === b ? 0 : a < (b as number) ? -1 : 1);
-  return shown.sort((a, b) => compare(value(a), value(b)) * (descending ? -1 : 1) || a.host.localeCompare(b.host));
 }

@@ -1,323 +1,316 @@
 // SPDX-License-Identifier: Apache-2.0
-// The flame graph: an icicle on a canvas, root on top. Only frames that are at
-// least half a pixel wide are drawn, so the cost follows the screen and not the
-// number of nodes.
+// The flame graph. Flame draws any tree; FlameView is the view of the page.
 
-import { useCallback, useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
-import { fill, type Theme } from "../../model/colour";
-import { amount, percent } from "../../ui/format";
-import type { ViewProps } from "../view";
+import "./flame.css";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import type { Theme } from "../../model/colour";
 import type { Matches, Tree } from "../../model/tree";
+import { useKeys } from "../../ui/keys";
+import type { Hover } from "../view";
+import { Crumbs } from "./crumbs";
+import { listen } from "./gestures";
+import { indexOf, step, type Item } from "./layout";
+import { Minimap, type MapHandle } from "./minimap";
+import { sameNode } from "./same";
+import { Stage, type Seen } from "./stage";
+import { Tooltip, type Target } from "./tooltip";
+import { sentence } from "./words";
 
-const rowHeight = 19;
-const minWidth = 0.5;
+export { FlameView } from "./view";
 
-interface Props {
+export interface FlameProps {
   tree: Tree;
   matches: Matches;
   searching: boolean;
+  /** The node that fills the width. */
   zoom: number;
   theme: Theme;
+  /** The colour of a node, any colour of CSS that is opaque. A new function is a new colouring: keep it with useMemo. */
+  colour(node: number): string;
+  /** The root at the bottom. */
+  up: boolean;
+  hover: Hover;
+  /** Of the values. */
+  unit: string;
   onZoom(node: number): void;
+  /** Something is to be known of a node: its function goes to the panel at the side. */
+  onSelect?(node: number): void;
+  /** The menu of a node is asked for, at a place of the screen. */
+  onMenu?(node: number, x: number, y: number): void;
+  /** More to say about a node in its tooltip, "" for nothing. */
+  describe?(node: number): string;
+  /** The match that is looked at: it comes into sight when it changes. */
+  current?: number;
+  /** The part of the zoomed frame to show, and who is told when another one is chosen; see State.part. */
+  part?: string;
+  onPart?(part: string): void;
+  /** What the graph is of, for who hears it. */
+  label?: string;
+  /** Without the path of the zoom and the small picture of the whole. */
+  bare?: boolean;
 }
 
-interface Hover {
-  node: number;
-  x: number;
-  y: number;
-}
+const group = "Flame graph";
+const keyList = [
+  { key: "← → ↑ ↓", what: "move between frames and merged blocks", group },
+  { key: "Enter", what: "zoom into the frame or block", group },
+  { key: "Escape / Backspace", what: "one step back out", group },
+  { key: "Home", what: "show everything", group },
+  { key: "Shift ↑ ↓", what: "zoom in and out around the focus", group },
+  { key: "Shift ← →", what: "pan", group },
+  { key: ".", what: "menu of the frame; also Shift F10", group },
+  { key: "v", what: "details of the frame at the side, or close them", group },
+];
 
-/** Rows from the top: ancestors of the zoomed frame, itself, what is below. */
-function rowsOf(tree: Tree, zoom: number): number {
-  let deepest = tree.depth[zoom]!;
-  for (let i = zoom; i < tree.end[zoom]!; i++) if (tree.depth[i]! > deepest) deepest = tree.depth[i]!;
-  return deepest + 1;
-}
-
-function draw(canvas: HTMLCanvasElement, p: Props, focus: number, width: number, rows: number, firstRow: number, lastRow: number): number {
-  const ratio = window.devicePixelRatio || 1;
-  const height = (lastRow - firstRow) * rowHeight;
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-    canvas.style.width = `${width}px`;
-    canvas.style.height = `${height}px`;
-  }
-  const g = canvas.getContext("2d", { alpha: false })!;
-  g.setTransform(ratio, 0, 0, ratio, 0, 0);
-  g.fillStyle = p.theme.background;
-  g.fillRect(0, 0, width, height);
-  g.font = "12px system-ui, sans-serif";
-  g.textBaseline = "middle";
-  const { tree, zoom, matches, theme } = p;
-  const zoomDepth = tree.depth[zoom]!;
-  const left = tree.start[zoom]!;
-  const scale = width / (tree.width[zoom]! || 1);
-  const right = left + tree.width[zoom]!;
-  let drawn = 0;
-
-  const box = (node: number, x: number, w: number, ancestor: boolean) => {
-    const y = (tree.depth[node]! - firstRow) * rowHeight;
-    const faded = ancestor || (p.searching && !matches.marked[node]);
-    g.globalAlpha = faded ? (ancestor ? 0.55 : 0.35) : 1;
-    const name = tree.name(node);
-    g.fillStyle = p.searching && matches.marked[node] ? theme.match : fill(tree.kind(node), name, theme.dark);
-    const gap = w > 3 ? 0.6 : 0;
-    g.fillRect(x, y, Math.max(w - gap, minWidth), rowHeight - 1);
-    if (w > 28) {
-      g.fillStyle = p.searching && matches.marked[node] ? "#1a1a1a" : theme.text;
-      // Cut by a guess of the width, which costs nothing, and squeezed a little
-      // when the guess was short: clipping would cost more than all else.
-      const chars = Math.floor((w - 8) / 6.2);
-      const text = name.length > chars ? `${name.slice(0, Math.max(chars - 1, 1))}…` : name;
-      g.fillText(text, x + 4, y + rowHeight / 2, w - 7);
-    }
-    g.globalAlpha = 1;
-    if (node === focus) {
-      g.strokeStyle = theme.outline;
-      g.lineWidth = 2;
-      g.strokeRect(x + 1, y + 1, Math.max(w - 2, 1), rowHeight - 3);
-    }
-    drawn++;
-  };
-
-  for (let n = tree.parent[zoom]!; n >= 0; n = tree.parent[n]!) {
-    if (tree.depth[n]! >= firstRow && tree.depth[n]! < lastRow) box(n, 0, width, true);
-  }
-  for (let d = Math.max(zoomDepth, firstRow); d < Math.min(rows, lastRow); d++) {
-    const row = tree.rows[d]!;
-    let lo = 0;
-    let hi = row.length;
-    while (lo < hi) {
-      const mid = (lo + hi) >> 1;
-      if (row[mid]! < zoom) lo = mid + 1;
-      else hi = mid;
-    }
-    let sliver = -1; // right edge of the last frame too narrow to be drawn by itself
-    for (let i = lo; i < row.length; i++) {
-      const node = row[i]!;
-      const start = tree.start[node]!;
-      if (start >= right && node !== zoom) break;
-      const x = (start - left) * scale;
-      const w = tree.width[node]! * scale;
-      if (w < minWidth) {
-        if (x - sliver < 1) continue;
-        sliver = x;
-      }
-      box(node, x, Math.max(w, minWidth), false);
-    }
-  }
-  return drawn;
-}
-
-export function Flame(p: Props) {
-  const holder = useRef<HTMLDivElement>(null);
+export function Flame(p: FlameProps) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const spacer = useRef<HTMLDivElement>(null);
   const canvas = useRef<HTMLCanvasElement>(null);
-  const [width, setWidth] = useState(0);
-  const [view, setView] = useState({ top: 0, height: 600 });
-  const [hover, setHover] = useState<Hover | null>(null);
-  const [focus, setFocus] = useState(p.zoom);
+  const stage = useRef<Stage | null>(null);
+  const gestures = useRef<ReturnType<typeof listen> | null>(null);
+  const map = useRef<MapHandle>(null);
+  const props = useRef(p);
+  props.current = p;
+  const [tip, setTip] = useState<Target | null>(null);
+  const [free, setFree] = useState(false);
+  const [focused, setFocused] = useState(false);
+  const [focus, setFocus] = useState({ tree: p.tree, node: p.zoom });
   const { tree, zoom } = p;
-  const rows = rowsOf(tree, zoom);
-  const shown = focus < tree.size ? focus : zoom;
+  const index = indexOf(tree);
+  useKeys(keyList);
 
-  useEffect(() => setFocus(zoom), [zoom, tree]);
+  // The focus stays at the same frame when the tree is a new one.
+  const shown = useMemo(() => (focus.tree === tree ? focus.node : sameNode(focus.tree, focus.node, tree)), [focus, tree]);
+  useEffect(() => setFocus({ tree, node: shown }), [tree]);
+  useEffect(() => setFocus({ tree, node: zoom }), [zoom]);
 
   useLayoutEffect(() => {
-    const el = holder.current!;
-    const measure = () => {
-      setWidth(el.clientWidth);
-      setView({ top: el.scrollTop, height: el.clientHeight });
-    };
+    const s = (stage.current = new Stage(scroller.current!, spacer.current!, canvas.current!, (seen: Seen) => map.current?.seen(seen), setFree, (part) => props.current.onPart?.(part)));
+    const g = (gestures.current = listen(canvas.current!, scroller.current!, s));
+    const measure = () => s.measure();
     const observer = new ResizeObserver(measure);
-    observer.observe(el);
-    measure();
-    return () => observer.disconnect();
+    observer.observe(scroller.current!);
+    // A window that moves to another screen has other pixels and the same size.
+    window.addEventListener("resize", measure);
+    s.measure();
+    return () => {
+      observer.disconnect();
+      window.removeEventListener("resize", measure);
+      g.close();
+      s.close();
+    };
   }, []);
 
-  const firstRow = Math.max(0, Math.floor(view.top / rowHeight) - 2);
-  const lastRow = Math.min(rows, firstRow + Math.ceil(view.height / rowHeight) + 5);
-
   useLayoutEffect(() => {
-    if (!width) return;
-    const frame = requestAnimationFrame(() => {
-      const began = performance.now();
-      const drawn = draw(canvas.current!, p, shown, width, rows, firstRow, lastRow);
-      const el = holder.current!;
-      el.dataset.drawn = String(drawn);
-      el.dataset.drawMs = (performance.now() - began).toFixed(2);
+    stage.current!.update({
+      tree,
+      zoom,
+      matches: p.matches,
+      searching: p.searching,
+      theme: p.theme,
+      colour: p.colour,
+      up: p.up,
+      hover: p.hover.frame,
+      focus: focused ? shown : -1,
+      part: p.part ?? "",
     });
-    return () => cancelAnimationFrame(frame);
   });
+  // The pointer may be at something else now.
+  useLayoutEffect(() => {
+    if (tip) setTip(tip.index === index ? null : targetAt(tip.x, tip.y));
+  }, [tree, zoom]);
+  useEffect(() => {
+    if (p.current === undefined || p.current < 0) return;
+    setFocus({ tree, node: p.current });
+    stage.current!.reveal(p.current);
+  }, [p.current]);
 
-  const nodeAt = useCallback(
-    (e: MouseEvent): number => {
-      const rect = canvas.current!.getBoundingClientRect();
-      const depth = firstRow + Math.floor((e.clientY - rect.top) / rowHeight);
-      if (depth < 0) return -1;
-      if (depth < tree.depth[zoom]!) {
-        let n = zoom;
-        while (n >= 0 && tree.depth[n]! > depth) n = tree.parent[n]!;
-        return n;
-      }
-      const position = tree.start[zoom]! + ((e.clientX - rect.left) / width) * tree.width[zoom]!;
-      const node = tree.at(depth, position);
-      return node >= zoom && node < tree.end[zoom]! ? node : -1;
-    },
-    [tree, zoom, width, firstRow],
-  );
+  const zoomTo = (node: number) => {
+    if (node === zoom) stage.current!.reset();
+    else p.onZoom(node);
+  };
+  const enter = (item: Item) => {
+    if (item.first === item.last) {
+      const node = index.node[item.first]!;
+      setFocus({ tree, node });
+      zoomTo(node);
+      return;
+    }
+    setTip(null);
+    setFocus({ tree, node: index.widest(item.first, item.last) });
+    stage.current!.show({ left: index.start[item.first]!, right: index.start[item.last]! + index.width[item.last]! }, true);
+  };
+  const reset = () => {
+    if (zoom !== 0) p.onZoom(0);
+    else stage.current!.reset();
+  };
+  /** One step out; false when everything is shown already. */
+  const back = (): boolean => {
+    if (stage.current!.free) stage.current!.reset();
+    else if (zoom > 0) p.onZoom(tree.parent[zoom]!);
+    else return false;
+    return true;
+  };
+  const focusItem = () => index.itemOf(shown, stage.current!.window);
+  const menuAtFocus = () => {
+    const r = stage.current!.rectOf(focusItem());
+    p.onMenu?.(shown, Math.min(r.left + 20, r.right), r.bottom);
+  };
+  /** The place of the focus on the screen, 0 … 1. */
+  const focusShare = () => {
+    const { left, right } = stage.current!.window;
+    const middle = tree.start[shown]! + tree.width[shown]! / 2;
+    return Math.min(Math.max((middle - left) / (right - left || 1), 0), 1);
+  };
 
   const keys = (e: KeyboardEvent) => {
-    let next = -1;
+    if (e.ctrlKey || e.metaKey || e.altKey) return;
+    setFocused(true); // a click gives it the focus without showing it
+    const s = stage.current!;
+    const go = (to: "parent" | "child" | "left" | "right") => {
+      const next = step(index, shown, to, s.window, zoom);
+      if (next < 0) return;
+      setFocus({ tree, node: next });
+      s.follow(next);
+    };
     switch (e.key) {
       case "ArrowUp":
-        next = tree.parent[shown]!;
+        if (e.shiftKey) s.zoom(focusShare(), 1.6, true);
+        else go(p.up ? "child" : "parent");
         break;
-      case "ArrowDown": {
-        // The widest child.
-        let best = -1;
-        for (let c = shown + 1; c < tree.end[shown]!; c = tree.end[c]!) {
-          if (best < 0 || tree.total[c]! > tree.total[best]!) best = c;
-        }
-        next = best;
+      case "ArrowDown":
+        if (e.shiftKey) s.zoom(focusShare(), 1 / 1.6, true);
+        else go(p.up ? "parent" : "child");
         break;
-      }
       case "ArrowLeft":
-      case "ArrowRight": {
-        const row = tree.rows[tree.depth[shown]!]!;
-        const i = row.indexOf(shown) + (e.key === "ArrowLeft" ? -1 : 1);
-        next = i >= 0 && i < row.length ? row[i]! : -1;
-        if (next >= 0 && (next < zoom || next >= tree.end[zoom]!)) next = -1;
+      case "ArrowRight":
+        if (e.shiftKey) s.pan(e.key === "ArrowLeft" ? -0.25 : 0.25, true);
+        else go(e.key === "ArrowLeft" ? "left" : "right");
         break;
-      }
       case "Enter":
       case " ":
-        p.onZoom(shown);
-        e.preventDefault();
-        return;
+        enter(focusItem());
+        break;
       case "Escape":
       case "Backspace":
-        p.onZoom(Math.max(tree.parent[zoom]!, 0));
-        e.preventDefault();
-        return;
+        if (!back()) return; // somebody else may have something to close
+        break;
       case "Home":
-        p.onZoom(0);
-        e.preventDefault();
-        return;
+        reset();
+        break;
+      case ".":
+      case "ContextMenu":
+        if (!p.onMenu) return;
+        menuAtFocus();
+        break;
+      case "F10":
+        if (!e.shiftKey || !p.onMenu) return;
+        menuAtFocus();
+        break;
+      case "v":
+        if (!p.onSelect) return;
+        p.onSelect(shown);
+        break;
       default:
         return;
     }
     e.preventDefault();
-    if (next >= 0) {
-      setFocus(next);
-      const y = tree.depth[next]! * rowHeight;
-      const el = holder.current!;
-      if (y < el.scrollTop || y > el.scrollTop + el.clientHeight - 2 * rowHeight) el.scrollTop = y - el.clientHeight / 2;
-    }
   };
 
-  const unit = tree.about.unit;
-  const all = tree.total[0]!;
-  const sentence = (n: number) =>
-    `${tree.name(n)}, ${amount(tree.total[n]!, unit)}, ${percent(tree.total[n]!, all)} of all, depth ${tree.depth[n]}`;
+  function targetAt(x: number, y: number): Target | null {
+    const item = stage.current!.itemAt(x, y);
+    if (!item) return null;
+    const { top, bottom } = stage.current!.rectOf(item);
+    return { index, item, x, y, top, bottom };
+  }
+
+  const point = (e: PointerEvent) => {
+    if (e.pointerType === "touch" || gestures.current!.busy()) {
+      if (tip) setTip(null);
+      return;
+    }
+    const target = targetAt(e.clientX, e.clientY);
+    const item = target?.item;
+    canvas.current!.classList.toggle("flame-empty", !item);
+    const frame = item && item.first === item.last ? tree.frame[index.node[item.first]!]! : -1;
+    if (frame !== p.hover.frame) p.hover.set(frame);
+    setTip(target);
+  };
+
+  const focusText = focused && stage.current ? sentence(index, shown, p.unit, focusItem()) : "";
 
   return (
-    <div
-      class="flame"
-      ref={holder}
-      tabIndex={0}
-      role="application"
-      aria-label="Flame graph. Arrow keys move between frames, Enter zooms in, Escape zooms out."
-      aria-describedby="flame-focus"
-      data-nodes={tree.size}
-      data-matched={p.searching ? p.matches.value : 0}
-      data-focus={tree.name(shown)}
-      data-zoom={tree.name(zoom)}
-      onScroll={(e) => setView({ top: e.currentTarget.scrollTop, height: e.currentTarget.clientHeight })}
-      onKeyDown={keys}
-    >
-      <div class="flame-space" style={{ height: `${rows * rowHeight + 4}px` }}>
+    <div class="flame-view" data-view="flame">
+      {!p.bare && (
+        <>
+          <Crumbs tree={tree} zoom={zoom} free={free} unit={p.unit} onZoom={zoomTo} onReset={reset} onDetails={p.onSelect} />
+          <Minimap
+            index={index}
+            colour={p.colour}
+            theme={p.theme}
+            searching={p.searching}
+            matches={p.matches}
+            up={p.up}
+            stage={() => stage.current}
+            handle={map}
+          />
+        </>
+      )}
+      <div
+        class="flame"
+        ref={scroller}
+        tabIndex={0}
+        role="application"
+        aria-roledescription="flame graph"
+        aria-label={`${p.label ?? "Flame graph"}. Arrow keys move between frames, Enter zooms in, Escape goes back, full stop opens the menu.`}
+        data-nodes={tree.size}
+        data-matched={p.searching ? p.matches.value : 0}
+        data-focus={tree.name(shown)}
+        data-zoom={tree.name(zoom)}
+        data-free={free}
+        onScroll={() => {
+          stage.current!.scrolled();
+          if (tip) setTip(null);
+        }}
+        onKeyDown={keys}
+        onFocus={(e) => setFocused(e.currentTarget.matches(":focus-visible"))}
+        onBlur={() => setFocused(false)}
+      >
         <canvas
           ref={canvas}
-          style={{ transform: `translateY(${firstRow * rowHeight}px)` }}
-          onMouseMove={(e) => {
-            const node = nodeAt(e);
-            setHover(node < 0 ? null : { node, x: e.clientX, y: e.clientY });
+          onPointerMove={point}
+          onPointerDown={() => tip && setTip(null)}
+          onPointerLeave={() => {
+            setTip(null);
+            if (p.hover.frame >= 0) p.hover.set(-1);
           }}
-          onMouseLeave={() => setHover(null)}
           onClick={(e) => {
-            const node = nodeAt(e);
-            if (node >= 0) {
-              setFocus(node);
-              p.onZoom(node);
-            }
+            if (gestures.current!.dragged()) return;
+            const item = stage.current!.itemAt(e.clientX, e.clientY);
+            if (!item) return;
+            if ((e.ctrlKey || e.metaKey || e.shiftKey) && item.first === item.last) p.onSelect?.(index.node[item.first]!);
+            else enter(item);
+          }}
+          onDblClick={(e) => {
+            if (!stage.current!.itemAt(e.clientX, e.clientY)) reset();
+          }}
+          onContextMenu={(e) => {
+            const item = stage.current!.itemAt(e.clientX, e.clientY);
+            if (!item || !p.onMenu) return;
+            e.preventDefault();
+            if (item.first !== item.last) return;
+            const node = index.node[item.first]!;
+            setTip(null);
+            setFocus({ tree, node });
+            p.onMenu(node, e.clientX, e.clientY);
           }}
         />
+        <div ref={spacer} />
       </div>
-      <p id="flame-focus" class="visually-hidden" aria-live="polite">
-        {sentence(shown)}
+      <p class="visually-hidden" aria-live="polite">
+        {focusText}
       </p>
-      {hover && hover.node < tree.size && <Tooltip tree={tree} hover={hover} />}
+      {tip && tip.index === index && <Tooltip at={tip} unit={p.unit} describe={p.describe} />}
     </div>
   );
-}
-
-function Tooltip({ tree, hover }: { tree: Tree; hover: Hover }) {
-  const { node } = hover;
-  const unit = tree.about.unit;
-  const all = tree.total[0]!;
-  const parent = tree.parent[node]!;
-  const line = tree.line(node);
-  const style: Record<string, string> = {};
-  if (hover.x > window.innerWidth / 2) style.right = `${window.innerWidth - hover.x + 12}px`;
-  else style.left = `${hover.x + 12}px`;
-  if (hover.y > window.innerHeight * 0.6) style.bottom = `${window.innerHeight - hover.y + 14}px`;
-  else style.top = `${hover.y + 16}px`;
-  return (
-    <div class="tooltip" style={style} role="tooltip">
-      <strong>{tree.name(node)}</strong>
-      <dl>
-        <dt>total</dt>
-        <dd>
-          {amount(tree.total[node]!, unit)} · {percent(tree.total[node]!, all)}
-        </dd>
-        <dt>self</dt>
-        <dd>
-          {amount(tree.self[node]!, unit)} · {percent(tree.self[node]!, all)}
-        </dd>
-        {parent > 0 && (
-          <>
-            <dt>of caller</dt>
-            <dd>{percent(tree.total[node]!, tree.total[parent]!)}</dd>
-          </>
-        )}
-        {tree.file(node) && (
-          <>
-            <dt>file</dt>
-            <dd>
-              {tree.file(node)}
-              {line ? `:${line}` : ""}
-            </dd>
-          </>
-        )}
-        {tree.binary(node) && (
-          <>
-            <dt>binary</dt>
-            <dd>{tree.binary(node)}</dd>
-          </>
-        )}
-        <dt>kind</dt>
-        <dd>
-          {tree.kind(node)}
-          {tree.inlined(node) ? ", inlined" : ""}
-        </dd>
-      </dl>
-    </div>
-  );
-}
-
-/** The flame graph as a view. */
-export function FlameView({ profile, matches, searching, theme, state, change }: ViewProps) {
-  const { tree } = profile;
-  return <Flame tree={tree} matches={matches} searching={searching} zoom={tree.find(state.zoom)} theme={theme} onZoom={(node) => change({ zoom: tree.path(node) })} />;
 }
