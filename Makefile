@@ -10,7 +10,7 @@ UI      := collectionagent/web/ui
 ROOT_PKGS := ./collectionagent/store/clickhouse ./tracer ./agent/e2e ./agent/reliability
 PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
 # Packages that own goroutines or locks and whose tests need no kernel.
-RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl \
+RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
 .PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean

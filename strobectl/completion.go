@@ -273,7 +273,14 @@ func (c *completer) selector(current string) []candidate {
 	i := strings.IndexAny(current, "=!")
 	var out []candidate
 	if i < 0 {
-		for _, l := range starting(c.labels(), current) {
+		labels := starting(c.labels(), current)
+		if len(labels) == 1 && quote != "" {
+			// Bash ends a quote behind a word that is the only one: it gets one that is whole.
+			if values := c.selector(head + labels[0].text + "=" + quote); len(values) > 0 {
+				return values
+			}
+		}
+		for _, l := range labels {
 			out = append(out, candidate{head + l.text + "=" + quote, l.about})
 		}
 		return out

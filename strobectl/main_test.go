@@ -125,6 +125,22 @@ func TestCommands(t *testing.T) {
 		"help": `
 			strobectl --help
 			strobectl
+			strobectl top -h
+			strobectl flamegraph -h
+			strobectl diff -h
+			strobectl callers -h
+			strobectl lines -h
+			strobectl timeline -h
+			strobectl watch -h
+			strobectl watch top -h
+			strobectl labels -h
+			strobectl types -h
+			strobectl hosts -h
+			strobectl status -h
+			strobectl export -h
+			strobectl import -h
+			strobectl record -h
+			strobectl completion -h
 			strobectl otlp -h
 			strobectl otlp check --help
 			strobectl otlp convert -help
@@ -141,7 +157,7 @@ func TestCommands(t *testing.T) {
 			strobectl otlp check -max-bytes 20 good.otlp`,
 		"misuse": `
 			strobectl otlp
-			strobectl top
+			strobectl tpo
 			strobectl otlp verify
 			strobectl otlp check
 			strobectl otlp check none.otlp good.otlp missing.otlp

@@ -100,7 +100,9 @@ func (a *ask) topOfFile(in *call, sort string) error {
 	}
 	answer := topOf(t, a.limit, sort)
 	if a.asJSON() {
-		return printJSON(in.stdout, answer)
+		return printJSON(in.stdout, map[string]any{
+			"type": answer.Type, "unit": answer.Unit, "total": answer.Total, "rows": answer.Rows, "hidden": answer.Hidden,
+		})
 	}
 	if _, err := fmt.Fprintf(out, "%s %s in %s\n\n", term.Clean(t.Type), render.Value(t.Unit, t.Root.Total), a.file); err != nil {
 		return err

@@ -30,12 +30,12 @@ type Function struct {
 	File      string `json:"file"`
 	Binary    string `json:"binary"`
 	Kind      string `json:"kind"`
-	Line      int64  `json:"line"`
+	Line      int64  `json:"line,omitempty"`
 	Self      int64  `json:"self"`
 	Total     int64  `json:"total"`
-	BaseSelf  int64  `json:"base_self"`
-	BaseTotal int64  `json:"base_total"`
-	Growth    int64  `json:"growth"`
+	BaseSelf  int64  `json:"base_self,omitempty"`
+	BaseTotal int64  `json:"base_total,omitempty"`
+	Growth    int64  `json:"growth,omitempty"`
 }
 
 // Top is the answer of top.

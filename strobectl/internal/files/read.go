@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/google/pprof/profile"
 
@@ -105,10 +106,8 @@ func Unpack(data []byte) ([]byte, error) {
 // looksFolded reports whether the first line is of text and ends in a number.
 func looksFolded(data []byte) bool {
 	line, _, _ := bytes.Cut(data[:min(len(data), 64<<10)], []byte{'\n'})
-	for _, c := range line {
-		if c < 0x20 && c != '\t' && c != '\r' {
-			return false
-		}
+	if !utf8.Valid(line) || bytes.IndexByte(line, 0) >= 0 {
+		return false
 	}
 	_, _, ok := foldedLine(string(line))
 	return ok

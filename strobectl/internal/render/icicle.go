@@ -83,19 +83,23 @@ func Icicle(o *term.Out, t *tree.Tree, opts IcicleOptions) error {
 	t.Sort()
 	width := o.Width - percentWidth
 	rows, narrow := layout(t, width, opts.Levels)
+	// What goes on at a level is exact, whatever is too narrow to be drawn.
+	sums := make([]int64, len(rows))
+	t.Walk(func(n *tree.Node, depth int) bool {
+		if depth < len(sums) {
+			sums[depth] += n.Total
+		}
+		return depth+1 < len(sums)
+	})
 	var b strings.Builder
 	for depth, row := range rows {
-		sum := int64(0)
 		at := 0
 		line := ""
 		for _, s := range row {
-			if s.merged == 0 {
-				sum += s.node.Total
-			}
 			line += strings.Repeat(" ", max(s.from-at, 0)) + cell(o, t, s, depth)
 			at = s.to
 		}
-		b.WriteString(o.Paint(term.Style{Faint: true}, term.PadLeft(Percent(sum, t.Root.Total), percentWidth-1)) + " " + line + "\n")
+		b.WriteString(o.Paint(term.Style{Faint: true}, term.PadLeft(Percent(sums[depth], t.Root.Total), percentWidth-1)) + " " + line + "\n")
 	}
 	deep := t.Depth() + 1 - len(rows)
 	if narrow > 0 {

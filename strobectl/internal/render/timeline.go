@@ -96,7 +96,7 @@ func Timeline(o *term.Out, t *client.Timeline, location *time.Location) error {
 	b.WriteString(axis(o, t, columns, location))
 	width := 0
 	for _, s := range t.Series {
-		width = max(width, min(term.Width(term.Clean(s.Name)), 32))
+		width = max(width, min(term.Width(seriesName(t, s.Name)), 32))
 	}
 	sparks := min(max(o.Width-width-34, 8), 60)
 	b.WriteString("\n")
@@ -118,10 +118,7 @@ func Timeline(o *term.Out, t *client.Timeline, location *time.Location) error {
 		if o.Colour != term.NoColour && o.Unicode {
 			mark = o.Paint(term.Style{FG: seriesColour(t, i)}, "■") + " "
 		}
-		name := term.Clean(s.Name)
-		if name == "" {
-			name = "(no " + term.Clean(t.By) + ")"
-		}
+		name := seriesName(t, s.Name)
 		b.WriteString(mark + term.Pad(o.Fit(name, width), width) + term.PadLeft(Percent(sum, t.Total), 8) +
 			term.PadLeft(Value(t.Unit, sum), 10) + term.PadLeft(rate(top), 10) + " " +
 			o.Paint(term.Style{FG: seriesColour(t, i)}, Spark(o, values, high)) + "\n")
@@ -136,6 +133,14 @@ func seriesColour(t *client.Timeline, i int) *term.Colour {
 		return seriesColours[len(seriesColours)-1]
 	}
 	return seriesColours[i%(len(seriesColours)-1)]
+}
+
+// seriesName is how a series is called: samples without the label have a name, too.
+func seriesName(t *client.Timeline, name string) string {
+	if name == "" {
+		return "(no " + term.Clean(t.By) + ")"
+	}
+	return term.Clean(name)
 }
 
 // stacked draws series on top of each other, the largest at the bottom. A row of text
@@ -164,17 +169,25 @@ func stacked(o *term.Out, b *strings.Builder, t *client.Timeline, series [][]int
 			label = value(most / 2)
 		}
 		b.WriteString(o.Paint(term.Style{Faint: true}, term.PadLeft(label, axisWidth-1)) + " ")
+		// Neighbours that look the same are written at once.
+		style, run := term.Style{}, ""
 		for column := range sums {
 			upper, lower := at(column, 2*row+1), at(column, 2*row)
+			next, block := term.Style{}, " "
 			switch {
 			case lower == nil:
-				b.WriteByte(' ')
 			case upper == nil:
-				b.WriteString(o.Paint(term.Style{FG: lower}, "▄"))
+				next, block = term.Style{FG: lower}, "▄"
 			default:
-				b.WriteString(o.Paint(term.Style{FG: upper, BG: lower}, "▀"))
+				next, block = term.Style{FG: upper, BG: lower}, "▀"
 			}
+			if next != style {
+				b.WriteString(o.Paint(style, run))
+				style, run = next, ""
+			}
+			run += block
 		}
+		b.WriteString(o.Paint(style, strings.TrimRight(run, " ")))
 		b.WriteByte('\n')
 	}
 }

@@ -119,7 +119,7 @@ func strip(s string, open, end byte) string {
 	depth := 0
 	for i := 0; i < len(s); i++ {
 		switch c := s[i]; {
-		case c == open && (depth > 0 || i > 0 && isNameByte(s[i-1]) && !strings.HasSuffix(s[:i], "operator")):
+		case c == open && (depth > 0 || i > 0 && isNameByte(s[i-1]) && !strings.HasSuffix(s[:i], "operator") || strings.HasSuffix(s[:i], "operator()")):
 			if depth == 0 {
 				b.WriteByte(c)
 			}
