@@ -30,13 +30,15 @@ const open = async (page, view, more = {}) => {
 /** The name of the row that keys are at. */
 const active = (page) => page.evaluate(() => document.getElementById(document.activeElement?.getAttribute("aria-activedescendant") ?? "")?.dataset.name ?? "");
 const first = (page) => page.locator(".vl-body .vl-row").first();
+/** Pictures in both themes; the key changes canvases too. */
 const picture = async (page, name) => {
   await page.mouse.move(0, 0);
   for (const scheme of ["light", "dark"]) {
-    await page.evaluate((s) => (document.documentElement.dataset.theme = s), scheme);
+    await until(page, (s) => document.documentElement.dataset.theme === s, scheme);
+    await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
     await page.screenshot({ path: join(shots, `${name}-${scheme}.png`) });
+    await page.keyboard.press("d");
   }
-  await page.evaluate(() => (document.documentElement.dataset.theme = "light"));
 };
 
 /** Columns of the table as they are shown, to compare with what they are sorted by. */
