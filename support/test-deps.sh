@@ -29,6 +29,8 @@ want objcopy binutils
 want systemd-analyze systemd
 want curl curl
 want promtool prometheus
+want zsh zsh
+want fish fish
 want javac openjdk-17-jdk-headless
 want ruby ruby
 want php php8.2-cli php8.2-opcache

@@ -117,6 +117,7 @@ func DefaultPolicy() Policy {
 			"/api/v1/labels":               asks,
 			"/api/v1/labels/{name}/values": asks,
 			"/api/v1/status":               asks,
+			"/api/v1/openapi.json":         asks,
 			"/api/v1/hosts":                asks,
 			"/api/v1/ledger":               asks,
 			"/api/v1/targets":              asks,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the flame graph and the panel at its side, with mouse, keyboard and finger, on the data of a running
 // server; and merged blocks on an answer that is made up.
-//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/flame.mjs
+//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/views/flame.mjs
 //   STROBE_FROM, STROBE_TO: an absolute range in ms; the last 15 minutes without them
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
-import { flamegraph } from "./synthetic.mjs";
+import { launch } from "../browser.mjs";
+import { flamegraph } from "../synthetic.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the table, the call tree, the sandwich, the values of labels and the lines of a function, by
 // mouse and by keyboard, on the data of a running server.
-//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/tables.mjs
+//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/views/tables.mjs
 //   STROBE_FROM, STROBE_TO: an absolute range in ms; the last 15 minutes without them
 import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
+import { launch } from "../browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";

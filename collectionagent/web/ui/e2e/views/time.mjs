@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the views of time, the heatmap and the tracks, on a running server.
-//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir [STROBE_FROM=ms STROBE_TO=ms] node e2e/time.mjs
+//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir [STROBE_FROM=ms STROBE_TO=ms] node e2e/views/time.mjs
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
+import { launch } from "../browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";

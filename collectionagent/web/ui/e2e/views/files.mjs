@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the bar above the stacks, the menu of a frame, and profiles from and to files: opened with the button and
 // dropped on the page, saved and opened again.
-//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/files.mjs
+//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/views/files.mjs
 //   STROBE_FROM, STROBE_TO: an absolute range in ms; the last 15 minutes without them
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { launch } from "./browser.mjs";
+import { launch } from "../browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";
 const range = process.env.STROBE_FROM ? { from: process.env.STROBE_FROM, to: process.env.STROBE_TO } : {};
 mkdirSync(shots, { recursive: true });
 const address = (more = {}) => `${url}?${new URLSearchParams({ refresh: "0", ...range, ...more })}`;
-const fixture = (name) => fileURLToPath(new URL(`../test/fixtures/${name}`, import.meta.url));
+const fixture = (name) => fileURLToPath(new URL(`../../test/fixtures/${name}`, import.meta.url));
 
 const browser = await launch();
 const problems = [];

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 // Drives the pages beside Explore of a running server as a person would, with the keyboard where that is shorter.
-//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/pages.mjs
+//   STROBE_URL=http://127.0.0.1:7070/ STROBE_SHOTS=dir node e2e/views/pages.mjs
 // With STROBE_SEND=1 it sends events to the server first, so that there are some.
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
+import { launch } from "../browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";
