@@ -56,7 +56,7 @@ func BadParameter(name string, err error) error { return badParameter(name, err)
 // Unsupported returns the error for a parameter that asks for what there is not, with what to
 // do instead.
 func Unsupported(name, message string) error {
-	return &requestError{status: http.StatusNotImplemented, reason: "bad_request", Parameter: name, Message: message}
+	return &requestError{status: http.StatusNotImplemented, reason: reasonBad, Parameter: name, Message: message}
 }
 
 // Ask works on a question that came by another protocol, as if it were one to an endpoint of
@@ -74,6 +74,9 @@ func (s *Server) Ask(
 	}
 	return nil
 }
+
+// Unread counts a question that came by another protocol and could not be read.
+func (s *Server) Unread() { s.server.metrics.errors.WithLabelValues(reasonBad).Inc() }
 
 // ask is Ask but for the errors.
 func (s *server) ask(

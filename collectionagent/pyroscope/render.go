@@ -13,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/connect"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -170,6 +173,11 @@ func (s *Server) old(w http.ResponseWriter, r *http.Request, name string, work f
 	}
 }
 
+// claimJSON takes the memory that a message, or what is like it, takes as JSON.
+func claimJSON(ctx context.Context, m proto.Message) error {
+	return memory.From(ctx).Take(int64(proto.Size(m)) * jsonFactor)
+}
+
 // checkOldFormat refuses other formats than JSON.
 func checkOldFormat(v url.Values) error {
 	if f := v.Get("format"); f != "" && f != "json" {
@@ -189,6 +197,9 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request) {
 		}
 		g, err := q.flameGraph(ctx, what.SelectMergeStacktracesRequest)
 		if err != nil {
+			return nil, err
+		}
+		if err := claimJSON(ctx, g); err != nil {
 			return nil, err
 		}
 		out := &flamebearer{
@@ -280,6 +291,9 @@ func (s *Server) renderDiff(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		g := d.GetFlamegraph()
+		if err := claimJSON(ctx, g); err != nil {
+			return nil, err
+		}
 		return &flamebearer{
 			Version: 1, Metadata: describe(left.typ, "double"), LeftTicks: g.GetLeftTicks(), RightTicks: g.GetRightTicks(),
 			Flamebearer: flames{g.GetNames(), valuesOf(g.GetLevels()), g.GetTotal(), g.GetMaxSelf()},

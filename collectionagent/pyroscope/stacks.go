@@ -5,6 +5,7 @@ package pyroscope
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -122,8 +123,8 @@ func mergeProfile(ctx context.Context, q *asked, r *querier.SelectMergeProfileRe
 // pprofLabels are what samples of a profile are labelled with.
 var pprofLabels = []string{store.LabelService, store.LabelProcess, store.LabelComm}
 
-// unpackFactor is about how much larger a profile is as a message than packed.
-const unpackFactor = 40
+// messageFactor is about how many times as large a profile is as a message than its bytes, with those.
+const messageFactor = 24
 
 // pprof answers with all that is selected as a profile of pprof, which is whole: max_nodes is of flame graphs.
 func (q *asked) pprof(ctx context.Context, r *querier.SelectMergeStacktracesRequest) (*profile.Profile, error) {
@@ -143,21 +144,36 @@ func (q *asked) pprof(ctx context.Context, r *querier.SelectMergeStacktracesRequ
 	if _, err := q.WritePprof(ctx, list[0], pprofLabels, &packed); err != nil {
 		return nil, err
 	}
-	if err := memory.From(ctx).Take(int64(packed.Len()) * unpackFactor); err != nil {
+	data, err := unpack(memory.From(ctx), packed.Bytes())
+	if err != nil {
 		return nil, err
-	}
-	z, err := gzip.NewReader(&packed)
-	if err != nil {
-		return nil, fmt.Errorf("unpack profile: %w", err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		return nil, fmt.Errorf("unpack profile: %w", err)
 	}
 	if err := proto.Unmarshal(data, out); err != nil {
 		return nil, fmt.Errorf("decode profile: %w", err)
 	}
 	return out, nil
+}
+
+// unpack unpacks a profile that was packed here. How large it is its end tells, by which the memory is claimed:
+// long names of functions may be packed a thousand times smaller.
+func unpack(claim *memory.Claim, packed []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("unpack profile: %w", err)
+	}
+	size := binary.LittleEndian.Uint32(packed[len(packed)-4:])
+	if err := claim.Take(int64(len(packed)) + int64(size)*messageFactor); err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(z, data); err != nil {
+		return nil, fmt.Errorf("unpack profile: %w", err)
+	}
+	// The end of the file, where its sum is checked, and nothing more.
+	if n, err := z.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("unpack profile: more than %d bytes: %w", size, err)
+	}
+	return data, nil
 }
 
 func diff(ctx context.Context, q *asked, r *querier.DiffRequest) (*querier.DiffResponse, error) {
