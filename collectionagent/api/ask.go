@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -57,6 +58,18 @@ func BadParameter(name string, err error) error { return badParameter(name, err)
 // do instead.
 func Unsupported(name, message string) error {
 	return &requestError{status: http.StatusNotImplemented, reason: reasonBad, Parameter: name, Message: message}
+}
+
+// Rename gives the parameter that an error is about another name, that of the client's own protocol. Other errors are
+// returned as they are.
+func Rename(err error, name func(string) string) error {
+	var e *requestError
+	if !errors.As(err, &e) || e.Parameter == "" {
+		return err
+	}
+	renamed := *e
+	renamed.Parameter = name(e.Parameter)
+	return &renamed
 }
 
 // Ask works on a question that came by another protocol, as if it were one to an endpoint of

@@ -176,18 +176,23 @@ func unpack(claim *memory.Claim, packed []byte) ([]byte, error) {
 	return data, nil
 }
 
+var errBothSides = errors.New("is missing: both sides are needed, left and right")
+
 func diff(ctx context.Context, q *asked, r *querier.DiffRequest) (*querier.DiffResponse, error) {
 	left, right := r.GetLeft(), r.GetRight()
-	if left == nil || right == nil {
-		return nil, api.BadParameter("left", errors.New("both sides are needed, left and right"))
+	switch {
+	case left == nil:
+		return nil, api.BadParameter("left", errBothSides)
+	case right == nil:
+		return nil, api.BadParameter("right", errBothSides)
 	}
-	most := left.MaxNodes
+	most, side := left.MaxNodes, "left"
 	if n := right.MaxNodes; most == nil || n != nil && *n > *most {
-		most = n
+		most, side = n, "right"
 	}
 	nodes, err := q.nodes(most)
 	if err != nil {
-		return nil, err
+		return nil, api.Rename(err, func(string) string { return side + ".max_nodes" })
 	}
 	a, err := q.side(ctx, "left", left)
 	if err != nil {
@@ -218,7 +223,7 @@ func (q *asked) side(ctx context.Context, name string, r *querier.SelectMergeSta
 	list, err := q.stackSelections(ctx, r)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, api.Rename(err, func(parameter string) string { return name + "." + parameter })
 	case len(list) > 1:
 		return nil, api.Unsupported(name+".profile_id_selector", "one profile at a time is compared")
 	case len(list) == 1:
