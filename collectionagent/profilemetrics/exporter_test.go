@@ -217,9 +217,15 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(file, []byte("rules: [{name: a}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Options{File: file, Store: shop(t), Now: func() time.Time { return end.Add(20 * time.Second) }})
+	// Run looks at the clock before it works on the rules, and once more after that.
+	looked := make(chan struct{}, 2)
+	e, err := New(Options{File: file, Store: shop(t)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	e.options.Now = func() time.Time { // that of the engine is another
+		looked <- struct{}{}
+		return end.Add(20 * time.Second)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -227,10 +233,13 @@ func TestRun(t *testing.T) {
 		e.Run(ctx)
 		close(done)
 	}()
-	for known := false; !known; {
-		e.mu.Lock()
-		known = len(e.latest) == 1
-		e.mu.Unlock()
+	<-looked
+	<-looked
+	e.mu.Lock()
+	known := len(e.latest)
+	e.mu.Unlock()
+	if known != 1 {
+		t.Errorf("%d rules were worked on, want 1", known)
 	}
 	stop()
 	<-done
