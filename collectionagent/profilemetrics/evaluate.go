@@ -5,6 +5,7 @@ package profilemetrics
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,9 @@ func (e *Exporter) evaluate(ctx context.Context, r *rule, from, to time.Time) (*
 func (e *Exporter) table(ctx context.Context, r *rule, s *query.Selection, name string) (groupTable, error) {
 	out := groupTable{name: text(name)}
 	err := e.ask(ctx, func(ctx context.Context) error {
-		top, err := e.engine.Top(ctx, s, query.TopBySelf, maxRows)
+		// All rows, which the engine has anyway: those that a rule names may be the least, and
+		// what is left out has a share too.
+		top, err := e.engine.Top(ctx, s, query.TopBySelf, math.MaxInt)
 		if err != nil {
 			return err
 		}
@@ -95,9 +98,6 @@ func (e *Exporter) table(ctx context.Context, r *rule, s *query.Selection, name 
 	})
 	return out, err
 }
-
-// maxRows is how many functions are looked through for those that a rule names.
-const maxRows = 100_000
 
 // shares picks the functions that a rule exports: those with the largest own value, and
 // those that it names. Functions of the same name in the same binary are one.

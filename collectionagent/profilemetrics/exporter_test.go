@@ -5,6 +5,7 @@ package profilemetrics
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -158,6 +159,43 @@ func TestText(t *testing.T) {
 		if got := text(in); got != want {
 			t.Errorf("text(%q) = %q, want %q", in, got, want)
 		}
+	}
+}
+
+// Functions that a rule names are found among however many.
+func TestNamedAmongMany(t *testing.T) {
+	s := memstore.New()
+	frames := make([]libpf.Frame, 100_002)
+	for i := range frames {
+		frames[i] = libpf.Frame{
+			Type: libpf.PythonFrame, FileID: libpf.NewFileID(1, 1), AddressOrLineno: libpf.AddressOrLineno(i), //nolint:gosec // small
+			FunctionName: fmt.Sprintf("f%06d", i),
+		}
+	}
+	hash := libpf.HashTrace(frames)
+	d := &store.Definitions{Project: "default", Stacks: []store.Stack{{Hash: hash, Frames: frames}}}
+	b := &store.Batch{
+		Series:  []store.Series{{Project: "default", Type: libpf.SampleOnCPU, HostID: "1"}},
+		Samples: []store.Sample{{Time: libpf.UnixTimeNs(end.Add(-time.Second).UnixNano()), Stack: hash, Count: 1, Value: 1}},
+	}
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte("rules: [{name: a, top: 0, functions: [f100001]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Options{File: file, Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Evaluate(t.Context(), end)
+	got := e.latest[e.config.rules[0]].tables.groups[0]
+	if len(got.functions) != 1 || got.functions[0].total != 1 || got.functions[0].self+got.rest != 1 {
+		t.Errorf("got %+v", got)
 	}
 }
 
