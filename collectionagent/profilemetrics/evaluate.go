@@ -88,7 +88,7 @@ func (e *Exporter) table(ctx context.Context, r *rule, s *query.Selection, name 
 	err := e.ask(ctx, func(ctx context.Context) error {
 		// All rows, which the engine has anyway: those that a rule names may be the least, and
 		// what is left out has a share too.
-		top, err := e.engine.Top(ctx, s, query.TopBySelf, math.MaxInt)
+		top, err := e.engine.TopByName(ctx, s, query.TopBySelf, math.MaxInt)
 		if err != nil {
 			return err
 		}
@@ -100,7 +100,7 @@ func (e *Exporter) table(ctx context.Context, r *rule, s *query.Selection, name 
 }
 
 // shares picks the functions that a rule exports: those with the largest own value, and
-// those that it names. Functions of the same name in the same binary are one.
+// those that it names. Names that are equal once they are cut are one.
 func shares(top *query.Top, r *rule) (out []share, rest float64) {
 	if top.Total <= 0 {
 		return nil, 0

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -196,6 +197,40 @@ func TestNamedAmongMany(t *testing.T) {
 	got := e.latest[e.config.rules[0]].tables.groups[0]
 	if len(got.functions) != 1 || got.functions[0].total != 1 || got.functions[0].self+got.rest != 1 {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// Functions of the same name are one, also where one calls the other.
+func TestSameName(t *testing.T) {
+	s := memstore.New()
+	frame := func(name, file string) libpf.Frame {
+		return libpf.Frame{Type: libpf.PythonFrame, FileID: libpf.NewFileID(1, 1), AddressOrLineno: libpf.AddressOrLineno(len(file)), FunctionName: name, SourceFile: file}
+	}
+	d := &store.Definitions{Project: "default"}
+	b := &store.Batch{Series: []store.Series{{Project: "default", Type: libpf.SampleOnCPU, HostID: "1"}}}
+	for _, frames := range [][]libpf.Frame{{frame("work", "a.py"), frame("work", "other.py")}, {frame("rest", "rest.py")}} {
+		hash := libpf.HashTrace(frames)
+		d.Stacks = append(d.Stacks, store.Stack{Hash: hash, Frames: frames})
+		b.Samples = append(b.Samples, store.Sample{Time: libpf.UnixTimeNs(end.Add(-time.Second).UnixNano()), Stack: hash, Count: 1, Value: 1})
+	}
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte("rules: [{name: a}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Options{File: file, Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Evaluate(t.Context(), end)
+	got := e.latest[e.config.rules[0]].tables.groups[0].functions
+	if want := []share{{"rest", "", .5, .5}, {"work", "", .5, .5}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
