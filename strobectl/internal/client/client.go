@@ -15,6 +15,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,17 +48,21 @@ const maxAnswer = 1 << 30
 // maxError bounds what is read of an answer that is an error.
 const maxError = 64 << 10
 
+// maxMessage bounds what is shown of it.
+const maxMessage = 1000
+
 // New reads the files that the options name. It does not connect. Errors name the flag.
 func New(o Options) (*Client, error) {
 	base, err := url.Parse(o.Server)
 	if err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
 		err = errors.New("expected http://HOST:PORT or https://HOST:PORT")
 	}
+	// Nor does an error show it.
+	if base == nil && strings.Contains(o.Server, "@") || base != nil && base.User != nil {
+		return nil, errors.New("-server: the URL holds a password, which the list of processes shows to everybody: put a token into a file and name it with -token-file")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("-server: %q: %w", o.Server, err)
-	}
-	if base.User != nil {
-		return nil, errors.New("-server: the URL holds a password, which the list of processes shows to everybody: put a token into a file and name it with -token-file")
 	}
 	base.RawQuery, base.Fragment = "", ""
 	base.Path = strings.TrimSuffix(base.Path, "/")
@@ -216,11 +221,17 @@ func readError(response *http.Response, sent url.Values) error {
 	}
 	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
 		e.Parameter, e.Position, e.Message = answer.Error.Parameter, answer.Error.Position, answer.Error.Message
+		if len(e.Message) > maxMessage {
+			e.Message = strings.ToValidUTF8(e.Message[:maxMessage], "") + "…"
+		}
 		e.Value = sent.Get(e.Parameter)
 		return e
 	}
 	text := strings.TrimSpace(string(body))
-	if text == "" || len(text) > 1000 || strings.HasPrefix(text, "<") {
+	if to := response.Header.Get("Location"); to != "" && response.StatusCode/100 == 3 {
+		text = "the server sends to " + strconv.Quote(to[:min(len(to), 200)]) + ": if that is right, say it with -server"
+	}
+	if text == "" || len(text) > maxMessage || strings.HasPrefix(text, "<") {
 		text = "the server answered " + response.Status
 	}
 	e.Message = text
