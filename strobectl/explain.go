@@ -33,6 +33,8 @@ func explain(err error) string {
 	}
 	var unknown x509.UnknownAuthorityError
 	switch {
+	case errors.Is(err, client.ErrSilent):
+		return "Shorten the range or narrow the query; or let it take longer with -timeout."
 	case errors.As(err, &unknown):
 		return "The certificate is of an authority that this system does not know: name its file with -ca-file FILE."
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):

@@ -51,8 +51,9 @@ type Model struct {
 	Data   *Data
 	// Err is why the last question has no answer; the rows are those of the one before.
 	Err error
-	// Updated is when Data came.
+	// Updated is when Data came, Waiting how long the next answer has not, 0 for none.
 	Updated time.Time
+	Waiting time.Duration
 
 	Filter    string
 	filtering bool
@@ -268,6 +269,9 @@ var helpText = []string{
 	"r          ask now; Ctrl-L draws anew",
 }
 
+// patience is how long an answer may take without a word.
+const patience = 3 * time.Second
+
 // Lines returns the screen.
 func (m *Model) Lines(o *term.Out, width, height int) []string {
 	width = max(width, 20)
@@ -277,6 +281,9 @@ func (m *Model) Lines(o *term.Out, width, height int) []string {
 	state := fmt.Sprintf("every %s", m.Interval)
 	if m.Paused {
 		state = "PAUSED, p goes on"
+	}
+	if m.Waiting > max(m.Interval, patience) {
+		state = fmt.Sprintf("NO ANSWER for %d s", int(m.Waiting.Seconds()))
 	}
 	head := "strobectl watch top, " + m.Range
 	if !m.Updated.IsZero() {

@@ -27,10 +27,12 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 	keys := s.Keys()
 	answers := make(chan answer)
 	asked, asking := 0, func() {}
+	var since time.Time
 	// ask starts a question; an older one is given up.
 	ask := func() {
 		asking()
 		asked++
+		since = time.Now()
 		n, q := asked, m.Query
 		var questionCtx context.Context
 		questionCtx, asking = context.WithCancel(ctx)
@@ -59,6 +61,10 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 	running := true
 	width, height := o.Size()
 	for {
+		m.Waiting = 0
+		if running {
+			m.Waiting = time.Since(since)
+		}
 		if err := s.Show(m.Lines(o, width, height)); err != nil {
 			return err
 		}
