@@ -273,7 +273,7 @@ func writeTo(in *call, name string, write func(io.Writer) error) error {
 	if err := write(&b); err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil { // it tells what runs on the hosts
+	if err := replaceFile(name, b.Bytes(), 0o600); err != nil { // it tells what runs on the hosts
 		return err
 	}
 	_, _ = fmt.Fprintf(in.stderr, "wrote %s (%s)\n", name, bytesOf(b.Len()))
