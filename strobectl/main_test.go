@@ -124,6 +124,8 @@ func TestCommands(t *testing.T) {
 	for name, commands := range map[string]string{
 		"help": `
 			strobectl --help
+			strobectl help version
+			strobectl help nothing
 			strobectl
 			strobectl top -h
 			strobectl flamegraph -h
