@@ -104,7 +104,7 @@ func runRecord(in *call, a *ask, o *record.Options) error {
 	o.Convert = func(w io.Writer, pprof []byte) error {
 		if format != "" {
 			about := render.About{Title: what, Text: "recorded " + time.Now().Format("2006-01-02 15:04:05")}
-			return files.WritePprof(w, format, pprof, recordType(format), about)
+			return files.WritePprof(w, format, pprof, "", about)
 		}
 		return printRecorded(out, pprof, a.limit)
 	}
@@ -134,15 +134,6 @@ func runRecord(in *call, a *ask, o *record.Options) error {
 		return statusError(status)
 	}
 	return nil
-}
-
-// recordType is the type of samples that a format counts: folded stacks are for tools
-// that count samples.
-func recordType(format string) string {
-	if format == files.Folded {
-		return "samples"
-	}
-	return ""
 }
 
 func printRecorded(out *term.Out, pprof []byte, limit int) error {
