@@ -137,12 +137,16 @@ const (
 	Quit
 	Ask    // a new question at once
 	Redraw // the whole screen
+	Suspend
 )
 
 // Key does what a key means. page is how many rows are shown.
 func (m *Model) Key(key term.Key, page int) Action {
 	if key == term.KeyInterrupt {
 		return Quit
+	}
+	if key == term.KeySuspend {
+		return Suspend
 	}
 	if m.filtering {
 		return m.filterKey(key)
@@ -266,7 +270,7 @@ var helpText = []string{
 	"/          filter by a part of the name",
 	"arrows     move; PgUp, PgDn, Home, End, too",
 	"+, -       less often, more often",
-	"r          ask now; Ctrl-L draws anew",
+	"r          ask now; Ctrl-L draws anew, Ctrl-Z suspends",
 }
 
 // patience is how long an answer may take without a word.

@@ -25,6 +25,8 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	keys := s.Keys()
+	again, end := term.Continued()
+	defer end()
 	answers := make(chan answer)
 	asked, asking := 0, func() {}
 	var since time.Time
@@ -71,6 +73,11 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-again:
+			// Whoever stopped it may have left the terminal otherwise.
+			if err := s.Resume(); err != nil {
+				return err
+			}
 		case <-size.C:
 			width, height = o.Size()
 		case <-next.C:
@@ -98,6 +105,10 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 				return nil
 			case Redraw:
 				s.Redraw()
+			case Suspend:
+				if err := s.Suspend(); err != nil {
+					return err
+				}
 			case Ask:
 				running = true
 				ask()
