@@ -57,16 +57,18 @@ func TestHostileServer(t *testing.T) {
 		"long error": answers(t, 400, `{"error":{"message":"`+strings.Repeat("x", 60000)+evil+`"}}`, nil),
 		"text":       answers(t, 500, "oops "+raw, nil),
 		"values": answers(t, 200, `{"type":"on_cpu","unit":"`+evil+`","strings":["`+evil+`"]}`, map[string]string{
-			"/labels": `{"labels":[{"name":"service"},{"name":"` + evil + `"}]}`,
-			"/values": `{"values":[{"value":"shop` + evil + `"}]}`,
-			"/types":  `{"types":[{"type":"` + evil + `"}]}`,
-			"/status": `{"version":"` + evil + `","project":"` + evil + `","store":{"engine":"` + evil + `"},"incomplete":"` + evil + `"}`,
-			"/upload": "message " + raw,
+			"/labels":      `{"labels":[{"name":"service"},{"name":"` + evil + `"}]}`,
+			"/values":      `{"values":[{"value":"shop` + evil + `"}]}`,
+			"/types":       `{"types":[{"type":"` + evil + `"}]}`,
+			"/status":      `{"version":"` + evil + `","project":"` + evil + `","store":{"engine":"` + evil + `"},"incomplete":"` + evil + `"}`,
+			"/executables": `{"total":1,"unit":"` + evil + `","executables":[{"name":"` + evil + `","kind":"` + evil + `","build_id":"` + evil + `"}]}`,
+			"/events":      `{"events":[{"kind":"` + evil + `","host":"` + evil + `","labels":{"` + evil + `":"` + evil + `","comm":"` + evil + `"}}]}`,
+			"/upload":      "message " + raw,
 		}),
 	} {
 		for _, command := range []string{
 			"top service=zzz", "flamegraph service=zzz", "diff", "callers x", "lines x", "timeline", "labels", "labels service", "types",
-			"hosts", "status", "watch top -count 1", "import -service x " + stacks,
+			"hosts", "executables", "events", "status", "watch top -count 1", "import -service x " + stacks,
 		} {
 			status, out := ran(t, append(strings.Fields(command), "-server", server)...)
 			if strings.ContainsAny(out, "\x1b\a\u009b\u202e") || len(out) > 3000 || status > exitFindings {

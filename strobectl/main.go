@@ -53,6 +53,8 @@ func root() *command {
 			labelsCommand(),
 			typesCommand(),
 			hostsCommand(),
+			executablesCommand(),
+			eventsCommand(),
 			statusCommand(),
 			exportCommand(),
 			importCommand(),

@@ -138,6 +138,8 @@ func TestCommands(t *testing.T) {
 			strobectl labels -h
 			strobectl types -h
 			strobectl hosts -h
+			strobectl executables -h
+			strobectl events -h
 			strobectl status -h
 			strobectl export -h
 			strobectl import -h

@@ -250,6 +250,11 @@ func TestQuestions(t *testing.T) {
 			strobectl labels service -from 30m
 			strobectl labels service -o json -limit 1 -from 30m
 			strobectl types
+			strobectl executables
+			strobectl executables service=cron -sort unnamed -limit 1
+			strobectl executables -sort size
+			strobectl events
+			strobectl events -type on_cpu
 			strobectl hosts
 			strobectl hosts -v -color always -limit 1
 			strobectl status
