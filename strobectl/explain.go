@@ -227,7 +227,7 @@ func cleanLines(text string) string {
 // hint prints what an error is, and what to do about it.
 func hint(path string, err error) string {
 	text := fmt.Sprintf("%s: %s\n", path, cleanLines(strings.TrimSuffix(err.Error(), "\n")))
-	if errors.Is(err, os.ErrPermission) && strings.HasSuffix(path, "record") {
+	if errors.Is(err, os.ErrPermission) && strings.HasSuffix(path, "record") && os.Geteuid() != 0 {
 		text += "Recording needs root: run it with sudo.\n"
 	}
 	if more := explain(err); more != "" {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -124,16 +123,22 @@ func runRecord(in *call, a *ask, o *record.Options) error {
 	status, err := o.Run(in.ctx, record.Environment{
 		New: live.New, Identify: resolver.Process, Stdout: in.stdout, Stderr: in.stderr, Terminal: term.Terminal(in.stderr), Logger: log,
 	})
-	if err != nil && os.Geteuid() != 0 {
-		return errors.Join(err, errors.New("recording needs root: run it with sudo"))
-	}
 	if err != nil {
-		return err
+		return recordError(err)
 	}
 	if status != 0 {
 		return statusError(status)
 	}
 	return nil
+}
+
+// recordError names the flags as they are here: those of agent record are shorter.
+func recordError(err error) error {
+	text := strings.NewReplacer("-p:", "-pid:", "use -p ", "use -pid ").Replace(err.Error())
+	if text == err.Error() {
+		return err
+	}
+	return errors.New(text)
 }
 
 func printRecorded(out *term.Out, pprof []byte, limit int) error {
