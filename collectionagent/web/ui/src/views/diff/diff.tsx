@@ -3,6 +3,7 @@
 
 import "./diff.css";
 import { useMemo, useState } from "preact/hooks";
+import type { Expression } from "../../model/regexp";
 import { transform } from "../../model/transform";
 import { pattern, type Tree } from "../../model/tree";
 import { amount, count, dateTime, duration, exact, percent } from "../../ui/format";
@@ -134,7 +135,7 @@ interface GraphProps {
   colourOf: Tree;
   /** Which node of it a node is; the same without. */
   of?: number[];
-  search: RegExp | null;
+  search: Expression | null;
   unit: string;
   hover: string;
   label: string;

@@ -3,6 +3,7 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill, type Theme } from "../../model/colour";
+import type { Expression } from "../../model/regexp";
 import { many, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
 import { Labels } from "../flame/label";
@@ -28,7 +29,7 @@ interface Props {
   span: Span;
   whole: Span;
   theme: Theme;
-  search: RegExp | null;
+  search: Expression | null;
   title: string;
   onSpan(s: Span | null): void;
   /** A function is chosen; with a place on the screen its menu is asked for. */

@@ -4,6 +4,7 @@
 import "./tracks.css";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "../../api/client";
+import type { Expression } from "../../model/regexp";
 import { pattern } from "../../model/tree";
 import { amount, dateTime, many, percent } from "../../ui/format";
 import { useAsk } from "../ask";
@@ -139,7 +140,7 @@ interface OpenedProps {
   total: number;
   span: Span;
   whole: Span;
-  search: RegExp | null;
+  search: Expression | null;
   onSpan(s: Span | null): void;
 }
 
