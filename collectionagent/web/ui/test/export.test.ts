@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, describe, expect, test } from "vitest";
 import { chooseProject } from "../src/api/client";
+import { question } from "../src/app/exportmenu";
 import { csv, fileName, folded, gzip, pprof, speedscope } from "../src/files/export";
-import { question } from "../src/files/exportmenu";
 import { layOut, svg } from "../src/files/picture";
 import { read } from "../src/files/read";
 import { transform } from "../src/model/transform";

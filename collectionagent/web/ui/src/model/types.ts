@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is measured, as the page says it.
 
-export const defaultType = "on_cpu";
+import { defaults } from "../state/state";
 
 /** A Map, as types come from files and links: one may be called "constructor". */
 const titles = new Map(Object.entries({
@@ -29,5 +29,5 @@ export const title = (type: string) => titles.get(type) ?? type;
 export function choices(found: readonly string[], chosen: string): string[] {
   const known = [...titles.keys()];
   const place = (t: string) => (known.includes(t) ? known.indexOf(t) : known.length);
-  return [...new Set([defaultType, chosen, ...found])].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+  return [...new Set([defaults.type, chosen, ...found])].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
 }

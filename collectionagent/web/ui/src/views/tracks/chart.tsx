@@ -6,8 +6,8 @@ import { fill, type Theme } from "../../model/colour";
 import type { Expression } from "../../model/regexp";
 import { many, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
+import { type Span, lengthText, precise, spanText } from "../../ui/times";
 import { Labels } from "../flame/label";
-import { lengthText, precise, spanText, type Span } from "../heatmap/grid";
 import { boxAt, firstBehind, step, type Boxes } from "./boxes";
 import type { Tracks } from "./model";
 

@@ -6,7 +6,7 @@ import { fill, type Theme } from "../../model/colour";
 import type { Expression } from "../../model/regexp";
 import { amount, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
-import { lengthText, precise, spanText, type Span } from "../heatmap/grid";
+import { type Span, lengthText, precise, spanText } from "../../ui/times";
 import { times } from "./chart";
 import type { Track, Tracks } from "./model";
 

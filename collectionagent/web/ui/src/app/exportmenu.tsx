@@ -3,6 +3,8 @@
 
 import { useState } from "preact/hooks";
 import { address } from "../api/client";
+import { csv, fileName, folded, gzip, pprof, speedscope } from "../files/export";
+import { layOut, png, svg } from "../files/picture";
 import { colouring } from "../model/colour";
 import { describe } from "../model/transform";
 import { title } from "../model/types";
@@ -12,8 +14,6 @@ import { amount, dateTime, exact } from "../ui/format";
 import { useKeys } from "../ui/keys";
 import { MenuButton, type MenuEntry } from "../ui/menu";
 import type { ViewProps } from "../views/view";
-import { csv, fileName, folded, gzip, pprof, speedscope } from "./export";
-import { layOut, png, svg } from "./picture";
 
 function save(name: string, content: Blob) {
   const url = URL.createObjectURL(content);
