@@ -51,6 +51,7 @@ func root() *command {
 			labelsCommand(),
 			typesCommand(),
 			hostsCommand(),
+			executablesCommand(),
 			statusCommand(),
 			exportCommand(),
 			importCommand(),

@@ -198,6 +198,29 @@ type Host struct {
 	Spool         *Spool            `json:"spool"`
 }
 
+// Executables is the answer of executables.
+type Executables struct {
+	Summary
+	Executables      []Executable `json:"executables"`
+	Hidden           int          `json:"hidden"`
+	UnnamedElsewhere int64        `json:"unnamed_elsewhere"`
+}
+
+// Executable is a file with code that was seen.
+type Executable struct {
+	FileID      string `json:"file_id"`
+	BuildID     string `json:"build_id"`
+	Name        string `json:"name"`
+	Path        string `json:"path"`
+	Kind        string `json:"kind"`
+	Runtime     string `json:"runtime"`
+	Self        int64  `json:"self"`
+	Value       int64  `json:"value"`
+	Unnamed     int64  `json:"unnamed"`
+	Frames      int    `json:"frames"`
+	NamedFrames int    `json:"named_frames"`
+}
+
 // Hosts is the answer of hosts.
 type Hosts struct {
 	NowMs  int64  `json:"now_ms"`
