@@ -14,7 +14,8 @@ const wanted = process.argv.slice(2);
 mkdirSync(folder, { recursive: true });
 
 /** What a picture shows: fields of the URL, and what is done before it is taken. */
-const second = { from: release, to }; // the second release
+const second = { from: String(Number(release) + 9000), to }; // the second release, from where all of it runs
+const source = join(dirname(fileURLToPath(import.meta.url)), "../../../../tracer/tracertest/testdata/src/gocgo/main.go");
 const pictures = {
   flame: { ...second, act: (page) => page.locator('[data-view="flame"] canvas').last().hover({ position: { x: 560, y: 190 } }) },
   table: { ...second, view: "table" },
@@ -25,7 +26,7 @@ const pictures = {
   heatmap: { ...second, view: "heatmap", query: '{service="workers"}', act: brush },
   tracks: { ...second, view: "tracks", query: '{service="workers"}', act: openTrack },
   top: { ...second, view: "top" },
-  source: { ...second, view: "source", query: '{service="gateway"}', fn: "main.burn" },
+  source: { ...second, view: "source", query: '{service="gateway"}', fn: "main.burn", act: (page) => page.locator('[data-view="source"] input[type=file]').setInputFiles(source) },
   hosts: { page: "hosts" },
   executables: { page: "executables", sort: "executables:-unnamed" },
   events: { page: "events", type: "event" },
