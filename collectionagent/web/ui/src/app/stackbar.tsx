@@ -221,17 +221,17 @@ export function StackBar(props: ViewProps) {
 }
 
 /** Labels whose values are the first levels. */
-function GroupBy({ params, generation, state, change, group }: ViewProps & { group: string[] }) {
+function GroupBy({ state, change, group }: ViewProps & { group: string[] }) {
   const [names, setNames] = useState<string[]>([]);
   // Labels come and go slowly: once for a project is enough.
   useEffect(() => {
     const stop = new AbortController();
-    api.labels(params.project ? { project: params.project } : {}, stop.signal).then(
+    api.labels({}, stop.signal).then(
       (a) => setNames((a.labels ?? []).map((l) => l.name)),
       () => {}, // without names there are those that are chosen
     );
     return () => stop.abort();
-  }, [params.project, generation === 0]);
+  }, [state.project]);
   const all = [...new Set([...group, ...names])];
   const toggle = (name: string) => change({ group: (group.includes(name) ? group.filter((g) => g !== name) : [...group, name].slice(-8)).join(","), zoom: [] });
   return (
