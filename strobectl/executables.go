@@ -119,7 +119,7 @@ func eventsCommand() *command {
 	return &command{
 		name:     "events",
 		operands: "[LABEL=VALUE...]",
-		summary:  "List events of hosts, such as processes killed for want of memory, the newest first.",
+		summary:  "List events of hosts, such as processes killed for want of memory.",
 		setup: func(flags *flag.FlagSet) func(*call) error {
 			a := &ask{}
 			a.connection(flags)
