@@ -48,7 +48,12 @@ export function ProfileView({ profile, state, change, theme, params, generation,
   const go = (view: View) => {
     if (view !== state.view) change({ view });
   };
-  const focusView = () => requestAnimationFrame(() => body.current?.querySelector<HTMLElement>("[tabindex='0'], button, input")?.focus());
+  // Not into a field, where the next key would be text; a view that wants that does it itself.
+  const focusView = () =>
+    requestAnimationFrame(() => {
+      const b = body.current;
+      if (b && !b.contains(document.activeElement)) b.querySelector<HTMLElement>("[tabindex='0'], button")?.focus();
+    });
   useKeys([
     ...registry.map((r) => ({
       key: r.key,

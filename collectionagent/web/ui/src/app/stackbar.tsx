@@ -223,15 +223,16 @@ export function StackBar(props: ViewProps) {
 /** Labels whose values are the first levels. */
 function GroupBy({ params, generation, state, change, group }: ViewProps & { group: string[] }) {
   const [names, setNames] = useState<string[]>([]);
-  // Labels come and go slowly: once for a project is enough.
+  // Those of the range that is shown: what is long ago may have had others than now.
+  const about = { type: params.type ?? "", from: params.from ?? "", to: params.to ?? "", ...(params.project ? { project: params.project } : {}) };
   useEffect(() => {
     const stop = new AbortController();
-    api.labels(params.project ? { project: params.project } : {}, stop.signal).then(
+    api.labels(about, stop.signal).then(
       (a) => setNames((a.labels ?? []).map((l) => l.name)),
       () => {}, // without names there are those that are chosen
     );
     return () => stop.abort();
-  }, [params.project, generation === 0]);
+  }, [JSON.stringify(about), generation === 0]);
   const all = [...new Set([...group, ...names])];
   const toggle = (name: string) => change({ group: (group.includes(name) ? group.filter((g) => g !== name) : [...group, name].slice(-8)).join(","), zoom: [] });
   return (
