@@ -396,9 +396,7 @@ async function rows() {
 
   // A function between its callers and its callees.
   await open("&view=sandwich");
-  await press("w");
-  await page.waitForFunction(() => document.activeElement?.id === "chooser-filter" || document.querySelector(".chooser"));
-  await tabTo(page, (s) => s.tag === "input" && /call/.test(s.name), "sandwich", { back: true });
+  await tabTo(page, (s) => s.tag === "input" && /call/.test(s.name), "sandwich");
   await press("ArrowDown", "ArrowUp", "Enter");
   await differs("fn", "");
   await page.locator(".sandwich-sides").waitFor();
@@ -526,8 +524,7 @@ async function time() {
   const { lined } = await functions();
   assert.ok(lined, "a function with lines is in the data");
   await open("&view=source");
-  await press("o");
-  await tabTo(page, (s) => s.tag === "input" && /lines/i.test(s.name), "source", { back: true });
+  await tabTo(page, (s) => s.tag === "input" && /lines/i.test(s.name), "source");
   await type(`/^${lined.replaceAll(".", "\\.")}$/`);
   await press("Enter");
   await becomes("fn", lined);
