@@ -221,17 +221,18 @@ export function StackBar(props: ViewProps) {
 }
 
 /** Labels whose values are the first levels. */
-function GroupBy({ state, change, group }: ViewProps & { group: string[] }) {
+function GroupBy({ params, state, change, group }: ViewProps & { group: string[] }) {
   const [names, setNames] = useState<string[]>([]);
-  // Labels come and go slowly: once for a project is enough.
+  // Those of the range that is shown: what is long ago may have had others than now.
+  const about = { type: params.type ?? "", from: params.from ?? "", to: params.to ?? "" };
   useEffect(() => {
     const stop = new AbortController();
-    api.labels({}, stop.signal).then(
+    api.labels(about, stop.signal).then(
       (a) => setNames((a.labels ?? []).map((l) => l.name)),
       () => {}, // without names there are those that are chosen
     );
     return () => stop.abort();
-  }, [state.project]);
+  }, [JSON.stringify(about), state.project]);
   const all = [...new Set([...group, ...names])];
   const toggle = (name: string) => change({ group: (group.includes(name) ? group.filter((g) => g !== name) : [...group, name].slice(-8)).join(","), zoom: [] });
   return (

@@ -18,7 +18,9 @@ import { Subset } from "./subset";
 const group = "Heatmap";
 const keyList = [
   { key: "← → ↑ ↓", what: "move over the cells; with Shift, select", group },
-  { key: "Page Up / Page Down", what: "ten columns", group },
+  { key: "PgUp PgDn", what: "ten columns", group },
+  { key: "Home End", what: "the first or the last column", group },
+  { key: "Space", what: "select the cell", group },
   { key: "Enter", what: "narrow the time to the selection and show its flame graph", group },
   { key: "Escape", what: "select nothing", group },
 ];

@@ -19,7 +19,9 @@ const keyList = [
   { key: "Enter", what: "zoom to the call", group },
   { key: "Shift ↑ ↓", what: "zoom in and out", group },
   { key: "Shift ← →", what: "pan", group },
-  { key: "Escape", what: "show the whole range", group },
+  { key: "Escape / Home", what: "show the whole range", group },
+  { key: ".", what: "menu of the call; also Shift F10", group },
+  { key: "v", what: "details of the call at the side, or close them", group },
 ];
 
 interface Props {

@@ -14,7 +14,7 @@ const rowHeight = 28;
 const axis = 18;
 const group = "Tracks";
 const keyList = [
-  { key: "↑ ↓", what: "choose a track", group },
+  { key: "↑ ↓ Home End", what: "choose a track", group },
   { key: "← →", what: "move over its time; with Shift, select", group },
   { key: "Enter", what: "open the stacks of the track, or close them", group },
   { key: "Escape", what: "select no time", group },
