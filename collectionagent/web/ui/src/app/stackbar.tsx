@@ -9,7 +9,7 @@ import { colouring, type Colouring } from "../model/colour";
 import { parsePattern } from "../model/pattern";
 import { offered } from "../model/presets";
 import { matchList, nextMatch } from "../model/search";
-import { checkTransform, describe, formatTransform, type TransformKind } from "../model/transform";
+import { checkTransforms, describe, formatTransform, mostTransforms, type TransformKind } from "../model/transform";
 import { pattern } from "../model/tree";
 import { title } from "../model/types";
 import { levels } from "../state/state";
@@ -87,7 +87,9 @@ export function StackBar(props: ViewProps) {
     run: () => change({ t: added(state.t, formatTransform(kind, asPattern(state.search))), search: kind === "hide" || kind === "ignore" ? "" : state.search }),
   });
   const recursions = (["recursion", "recursion-all"] as const).map((k): MenuEntry => ({ label: describe(k), checked: state.t.includes(k), run: toggle(k) }));
-  const chips = state.t.map((text, i) => ({ text, i, wrong: checkTransform(text) }));
+  const wrong = useMemo(() => checkTransforms(state.t), [state.t.join("\n")]);
+  // Each is a button: of those that are not made at all one is enough to say so.
+  const chips = state.t.slice(0, mostTransforms + 1).map((text, i) => ({ text, i, wrong: wrong[i] }));
 
   return (
     <div class="stackbar" data-transforms={state.t.length} data-matches={list.length}>
