@@ -136,7 +136,7 @@ async function callTree(page) {
   await page.keyboard.press("ArrowLeft");
   await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) < n, open1);
   await page.keyboard.press("ArrowRight");
-  await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) === n, open1);
+  await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) >= n, open1);
   await page.keyboard.press("Home");
   await page.keyboard.press("Shift+ArrowLeft");
   await until(page, () => document.querySelector("[data-view=calltree]").dataset.rows === "1");
