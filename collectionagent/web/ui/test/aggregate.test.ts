@@ -49,6 +49,11 @@ describe("callers and callees", () => {
     expect(callersOf(tree, "gone").size).toBe(1);
     expect(calleesOf(tree, "gone").total[0]).toBe(0);
   });
+  test("the heaviest path ends where the time goes, not in an interrupt of it", () => {
+    const hot = treeOf("main;hot 90", "main;hot;interrupt 2", "main;cold 3");
+    expect(heaviestPath(hot, 0).map((n) => hot.name(n))).toEqual(["all", "main", "hot"]);
+  });
+
   test("the heaviest path goes into the widest child", () => {
     expect(heaviestPath(tree, 0).map((n) => tree.name(n))).toEqual(["all", "main", "a", "b", "a", "c"]);
   });

@@ -128,7 +128,7 @@ async function callTree(page) {
   await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) > n, before);
   const leaf = await active(page);
   assert.notEqual(leaf, "all", "the heaviest path leads somewhere");
-  assert.equal(await page.locator(".vl-row.at").getAttribute("aria-expanded"), null, "and ends where nothing is called");
+  assert.notEqual(await page.locator(".vl-row.at").getAttribute("aria-expanded"), "true", "and ends where the time goes, with nothing open below");
   await picture(page, "calltree");
   await page.keyboard.press("ArrowLeft");
   assert.notEqual(await active(page), leaf, "left goes to the caller");
@@ -136,7 +136,7 @@ async function callTree(page) {
   await page.keyboard.press("ArrowLeft");
   await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) < n, open1);
   await page.keyboard.press("ArrowRight");
-  await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) === n, open1);
+  await until(page, (n) => Number(document.querySelector("[data-view=calltree]").dataset.rows) >= n, open1);
   await page.keyboard.press("Home");
   await page.keyboard.press("Shift+ArrowLeft");
   await until(page, () => document.querySelector("[data-view=calltree]").dataset.rows === "1");

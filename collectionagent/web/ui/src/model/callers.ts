@@ -43,7 +43,10 @@ export function calleesOf(tree: Tree, fn: number | string): Tree {
   return toTree(b.done());
 }
 
-/** From a node down to a leaf, always into the widest child. The node itself comes first. */
+/**
+ * From a node down, always into the widest child, to where the time goes: to a leaf, or to what takes more
+ * itself than anything that it calls, as below that are only interrupts. The node itself comes first.
+ */
 export function heaviestPath(tree: Tree, from: number): number[] {
   const path: number[] = [];
   for (let node = from; node >= 0 && node < tree.size; ) {

@@ -110,7 +110,7 @@ export function openedHeaviest(tree: Tree, open: ReadonlySet<string>, node: numb
   let key = keyOf(tree, node);
   path.forEach((n, i) => {
     if (i > 0) key += `\0${step(tree, n)}`;
-    if (tree.end[n]! > n + 1) out.add(key);
+    if (tree.end[n]! > n + 1 && i < path.length - 1) out.add(key);
   });
   return { open: out, end: path[path.length - 1] ?? node };
 }
