@@ -148,8 +148,9 @@ func recordRequests(t *testing.T, grpcAddress string) {
 	}
 }
 
-// TestViews drives every view of the page in a browser, on recorded samples.
-func TestViews(t *testing.T) {
+// startRecorded starts a server with what was recorded, for as long as the test runs.
+func startRecorded(t *testing.T) (recordedTimes, *server) {
+	t.Helper()
 	b, err := os.ReadFile(recordedRange)
 	if err != nil {
 		t.Fatal(err)
@@ -162,7 +163,12 @@ func TestViews(t *testing.T) {
 	if err := unpack(recordedData, data); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, data, freeAddress(t), freeAddress(t), "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0")
+	return times, startServer(t, data, freeAddress(t), freeAddress(t), "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0")
+}
+
+// TestViews drives every view of the page in a browser, on recorded samples.
+func TestViews(t *testing.T) {
+	times, s := startRecorded(t)
 	scripts, err := filepath.Glob("../../collectionagent/web/ui/e2e/views/*.mjs")
 	if err != nil || len(scripts) == 0 {
 		t.Fatalf("no tests of views: %v", err)

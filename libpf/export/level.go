@@ -69,7 +69,7 @@ func AppendLevels(dst []Level, f *libpf.Frame, executables Executables) []Level 
 		level := Level{
 			Name: l.Function, SystemName: l.SystemName, File: l.File, Binary: binary,
 			Line: l.Line, StartLine: l.StartLine,
-			Kind: f.Type, Inlined: i < len(f.Lines)-1, Named: true,
+			Kind: f.Type, Inlined: i < len(f.Lines)-1, Named: !onlyAddress(l, f, binary),
 		}
 		if level.SystemName == level.Name {
 			level.SystemName = ""
@@ -128,4 +128,11 @@ func addressName(f *libpf.Frame, binary string) string {
 		binary = "[" + f.Type.String() + "]"
 	}
 	return binary + "+0x" + strconv.FormatUint(uint64(f.AddressOrLineno), 16)
+}
+
+// onlyAddress reports whether a name is binary+0xaddress, as the agent sends for code that has
+// no symbol.
+func onlyAddress(l *libpf.SourceLine, f *libpf.Frame, binary string) bool {
+	i := strings.LastIndex(l.Function, "+0x")
+	return i >= 0 && l.Function[:i] == binary && l.Function[i+len("+0x"):] == strconv.FormatUint(uint64(f.AddressOrLineno), 16)
 }

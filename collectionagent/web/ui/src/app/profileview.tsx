@@ -3,7 +3,6 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Params } from "../api/client";
-import { ExportMenu } from "../files/exportmenu";
 import type { Theme } from "../model/colour";
 import { pattern } from "../model/tree";
 import type { Change, State, View } from "../state/state";
@@ -12,6 +11,7 @@ import { recall, remember } from "../ui/memory";
 import { Panel } from "../views/panel/panel";
 import { registry } from "../views/registry";
 import type { Profile, ViewProps } from "../views/view";
+import { ExportMenu } from "./exportmenu";
 import { Guard } from "./guard";
 import { SidePanel } from "./sidepanel";
 import { StackBar } from "./stackbar";

@@ -221,10 +221,10 @@ export function StackBar(props: ViewProps) {
 }
 
 /** Labels whose values are the first levels. */
-function GroupBy({ params, generation, state, change, group }: ViewProps & { group: string[] }) {
+function GroupBy({ params, state, change, group }: ViewProps & { group: string[] }) {
   const [names, setNames] = useState<string[]>([]);
   // Those of the range that is shown: what is long ago may have had others than now.
-  const about = { type: params.type ?? "", from: params.from ?? "", to: params.to ?? "", ...(params.project ? { project: params.project } : {}) };
+  const about = { type: params.type ?? "", from: params.from ?? "", to: params.to ?? "" };
   useEffect(() => {
     const stop = new AbortController();
     api.labels(about, stop.signal).then(
@@ -232,7 +232,7 @@ function GroupBy({ params, generation, state, change, group }: ViewProps & { gro
       () => {}, // without names there are those that are chosen
     );
     return () => stop.abort();
-  }, [JSON.stringify(about), generation === 0]);
+  }, [state.project, JSON.stringify(about)]);
   const all = [...new Set([...group, ...names])];
   const toggle = (name: string) => change({ group: (group.includes(name) ? group.filter((g) => g !== name) : [...group, name].slice(-8)).join(","), zoom: [] });
   return (

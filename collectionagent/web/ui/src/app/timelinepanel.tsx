@@ -45,6 +45,8 @@ export function TimelinePanel({ data, events, theme, state, change, params, choo
   };
   useKeys([{ key: "C", what: "Compare with another range: select it in the timeline", group: "Time", run: compare }]);
   const now = Date.now();
+  const selection = resolve(state, now);
+  const base = baseRange(state, now);
   const filtered = parseSelector(state.query).matchers.some((m) => m.label === data.by && m.op === "=");
   return (
     <section class="panel tl-panel" aria-label="Timeline">
@@ -93,8 +95,8 @@ export function TimelinePanel({ data, events, theme, state, change, params, choo
         events={events}
         type={state.type}
         theme={theme}
-        selection={resolve(state, now)}
-        base={baseRange(state, now)}
+        selection={selection}
+        base={base && (base.from !== selection.from || base.to !== selection.to) ? base : null}
         choosing={choosing}
         highlight={highlight}
         announce={announce}

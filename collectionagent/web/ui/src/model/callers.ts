@@ -50,7 +50,7 @@ export function heaviestPath(tree: Tree, from: number): number[] {
     path.push(node);
     let best = -1;
     for (let c = node + 1; c < tree.end[node]!; c = tree.end[c]!) if (best < 0 || tree.width[c]! > tree.width[best]!) best = c;
-    if (best < 0) break;
+    if (best < 0 || tree.self[node]! > tree.width[best]!) break;
     node = best;
   }
   return path;

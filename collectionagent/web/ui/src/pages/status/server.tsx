@@ -9,19 +9,13 @@ import { Facts, Share } from "../widgets";
 import { byWeight, refusalText, total } from "./ledger";
 import { age, agesText, parts, rate, ruleText } from "./words";
 
-const docs = "https://github.com/strobe-profiler/strobe/blob/main/docs/";
-
 function Panel({ title, name, children, doc }: { title: string; name: string; children: ComponentChildren; doc?: string }) {
   return (
     <section class="panel pg-part" data-part={name} aria-label={title}>
       <div class="panel-head">
         <h2>{title}</h2>
         <span class="spacer" />
-        {doc && (
-          <a href={docs + doc} target="_blank" rel="noreferrer" aria-label={`Documentation of ${title.toLowerCase()}, in a new tab`}>
-            docs ↗
-          </a>
-        )}
+        {doc && <span class="faded" title="Part of the documentation that comes with Strobe">docs/{doc}</span>}
       </div>
       <div class="pg-part-body">{children}</div>
     </section>
@@ -51,8 +45,8 @@ export function Server({ status: s, who }: { status: StatusAnswer; who: WhoamiAn
         <a href="api/v1/status" target="_blank">
           This page as JSON
         </a>
-        <a href={`${docs}api.md`} target="_blank" rel="noreferrer">
-          HTTP API ↗
+        <a href="api/v1/openapi.json" target="_blank">
+          HTTP API
         </a>
       </p>
     </Panel>

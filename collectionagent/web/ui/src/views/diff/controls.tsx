@@ -24,6 +24,7 @@ const shifts: [string, string, number][] = [
 function chosen(s: ViewProps["state"], now: number): string {
   if (s.bfile) return `file:${s.bfile}`;
   if (!s.bfrom && !s.bto) return s.bquery ? "same" : "previous";
+  if (s.bfrom === s.from && s.bto === s.to) return "same";
   return shifts.find(([, , ms]) => s.bfrom === earlier(s.from, ms, now) && s.bto === earlier(s.to, ms, now))?.[0] ?? "custom";
 }
 
@@ -150,8 +151,13 @@ function TwoValues({ view, onDone }: { view: ViewProps; onDone(): void }) {
   const rest = withoutLabel(params.query ?? "", label);
   const found = useAsk(JSON.stringify([about, rest, label]), 0, (signal) => api.values(label, { ...about, query: rest, limit: "200" }, signal));
   const values = found.answer?.values ?? [];
-  const a = now || values[1]?.value || values[0]?.value || "";
-  const b = base || values[0]?.value || "";
+  // Of the two largest the later in the alphabet is the selection, as of releases the newer is.
+  const [b0 = "", a0 = b0] = values
+    .slice(0, 2)
+    .map((v) => v.value)
+    .sort((x, y) => x.localeCompare(y, "en", { numeric: true }));
+  const a = now || a0;
+  const b = base || b0;
   const pick = (name: string, value: string, set: (v: string) => void) => (
     <label>
       {name}{" "}

@@ -6,6 +6,7 @@ import { amount, exact, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
 import { rowAfter } from "../../ui/rowkeys";
 import { growth, stateOf, type Row, type Totals } from "./compare";
+import type { Expression } from "../../model/regexp";
 
 type Column = "name" | "dself" | "dtotal" | "self" | "baseSelf" | "total" | "baseTotal";
 const columns: [Column, string, string][] = [
@@ -30,7 +31,7 @@ interface Props {
   unit: string;
   /** As state.sort has it: a column, with "-" for the largest first. */
   sort: string;
-  search: RegExp | null;
+  search: Expression | null;
   chosen: string;
   hidden: number;
   hover: string;

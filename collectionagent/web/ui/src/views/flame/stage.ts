@@ -58,6 +58,7 @@ export class Stage {
   private request = 0;
   private pending = 0; // scrolls to this node's row once the height is known
   private fromBottom = 0;
+  private laidOut = 0; // the height that the spacer was made for
   private told = ""; // the part that was told last
   private step = false; // what is told next is worth a way back
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -135,8 +136,9 @@ export class Stage {
     const { tree } = this.index;
     const deepest = this.free ? tree.maxDepth : (this.index.deepest[this.input.zoom] ?? 0) + 1;
     const space = Math.max(deepest * this.rowHeight + 4, this.height);
-    if (space !== this.space || turned) {
+    if (space !== this.space || turned || this.height !== this.laidOut) {
       this.space = space;
+      this.laidOut = this.height;
       this.spacer.style.height = `${Math.max(0, space - this.height)}px`;
       if (this.input.up) this.scroller.scrollTop = turned ? space : space - this.height - this.fromBottom;
     }

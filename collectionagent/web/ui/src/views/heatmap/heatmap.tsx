@@ -7,10 +7,11 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import * as api from "../../api/client";
 import { amount, count, dateTime, many } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
+import { type Span, lengthText, offset, precise, spanText } from "../../ui/times";
 import { useAsk } from "../ask";
 import type { ViewProps } from "../view";
 import { gutter, paint, placeOf, type Plot } from "./draw";
-import { Grid, lengthText, offset, precise, rowsFor, spanText, type Cell, type Span } from "./grid";
+import { Grid, rowsFor, type Cell } from "./grid";
 import { css, ramp } from "./ramp";
 import { Subset } from "./subset";
 
