@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/files"
@@ -25,6 +26,7 @@ const defaultServer = "http://127.0.0.1:7070"
 // ask is the flags that commands share.
 type ask struct {
 	server, tokenFile, project, caFile, color string
+	timeout                                   time.Duration
 
 	typ, query, from, to, frames, hide string
 
@@ -39,8 +41,12 @@ func (a *ask) connection(flags *flag.FlagSet) {
 	flags.StringVar(&a.tokenFile, "token-file", "", "`file` with the token, for a server that needs one (default $STROBE_TOKEN_FILE)")
 	flags.StringVar(&a.project, "project", "", "project to ask about, with a token of all `projects`")
 	flags.StringVar(&a.caFile, "ca-file", "", "`file` with the certificates that vouch for the server (default those of the system)")
+	flags.DurationVar(&a.timeout, "timeout", answerTimeout, "`time` that the server may be silent before it is given up, 0 for ever")
 	a.colour(flags)
 }
+
+// answerTimeout is twice what a server takes for a question if nobody told it otherwise.
+const answerTimeout = 2 * time.Minute
 
 func (a *ask) colour(flags *flag.FlagSet) {
 	flags.StringVar(&a.color, "color", "auto", "`when` to use colours: auto, always or never; NO_COLOR turns them off, too")
@@ -88,10 +94,13 @@ func (a *ask) terminal(in *call) (*term.Out, error) {
 
 // client returns what asks the server.
 func (a *ask) client() (*client.Client, error) {
+	if a.timeout < 0 {
+		return nil, misuse("-timeout: %s is less than nothing", a.timeout)
+	}
 	c, err := client.New(client.Options{
 		Server:    cmp.Or(a.server, os.Getenv("STROBE_URL"), defaultServer),
 		TokenFile: cmp.Or(a.tokenFile, os.Getenv("STROBE_TOKEN_FILE")),
-		Project:   a.project, CAFile: a.caFile,
+		Project:   a.project, CAFile: a.caFile, Timeout: a.timeout,
 	})
 	if err != nil {
 		return nil, &usageError{err.Error()}
@@ -215,7 +224,9 @@ func (a *ask) questionWith(in *call, v url.Values) (*question, error) {
 // get asks, reads the answer into a value, and prints it as it came where JSON is
 // wanted: then done is true.
 func (q *question) get(endpoint string, into any) (done bool, err error) {
+	p := startProgress(q.in, "asking "+q.client.Server())
 	answer, err := q.client.JSON(q.in.ctx, endpoint, q.values, into)
+	p.end()
 	if err != nil {
 		return false, err
 	}
@@ -262,7 +273,7 @@ func writeTo(in *call, name string, write func(io.Writer) error) error {
 	if err := write(&b); err != nil {
 		return err
 	}
-	if err := os.WriteFile(name, b.Bytes(), 0o600); err != nil { // it tells what runs on the hosts
+	if err := replaceFile(name, b.Bytes(), 0o600); err != nil { // it tells what runs on the hosts
 		return err
 	}
 	_, _ = fmt.Fprintf(in.stderr, "wrote %s (%s)\n", name, bytesOf(b.Len()))

@@ -64,6 +64,11 @@ func (c *command) runAs(path string, in *call) int {
 	}
 	switch name {
 	case "-h", "-help", "--help", "help":
+		if len(in.args) > 1 && !strings.HasPrefix(in.args[1], "-") {
+			// help top is top -help.
+			in.args = append(in.args[1:len(in.args):len(in.args)], "-help")
+			return c.runAs(path, in)
+		}
 		c.usage(path, in.stdout)
 		return exitOK
 	case "":

@@ -96,6 +96,8 @@ type completer struct {
 	ctx   context.Context //nolint:containedctx // for one call
 	flags *flag.FlagSet
 	ask   ask
+	// command is the name of the one that is called.
+	command string
 }
 
 // complete returns what the last word may become.
@@ -103,6 +105,10 @@ func (c *completer) complete(words []string) []candidate {
 	current := words[len(words)-1]
 	before := words[:len(words)-1]
 	at := root()
+	help := len(before) > 0 && before[0] == "help"
+	if help {
+		before = before[1:]
+	}
 	for len(before) > 0 && at.setup == nil {
 		i := slices.IndexFunc(at.commands, func(below *command) bool { return below.name == before[0] })
 		if i < 0 {
@@ -119,7 +125,13 @@ func (c *completer) complete(words []string) []candidate {
 		}
 		return starting(all, current)
 	}
-	c.flags = at.flags(at.name)
+	if help {
+		return nil
+	}
+	c.flags, c.command = at.flags(at.name), at.name
+	if at.name == "events" {
+		c.ask.typ = "event"
+	}
 	operands, pending := c.read(before)
 	if name, value, ok := strings.Cut(current, "="); ok && strings.HasPrefix(name, "-") {
 		var out []candidate
@@ -215,6 +227,9 @@ func (c *completer) flagValues(name, prefix string) []candidate {
 	case "from", "to", "base-from", "base-to", "at":
 		return words("now", "now-5m", "now-15m", "now-1h", "now-6h", "now-1d", "now-7d")
 	case "sort":
+		if c.command == "executables" {
+			return words("self", "total", "unnamed")
+		}
 		return words("self", "total")
 	case "color":
 		return words("auto", "always", "never")

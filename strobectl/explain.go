@@ -33,6 +33,8 @@ func explain(err error) string {
 	}
 	var unknown x509.UnknownAuthorityError
 	switch {
+	case errors.Is(err, client.ErrSilent):
+		return "Shorten the range or narrow the query; or let it take longer with -timeout."
 	case errors.As(err, &unknown):
 		return "The certificate is of an authority that this system does not know: name its file with -ca-file FILE."
 	case strings.Contains(err.Error(), "server gave HTTP response to HTTPS client"):
@@ -115,7 +117,9 @@ func edits(a, b string) int {
 
 // nothingFound says why there may be no samples: a label that does not exist, a value
 // that it does not have, or a range without any.
-func (q *question) nothingFound() string {
+func (q *question) nothingFound() string { return term.Clean(q.whyNothing()) }
+
+func (q *question) whyNothing() string {
 	ctx, cancel := context.WithTimeout(q.in.ctx, 3*time.Second)
 	defer cancel()
 	base := url.Values{}
@@ -211,10 +215,19 @@ func matchers(query string) (list []condition) {
 	return list
 }
 
+// cleanLines is term.Clean for text of several lines: errors quote what servers say.
+func cleanLines(text string) string {
+	lines := strings.Split(text, "\n")
+	for i := range lines {
+		lines[i] = term.Clean(lines[i])
+	}
+	return strings.Join(lines, "\n")
+}
+
 // hint prints what an error is, and what to do about it.
 func hint(path string, err error) string {
-	text := fmt.Sprintf("%s: %s\n", path, strings.TrimSuffix(err.Error(), "\n"))
-	if errors.Is(err, os.ErrPermission) && strings.HasSuffix(path, "record") {
+	text := fmt.Sprintf("%s: %s\n", path, cleanLines(strings.TrimSuffix(err.Error(), "\n")))
+	if errors.Is(err, os.ErrPermission) && strings.HasSuffix(path, "record") && os.Geteuid() != 0 {
 		text += "Recording needs root: run it with sudo.\n"
 	}
 	if more := explain(err); more != "" {

@@ -89,6 +89,11 @@ func (a *ask) export(in *call, format, by string) error {
 			return err
 		}
 		p.end()
+		if empty, err := files.Empty(answer.Body); err != nil {
+			return err
+		} else if empty {
+			return q.nothingWritten()
+		}
 		return writeTo(in, a.output, func(w io.Writer) error { return files.WritePprof(w, format, answer.Body, "", about) })
 	case files.Folded:
 		answer, err := q.client.Get(in.ctx, "folded", q.values)
@@ -97,7 +102,7 @@ func (a *ask) export(in *call, format, by string) error {
 		}
 		p.end()
 		if len(answer.Body) == 0 {
-			return q.nothing()
+			return q.nothingWritten()
 		}
 		return writeTo(in, a.output, func(w io.Writer) error { _, err := w.Write(answer.Body); return err })
 	case files.CSV:
@@ -108,6 +113,9 @@ func (a *ask) export(in *call, format, by string) error {
 			return err
 		}
 		p.end()
+		if answer.Total == 0 {
+			return q.nothingWritten()
+		}
 		return writeTo(in, a.output, func(w io.Writer) error { return files.WriteCSV(w, answer.Unit, answer.Rows) })
 	}
 	q.values.Set("max_nodes", strconv.Itoa(pictureNodes))
@@ -117,7 +125,7 @@ func (a *ask) export(in *call, format, by string) error {
 	}
 	p.end()
 	if answer.Total == 0 {
-		return q.nothing()
+		return q.nothingWritten()
 	}
 	t, err := tree.FromAnswer(&answer)
 	if err != nil {
@@ -125,6 +133,14 @@ func (a *ask) export(in *call, format, by string) error {
 	}
 	about.Text = aboutText(&answer.Summary)
 	return writeTo(in, a.output, func(w io.Writer) error { return files.WriteTree(w, format, t, about) })
+}
+
+// nothingWritten says why there is no file. A script that goes on with it has to know.
+func (q *question) nothingWritten() error {
+	if err := q.nothing(); err != nil {
+		return err
+	}
+	return errFindings
 }
 
 func aboutText(s *client.Summary) string { return about(s) }

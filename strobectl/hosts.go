@@ -172,7 +172,7 @@ func (q *question) printStatus(s *client.Status) error {
 		if st.LimitBytes > 0 {
 			text += fmt.Sprintf(" of %s (%s)", render.Bytes(st.LimitBytes), render.Percent(size, st.LimitBytes))
 		}
-		line("store", "%s, %s", st.Engine, text)
+		line("store", "%s, %s", term.Clean(st.Engine), text)
 		line("", "%s samples, %s stacks, %s symbols of %s", render.Count(st.Samples), render.Count(st.Stacks), render.Count(st.Symbols), counted(int(st.Executables), "executable"))
 		if st.NewestMs > 0 {
 			line("", "from %s to %s (%s)", clock(st.OldestMs), clock(st.NewestMs), render.Ago(st.NewestMs, s.NowMs))

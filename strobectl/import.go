@@ -19,6 +19,7 @@ import (
 	"github.com/strobe-profiler/strobe/proto/otlpcheck"
 	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/files"
+	"github.com/strobe-profiler/strobe/strobectl/internal/term"
 )
 
 func importCommand() *command {
@@ -235,7 +236,7 @@ func (q *question) send(name, path string, v url.Values, contentType string, bod
 	p.end()
 	note := ""
 	if text := strings.TrimSpace(string(answer.Body)); strings.Contains(text, "essage") && contentType != "application/x-protobuf" {
-		note = ": " + text
+		note = ": " + term.Clean(text[:min(len(text), 1000)])
 	}
 	_, err = fmt.Fprintf(q.in.stderr, "%s: sent %s to %s%s\n", name, bytesOf(len(body)), q.client.Server(), note)
 	return err

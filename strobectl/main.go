@@ -32,6 +32,8 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// Whoever presses Ctrl-C a second time does not want to wait for a good end.
+	context.AfterFunc(ctx, stop)
 	return root().run(&call{ctx: ctx, args: args, stdin: stdin, stdout: stdout, stderr: stderr})
 }
 
@@ -52,6 +54,7 @@ func root() *command {
 			typesCommand(),
 			hostsCommand(),
 			executablesCommand(),
+			eventsCommand(),
 			statusCommand(),
 			exportCommand(),
 			importCommand(),

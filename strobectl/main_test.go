@@ -124,6 +124,8 @@ func TestCommands(t *testing.T) {
 	for name, commands := range map[string]string{
 		"help": `
 			strobectl --help
+			strobectl help version
+			strobectl help nothing
 			strobectl
 			strobectl top -h
 			strobectl flamegraph -h
@@ -136,6 +138,8 @@ func TestCommands(t *testing.T) {
 			strobectl labels -h
 			strobectl types -h
 			strobectl hosts -h
+			strobectl executables -h
+			strobectl events -h
 			strobectl status -h
 			strobectl export -h
 			strobectl import -h

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"text/tabwriter"
 
@@ -102,20 +103,40 @@ otlp rules lists them.`,
 
 // readFile reads a file, of which one byte more than allowed is enough.
 func readFile(in *call, name string, maxBytes int64) ([]byte, error) {
-	r := in.stdin
+	var data []byte
+	var err error
+	read := make(chan struct{})
+	// A pipe may wait for ever, and knows nothing of Ctrl-C: then the goroutine is left
+	// to the end of the program.
+	go func() {
+		defer close(read)
+		data, err = readAll(in.stdin, name, maxBytes)
+	}()
+	select {
+	case <-read:
+	case <-in.ctx.Done():
+		return nil, in.ctx.Err()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	return data, nil
+}
+
+func readAll(r io.Reader, name string, maxBytes int64) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name) //nolint:gosec // the user says which
 		if err != nil {
+			var wrong *fs.PathError
+			if errors.As(err, &wrong) {
+				err = wrong.Err // its name is told already
+			}
 			return nil, err
 		}
 		defer func() { _ = f.Close() }() // was only read
 		r = f
 	}
-	data, err := io.ReadAll(io.LimitReader(r, maxBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", name, err)
-	}
-	return data, nil
+	return io.ReadAll(io.LimitReader(r, maxBytes+1))
 }
 
 func printChecked(w io.Writer, all []checked, as format) error {

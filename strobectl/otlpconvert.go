@@ -8,7 +8,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 
@@ -94,7 +93,7 @@ func writeFile(stdout io.Writer, name string, data []byte) error {
 		_, err := stdout.Write(data)
 		return err
 	}
-	return os.WriteFile(name, data, 0o644) //nolint:gosec // like any file that a tool writes
+	return replaceFile(name, data, 0o600) // it tells what runs on the hosts
 }
 
 func toOTLP(data []byte, maxBytes int64, o otlppprof.Options) ([]byte, error) {

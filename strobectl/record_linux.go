@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -104,7 +103,7 @@ func runRecord(in *call, a *ask, o *record.Options) error {
 	o.Convert = func(w io.Writer, pprof []byte) error {
 		if format != "" {
 			about := render.About{Title: what, Text: "recorded " + time.Now().Format("2006-01-02 15:04:05")}
-			return files.WritePprof(w, format, pprof, recordType(format), about)
+			return files.WritePprof(w, format, pprof, "", about)
 		}
 		return printRecorded(out, pprof, a.limit)
 	}
@@ -124,11 +123,8 @@ func runRecord(in *call, a *ask, o *record.Options) error {
 	status, err := o.Run(in.ctx, record.Environment{
 		New: live.New, Identify: resolver.Process, Stdout: in.stdout, Stderr: in.stderr, Terminal: term.Terminal(in.stderr), Logger: log,
 	})
-	if err != nil && os.Geteuid() != 0 {
-		return errors.Join(err, errors.New("recording needs root: run it with sudo"))
-	}
 	if err != nil {
-		return err
+		return recordError(err)
 	}
 	if status != 0 {
 		return statusError(status)
@@ -136,13 +132,13 @@ func runRecord(in *call, a *ask, o *record.Options) error {
 	return nil
 }
 
-// recordType is the type of samples that a format counts: folded stacks are for tools
-// that count samples.
-func recordType(format string) string {
-	if format == files.Folded {
-		return "samples"
+// recordError names the flags as they are here: those of agent record are shorter.
+func recordError(err error) error {
+	text := strings.NewReplacer("-p:", "-pid:", "use -p ", "use -pid ").Replace(err.Error())
+	if text == err.Error() {
+		return err
 	}
-	return ""
+	return errors.New(text)
 }
 
 func printRecorded(out *term.Out, pprof []byte, limit int) error {

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -249,6 +250,11 @@ func TestQuestions(t *testing.T) {
 			strobectl labels service -from 30m
 			strobectl labels service -o json -limit 1 -from 30m
 			strobectl types
+			strobectl executables
+			strobectl executables service=cron -sort unnamed -limit 1
+			strobectl executables -sort size
+			strobectl events
+			strobectl events -type on_cpu
 			strobectl hosts
 			strobectl hosts -v -color always -limit 1
 			strobectl status
@@ -371,9 +377,31 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s is not what it was: %s", name, got)
 		}
 	}
+	// However it is made, a file of folded stacks counts samples.
+	want, err := os.ReadFile("a.folded")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"a.pb.gz", "a.otlp", "a.folded"} {
+		session(t, url, "strobectl export -file "+name+" -o b.folded")
+		if got, err := os.ReadFile("b.folded"); err != nil || !slices.Equal(sortedLines(got), sortedLines(want)) {
+			t.Errorf("%s as folded: %v\n%s\nwant\n%s", name, err, got, want)
+		}
+	}
+	// Where there is nothing, a script has to know.
+	for _, to := range []string{"e.pb.gz", "e.folded", "e.speedscope.json", "e.otlp", "e.csv", "e.svg"} {
+		got := session(t, url, "strobectl export service=nix -o "+to)
+		if _, err := os.Stat(to); err == nil || !strings.Contains(got, "status 1") || !strings.Contains(got, "No samples") {
+			t.Errorf("%s of nothing: %v: %s", to, err, got)
+		}
+	}
 	if got := session(t, url, "strobectl otlp check a.otlp"); !strings.Contains(got, "ok") {
 		t.Error(got)
 	}
+}
+
+func sortedLines(text []byte) []string {
+	return slices.Sorted(strings.Lines(string(text)))
 }
 
 // TestImport looks at what is sent.

@@ -170,6 +170,36 @@ func TestWatch(t *testing.T) {
 	}
 }
 
+// TestSuspend stops the program with Ctrl-Z under a shell and lets it go on.
+func TestSuspend(t *testing.T) {
+	bash, err := exec.LookPath("bash")
+	if err != nil {
+		t.Skip("no bash")
+	}
+	p := openPTY(t, 100, 20)
+	cmd := program(t, testServer(t), "--norc", "-i")
+	cmd.Path, cmd.Args[0] = bash, bash
+	cmd.Env = append(cmd.Env, "STROBECTL="+os.Args[0], "PS1=ready> ")
+	p.start(t, cmd)
+	at := p.wait(t, 0, "ready> ")
+	say := func(text, want string) {
+		t.Helper()
+		if _, err := p.master.WriteString(text); err != nil {
+			t.Fatal(err)
+		}
+		at = p.wait(t, at, want)
+	}
+	say("\"$STROBECTL\" watch top -from 1h\n", "json.Encode(map[string]int)")
+	say("\x1a", "\x1b[?1049l")
+	at = p.wait(t, at, "ready> ")
+	say("fg\n", "\x1b[?1049h")
+	say("s", "TOTAL*")
+	say("q", "\x1b[?1049l")
+	at = p.wait(t, at, "ready> ")
+	say("echo status $?.\n", "status 0.")
+	say("exit\n", "exit")
+}
+
 // TestWatchWithoutServer says so on the screen, and goes on asking.
 func TestWatchWithoutServer(t *testing.T) {
 	t.Parallel()

@@ -152,6 +152,9 @@ func (q *question) watched(ctx context.Context, w watch.Query) (*watch.Data, err
 func (q *question) watchPlain(m *watch.Model, o watchOptions) error {
 	for n := 1; ; n++ {
 		d, err := q.watched(q.in.ctx, m.Query)
+		if q.in.ctx.Err() != nil {
+			return nil // as in the wait below
+		}
 		if err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"runtime/debug"
 	"time"
@@ -56,7 +57,19 @@ func BadParameter(name string, err error) error { return badParameter(name, err)
 // Unsupported returns the error for a parameter that asks for what there is not, with what to
 // do instead.
 func Unsupported(name, message string) error {
-	return &requestError{status: http.StatusNotImplemented, reason: "bad_request", Parameter: name, Message: message}
+	return &requestError{status: http.StatusNotImplemented, reason: reasonBad, Parameter: name, Message: message}
+}
+
+// Rename gives the parameter that an error is about another name, that of the client's own protocol. Other errors are
+// returned as they are.
+func Rename(err error, name func(string) string) error {
+	var e *requestError
+	if !errors.As(err, &e) || e.Parameter == "" {
+		return err
+	}
+	renamed := *e
+	renamed.Parameter = name(e.Parameter)
+	return &renamed
 }
 
 // Ask works on a question that came by another protocol, as if it were one to an endpoint of
@@ -74,6 +87,9 @@ func (s *Server) Ask(
 	}
 	return nil
 }
+
+// Unread counts a question that came by another protocol and could not be read.
+func (s *Server) Unread() { s.server.metrics.errors.WithLabelValues(reasonBad).Inc() }
 
 // ask is Ask but for the errors.
 func (s *server) ask(

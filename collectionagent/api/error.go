@@ -40,13 +40,16 @@ func (e *requestError) Error() string {
 // badParameter returns the error for a parameter. A [query.SyntaxError] tells
 // the position.
 func badParameter(name string, err error) *requestError {
-	e := &requestError{status: http.StatusBadRequest, reason: "bad_request", Parameter: name, Message: err.Error()}
+	e := &requestError{status: http.StatusBadRequest, reason: reasonBad, Parameter: name, Message: err.Error()}
 	var syntax *query.SyntaxError
 	if errors.As(err, &syntax) {
 		e.Position, e.Message = syntax.Position, syntax.Message
 	}
 	return e
 }
+
+// reasonBad is that of requests that are wrong, in metrics.
+const reasonBad = "bad_request"
 
 var errPanic = &requestError{status: http.StatusInternalServerError, reason: "panic", Message: "internal error"}
 

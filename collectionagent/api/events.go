@@ -46,10 +46,13 @@ func (s *server) events(ctx context.Context, p *parameters) (*answer, error) {
 		return nil, err
 	}
 	a := eventsAnswer{summary: newSummary(&found.Summary), Events: make([]event, len(found.Rows)), Hidden: found.Hidden}
+	room := newRoom(ctx)
 	for i := range found.Rows {
 		r := &found.Rows[i]
-		labels := map[string]string{}
-		r.Origin.EachLabelName(func(name string) { labels[name] = r.Origin.Label(name) })
+		labels, err := room.row(&r.Origin, r.Origin.Host, r.Kind(), r.Title())
+		if err != nil {
+			return nil, err
+		}
 		a.Events[i] = event{
 			TimeMs: milliseconds(r.Time), Host: r.Origin.Host, HostID: r.Origin.HostID, Kind: r.Kind(), Title: r.Title(),
 			Value: r.Value, Samples: r.Count, Labels: labels, Stack: r.Stack.String(), HasStack: r.HasStack,

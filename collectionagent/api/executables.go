@@ -53,7 +53,12 @@ func (s *server) executables(ctx context.Context, p *parameters) (*answer, error
 		summary: newSummary(&found.Summary), Executables: make([]executable, len(found.Rows)), Hidden: found.Hidden,
 		UnnamedElsewhere: found.UnnamedElsewhere,
 	}
+	room := newRoom(ctx)
 	for i := range found.Rows {
+		r := &found.Rows[i]
+		if _, err := room.row(nil, r.FileName, r.FileName, r.BuildID, r.Runtime); err != nil {
+			return nil, err
+		}
 		a.Executables[i] = newExecutable(&found.Rows[i])
 	}
 	return jsonAnswer(a)

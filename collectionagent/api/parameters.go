@@ -149,13 +149,13 @@ func readParameters(w http.ResponseWriter, r *http.Request, known []string, now 
 	case http.MethodPost:
 		if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/x-www-form-urlencoded" {
 			return nil, &requestError{
-				status: http.StatusUnsupportedMediaType, reason: "bad_request",
+				status: http.StatusUnsupportedMediaType, reason: reasonBad,
 				Message: "expected a form: Content-Type application/x-www-form-urlencoded",
 			}
 		}
 		if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 			return nil, &requestError{
-				status: http.StatusUnsupportedMediaType, reason: "bad_request",
+				status: http.StatusUnsupportedMediaType, reason: reasonBad,
 				Message: "compressed forms are not read: leave Content-Encoding out",
 			}
 		}
@@ -167,7 +167,7 @@ func readParameters(w http.ResponseWriter, r *http.Request, known []string, now 
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
 			return nil, &requestError{
-				status: http.StatusRequestEntityTooLarge, reason: "bad_request",
+				status: http.StatusRequestEntityTooLarge, reason: reasonBad,
 				Message: fmt.Sprintf("form larger than %d bytes", maxFormBytes),
 			}
 		}

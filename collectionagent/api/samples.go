@@ -146,10 +146,13 @@ func (s *server) exemplars(ctx context.Context, p *parameters) (*answer, error) 
 	a := exemplarsAnswer{
 		summary: newSummary(&found.Summary), Exemplars: make([]exemplar, len(found.Rows)), Hidden: found.Hidden,
 	}
+	room := newRoom(ctx)
 	for i := range found.Rows {
 		r := &found.Rows[i]
-		labels := map[string]string{}
-		r.Origin.EachLabelName(func(name string) { labels[name] = r.Origin.Label(name) })
+		labels, err := room.row(&r.Origin, r.Leaf.Name, r.Leaf.File, r.Leaf.Binary)
+		if err != nil {
+			return nil, err
+		}
 		a.Exemplars[i] = exemplar{
 			TimeMs: milliseconds(r.Time), TraceID: hex.EncodeToString(r.TraceID[:]), SpanID: hex.EncodeToString(r.SpanID[:]),
 			Value: r.Value, Samples: r.Count, Labels: labels, Function: newFunctionName(&r.Leaf),

@@ -75,6 +75,12 @@ func (s *server) tracks(ctx context.Context, p *parameters) (*answer, error) {
 	if err != nil {
 		return nil, err
 	}
+	room := newRoom(ctx)
+	for i := range t.Tracks {
+		if _, err := room.row(nil, t.Tracks[i].Labels...); err != nil {
+			return nil, err
+		}
+	}
 	return jsonAnswer(newTracksAnswer(t, o.By))
 }
 

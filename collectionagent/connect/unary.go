@@ -19,18 +19,21 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// Read reads the message of a call, of at most limit bytes before and after it is unpacked. Its errors
-// are an [*Error].
-func Read(w http.ResponseWriter, r *http.Request, limit int64, m proto.Message) error {
+// Read reads the body of a call, of at most limit bytes before and after it is unpacked. [Decode] makes a message
+// of it. Its errors are an [*Error].
+func Read(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	media := Media(r)
 	if media != TypeProto && media != TypeJSON {
-		return &Error{Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("Content-Type %.60q is not read: send %s or %s", media, TypeProto, TypeJSON)}
+		return nil, &Error{Status: http.StatusUnsupportedMediaType, Message: fmt.Sprintf("Content-Type %.60q is not read: send %s or %s", media, TypeProto, TypeJSON)}
 	}
-	data, err := body(w, r, limit)
-	if err != nil {
-		return err
-	}
-	if media == TypeProto {
+	return body(w, r, limit)
+}
+
+// Decode makes a message of the body of a call, which may take some fifty times as much memory. Fields that are not
+// known are left out.
+func Decode(r *http.Request, data []byte, m proto.Message) error {
+	var err error
+	if Media(r) == TypeProto {
 		err = proto.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, m)
 	} else {
 		err = protojson.UnmarshalOptions{DiscardUnknown: true}.Unmarshal(data, m)
@@ -38,7 +41,7 @@ func Read(w http.ResponseWriter, r *http.Request, limit int64, m proto.Message) 
 	if err != nil {
 		// The decoders vary the spaces of their errors, so that nobody depends on them.
 		text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
-		return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("the body is not a %s: %.200s", m.ProtoReflect().Descriptor().Name(), text)}
+		return fmt.Errorf("the body is not a %s: %.200s", m.ProtoReflect().Descriptor().Name(), text)
 	}
 	return nil
 }

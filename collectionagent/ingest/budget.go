@@ -158,7 +158,7 @@ func (m *meter) charge(field string, n int, size int64) error {
 	}
 	m.used += int64(n) * size
 	if m.used > m.limit {
-		return invalid(field, "the request of %d bytes would take more than %d bytes of memory: send it in parts", m.bytes, m.limit)
+		return oversized(field, "the request of %d bytes would take more than %d bytes of memory: send it in parts", m.bytes, m.limit)
 	}
 	if m.used <= m.held {
 		return nil

@@ -21,7 +21,11 @@ import (
 )
 
 // fieldError says which field of a request is wrong, and how.
-type fieldError struct{ field, description string }
+type fieldError struct {
+	field, description string
+	// tooLarge says that in parts it would be right.
+	tooLarge bool
+}
 
 // Error implements error.
 func (e *fieldError) Error() string { return e.field + ": " + e.description }
@@ -47,6 +51,24 @@ func (e *fieldError) column() string {
 // invalid returns a fieldError.
 func invalid(field, format string, args ...any) error {
 	return &fieldError{field: field, description: fmt.Sprintf(format, args...)}
+}
+
+// oversized returns a fieldError for what is too large as a whole.
+func oversized(field, format string, args ...any) error {
+	return &fieldError{field: field, description: fmt.Sprintf(format, args...), tooLarge: true}
+}
+
+// reasonTooLarge is in the details of the status for what is too large as a whole.
+const reasonTooLarge = "REQUEST_TOO_LARGE"
+
+// IsTooLarge reports whether a status says that a request is too large as a whole, so that parts of it may be taken.
+func IsTooLarge(st *status.Status) bool {
+	for _, d := range st.Details() {
+		if info, is := d.(*errdetails.ErrorInfo); is && info.GetReason() == reasonTooLarge {
+			return true
+		}
+	}
+	return false
 }
 
 // rangeError says that samples lie outside of the window of time.
@@ -81,9 +103,9 @@ const (
 )
 
 // withDetail returns a status error with a detail.
-func withDetail(code codes.Code, message string, detail protoadapt.MessageV1) error {
+func withDetail(code codes.Code, message string, details ...protoadapt.MessageV1) error {
 	s := status.New(code, message)
-	if d, err := s.WithDetails(detail); err == nil {
+	if d, err := s.WithDetails(details...); err == nil {
 		s = d
 	}
 	return s.Err()
@@ -116,9 +138,13 @@ func (s *Server) toStatus(err error) (st error, result string) {
 		return retryLater(codes.Unavailable, err.Error(), jitter(retryInFlight)), "in_flight"
 	case errors.As(err, &field):
 		s.metrics.rejected.WithLabelValues(field.column()).Inc()
-		return withDetail(codes.InvalidArgument, field.Error(), &errdetails.BadRequest{
+		details := []protoadapt.MessageV1{&errdetails.BadRequest{
 			FieldViolations: []*errdetails.BadRequest_FieldViolation{{Field: field.field, Description: field.description}},
-		}), "invalid"
+		}}
+		if field.tooLarge {
+			details = append(details, &errdetails.ErrorInfo{Domain: "strobe", Reason: reasonTooLarge})
+		}
+		return withDetail(codes.InvalidArgument, field.Error(), details...), "invalid"
 	case errors.Is(err, store.ErrInvalid):
 		return status.Error(codes.InvalidArgument, err.Error()), "invalid"
 	case errors.Is(err, store.ErrReadOnly):

@@ -77,7 +77,7 @@ func ourError(err error) error {
 	case errors.Is(err, otlp.ErrWire):
 		return errWire
 	case errors.As(err, &field):
-		return &fieldError{field: field.Field, description: field.Description}
+		return &fieldError{field: field.Field, description: field.Description, tooLarge: field.TooLarge}
 	}
 	return err
 }

@@ -107,6 +107,9 @@ func Decode(ctx context.Context, data []byte, r proto.Message) error {
 // [Server.Refuse].
 func Invalid(field, format string, args ...any) error { return invalid(field, format, args...) }
 
+// Oversized is [Invalid] for what is too large as a whole, see [IsTooLarge].
+func Oversized(field, format string, args ...any) error { return oversized(field, format, args...) }
+
 // Refuse counts a request that cannot be read, and returns the answer, a status of gRPC: for good if
 // that is the fault of the request, for now if there is no memory.
 func (s *Server) Refuse(err error) error {

@@ -16,13 +16,22 @@ import (
 
 // FieldError says which field of a request is wrong, and how. Such a request
 // will never be accepted.
-type FieldError struct{ Field, Description string }
+type FieldError struct {
+	Field, Description string
+	// TooLarge says that parts of the request would be.
+	TooLarge bool
+}
 
 // Error implements error.
 func (e *FieldError) Error() string { return e.Field + ": " + e.Description }
 
 func invalid(field, format string, args ...any) error {
 	return &FieldError{Field: field, Description: fmt.Sprintf(format, args...)}
+}
+
+// oversized is invalid for what is too large as a whole.
+func oversized(field, format string, args ...any) error {
+	return &FieldError{Field: field, Description: fmt.Sprintf(format, args...), TooLarge: true}
 }
 
 // at names an element of a field.
@@ -205,7 +214,7 @@ func (d *Message) charge(field string, n int, bytes int64) error {
 // to the same long text, which bounds of memory do not notice.
 func (d *Message) work(field string, bytes int) error {
 	if d.workLeft -= int64(bytes); d.workLeft < 0 {
-		return invalid(field, "there is more to hash than a request of %d bytes may have: send it in parts", d.Bytes)
+		return oversized(field, "there is more to hash than a request of %d bytes may have: send it in parts", d.Bytes)
 	}
 	return nil
 }

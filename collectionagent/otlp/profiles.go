@@ -219,7 +219,7 @@ func (r *reader) sample(field string, i int, s *sampleEntry, k *kind, begin libp
 	values, times := r.values[s.values.from:s.values.to], r.times[s.times.from:s.times.to]
 	n := max(len(times), 1)
 	if len(batch.Samples)+n > r.MaxSamples {
-		return 0, invalid(field+".samples", "the request has more than %d observations in time: send it in parts", r.MaxSamples)
+		return 0, oversized(field+".samples", "the request has more than %d observations in time: send it in parts", r.MaxSamples)
 	}
 	first := len(batch.Samples)
 	for j := range n {

@@ -95,7 +95,7 @@ func unzip(ctx context.Context, field string, data []byte, most int) ([]byte, er
 		out = out[:len(out)+n]
 		switch {
 		case len(out) > most:
-			return nil, ingest.Invalid(field, "is larger than %d bytes, uncompressed (-max-request-bytes)", most)
+			return nil, ingest.Oversized(field, "is larger than %d bytes, uncompressed (-max-request-bytes)", most)
 		case errors.Is(err, io.EOF):
 			return out, nil
 		case err != nil:

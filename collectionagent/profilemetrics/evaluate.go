@@ -5,6 +5,7 @@ package profilemetrics
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -85,7 +86,9 @@ func (e *Exporter) evaluate(ctx context.Context, r *rule, from, to time.Time) (*
 func (e *Exporter) table(ctx context.Context, r *rule, s *query.Selection, name string) (groupTable, error) {
 	out := groupTable{name: text(name)}
 	err := e.ask(ctx, func(ctx context.Context) error {
-		top, err := e.engine.Top(ctx, s, query.TopBySelf, maxRows)
+		// All rows, which the engine has anyway: those that a rule names may be the least, and
+		// what is left out has a share too.
+		top, err := e.engine.TopByName(ctx, s, query.TopBySelf, math.MaxInt)
 		if err != nil {
 			return err
 		}
@@ -96,11 +99,8 @@ func (e *Exporter) table(ctx context.Context, r *rule, s *query.Selection, name 
 	return out, err
 }
 
-// maxRows is how many functions are looked through for those that a rule names.
-const maxRows = 100_000
-
 // shares picks the functions that a rule exports: those with the largest own value, and
-// those that it names. Functions of the same name in the same binary are one.
+// those that it names. Names that are equal once they are cut are one.
 func shares(top *query.Top, r *rule) (out []share, rest float64) {
 	if top.Total <= 0 {
 		return nil, 0

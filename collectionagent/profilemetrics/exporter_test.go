@@ -5,8 +5,10 @@ package profilemetrics
 import (
 	"context"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -161,6 +163,77 @@ func TestText(t *testing.T) {
 	}
 }
 
+// Functions that a rule names are found among however many.
+func TestNamedAmongMany(t *testing.T) {
+	s := memstore.New()
+	frames := make([]libpf.Frame, 100_002)
+	for i := range frames {
+		frames[i] = libpf.Frame{
+			Type: libpf.PythonFrame, FileID: libpf.NewFileID(1, 1), AddressOrLineno: libpf.AddressOrLineno(i), //nolint:gosec // small
+			FunctionName: fmt.Sprintf("f%06d", i),
+		}
+	}
+	hash := libpf.HashTrace(frames)
+	d := &store.Definitions{Project: "default", Stacks: []store.Stack{{Hash: hash, Frames: frames}}}
+	b := &store.Batch{
+		Series:  []store.Series{{Project: "default", Type: libpf.SampleOnCPU, HostID: "1"}},
+		Samples: []store.Sample{{Time: libpf.UnixTimeNs(end.Add(-time.Second).UnixNano()), Stack: hash, Count: 1, Value: 1}},
+	}
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte("rules: [{name: a, top: 0, functions: [f100001]}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Options{File: file, Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Evaluate(t.Context(), end)
+	got := e.latest[e.config.rules[0]].tables.groups[0]
+	if len(got.functions) != 1 || got.functions[0].total != 1 || got.functions[0].self+got.rest != 1 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// Functions of the same name are one, also where one calls the other.
+func TestSameName(t *testing.T) {
+	s := memstore.New()
+	frame := func(name, file string) libpf.Frame {
+		return libpf.Frame{Type: libpf.PythonFrame, FileID: libpf.NewFileID(1, 1), AddressOrLineno: libpf.AddressOrLineno(len(file)), FunctionName: name, SourceFile: file}
+	}
+	d := &store.Definitions{Project: "default"}
+	b := &store.Batch{Series: []store.Series{{Project: "default", Type: libpf.SampleOnCPU, HostID: "1"}}}
+	for _, frames := range [][]libpf.Frame{{frame("work", "a.py"), frame("work", "other.py")}, {frame("rest", "rest.py")}} {
+		hash := libpf.HashTrace(frames)
+		d.Stacks = append(d.Stacks, store.Stack{Hash: hash, Frames: frames})
+		b.Samples = append(b.Samples, store.Sample{Time: libpf.UnixTimeNs(end.Add(-time.Second).UnixNano()), Stack: hash, Count: 1, Value: 1})
+	}
+	if _, err := s.Put(t.Context(), d); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Append(t.Context(), b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "rules.yaml")
+	if err := os.WriteFile(file, []byte("rules: [{name: a}]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, err := New(Options{File: file, Store: s})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Evaluate(t.Context(), end)
+	got := e.latest[e.config.rules[0]].tables.groups[0].functions
+	if want := []share{{"rest", "", .5, .5}, {"work", "", .5, .5}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
 func TestBadFiles(t *testing.T) {
 	for name, c := range map[string]struct{ file, want string }{
 		"empty":          {"", "rules: is empty"},
@@ -217,9 +290,15 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(file, []byte("rules: [{name: a}]"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	e, err := New(Options{File: file, Store: shop(t), Now: func() time.Time { return end.Add(20 * time.Second) }})
+	// Run looks at the clock before it works on the rules, and once more after that.
+	looked := make(chan struct{}, 2)
+	e, err := New(Options{File: file, Store: shop(t)})
 	if err != nil {
 		t.Fatal(err)
+	}
+	e.options.Now = func() time.Time { // that of the engine is another
+		looked <- struct{}{}
+		return end.Add(20 * time.Second)
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
@@ -227,10 +306,13 @@ func TestRun(t *testing.T) {
 		e.Run(ctx)
 		close(done)
 	}()
-	for known := false; !known; {
-		e.mu.Lock()
-		known = len(e.latest) == 1
-		e.mu.Unlock()
+	<-looked
+	<-looked
+	e.mu.Lock()
+	known := len(e.latest)
+	e.mu.Unlock()
+	if known != 1 {
+		t.Errorf("%d rules were worked on, want 1", known)
 	}
 	stop()
 	<-done

@@ -58,6 +58,9 @@ func failureOf(err error) *failure {
 	st := status.Convert(err)
 	f = &failure{reason: reasons[st.Code()], Message: st.Message()}
 	f.status, f.wait = ingest.HTTPStatus(st)
+	if ingest.IsTooLarge(st) {
+		f.status = http.StatusRequestEntityTooLarge
+	}
 	switch {
 	case f.status == http.StatusRequestEntityTooLarge:
 		f.reason = "too_large"

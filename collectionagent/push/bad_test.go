@@ -106,7 +106,7 @@ func TestBad(t *testing.T) {
 		"empty pprof":        {name + "&format=pprof", "", nil, 400, "body: ", "invalid"},
 		"gzipped twice":      {name + "&format=pprof", string(gzipped(t, encode(t, cpuProfile(nil)))), nil, 400, "body: not a pprof profile", "invalid"},
 		"cut off":            {name + "&format=pprof", string(encode(t, cpuProfile(nil))[:60]), nil, 400, "body: is not gzip: unexpected EOF", "invalid"},
-		"a bomb":             {name + "&format=pprof", string(bomb), nil, 400, "body: is larger than 1048576 bytes, uncompressed (-max-request-bytes)", "invalid"},
+		"a bomb":             {name + "&format=pprof", string(bomb), nil, 413, "body: is larger than 1048576 bytes, uncompressed (-max-request-bytes)", "too_large"},
 		"a compressed bomb":  {name, string(bomb), []string{"Content-Encoding", "gzip"}, 413, "1048576 bytes", "too_large"},
 		"too large":          {name, strings.Repeat("a", 1<<20+1), nil, 413, "1048576 bytes", "too_large"},
 		"an encoding":        {name, "x", []string{"Content-Encoding", "br"}, 415, "the content encoding has to be gzip, zstd or none", "encoding"},
@@ -272,6 +272,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		body   []byte
 	}{
 		"many samples": {"/ingest?name=shop&format=pprof", encode(t, p)},
+		"an upload":    {"/api/v1/upload?service=shop", encode(t, p)},
 		"many lines":   {"/ingest?name=shop", bytes.Repeat([]byte("a 1\n"), 200_000)},
 		"many frames":  {"/ingest?name=shop", bytes.Repeat([]byte("a;"), 500_000)},
 		"much JSON":    {"/push.v1.PusherService/Push", []byte(`{"series":[` + strings.Repeat("{},", 300_000) + `{}]}`)},
@@ -281,7 +282,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			headers = nil
 		}
 		w := r.post(c.target, c.body, headers...)
-		if w.Code != http.StatusBadRequest || !strings.Contains(w.Body.String(), "of memory: send it in parts") {
+		if w.Code != http.StatusRequestEntityTooLarge || !strings.Contains(w.Body.String(), "of memory: send it in parts") {
 			t.Errorf("%s: %d %.300s", what, w.Code, w.Body)
 		}
 	}

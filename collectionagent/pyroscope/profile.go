@@ -90,12 +90,23 @@ func (q *asked) profiles(ctx context.Context, s *query.Selection, ids []string) 
 	if len(ids) > maxIDs {
 		return nil, api.BadParameter("profile_id_selector", fmt.Errorf("more than %d IDs", maxIDs))
 	}
+	type profileOf struct {
+		start libpf.UnixTimeNs
+		width time.Duration
+		hash  [profileHash]byte
+	}
+	seen := map[profileOf]struct{}{}
 	var out []*query.Selection
 	for i, id := range ids {
 		start, width, hash, err := parseProfileID(id)
 		if err != nil {
 			return nil, api.BadParameter(fmt.Sprintf("profile_id_selector[%d]", i), err)
 		}
+		key := profileOf{start, width, hash}
+		if _, again := seen[key]; again {
+			continue // it counts once, however it is written
+		}
+		seen[key] = struct{}{}
 		one := *s
 		one.From, one.To = start, start+libpf.UnixTimeNs(width)
 		whole := one // whatever the stacks are

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/connect"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -79,12 +82,7 @@ type rendered struct {
 
 // readRender reads the parameters of a question, or of a side of a comparison, whose names have a prefix then.
 func (q *asked) readRender(v url.Values, prefix string) (*rendered, error) {
-	name := func(plain string) string {
-		if prefix == "" {
-			return plain
-		}
-		return prefix + strings.ToUpper(plain[:1]) + plain[1:]
-	}
+	name := func(plain string) string { return parameterOf(prefix, plain) }
 	text := v.Get(name("query"))
 	if text == "" {
 		return nil, api.BadParameter(name("query"), errors.New(`expected a profile type and a selector: process_cpu:cpu:nanoseconds:cpu:nanoseconds{service_name="shop"}`))
@@ -107,6 +105,9 @@ func (q *asked) readRender(v url.Values, prefix string) (*rendered, error) {
 	if r.End, err = q.readTime(v, name("until"), "now"); err != nil {
 		return nil, err
 	}
+	if r.Start >= r.End {
+		return nil, api.BadParameter(name("from"), fmt.Errorf("is not before %s", name("until")))
+	}
 	for _, spelling := range []string{"max-nodes", "maxNodes"} {
 		if text := v.Get(spelling); text != "" {
 			n, err := strconv.ParseInt(text, 10, 32)
@@ -117,6 +118,35 @@ func (q *asked) readRender(v url.Values, prefix string) (*rendered, error) {
 		}
 	}
 	return r, nil
+}
+
+// parameterOf returns the name of a parameter, of a side of a comparison with the prefix.
+func parameterOf(prefix, plain string) string {
+	if prefix == "" {
+		return plain
+	}
+	return prefix + strings.ToUpper(plain[:1]) + plain[1:]
+}
+
+// oldName returns what the older endpoints call a field of a question, which may be of a side of a comparison.
+func oldName(field string) string {
+	side, rest, ok := strings.Cut(field, ".")
+	if !ok {
+		side, rest = "", field
+	}
+	switch rest {
+	case "profile_typeID", "label_selector":
+		return parameterOf(side, "query")
+	case "start":
+		return parameterOf(side, "from")
+	case "end":
+		return parameterOf(side, "until")
+	case "max_nodes":
+		return "max-nodes"
+	case "group_by", "group_by[0]": // of one label
+		return "groupBy"
+	}
+	return field
 }
 
 // idIn returns the ID of the profile type that a selector names with a matcher.
@@ -158,7 +188,7 @@ func (s *Server) old(w http.ResponseWriter, r *http.Request, name string, work f
 		if err == nil {
 			data, err = json.Marshal(out)
 		}
-		return err
+		return api.Rename(err, oldName)
 	}, func(incomplete string) error {
 		if incomplete != "" {
 			w.Header().Set("Strobe-Incomplete", incomplete)
@@ -168,6 +198,11 @@ func (s *Server) old(w http.ResponseWriter, r *http.Request, name string, work f
 	if err != nil {
 		connect.Refuse(w, refusal(err))
 	}
+}
+
+// claimJSON takes the memory that a message, or what is like it, takes as JSON.
+func claimJSON(ctx context.Context, m proto.Message) error {
+	return memory.From(ctx).Take(int64(proto.Size(m)) * jsonFactor)
 }
 
 // checkOldFormat refuses other formats than JSON.
@@ -189,6 +224,9 @@ func (s *Server) render(w http.ResponseWriter, r *http.Request) {
 		}
 		g, err := q.flameGraph(ctx, what.SelectMergeStacktracesRequest)
 		if err != nil {
+			return nil, err
+		}
+		if err := claimJSON(ctx, g); err != nil {
 			return nil, err
 		}
 		out := &flamebearer{
@@ -280,6 +318,9 @@ func (s *Server) renderDiff(w http.ResponseWriter, r *http.Request) {
 			return nil, err
 		}
 		g := d.GetFlamegraph()
+		if err := claimJSON(ctx, g); err != nil {
+			return nil, err
+		}
 		return &flamebearer{
 			Version: 1, Metadata: describe(left.typ, "double"), LeftTicks: g.GetLeftTicks(), RightTicks: g.GetRightTicks(),
 			Flamebearer: flames{g.GetNames(), valuesOf(g.GetLevels()), g.GetTotal(), g.GetMaxSelf()},

@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -371,18 +372,19 @@ type labelled struct {
 	pairs []*types.LabelPair
 }
 
-// largest returns the lines with the largest totals, in the order of their labels.
+// largest returns the lines with the largest totals, in the order of their labels. Only those get labels, which
+// take more than all else that is kept of a line.
 func largest(q *asked, g *grouping, all *lines, limit int) []labelled {
-	out := make([]labelled, 0, len(all.byKey))
-	for _, l := range all.byKey {
-		out = append(out, labelled{l, q.pairsOf(g, l.group)})
+	lines := slices.Collect(maps.Values(all.byKey))
+	if len(lines) > limit {
+		slices.SortFunc(lines, func(a, b *line) int { return cmp.Or(cmp.Compare(b.total, a.total), slices.Compare(a.group, b.group)) })
+		lines = lines[:limit]
 	}
-	byLabels := func(a, b labelled) int { return comparePairs(a.pairs, b.pairs) }
-	if len(out) > limit {
-		slices.SortFunc(out, func(a, b labelled) int { return cmp.Or(cmp.Compare(b.total, a.total), byLabels(a, b)) })
-		out = out[:limit]
+	out := make([]labelled, len(lines))
+	for i, l := range lines {
+		out[i] = labelled{l, q.pairsOf(g, l.group)}
 	}
-	slices.SortFunc(out, byLabels)
+	slices.SortFunc(out, func(a, b labelled) int { return comparePairs(a.pairs, b.pairs) })
 	return out
 }
 

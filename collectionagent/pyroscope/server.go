@@ -12,12 +12,21 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/connect"
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
-// maxRequest bounds a request in bytes, packed or not. A selector is at most 64 KiB, and what a
-// protocol buffer becomes in memory is some thirty times as large.
+// maxRequest bounds a request in bytes, packed or not: a selector is at most 64 KiB.
 const maxRequest = 128 << 10
+
+const (
+	// decodeFactor is how many times as large a message is as its bytes: two bytes are one without fields, of
+	// some eighty.
+	decodeFactor = 48
+	// jsonFactor is how much larger an answer is as JSON, while it is made, than as a protocol buffer: values of
+	// one byte have quotes and a comma, twice, and the first time in a buffer that grows.
+	jsonFactor = 12
+)
 
 // Server answers questions. It is safe for concurrent use.
 type Server struct{ api *api.Server }
@@ -98,23 +107,35 @@ func method[M any, Q request[M], A proto.Message](s *Server, name string, answer
 func (s *Server) call(
 	w http.ResponseWriter, r *http.Request, name string, message proto.Message, work func(context.Context, *asked) (proto.Message, error),
 ) error {
-	if err := connect.CheckVersion(r); err != nil {
-		return err
-	}
-	ctx, cancel, err := connect.WithTimeout(r)
+	ctx, cancel, body, err := readCall(w, r)
 	if err != nil {
+		s.api.Unread()
 		return err
 	}
 	defer cancel()
-	if err := connect.Read(w, r, maxRequest, message); err != nil {
-		return err
-	}
 	var data []byte
 	err = s.api.Ask(ctx, "pyroscope_"+name, func(ctx context.Context, q *api.Question) error {
-		m, err := work(ctx, &asked{q, takesAnyName(r.Header)})
-		if err == nil {
-			data, err = connect.Encode(r, m)
+		claim := memory.From(ctx)
+		// Only now: who waits for a turn holds the bytes alone.
+		if err := claim.Take(int64(len(body)) * decodeFactor); err != nil {
+			return err
 		}
+		if err := connect.Decode(r, body, message); err != nil {
+			return api.BadParameter("", err)
+		}
+		m, err := work(ctx, &asked{q, takesAnyName(r.Header)})
+		if err != nil {
+			return err
+		}
+		if connect.Media(r) == connect.TypeProto {
+			err = claim.Take(int64(proto.Size(m)))
+		} else {
+			err = claimJSON(ctx, m)
+		}
+		if err != nil {
+			return err
+		}
+		data, err = connect.Encode(r, m)
 		return err
 	}, func(incomplete string) error {
 		if incomplete != "" {
@@ -126,6 +147,21 @@ func (s *Server) call(
 		return &connect.Error{Status: http.StatusGatewayTimeout, Message: "the answer took longer than the client waits (Connect-Timeout-Ms)"}
 	}
 	return err
+}
+
+// readCall reads a request and how long its client waits.
+func readCall(w http.ResponseWriter, r *http.Request) (ctx context.Context, cancel context.CancelFunc, body []byte, err error) {
+	if err := connect.CheckVersion(r); err != nil {
+		return nil, nil, nil, err
+	}
+	if ctx, cancel, err = connect.WithTimeout(r); err != nil {
+		return nil, nil, nil, err
+	}
+	if body, err = connect.Read(w, r, maxRequest); err != nil {
+		cancel()
+		return nil, nil, nil, err
+	}
+	return ctx, cancel, body, nil
 }
 
 // refusal returns an error as the protocol has it.

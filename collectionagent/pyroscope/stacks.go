@@ -5,6 +5,7 @@ package pyroscope
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -122,8 +123,8 @@ func mergeProfile(ctx context.Context, q *asked, r *querier.SelectMergeProfileRe
 // pprofLabels are what samples of a profile are labelled with.
 var pprofLabels = []string{store.LabelService, store.LabelProcess, store.LabelComm}
 
-// unpackFactor is about how much larger a profile is as a message than packed.
-const unpackFactor = 40
+// messageFactor is about how many times as large a profile is as a message than its bytes, with those.
+const messageFactor = 24
 
 // pprof answers with all that is selected as a profile of pprof, which is whole: max_nodes is of flame graphs.
 func (q *asked) pprof(ctx context.Context, r *querier.SelectMergeStacktracesRequest) (*profile.Profile, error) {
@@ -143,16 +144,9 @@ func (q *asked) pprof(ctx context.Context, r *querier.SelectMergeStacktracesRequ
 	if _, err := q.WritePprof(ctx, list[0], pprofLabels, &packed); err != nil {
 		return nil, err
 	}
-	if err := memory.From(ctx).Take(int64(packed.Len()) * unpackFactor); err != nil {
+	data, err := unpack(memory.From(ctx), packed.Bytes())
+	if err != nil {
 		return nil, err
-	}
-	z, err := gzip.NewReader(&packed)
-	if err != nil {
-		return nil, fmt.Errorf("unpack profile: %w", err)
-	}
-	data, err := io.ReadAll(z)
-	if err != nil {
-		return nil, fmt.Errorf("unpack profile: %w", err)
 	}
 	if err := proto.Unmarshal(data, out); err != nil {
 		return nil, fmt.Errorf("decode profile: %w", err)
@@ -160,18 +154,45 @@ func (q *asked) pprof(ctx context.Context, r *querier.SelectMergeStacktracesRequ
 	return out, nil
 }
 
+// unpack unpacks a profile that was packed here. How large it is its end tells, by which the memory is claimed:
+// long names of functions may be packed a thousand times smaller.
+func unpack(claim *memory.Claim, packed []byte) ([]byte, error) {
+	z, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		return nil, fmt.Errorf("unpack profile: %w", err)
+	}
+	size := binary.LittleEndian.Uint32(packed[len(packed)-4:])
+	if err := claim.Take(int64(len(packed)) + int64(size)*messageFactor); err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	if _, err := io.ReadFull(z, data); err != nil {
+		return nil, fmt.Errorf("unpack profile: %w", err)
+	}
+	// The end of the file, where its sum is checked, and nothing more.
+	if n, err := z.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("unpack profile: more than %d bytes: %w", size, err)
+	}
+	return data, nil
+}
+
+var errBothSides = errors.New("is missing: both sides are needed, left and right")
+
 func diff(ctx context.Context, q *asked, r *querier.DiffRequest) (*querier.DiffResponse, error) {
 	left, right := r.GetLeft(), r.GetRight()
-	if left == nil || right == nil {
-		return nil, api.BadParameter("left", errors.New("both sides are needed, left and right"))
+	switch {
+	case left == nil:
+		return nil, api.BadParameter("left", errBothSides)
+	case right == nil:
+		return nil, api.BadParameter("right", errBothSides)
 	}
-	most := left.MaxNodes
+	most, side := left.MaxNodes, "left"
 	if n := right.MaxNodes; most == nil || n != nil && *n > *most {
-		most = n
+		most, side = n, "right"
 	}
 	nodes, err := q.nodes(most)
 	if err != nil {
-		return nil, err
+		return nil, api.Rename(err, func(string) string { return side + ".max_nodes" })
 	}
 	a, err := q.side(ctx, "left", left)
 	if err != nil {
@@ -202,7 +223,7 @@ func (q *asked) side(ctx context.Context, name string, r *querier.SelectMergeSta
 	list, err := q.stackSelections(ctx, r)
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, api.Rename(err, func(parameter string) string { return name + "." + parameter })
 	case len(list) > 1:
 		return nil, api.Unsupported(name+".profile_id_selector", "one profile at a time is compared")
 	case len(list) == 1:

@@ -143,6 +143,10 @@ func (res *resolution) levels(t *functionTable, fold bool, identity func(functio
 		levels:  make([]uint32, 0, len(res.names)+len(res.names)/2),
 		named:   make([]uint32, len(res.names)),
 	}
+	if !res.claimLevels(t.level) {
+		out.offsets = make([]uint32, len(res.names)+1)
+		return out
+	}
 	build := uint32(buildUnknown)
 	for i, names := range res.names {
 		if res.watch.ended() { // the rest has no levels

@@ -60,6 +60,22 @@ func (l Level) identity() func(function) function {
 	}
 }
 
+// levelBytes is about what a level of a frame takes when nodes are no functions: its line, or its file or binary,
+// in a map and as a function of its own.
+const levelBytes = 96
+
+// claimLevels takes the memory for that, which functions have with their frames.
+func (res *resolution) claimLevels(l Level) bool {
+	if l == LevelFunction {
+		return true
+	}
+	n := 0
+	for _, names := range res.names {
+		n += len(names.levels)
+	}
+	return res.watch.take(n, levelBytes)
+}
+
 // functionLine is a line of a function.
 type functionLine struct {
 	function function

@@ -5,9 +5,11 @@ package query
 import (
 	"strings"
 	"testing"
+	"unique"
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -30,6 +32,39 @@ func selfByPath(g *FlameGraph, merge bool, name func(f *FlameFrame) string) map[
 		}
 	}
 	return out
+}
+
+// TestLevelsAreClaimed numbers the lines, files and binaries of many frames.
+func TestLevelsAreClaimed(t *testing.T) {
+	t.Parallel()
+	const frames, lines = 10_000, 3
+	names := make([]*frameNames, frames)
+	for i := range names {
+		names[i] = &frameNames{levels: make([]level, lines)}
+		for j := range names[i].levels {
+			names[i].levels[j] = level{function: unique.Make(Function{Name: "f"}), line: libpf.SourceLineno(i*lines + j)} //nolint:gosec // small
+		}
+	}
+	for l, want := range map[Level]int64{LevelFunction: 0, LevelLine: frames * lines, LevelFile: frames * lines, LevelBinary: frames * lines} {
+		budget := memory.NewBudget("-query-memory", 1<<30, 0)
+		ctx, claim := budget.Question(t.Context())
+		functions := newFunctionTable(frames)
+		functions.level = l
+		out := (&resolution{watch: newWatch(ctx), names: names}).levels(functions, false, l.identity())
+		if got := budget.Used(); got < want*levelBytes || want == 0 && got != 0 || len(out.levels) != frames*lines {
+			t.Errorf("level %d: %d bytes for %d levels", l, got, len(out.levels))
+		}
+		claim.Release()
+		// Without memory there are no levels, and nobody looks for those that there are not.
+		ctx, claim = memory.NewBudget("-query-memory", 1<<10, 0).Question(t.Context())
+		functions = newFunctionTable(frames)
+		functions.level = l
+		out = (&resolution{watch: newWatch(ctx), names: names}).levels(functions, false, l.identity())
+		if n := len(out.of(frames - 1)); (n == 0) != (want > 0) {
+			t.Errorf("level %d without memory: %d levels", l, n)
+		}
+		claim.Release()
+	}
 }
 
 // TestLevels derives the trees of files and binaries from that of functions, and that of

@@ -39,12 +39,25 @@ type TopRow struct {
 
 // Top returns the table of the functions of a selection, at most limit rows.
 func (e *Engine) Top(ctx context.Context, s *Selection, order TopOrder, limit int) (*Top, error) {
+	return e.top(ctx, s, order, limit, asCalled())
+}
+
+// TopByName is Top where functions of the same name in the same binary are one, whatever their files: rows have nothing
+// but those. On a stack with several of them a sample counts once.
+func (e *Engine) TopByName(ctx context.Context, s *Selection, order TopOrder, limit int) (*Top, error) {
+	return e.top(ctx, s, order, limit, func(f function) function {
+		v := f.Value()
+		return unique.Make(Function{Name: v.Name, Binary: v.Binary})
+	})
+}
+
+func (e *Engine) top(ctx context.Context, s *Selection, order TopOrder, limit int, identity func(function) function) (*Top, error) {
 	sums, err := e.sums(ctx, s, nil)
 	if err != nil {
 		return nil, err
 	}
 	functions := newFunctionTable(len(sums.names))
-	levels := sums.levels(functions, s.FoldInterpreters, asCalled())
+	levels := sums.levels(functions, s.FoldInterpreters, identity)
 	rows := make([]TopRow, len(functions.functions))
 	for i := range rows {
 		rows[i].Function = functions.functions[i].Value()

@@ -163,6 +163,51 @@ type Types struct {
 	} `json:"types"`
 }
 
+// Executable is a file with code.
+type Executable struct {
+	FileID      string  `json:"file_id"`
+	BuildID     string  `json:"build_id"`
+	Name        string  `json:"name"`
+	Path        string  `json:"path"`
+	Kind        string  `json:"kind"`
+	Runtime     string  `json:"runtime"`
+	Self        int64   `json:"self"`
+	Value       int64   `json:"value"`
+	Unnamed     int64   `json:"unnamed"`
+	Frames      int64   `json:"frames"`
+	NamedFrames int64   `json:"named_frames"`
+	LineFrames  int64   `json:"line_frames"`
+	Symbolized  float64 `json:"symbolized"`
+}
+
+// Executables is the answer of executables.
+type Executables struct {
+	Summary
+	Executables      []Executable `json:"executables"`
+	Hidden           int          `json:"hidden"`
+	UnnamedElsewhere int64        `json:"unnamed_elsewhere"`
+}
+
+// Event is what happened to a host.
+type Event struct {
+	TimeMs   int64             `json:"time_ms"`
+	Host     string            `json:"host"`
+	HostID   string            `json:"host_id"`
+	Kind     string            `json:"kind"`
+	Title    string            `json:"title"`
+	Value    int64             `json:"value"`
+	Labels   map[string]string `json:"labels"`
+	Stack    string            `json:"stack"`
+	HasStack bool              `json:"has_stack"`
+}
+
+// Events is the answer of events.
+type Events struct {
+	Summary
+	Events []Event `json:"events"`
+	Hidden int     `json:"hidden"`
+}
+
 // Limitation is what is off on a host.
 type Limitation struct {
 	Name   string `json:"name"`
@@ -196,29 +241,6 @@ type Host struct {
 	Spooled       int64             `json:"spooled"`
 	Dropped       int64             `json:"dropped"`
 	Spool         *Spool            `json:"spool"`
-}
-
-// Executables is the answer of executables.
-type Executables struct {
-	Summary
-	Executables      []Executable `json:"executables"`
-	Hidden           int          `json:"hidden"`
-	UnnamedElsewhere int64        `json:"unnamed_elsewhere"`
-}
-
-// Executable is a file with code that was seen.
-type Executable struct {
-	FileID      string `json:"file_id"`
-	BuildID     string `json:"build_id"`
-	Name        string `json:"name"`
-	Path        string `json:"path"`
-	Kind        string `json:"kind"`
-	Runtime     string `json:"runtime"`
-	Self        int64  `json:"self"`
-	Value       int64  `json:"value"`
-	Unnamed     int64  `json:"unnamed"`
-	Frames      int    `json:"frames"`
-	NamedFrames int    `json:"named_frames"`
 }
 
 // Hosts is the answer of hosts.

@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -31,6 +33,9 @@ type Options struct {
 	Project string
 	// CAFile holds certificates, as PEM, that vouch for the server. "": those of the system.
 	CAFile string
+	// Timeout is how long the server may be silent before it is given up: until its
+	// answer begins, and between two pieces of it. 0: for ever.
+	Timeout time.Duration
 }
 
 // Client asks one server. It is safe for concurrent use.
@@ -38,14 +43,23 @@ type Client struct {
 	base    *url.URL
 	token   string
 	project string
+	timeout time.Duration
 	http    *http.Client
 }
 
-// maxAnswer bounds what is read of an answer, in bytes: the largest flame graph takes a tenth of it.
-const maxAnswer = 1 << 30
+// What is read of an answer, in bytes. A server may be anybody, and what it sends may be
+// compressed: an answer as JSON takes several times its size in memory.
+const (
+	maxAnswer  = 1 << 30   // of a profile
+	maxJSON    = 128 << 20 // the largest flame graph takes a tenth of it
+	maxObjects = 4 << 20   // in it: an empty one has two bytes here, and a hundred in memory
+)
 
 // maxError bounds what is read of an answer that is an error.
 const maxError = 64 << 10
+
+// maxMessage bounds what is shown of it.
+const maxMessage = 1000
 
 // New reads the files that the options name. It does not connect. Errors name the flag.
 func New(o Options) (*Client, error) {
@@ -53,22 +67,23 @@ func New(o Options) (*Client, error) {
 	if err == nil && (base.Scheme != "http" && base.Scheme != "https" || base.Host == "") {
 		err = errors.New("expected http://HOST:PORT or https://HOST:PORT")
 	}
+	// Nor does an error show it.
+	if base == nil && strings.Contains(o.Server, "@") || base != nil && base.User != nil {
+		return nil, errors.New("-server: the URL holds a password, which the list of processes shows to everybody: put a token into a file and name it with -token-file")
+	}
 	if err != nil {
 		return nil, fmt.Errorf("-server: %q: %w", o.Server, err)
 	}
-	if base.User != nil {
-		return nil, errors.New("-server: the URL holds a password, which the list of processes shows to everybody: put a token into a file and name it with -token-file")
-	}
 	base.RawQuery, base.Fragment = "", ""
 	base.Path = strings.TrimSuffix(base.Path, "/")
-	c := &Client{base: base, project: o.Project}
+	c := &Client{base: base, project: o.Project, timeout: o.Timeout}
 	if o.TokenFile != "" {
 		if c.token, _, err = tokenfile.Read(o.TokenFile); err != nil {
 			return nil, fmt.Errorf("-token-file: %w", err)
 		}
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSHandshakeTimeout: 10 * time.Second,
+		Proxy: http.ProxyFromEnvironment, DialContext: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, TLSHandshakeTimeout: 10 * time.Second,
 		MaxIdleConns: 4, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true,
 	}
 	if o.CAFile != "" {
@@ -134,18 +149,25 @@ type Answer struct {
 // Get asks an endpoint, as "top" of /api/v1/top. The error is an [*Error] where the
 // server refused, and an [*UnreachableError] where there is none.
 func (c *Client) Get(ctx context.Context, endpoint string, values url.Values) (*Answer, error) {
+	return c.get(ctx, endpoint, values, maxAnswer)
+}
+
+func (c *Client) get(ctx context.Context, endpoint string, values url.Values, most int64) (*Answer, error) {
 	// A long query does not fit into a URL.
 	if encoded := values.Encode(); len(encoded) > 4<<10 {
-		return c.do(ctx, http.MethodPost, "/api/v1/"+endpoint, nil, values, "application/x-www-form-urlencoded", strings.NewReader(encoded))
+		return c.do(ctx, http.MethodPost, "/api/v1/"+endpoint, nil, values, "application/x-www-form-urlencoded", strings.NewReader(encoded), most)
 	}
-	return c.do(ctx, http.MethodGet, "/api/v1/"+endpoint, values, values, "", nil)
+	return c.do(ctx, http.MethodGet, "/api/v1/"+endpoint, values, values, "", nil, most)
 }
 
 // JSON asks an endpoint and reads its answer into a value. The answer is returned as it came, too.
 func (c *Client) JSON(ctx context.Context, endpoint string, values url.Values, into any) (*Answer, error) {
-	a, err := c.Get(ctx, endpoint, values)
+	a, err := c.get(ctx, endpoint, values, maxJSON)
 	if err != nil {
 		return nil, err
+	}
+	if bytes.Count(a.Body, []byte("{"))+bytes.Count(a.Body, []byte("null")) > maxObjects {
+		return nil, fmt.Errorf("read the answer of %s/api/v1/%s: it has more than %d objects; is this a collection agent?", c.base, endpoint, maxObjects)
 	}
 	if err := json.Unmarshal(a.Body, into); err != nil {
 		return nil, fmt.Errorf("read the answer of %s/api/v1/%s: %w; is this a collection agent?", c.base, endpoint, err)
@@ -155,19 +177,29 @@ func (c *Client) JSON(ctx context.Context, endpoint string, values url.Values, i
 
 // Post sends a body to a path of the server, as "/api/v1/upload".
 func (c *Client) Post(ctx context.Context, path string, values url.Values, contentType string, body io.Reader) (*Answer, error) {
-	return c.do(ctx, http.MethodPost, path, values, values, contentType, body)
+	return c.do(ctx, http.MethodPost, path, values, values, contentType, body, maxError)
 }
 
-func (c *Client) do(ctx context.Context, method, path string, query, sent url.Values, contentType string, body io.Reader) (*Answer, error) {
+func (c *Client) do(ctx context.Context, method, path string, query, sent url.Values, contentType string, body io.Reader, most int64) (*Answer, error) {
+	ctx, alive, end := c.watchdog(ctx)
+	defer end()
 	// The path is escaped already, as a name of a label may hold a slash.
 	target := c.base.String() + path
 	if len(query) > 0 {
 		target += "?" + query.Encode()
 	}
+	size := int64(0) // not known, if there is a body
+	if sized, ok := body.(interface{ Len() int }); ok {
+		size = int64(sized.Len())
+	}
+	if body != nil {
+		body = &living{body, alive}
+	}
 	r, err := http.NewRequestWithContext(ctx, method, target, body)
 	if err != nil {
 		return nil, err
 	}
+	r.ContentLength = size
 	r.Header.Set("Accept", "*/*")
 	if contentType != "" {
 		r.Header.Set("Content-Type", contentType)
@@ -180,27 +212,34 @@ func (c *Client) do(ctx context.Context, method, path string, query, sent url.Va
 	}
 	response, err := c.http.Do(r)
 	if err != nil {
-		var wrapped *url.Error
-		if errors.As(err, &wrapped) {
-			err = wrapped.Err // the URL may be long
-		}
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return nil, &UnreachableError{c.Server(), err}
+		return nil, c.unreachable(ctx, err)
 	}
 	defer response.Body.Close() //nolint:errcheck // read only
 	if response.StatusCode/100 != 2 {
 		return nil, readError(response, sent)
 	}
 	var b bytes.Buffer
-	if _, err := io.Copy(&b, io.LimitReader(response.Body, maxAnswer+1)); err != nil {
-		return nil, fmt.Errorf("read the answer of %s: %w", c.base, err)
+	if _, err := io.Copy(&b, io.LimitReader(&living{response.Body, alive}, most+1)); err != nil {
+		return nil, c.unreachable(ctx, err)
 	}
-	if b.Len() > maxAnswer {
-		return nil, fmt.Errorf("the answer is larger than %d bytes: shorten the range or narrow the query", maxAnswer)
+	if int64(b.Len()) > most {
+		return nil, fmt.Errorf("the answer is larger than %d MiB: shorten the range or narrow the query", most>>20)
 	}
 	return &Answer{Body: b.Bytes(), Header: response.Header}, nil
+}
+
+// unreachable returns the error for a request without a whole answer.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err // the URL may be long
+	}
+	if cause := context.Cause(ctx); errors.Is(cause, ErrSilent) {
+		err = cause
+	} else if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	return &UnreachableError{c.Server(), err}
 }
 
 // readError reads what an answer says that is none.
@@ -216,11 +255,17 @@ func readError(response *http.Response, sent url.Values) error {
 	}
 	if json.Unmarshal(body, &answer) == nil && answer.Error.Message != "" {
 		e.Parameter, e.Position, e.Message = answer.Error.Parameter, answer.Error.Position, answer.Error.Message
+		if len(e.Message) > maxMessage {
+			e.Message = strings.ToValidUTF8(e.Message[:maxMessage], "") + "…"
+		}
 		e.Value = sent.Get(e.Parameter)
 		return e
 	}
 	text := strings.TrimSpace(string(body))
-	if text == "" || len(text) > 1000 || strings.HasPrefix(text, "<") {
+	if to := response.Header.Get("Location"); to != "" && response.StatusCode/100 == 3 {
+		text = "the server sends to " + strconv.Quote(to[:min(len(to), 200)]) + ": if that is right, say it with -server"
+	}
+	if text == "" || len(text) > maxMessage || strings.HasPrefix(text, "<") {
 		text = "the server answered " + response.Status
 	}
 	e.Message = text

@@ -51,6 +51,12 @@ func WritePprof(w io.Writer, format string, data []byte, typ string, about rende
 	return WriteProfile(w, format, p, typ, about)
 }
 
+// Empty reports whether a profile of pprof has no samples.
+func Empty(data []byte) (bool, error) {
+	p, err := parsePprof(data)
+	return err == nil && len(p.Sample) == 0, err
+}
+
 // WriteProfile is WritePprof for a profile that was read.
 func WriteProfile(w io.Writer, format string, p *profile.Profile, typ string, about render.About) error {
 	switch format {
@@ -68,11 +74,20 @@ func WriteProfile(w io.Writer, format string, p *profile.Profile, typ string, ab
 		_, err = w.Write(out)
 		return err
 	}
-	t, err := FromPprof(p, typ)
+	t, err := FromPprof(p, typeFor(format, p, typ))
 	if err != nil {
 		return err
 	}
 	return WriteTree(w, format, t, about)
+}
+
+// typeFor is the type of samples that a format holds if none was asked for: folded
+// stacks, which have no unit, are for programs that count samples.
+func typeFor(format string, p *profile.Profile, typ string) string {
+	if format == Folded && typ == "" && slices.ContainsFunc(p.SampleType, func(t *profile.ValueType) bool { return t.Type == "samples" && t.Unit == "count" }) {
+		return "samples"
+	}
+	return typ
 }
 
 // Convert writes what is in a file of any known format in another.
@@ -81,31 +96,26 @@ func Convert(w io.Writer, format string, data []byte, typ string, about render.A
 	if err != nil {
 		return err
 	}
-	from := Detect(data)
-	switch format {
-	case Pprof, OTLP:
-		var p *profile.Profile
-		switch from {
-		case Pprof:
-			p, err = parsePprof(data)
-		case OTLP:
-			p, err = otlpToPprof(data, typ)
-		default:
-			var t *tree.Tree
-			if t, err = Read(data, typ); err == nil {
-				p = toPprof(t)
-			}
-		}
+	var p *profile.Profile
+	switch Detect(data) {
+	case Pprof:
+		p, err = parsePprof(data)
+	case OTLP:
+		p, err = otlpToPprof(data, typ)
+	default:
+		t, err := Read(data, typ)
 		if err != nil {
 			return err
 		}
-		return WriteProfile(w, format, p, typ, about)
+		if format != Pprof && format != OTLP {
+			return WriteTree(w, format, t, about)
+		}
+		p = toPprof(t)
 	}
-	t, err := Read(data, typ)
 	if err != nil {
 		return err
 	}
-	return WriteTree(w, format, t, about)
+	return WriteProfile(w, format, p, typ, about)
 }
 
 // toPprof returns a tree as a profile.

@@ -26,7 +26,7 @@ func layout(t *tree.Tree, width, levels int) (rows [][]span, narrow int) {
 	if t.Root.Total <= 0 {
 		return nil, 0
 	}
-	column := func(v int64) int { return int(float64(v)/float64(t.Root.Total)*float64(width) + 0.5) }
+	column := func(v int64) int { return int(min(max(float64(v)/float64(t.Root.Total), 0), 1)*float64(width) + 0.5) }
 	row := []span{{node: t.Root, to: width}}
 	for len(row) > 0 && (levels == 0 || len(rows) < levels) {
 		rows = append(rows, row)
@@ -36,6 +36,8 @@ func layout(t *tree.Tree, width, levels int) (rows [][]span, narrow int) {
 				continue
 			}
 			at := s.start
+			// Nothing is wider than its caller, whatever a file or a server says.
+			column := func(v int64) int { return min(max(column(v), s.from), s.to) }
 			var few span // those too narrow, next to each other
 			end := func() {
 				if few.merged > 0 && few.to > few.from {

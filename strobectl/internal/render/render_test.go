@@ -180,3 +180,22 @@ func TestValues(t *testing.T) {
 		}
 	}
 }
+
+// TestInconsistent draws trees whose values do not add up, as a file of differences has
+// them, or a server that means harm.
+func TestInconsistent(t *testing.T) {
+	t.Parallel()
+	for _, values := range [][3]int64{{5, 1e12, 1e15}, {5, -900, 1 << 62}, {5, 1<<63 - 1, 1<<63 - 1}, {-5, 3, 2}, {5, -3, -1 << 63}, {0, 7, 7}} {
+		leaf := &tree.Node{Frame: tree.Frame{Name: "leaf"}, Total: values[2], Self: values[2]}
+		mid := &tree.Node{Frame: tree.Frame{Name: "mid"}, Total: values[1], Children: []*tree.Node{leaf, leaf}}
+		tr := &tree.Tree{Unit: "nanoseconds", Root: &tree.Node{Total: values[0], Children: []*tree.Node{mid, mid, leaf}}}
+		for _, o := range []*term.Out{{Width: 40, Unicode: true}, {Width: 40, Unicode: true, Colour: term.TrueColour}} {
+			var b bytes.Buffer
+			o.Writer = &b
+			err := errors.Join(Icicle(o, tr, IcicleOptions{}), CallTree(o, tr, CallTreeOptions{}), SVG(&b, tr, About{}), HTML(&b, tr, About{}))
+			if err != nil || b.Len() > 64<<10 {
+				t.Errorf("%d: %d bytes, error %v", values, b.Len(), err)
+			}
+		}
+	}
+}

@@ -22,6 +22,7 @@ const (
 	KeyBackspace Key = "backspace"
 	KeyInterrupt Key = "interrupt" // Ctrl-C
 	KeyRedraw    Key = "redraw"    // Ctrl-L
+	KeySuspend   Key = "suspend"   // Ctrl-Z
 	KeyKill      Key = "kill"      // Ctrl-U
 	KeyTab       Key = "tab"
 	KeyUnknown   Key = "unknown"
@@ -50,6 +51,8 @@ func ReadKey(b []byte, final bool) (key Key, n int) {
 		return KeyInterrupt, 1
 	case c == 0x0c:
 		return KeyRedraw, 1
+	case c == 0x1a:
+		return KeySuspend, 1
 	case c == 0x15:
 		return KeyKill, 1
 	case c == '\t':

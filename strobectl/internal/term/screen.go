@@ -38,18 +38,46 @@ func OpenScreen(in io.Reader, out *Out) (*Screen, error) {
 		return nil, err
 	}
 	s := &Screen{in: f, out: out, state: state}
-	_, err = io.WriteString(out, "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J")
-	if err != nil {
+	if _, err = io.WriteString(out, enterScreen); err != nil {
 		s.Close()
 	}
 	return s, err
 }
 
+// What takes a screen over, and what gives it back.
+const (
+	enterScreen = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
+	leaveScreen = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
+)
+
+// Suspend gives the terminal to the shell, as Ctrl-Z does in other programs, and takes it
+// over again when the shell lets the program go on.
+func (s *Screen) Suspend() error {
+	if _, err := io.WriteString(s.out, leaveScreen); err != nil {
+		return err
+	}
+	if err := term.Restore(int(s.in.Fd()), s.state); err != nil { //nolint:gosec // a descriptor
+		return err
+	}
+	suspend()
+	return s.Resume()
+}
+
+// Resume takes the terminal over once more, after another program had it.
+func (s *Screen) Resume() error {
+	if _, err := term.MakeRaw(int(s.in.Fd())); err != nil { //nolint:gosec // a descriptor
+		return err
+	}
+	s.Redraw()
+	_, err := io.WriteString(s.out, enterScreen)
+	return err
+}
+
 // Close gives the terminal back as it was. It may be called more than once, from any goroutine.
 func (s *Screen) Close() {
 	s.once.Do(func() {
-		_, _ = io.WriteString(s.out, "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l") // there may be nobody any more
-		_ = term.Restore(int(s.in.Fd()), s.state)                           //nolint:gosec // a descriptor
+		_, _ = io.WriteString(s.out, leaveScreen) // there may be nobody any more
+		_ = term.Restore(int(s.in.Fd()), s.state) //nolint:gosec // a descriptor
 	})
 }
 

@@ -57,6 +57,9 @@ func NewOut(w io.Writer, when string, getenv func(string) string) *Out {
 	o.Width = max(o.Width, 20)
 	// What is no terminal gets UTF-8 as files do; a terminal what its locale says.
 	o.Unicode = o.file == nil || utf8Locale(getenv) && name != "dumb" && name != "linux"
+	if !o.Unicode {
+		o.Writer = ascii{w}
+	}
 	if when == "always" || when == "auto" && o.TTY && getenv("NO_COLOR") == "" {
 		o.Colour = depth(name, getenv("COLORTERM"))
 		if when == "always" && o.Colour == NoColour {

@@ -163,3 +163,15 @@ func FuzzFit(f *testing.F) {
 		}
 	})
 }
+
+func TestASCII(t *testing.T) {
+	t.Parallel()
+	var b bytes.Buffer
+	text := "3 µs a, b, … 日本 e\u0301 ok\n"
+	if n, err := (ascii{&b}).Write([]byte(text)); err != nil || n != len(text) {
+		t.Error(n, err)
+	}
+	if got, want := b.String(), "3 us a, b, . ???? e ok\n"; got != want {
+		t.Errorf("%q instead of %q", got, want)
+	}
+}

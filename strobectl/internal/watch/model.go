@@ -51,8 +51,9 @@ type Model struct {
 	Data   *Data
 	// Err is why the last question has no answer; the rows are those of the one before.
 	Err error
-	// Updated is when Data came.
+	// Updated is when Data came, Waiting how long the next answer has not, 0 for none.
 	Updated time.Time
+	Waiting time.Duration
 
 	Filter    string
 	filtering bool
@@ -136,12 +137,16 @@ const (
 	Quit
 	Ask    // a new question at once
 	Redraw // the whole screen
+	Suspend
 )
 
 // Key does what a key means. page is how many rows are shown.
 func (m *Model) Key(key term.Key, page int) Action {
 	if key == term.KeyInterrupt {
 		return Quit
+	}
+	if key == term.KeySuspend {
+		return Suspend
 	}
 	if m.filtering {
 		return m.filterKey(key)
@@ -265,8 +270,11 @@ var helpText = []string{
 	"/          filter by a part of the name",
 	"arrows     move; PgUp, PgDn, Home, End, too",
 	"+, -       less often, more often",
-	"r          ask now; Ctrl-L draws anew",
+	"r          ask now; Ctrl-L draws anew, Ctrl-Z suspends",
 }
+
+// patience is how long an answer may take without a word.
+const patience = 3 * time.Second
 
 // Lines returns the screen.
 func (m *Model) Lines(o *term.Out, width, height int) []string {
@@ -277,6 +285,9 @@ func (m *Model) Lines(o *term.Out, width, height int) []string {
 	state := fmt.Sprintf("every %s", m.Interval)
 	if m.Paused {
 		state = "PAUSED, p goes on"
+	}
+	if m.Waiting > max(m.Interval, patience) {
+		state = fmt.Sprintf("NO ANSWER for %d s", int(m.Waiting.Seconds()))
 	}
 	head := "strobectl watch top, " + m.Range
 	if !m.Updated.IsZero() {

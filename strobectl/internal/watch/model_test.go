@@ -133,3 +133,14 @@ func TestFits(t *testing.T) {
 		}
 	}
 }
+
+// TestWaiting checks that a server that says nothing does not look like one that is well.
+func TestWaiting(t *testing.T) {
+	t.Parallel()
+	m := newModel(3)
+	for waiting, want := range map[time.Duration]string{0: "every 2s", time.Second: "every 2s", 9 * time.Second: "NO ANSWER for 9 s"} {
+		if m.Waiting = waiting; !strings.Contains(text(m, 100, 10), want) {
+			t.Errorf("after %s: %s", waiting, text(m, 100, 10))
+		}
+	}
+}

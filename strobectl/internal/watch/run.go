@@ -25,12 +25,16 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	keys := s.Keys()
+	again, end := term.Continued()
+	defer end()
 	answers := make(chan answer)
 	asked, asking := 0, func() {}
+	var since time.Time
 	// ask starts a question; an older one is given up.
 	ask := func() {
 		asking()
 		asked++
+		since = time.Now()
 		n, q := asked, m.Query
 		var questionCtx context.Context
 		questionCtx, asking = context.WithCancel(ctx)
@@ -59,12 +63,21 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 	running := true
 	width, height := o.Size()
 	for {
+		m.Waiting = 0
+		if running {
+			m.Waiting = time.Since(since)
+		}
 		if err := s.Show(m.Lines(o, width, height)); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case <-again:
+			// Whoever stopped it may have left the terminal otherwise.
+			if err := s.Resume(); err != nil {
+				return err
+			}
 		case <-size.C:
 			width, height = o.Size()
 		case <-next.C:
@@ -92,6 +105,10 @@ func Run(ctx context.Context, m *Model, s *term.Screen, o *term.Out, fetch Fetch
 				return nil
 			case Redraw:
 				s.Redraw()
+			case Suspend:
+				if err := s.Suspend(); err != nil {
+					return err
+				}
 			case Ask:
 				running = true
 				ask()

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test } from "vitest";
+import { chooseProject } from "../src/api/client";
+import { question } from "../src/app/exportmenu";
 import { csv, fileName, folded, gzip, pprof, speedscope } from "../src/files/export";
 import { layOut, svg } from "../src/files/picture";
 import { read } from "../src/files/read";
@@ -101,4 +103,15 @@ test("names of files say what is in them", () => {
   expect(fileName(n, "svg")).toBe("strobe-on_cpu-20261122T100000Z-20261122T101500Z.svg");
   expect(fileName({ ...n, changed: true }, "csv")).toBe("strobe-on_cpu-20261122T100000Z-20261122T101500Z-changed.csv");
   expect(fileName({ ...n, file: "dir/my prof.pb.gz – Memory in use", type: "a/b c" }, "pb.gz")).toBe("my_prof-a_b_c.pb.gz");
+});
+
+describe("links to the server", () => {
+  afterEach(() => chooseProject(""));
+  test("are about the project that is chosen, at the times that are shown", () => {
+    const view = { params: { type: "on_cpu", query: '{service="shop"}', from: "now-15m", to: "now" }, profile: { fromMs: 1000, toMs: 2000 } as never };
+    chooseProject("shop");
+    const url = new URL(question("pprof", view, { group_by: "" }), "http://x/");
+    expect(url.pathname).toBe("/api/v1/pprof");
+    expect(Object.fromEntries(url.searchParams)).toEqual({ type: "on_cpu", query: '{service="shop"}', from: "1000", to: "2000", project: "shop" });
+  });
 });

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import type { HeatmapAnswer } from "../src/api/client";
-import { Grid, lengthText, offset, rowsFor, type Cell } from "../src/views/heatmap/grid";
+import { lengthText, offset } from "../src/ui/times";
+import { Grid, rowsFor, type Cell } from "../src/views/heatmap/grid";
 import { heat, oklch, ramp } from "../src/views/heatmap/ramp";
 
 const answer = (more: Partial<HeatmapAnswer> = {}): HeatmapAnswer => ({

@@ -3,4 +3,5 @@
 
 declare module "node:fs" {
   export function readFileSync(path: URL): Uint8Array;
+  export function readdirSync(path: URL, options: { recursive: true }): string[];
 }

@@ -3,7 +3,9 @@ import { readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { Opened } from "../src/files/opened";
 import { all, keep, opened } from "../src/files/opened";
+import { Writer } from "../src/files/protobuf";
 import { FileError, read } from "../src/files/read";
+import { packageOf } from "../src/model/package";
 import { rows } from "../src/model/rows";
 import { transform } from "../src/model/transform";
 import { stacksOf } from "./trees";
@@ -25,6 +27,19 @@ const mistake = async (content: Uint8Array) => {
 };
 
 describe("pprof", () => {
+  test("IDs of 64 bits that differ in the last one are two", async () => {
+    const w = new Writer().message(1, (m) => m.number(1, 1).number(2, 2));
+    // 2^63 and 2^63 + 1 as varints.
+    const high = (last: number) => [0x80 | last, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x01];
+    for (const last of [0, 1]) {
+      const id = new Uint8Array([0x08, ...high(last)]);
+      w.raw(2, new Uint8Array([0x0a, 10, ...high(last), 0x12, 1, 5 + last])); // sample
+      w.raw(4, new Uint8Array([...id, 0x22, 11, ...id])); // location with a line of the function
+      w.raw(5, new Uint8Array([...id, 0x10, 3 + last])); // function
+    }
+    for (const t of ["", "cpu", "nanoseconds", "even", "odd"]) w.text(6, t);
+    expect(stacksOf((await read("x", w.done())).tree)).toEqual(["even 5", "odd 6"]);
+  });
   test("CPU time of Go", async () => {
     const o = await open("cpu.pb.gz");
     expect(o).toMatchObject({ format: "pprof", types: ["samples", "on_cpu"], type: "on_cpu" });
@@ -235,5 +250,23 @@ describe("bytes of a stranger", () => {
     const o = await read("x", w.done());
     expect(o.tree.maxDepth).toBeLessThanOrEqual(2001);
     expect(o.notes[0]).toMatch(/300 stacks were cut/);
+  });
+});
+
+// Each of these takes an expression that tries all ways longer than anybody waits.
+describe("lines that are made to take long", () => {
+  const blanks = " ".repeat(3_000_000);
+  test("perf script", async () => {
+    const o = await openText(`shop 1 1.0: cycles: \n\tff${blanks}main (/bin/shop)\n\tff a${blanks}b\n${blanks}\nx${blanks}y\n`);
+    expect(o.tree.total[0]).toBe(1);
+    expect(await mistake(bytes(`a${blanks}b\n`))).toContain("this format is not known");
+  });
+  test("folded stacks", async () => {
+    expect((await openText(`a;b${blanks}5\nx${blanks}y\n`)).tree.total[0]).toBe(5);
+  });
+  test("a path of a package", () => {
+    const path = "node_modulesx/".repeat(100_000);
+    expect(packageOf("v8", "f", `/${path}a.js`, "")).toBe("node_modulesx");
+    for (const kind of ["python", "ruby", "php"]) packageOf(kind, "f", `/${path}a`, "");
   });
 });

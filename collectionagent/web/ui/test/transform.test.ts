@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { checkPattern, describePattern, matchFrames } from "../src/model/pattern";
 import { offered, presets } from "../src/model/presets";
 import { matchList, nextMatch } from "../src/model/search";
-import { checkTransform, describe as words, formatTransform, invert, parseTransform, transform } from "../src/model/transform";
+import { checkTransform, checkTransforms, describe as words, formatTransform, invert, mostTransforms, parseTransform, transform } from "../src/model/transform";
 import { pattern, type Tree } from "../src/model/tree";
 import { levels } from "../src/state/state";
 import { bigTree, stacksOf, treeOf } from "./trees";
@@ -182,4 +182,13 @@ test("every transform at every level keeps a large tree whole", () => {
   }
   const part = transform(big, ["focus:kind=kernel"], "function", false).total[0]!;
   expect(part + transform(big, ["ignore:kind=kernel"], "function", false).total[0]!).toBe(big.total[0]);
+});
+
+test("a link with thousands of transforms has the first of them made, and says so", () => {
+  const tree = treeOf("main;alpha;beta 5");
+  const many = [...Array.from({ length: mostTransforms }, () => "hide:=none"), "hide:=beta", ...Array.from({ length: 5000 }, () => "hide:=alpha")];
+  expect(stacksOf(transform(tree, many, "function", false))).toEqual(["main;alpha;beta 5"]);
+  const wrong = checkTransforms(many);
+  expect(wrong.slice(0, mostTransforms).every((w) => w === "")).toBe(true);
+  expect(wrong[mostTransforms]).toBe("no more than 50 are made");
 });

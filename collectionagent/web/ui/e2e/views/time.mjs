@@ -50,9 +50,15 @@ try {
   await page.getByRole("button", { name: "Close", exact: true }).click();
   await plot.focus();
   await page.keyboard.press("End");
-  for (let i = 0; i < 5; i++) await page.keyboard.press("PageUp");
+  const [last] = (await plot.getAttribute("data-cursor")).split(",");
+  await page.keyboard.press("PageUp");
   assert.match(await plot.getAttribute("data-cursor"), /\d\d:\d\d:\d\d/, "the cell is said with its time");
-  for (let i = 0; i < 8; i++) await page.keyboard.press("Shift+ArrowRight");
+  assert.notEqual((await plot.getAttribute("data-cursor")).split(",")[0], last, "Page Up goes back in time");
+  // To a cell that has samples: nothing ran in some columns.
+  const columns = Number(await heat.getAttribute("data-columns"));
+  for (let i = 0; i < columns && /nothing/.test(await plot.getAttribute("data-cursor")); i++) await page.keyboard.press("ArrowLeft");
+  assert.doesNotMatch(await plot.getAttribute("data-cursor"), /nothing/, "some cell of the lowest row has samples");
+  for (let i = 0; i < 8; i++) await page.keyboard.press("Shift+ArrowLeft");
   await page.keyboard.press("Shift+ArrowUp");
   const wanted = { from: await plot.getAttribute("data-from"), to: await plot.getAttribute("data-to") };
   assert.ok(wanted.from, "Shift selects");

@@ -5,7 +5,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api/client";
 import { Tree } from "../model/tree";
 import type { Level } from "../state/state";
-import { repeat } from "./repeat";
+import { repeat, type Repeated } from "./repeat";
 
 export interface Question {
   project: string;
@@ -61,6 +61,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
   const shownProject = useRef(q.project);
   const hasEvents = useRef(false);
   const question = JSON.stringify(q);
+  const asking = useRef<Repeated | null>(null);
 
   useEffect(() => {
     if (!enabled) return;
@@ -74,7 +75,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
     const known = kept.current.get(question);
     if (known) setAnswers(known);
     setLoading(true);
-    const stop = repeat(async (signal) => {
+    asking.current = repeat(async (signal) => {
       try {
         const [next, found] = await Promise.all([
           ask(q, signal, hasEvents.current),
@@ -104,8 +105,10 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
       }
       setLoading(false);
     }, interval);
-    return stop;
-  }, [question, interval, enabled, turn]);
+    return () => asking.current!.stop();
+  }, [question, enabled, turn]);
+  // Not with the above: to pause keeps what is shown, it does not ask for something newer.
+  useEffect(() => asking.current?.every(interval), [interval]);
 
   return { answers, types, error, loading: loading && enabled, generation, again: useCallback(() => setTurn((t) => t + 1), []) };
 }

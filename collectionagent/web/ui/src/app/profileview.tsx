@@ -3,7 +3,6 @@
 
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Params } from "../api/client";
-import { ExportMenu } from "../files/exportmenu";
 import type { Theme } from "../model/colour";
 import { pattern } from "../model/tree";
 import type { Change, State, View } from "../state/state";
@@ -12,6 +11,7 @@ import { recall, remember } from "../ui/memory";
 import { Panel } from "../views/panel/panel";
 import { registry } from "../views/registry";
 import type { Profile, ViewProps } from "../views/view";
+import { ExportMenu } from "./exportmenu";
 import { Guard } from "./guard";
 import { SidePanel } from "./sidepanel";
 import { StackBar } from "./stackbar";
@@ -48,7 +48,13 @@ export function ProfileView({ profile, state, change, theme, params, generation,
   const go = (view: View) => {
     if (view !== state.view) change({ view });
   };
-  const focusView = () => requestAnimationFrame(() => body.current?.querySelector<HTMLElement>("[tabindex='0'], button, input")?.focus());
+  // Not into a field, where the next key would be text; a view that wants that does it itself. One that is still
+  // empty has the focus as a whole.
+  const focusView = () =>
+    requestAnimationFrame(() => {
+      const b = body.current;
+      if (b && !b.contains(document.activeElement)) (b.querySelector<HTMLElement>("[tabindex='0'], button") ?? b.querySelector<HTMLElement>("#view"))?.focus();
+    });
   useKeys([
     ...registry.map((r) => ({
       key: r.key,
@@ -113,7 +119,7 @@ export function ProfileView({ profile, state, change, theme, params, generation,
       </div>
       {ofStacks.includes(state.view) && <StackBar {...props} />}
       <div class={busy ? "explore-body busy" : "explore-body"} ref={body}>
-        <div class="views" id="view" role="tabpanel" aria-labelledby={`tab-${state.view}`}>
+        <div class="views" id="view" role="tabpanel" tabIndex={-1} aria-labelledby={`tab-${state.view}`}>
           {entry.liveOnly && profile.file ? (
             <div class="note">
               <h2>{entry.title} is not for files</h2>

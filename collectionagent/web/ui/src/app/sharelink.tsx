@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Copies a link to what is shown: as it is, or with the times that are on the screen.
 
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { pinned } from "../model/timerange";
 import { formatState, type State } from "../state/state";
+import { copyText } from "../ui/clipboard";
 import { useKeys } from "../ui/keys";
 import { Popover } from "../ui/popover";
 
@@ -23,10 +24,7 @@ export function ShareLink({ state, announce }: { state: State; announce(text: st
   const [byHand, setByHand] = useState("");
   const relative = state.to.startsWith("now") || state.from.startsWith("now");
   const copy = async (s: State) => {
-    try {
-      // Not there on a page that came without TLS.
-      await navigator.clipboard.writeText(link(s));
-    } catch {
+    if (!(await copyText(link(s)))) {
       setByHand(link(s));
       setOpen(true);
       return;
@@ -35,8 +33,12 @@ export function ShareLink({ state, announce }: { state: State; announce(text: st
     setByHand("");
     setCopied(true);
     announce("The link is copied");
-    setTimeout(() => setCopied(false), 1500);
   };
+  useEffect(() => {
+    if (!copied) return;
+    const timer = setTimeout(() => setCopied(false), 1500);
+    return () => clearTimeout(timer);
+  }, [copied]);
   useKeys([
     { key: "y", what: "Copy a link to this view", group: "Page", run: () => void copy(state) },
     { key: "Y", what: "Copy a link to this view and to these very times", group: "Page", run: () => void copy(pin(state)) },

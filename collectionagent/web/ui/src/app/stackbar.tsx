@@ -9,7 +9,7 @@ import { colouring, type Colouring } from "../model/colour";
 import { parsePattern } from "../model/pattern";
 import { offered } from "../model/presets";
 import { matchList, nextMatch } from "../model/search";
-import { checkTransform, describe, formatTransform, type TransformKind } from "../model/transform";
+import { checkTransforms, describe, formatTransform, mostTransforms, type TransformKind } from "../model/transform";
 import { pattern } from "../model/tree";
 import { title } from "../model/types";
 import { levels } from "../state/state";
@@ -87,7 +87,9 @@ export function StackBar(props: ViewProps) {
     run: () => change({ t: added(state.t, formatTransform(kind, asPattern(state.search))), search: kind === "hide" || kind === "ignore" ? "" : state.search }),
   });
   const recursions = (["recursion", "recursion-all"] as const).map((k): MenuEntry => ({ label: describe(k), checked: state.t.includes(k), run: toggle(k) }));
-  const chips = state.t.map((text, i) => ({ text, i, wrong: checkTransform(text) }));
+  const wrong = useMemo(() => checkTransforms(state.t), [state.t.join("\n")]);
+  // Each is a button: of those that are not made at all one is enough to say so.
+  const chips = state.t.slice(0, mostTransforms + 1).map((text, i) => ({ text, i, wrong: wrong[i] }));
 
   return (
     <div class="stackbar" data-transforms={state.t.length} data-matches={list.length}>
@@ -221,17 +223,18 @@ export function StackBar(props: ViewProps) {
 }
 
 /** Labels whose values are the first levels. */
-function GroupBy({ params, generation, state, change, group }: ViewProps & { group: string[] }) {
+function GroupBy({ params, state, change, group }: ViewProps & { group: string[] }) {
   const [names, setNames] = useState<string[]>([]);
-  // Labels come and go slowly: once for a project is enough.
+  // Those of the range that is shown: what is long ago may have had others than now.
+  const about = { type: params.type ?? "", from: params.from ?? "", to: params.to ?? "" };
   useEffect(() => {
     const stop = new AbortController();
-    api.labels(params.project ? { project: params.project } : {}, stop.signal).then(
+    api.labels(about, stop.signal).then(
       (a) => setNames((a.labels ?? []).map((l) => l.name)),
       () => {}, // without names there are those that are chosen
     );
     return () => stop.abort();
-  }, [params.project, generation === 0]);
+  }, [JSON.stringify(about), state.project]);
   const all = [...new Set([...group, ...names])];
   const toggle = (name: string) => change({ group: (group.includes(name) ? group.filter((g) => g !== name) : [...group, name].slice(-8)).join(","), zoom: [] });
   return (

@@ -63,10 +63,12 @@ export function Timeline(p: Props) {
 
   useKeys(
     [
-      ["← →", "Move over time"],
-      ["Shift + ← →", "Select a range"],
+      ["← →", "Move over time; with Ctrl, ten steps"],
+      ["Home End", "To the first or the last step"],
+      ["Shift ← →", "Select a range"],
       ["Enter", "Show the range that is selected"],
-      ["Shift + Enter", "Compare with the range that is selected"],
+      ["Shift Enter", "Compare with the range that is selected"],
+      ["Escape", "Select nothing"],
     ].map(([key, what]) => ({ key: key!, what: what!, group: "Timeline (when it has the focus)" })),
   );
 

@@ -61,14 +61,15 @@ export class Collect {
   }
 }
 
-const byExtension: Record<string, string> = {
+/** A Map, as what is looked up is anything: a file may be called "x.constructor". The same below. */
+const byExtension = new Map(Object.entries({
   py: "python", pyx: "python", pyc: "python",
   go: "go",
   java: "jvm", kt: "jvm", scala: "jvm", groovy: "jvm", clj: "jvm",
   js: "v8", mjs: "v8", cjs: "v8", jsx: "v8", ts: "v8", tsx: "v8",
   rb: "ruby", php: "php", pl: "perl", pm: "perl", cs: "dotnet", fs: "dotnet",
   erl: "beam", ex: "beam", exs: "beam", lua: "luajit",
-};
+}));
 
 /** What a frame most likely is, where a format does not say. */
 export function guessKind(name: string, file: string, binary: string): string {
@@ -76,16 +77,16 @@ export function guessKind(name: string, file: string, binary: string): string {
   if (file.startsWith("node:")) return "v8";
   if (file.startsWith("<frozen ")) return "python";
   const dot = file.lastIndexOf(".");
-  const kind = dot >= 0 ? byExtension[file.slice(dot + 1).toLowerCase()] : undefined;
+  const kind = dot >= 0 ? byExtension.get(file.slice(dot + 1).toLowerCase()) : undefined;
   if (kind) return kind;
   if (/^(?:runtime|main|syscall|sync|internal|[a-z][\w.-]*\/[\w./-]+)\.(?:\(\*?[A-Za-z]|[A-Za-z_]\w*(?:$|[.[]))/.test(name)) return "go";
   return "native";
 }
 
-/** The names of types and units of other programs, as this page knows them. */
-export function knownType(type: string): string {
-  return { cpu: "on_cpu", goroutine: "goroutines", threadcreate: "threads", contentions: "mutex_contentions", delay: "mutex_delay", exception: "exceptions" }[type] ?? type;
-}
+const types = new Map(Object.entries({ cpu: "on_cpu", goroutine: "goroutines", threadcreate: "threads", contentions: "mutex_contentions", delay: "mutex_delay", exception: "exceptions" }));
+
+/** The names of types of other programs, as this page knows them. */
+export const knownType = (type: string): string => types.get(type) ?? type;
 
 /** The unit as this page knows it, and by what values are multiplied to have it. */
 export function knownUnit(unit: string): [unit: string, factor: number] {

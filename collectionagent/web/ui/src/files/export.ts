@@ -63,7 +63,7 @@ export function speedscope(tree: Tree, name: string): string {
     weights.push(self);
     total += self;
   });
-  const unit = { nanoseconds: "nanoseconds", bytes: "bytes" }[tree.about.unit] ?? "none";
+  const unit = ["nanoseconds", "bytes"].includes(tree.about.unit) ? tree.about.unit : "none";
   return JSON.stringify({
     $schema: "https://www.speedscope.app/file-format-schema.json",
     shared: { frames },

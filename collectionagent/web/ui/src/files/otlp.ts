@@ -74,7 +74,7 @@ const camel = (key: string) => key.replace(/_([a-z])/g, (_, c: string) => c.toUp
 /** A message of JSON as decode makes it: known fields alone, numbers as numbers, lists where they belong. */
 function fromJson(v: unknown, fields: Schema, path: string): Message {
   if (!isObject(v)) throw new FileError(`${path || "the file"}: must be an object`);
-  const given: Message = {};
+  const given: Message = Object.create(null); // a key may be "__proto__"
   for (const key in v) given[camel(key)] = v[key];
   const out: Message = {};
   for (const key in fields) {
@@ -129,7 +129,7 @@ interface Data {
   dictionary?: Dictionary;
 }
 
-const kinds: Record<string, string> = { cpython: "python", v8js: "v8" };
+const kinds = new Map([["cpython", "python"], ["v8js", "v8"]]);
 
 export const readOtlp = (name: string, bytes: Uint8Array): Opened => open(name, decode(bytes, schema) as unknown as Data);
 export const readOtlpJson = (name: string, json: Message): Opened => open(name, fromJson(json, schema, "") as unknown as Data);
@@ -227,9 +227,9 @@ function build(name: string, parts: Part[], byService: boolean, d: Dictionary, {
       const where = `dictionary.function_table[${line.functionIndex ?? 0}]`;
       const file = text(f.filenameStrindex, `${where}.filename_strindex`);
       const named = text(f.nameStrindex, `${where}.name_strindex`) || text(f.systemNameStrindex, `${where}.system_name_strindex`) || `${m.binary || "[unknown]"}+0x${l.address ?? "0"}`;
-      return c.frame({ name: named, file, line: line.line || f.startLine || 0, ...m, kind: kinds[said] ?? (said || guessKind(named, file, m.binary)), inlined: j < l.lines.length - 1 });
+      return c.frame({ name: named, file, line: line.line || f.startLine || 0, ...m, kind: kinds.get(said) ?? (said || guessKind(named, file, m.binary)), inlined: j < l.lines.length - 1 });
     });
-    if (!frames.length) frames.push(c.frame({ name: `${m.binary || "[unknown]"}+0x${l.address ?? "0"}`, ...m, kind: kinds[said] ?? (said || guessKind("", "", m.binary)) }));
+    if (!frames.length) frames.push(c.frame({ name: `${m.binary || "[unknown]"}+0x${l.address ?? "0"}`, ...m, kind: kinds.get(said) ?? (said || guessKind("", "", m.binary)) }));
     return frames.reverse();
   });
 

@@ -12,7 +12,7 @@ const schema: Schema = {
     name: "sample",
     repeated: true,
     type: {
-      1: { name: "location_id", type: "number", repeated: true },
+      1: { name: "location_id", type: "id", repeated: true },
       2: { name: "value", type: "number", repeated: true },
       3: { name: "label", repeated: true, type: { 1: { name: "key", type: "number" } } },
     },
@@ -20,23 +20,23 @@ const schema: Schema = {
   3: {
     name: "mapping",
     repeated: true,
-    type: { 1: { name: "id", type: "number" }, 5: { name: "filename", type: "number" }, 6: { name: "build_id", type: "number" } },
+    type: { 1: { name: "id", type: "id" }, 5: { name: "filename", type: "number" }, 6: { name: "build_id", type: "number" } },
   },
   4: {
     name: "location",
     repeated: true,
     type: {
-      1: { name: "id", type: "number" },
-      2: { name: "mapping_id", type: "number" },
+      1: { name: "id", type: "id" },
+      2: { name: "mapping_id", type: "id" },
       3: { name: "address", type: "hex" },
-      4: { name: "line", repeated: true, type: { 1: { name: "function_id", type: "number" }, 2: { name: "line", type: "number" } } },
+      4: { name: "line", repeated: true, type: { 1: { name: "function_id", type: "id" }, 2: { name: "line", type: "number" } } },
     },
   },
   5: {
     name: "function",
     repeated: true,
     type: {
-      1: { name: "id", type: "number" },
+      1: { name: "id", type: "id" },
       2: { name: "name", type: "number" },
       3: { name: "system_name", type: "number" },
       4: { name: "filename", type: "number" },
@@ -53,12 +53,15 @@ interface ValueType {
   type?: number;
   unit?: number;
 }
+/** Any number of 64 bits, as some programs use addresses and hashes. */
+type Id = number | string;
+
 interface Profile {
   sample_type: ValueType[];
-  sample: { location_id: number[]; value: number[]; label: { key?: number }[] }[];
-  mapping: { id?: number; filename?: number; build_id?: number }[];
-  location: { id?: number; mapping_id?: number; address?: string; line: { function_id?: number; line?: number }[] }[];
-  function: { id?: number; name?: number; system_name?: number; filename?: number; start_line?: number }[];
+  sample: { location_id: Id[]; value: number[]; label: { key?: number }[] }[];
+  mapping: { id?: Id; filename?: number; build_id?: number }[];
+  location: { id?: Id; mapping_id?: Id; address?: string; line: { function_id?: Id; line?: number }[] }[];
+  function: { id?: Id; name?: number; system_name?: number; filename?: number; start_line?: number }[];
   string_table: string[];
   time_nanos?: number;
   duration_nanos?: number;
@@ -116,7 +119,7 @@ function build(name: string, p: Profile, text: (i: number | undefined, field: st
     ]),
   );
   /** The frames of each location, the caller first. */
-  const locations = new Map<number, number[]>();
+  const locations = new Map<Id, number[]>();
   p.location.forEach((l, i) => {
     const m = mappings.get(l.mapping_id ?? 0) ?? { binary: "", buildId: "" };
     const frames = l.line.map((line, j) => {

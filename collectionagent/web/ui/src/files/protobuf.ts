@@ -4,8 +4,9 @@
 
 import { FileError } from "./collect";
 
-/** How a field is read: number as signed 64 bits, hex as unsigned 64 bits in hexadecimal, the others as they say. */
-export type FieldType = "number" | "hex" | "fixed64" | "string" | "bytes" | "double" | Schema;
+/** How a field is read: number as signed 64 bits, hex as unsigned 64 bits in hexadecimal,
+ * id as a number, or from 2^53 on, where numbers are no longer exact, as a text; the others as they say. */
+export type FieldType = "number" | "hex" | "id" | "fixed64" | "string" | "bytes" | "double" | Schema;
 
 export interface FieldSpec {
   name: string;
@@ -49,6 +50,9 @@ export function decode(bytes: Uint8Array, schema: Schema): Message {
   const signed = () => (high | 0) * 4294967296 + (low >>> 0);
   const hexadecimal = () => (high ? (high >>> 0).toString(16) + (low >>> 0).toString(16).padStart(8, "0") : (low >>> 0).toString(16));
 
+  const id = () => (high >>> 0 < 0x200000 ? signed() : `0x${hexadecimal()}`);
+  const whole = (type: FieldType) => (type === "hex" ? hexadecimal() : type === "id" ? id() : signed());
+
   const message = (end: number, fields: Schema, path: string, depth: number): Message => {
     if (depth > deepest) throw new FileError(`${path}: messages nest more than ${deepest} deep`);
     const out: Message = {};
@@ -68,7 +72,7 @@ export function decode(bytes: Uint8Array, schema: Schema): Message {
       if (f && wire !== 2 && (typeof f.type === "object" || f.type === "string" || f.type === "bytes")) throw new FileError(`${where}: is a number, at byte ${begin}`);
       if (wire === 0) {
         varint(end, where);
-        if (f) value = f.type === "hex" ? hexadecimal() : signed();
+        if (f) value = whole(f.type);
       } else if (wire === 1) {
         if (at + 8 > end) throw new FileError(`${where}: ends in the middle of a number, at byte ${at}`);
         if (f?.type === "hex") value = view.getBigUint64(at, true).toString(16);
@@ -101,7 +105,7 @@ export function decode(bytes: Uint8Array, schema: Schema): Message {
               at += 8;
             } else {
               varint(stop, where);
-              list.push(f.type === "hex" ? hexadecimal() : signed());
+              list.push(whole(f.type));
             }
           }
           if (!f.repeated && list.length) out[f.name] = list.at(-1);

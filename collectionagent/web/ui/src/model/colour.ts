@@ -21,7 +21,8 @@ export interface Theme {
 
 type HSL = [hue: number, saturation: number, lightness: number];
 
-const hues: Record<string, [hue: number, saturation: number]> = {
+/** A Map, as kinds come from files: one may be called "constructor". */
+const hues = new Map<string, [hue: number, saturation: number]>(Object.entries({
   label: [220, 12],
   kernel: [262, 42],
   native: [28, 78],
@@ -39,7 +40,7 @@ const hues: Record<string, [hue: number, saturation: number]> = {
   luajit: [225, 60],
   error: [0, 72],
   other: [0, 0],
-};
+}));
 
 /** The colours of text on frames; the themes of the page have the same. */
 export const ink = { light: "#1c1d20", dark: "#f4f4f5" };
@@ -104,7 +105,7 @@ function cached(key: string, make: () => string): string {
 }
 
 export function base(kind: string): [number, number] {
-  return hues[kind] ?? hues[kind.replace(/-error$/, "")] ?? hues.native!;
+  return hues.get(kind) ?? hues.get(kind.replace(/-error$/, "")) ?? hues.get("native")!;
 }
 
 const shade = (hue: number, saturation: number, name: string, dark: boolean): string => {

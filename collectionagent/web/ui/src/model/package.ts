@@ -9,12 +9,13 @@ const lastDirectory = (file: string): string => {
   return parts.length > 1 ? parts[parts.length - 2]! : "";
 };
 
-const nodePackage = /.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/;
-const sitePackage = /.*\/(?:site|dist)-packages\/([^/]+?)(?:\.py)?(?:\/|$)/;
-const standardPython = /.*\/lib\/python\d[\d.]*\/([^/]+?)(?:\.py)?(?:\/|$)/;
+// From the beginning, the last one counts: without ^ each place of a long path would be tried.
+const nodePackage = /^.*\/node_modules\/((?:@[^/]+\/)?[^/]+)/;
+const sitePackage = /^.*\/(?:site|dist)-packages\/([^/]+?)(?:\.py)?(?:\/|$)/;
+const standardPython = /^.*\/lib\/python\d[\d.]*\/([^/]+?)(?:\.py)?(?:\/|$)/;
 const frozenPython = /^<frozen ([^.>]+)/;
-const gem = /.*\/gems\/([^/]+?)(?:-\d[^/]*)?\//;
-const vendor = /.*\/vendor\/([^/]+\/[^/]+)\//;
+const gem = /^.*\/gems\/([^/]+?)(?:-\d[^/]*)?\//;
+const vendor = /^.*\/vendor\/([^/]+\/[^/]+)\//;
 
 /** "github.com/a/b.(*T).m[…]" -> "github.com/a/b". */
 function go(name: string): string {

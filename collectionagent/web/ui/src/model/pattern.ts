@@ -8,6 +8,7 @@
 //   file=/_test\.go/ the field matches the regular expression
 
 import { packages } from "./package";
+import { expression } from "./regexp";
 import type { Frames } from "./tree";
 
 const fields = ["name", "file", "binary", "kind", "package"] as const;
@@ -44,7 +45,7 @@ export function checkPattern(text: string): string {
   if (!p.text) return "the pattern is empty";
   if (p.how !== "matches") return "";
   try {
-    new RegExp(p.text, "i");
+    expression(p.text);
     return "";
   } catch (e) {
     return (e as Error).message;
@@ -59,7 +60,7 @@ export function matchFrames(frames: Frames, text: string): Uint8Array {
   const p = parsePattern(text);
   const columns = p.field === "package" ? [packages(frames)] : p.field ? [frames[p.field]] : [frames.name, frames.file, frames.binary];
   const lower = p.text.toLowerCase();
-  const re = p.how === "matches" ? new RegExp(p.text, "i") : null;
+  const re = p.how === "matches" ? expression(p.text) : null;
   for (const column of columns) {
     for (let i = 0; i < n; i++) {
       if (out[i]) continue;

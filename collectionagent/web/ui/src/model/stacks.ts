@@ -194,6 +194,18 @@ function ranks(names: readonly string[]): Int32Array {
   return Int32Array.from(names, (n) => place.get(n)!);
 }
 
+/** Most nodes have few children: up to so many are sorted here, as the sort of typed arrays copies them back and forth. */
+const few = 16;
+
+function insertionSort(list: Int32Array, less: (a: number, b: number) => number): void {
+  for (let i = 1; i < list.length; i++) {
+    const v = list[i]!;
+    let at = i;
+    for (; at > 0 && less(list[at - 1]!, v) > 0; at--) list[at] = list[at - 1]!;
+    list[at] = v;
+  }
+}
+
 /** Nodes in preorder, children sorted by name, so that a refresh moves nothing that did not change. */
 export function preorder(s: Stacks): { order: Int32Array; depth: Int32Array } {
   const n = s.frame.length;
@@ -216,7 +228,8 @@ export function preorder(s: Stacks): { order: Int32Array; depth: Int32Array } {
     const a = count[node]!;
     const b = count[node + 1]!;
     const mine = children.subarray(a, b);
-    if (b - a > 1) mine.sort(less);
+    if (b - a > few) mine.sort(less);
+    else if (b - a > 1) insertionSort(mine, less);
     for (let c = b - 1; c >= a; c--) {
       const child = children[c]!;
       depth[child] = depth[node]! + 1;

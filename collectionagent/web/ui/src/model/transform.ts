@@ -56,6 +56,13 @@ export function checkTransform(text: string): string {
   }
 }
 
+/** Most transforms of a profile: each takes its time, and a link could bring thousands. */
+export const mostTransforms = 50;
+
+/** What is wrong with each of the transforms, "" for those that are made. */
+export const checkTransforms = (texts: readonly string[]): string[] =>
+  texts.map((text, i) => (i < mostTransforms ? checkTransform(text) : `no more than ${mostTransforms} are made`));
+
 const verbs: Record<TransformKind, string> = {
   focus: "Only stacks with",
   ignore: "No stacks with",
@@ -129,7 +136,7 @@ export function transform(tree: Tree, transforms: readonly string[], level: Leve
   if (!tree.size) return tree;
   const whole = fromTree(tree);
   let s = whole;
-  for (const text of transforms) {
+  for (const text of transforms.slice(0, mostTransforms)) {
     const t = parseTransform(text);
     if (t && !checkTransform(text)) s = step(s, t);
   }

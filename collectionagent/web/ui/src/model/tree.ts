@@ -3,6 +3,7 @@
 // preorder: node 0 is the root, and the nodes below n are n+1 … end[n]-1.
 
 import type { FlameAnswer } from "../api/client";
+import { expression, type Expression, plain } from "./regexp";
 
 /** What frames are, by number: one entry for each that is told apart. */
 export interface Frames {
@@ -181,7 +182,7 @@ export class Tree {
   }
 
   /** Marks what matches, and sums it: a match inside a match counts once. */
-  match(pattern: RegExp | null): Matches {
+  match(pattern: Expression | null): Matches {
     const hit = new Uint8Array(this.frames.name.length);
     const marked = new Uint8Array(this.size);
     if (!pattern) return { marked, value: 0, count: 0 };
@@ -211,12 +212,12 @@ export interface Matches {
 }
 
 /** A text is searched as it is, /…/ as a regular expression; case never matters. */
-export function pattern(search: string): { re: RegExp | null; error: string } {
+export function pattern(search: string): { re: Expression | null; error: string } {
   const s = search.trim();
   if (!s) return { re: null, error: "" };
   const isRegexp = s.length > 2 && s.startsWith("/") && s.endsWith("/");
   try {
-    return { re: new RegExp(isRegexp ? s.slice(1, -1) : s.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i"), error: "" };
+    return { re: isRegexp ? expression(s.slice(1, -1)) : plain(s), error: "" };
   } catch (e) {
     return { re: null, error: (e as Error).message };
   }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is measured, as the page says it.
 
-export const defaultType = "on_cpu";
+import { defaults } from "../state/state";
 
-const titles: Record<string, string> = {
+/** A Map, as types come from files and links: one may be called "constructor". */
+const titles = new Map(Object.entries({
   on_cpu: "CPU time",
   off_cpu: "Time off CPU",
   event: "Events",
@@ -19,14 +20,14 @@ const titles: Record<string, string> = {
   block_contentions: "Block contentions",
   block_delay: "Block delay",
   exceptions: "Exceptions",
-};
+}));
 
 /** "inuse_space" -> "Memory in use"; what a newer server knows is shown by its name. */
-export const title = (type: string) => titles[type] ?? type;
+export const title = (type: string) => titles.get(type) ?? type;
 
 /** What can be chosen: what there is, and what is chosen. */
 export function choices(found: readonly string[], chosen: string): string[] {
-  const known = Object.keys(titles);
+  const known = [...titles.keys()];
   const place = (t: string) => (known.includes(t) ? known.indexOf(t) : known.length);
-  return [...new Set([defaultType, chosen, ...found])].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
+  return [...new Set([defaults.type, chosen, ...found])].sort((a, b) => place(a) - place(b) || a.localeCompare(b));
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Links from pages to profiles.
 
+import { formatSelector } from "../model/selector";
 import { defaults, formatState, type Change, type State } from "../state/state";
 
 /** The state of a profile that a page leads to: nothing of what was done to another profile, but the project and the range. */
@@ -8,17 +9,8 @@ export function explore(state: State, change: Partial<State>): State {
   return { ...structuredClone(defaults), project: state.project, from: state.from, to: state.to, refresh: state.refresh, ...change };
 }
 
-/** A condition of a selector. */
-export const matcher = (label: string, value: string): string => `${/^[A-Za-z_][A-Za-z0-9_./-]*$/.test(label) ? label : JSON.stringify(label)}=${JSON.stringify(value)}`;
-
-/** A selector of conditions that all hold, "" for none. */
-export const selector = (...matchers: string[]): string => (matchers.length ? `{${matchers.join(",")}}` : "");
-
-/** A selector with one more condition. */
-export function and(query: string, more: string): string {
-  const inner = query.trim().replace(/^\{/, "").replace(/\}$/, "").trim().replace(/,$/, "");
-  return inner ? `{${inner},${more}}` : `{${more}}`;
-}
+/** A selector of labels that have these values, "" for none. */
+export const selector = (...pairs: [label: string, value: string][]): string => formatSelector(pairs.map(([label, value]) => ({ label, op: "=", value })));
 
 /** The attributes of a link to another state: a click changes it here, a click for a new tab works as well. */
 export function linkTo(change: Change, to: State) {

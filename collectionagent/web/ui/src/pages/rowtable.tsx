@@ -53,8 +53,8 @@ export function RowTable<R>(p: RowTableProps<R>) {
   const heights = useRef(new Map<string, number>());
   const [, redraw] = useState(0);
   useKeys([
-    { key: "ArrowUp", what: "Row above (below: ArrowDown)", group: "Page" },
-    { key: "Enter", what: "Details of the row", group: "Page" },
+    { key: "↑ ↓ Home End PgUp PgDn", what: "Move between rows", group: "Table" },
+    { key: "Enter", what: "Details of the row, or close them", group: "Table" },
   ]);
 
   const index = new Map(p.rows.map((r, i) => [p.id(r), i]));

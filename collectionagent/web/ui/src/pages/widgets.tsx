@@ -3,8 +3,9 @@
 
 import "./pages.css";
 import { Fragment, type ComponentChildren } from "preact";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import type { Change } from "../state/state";
+import { copyText } from "../ui/clipboard";
 import { percent } from "../ui/format";
 import { useKeys } from "../ui/keys";
 
@@ -67,10 +68,11 @@ export function Find({ value, change, what, count }: { value: string; change: Ch
 export function Copy({ text, short, what, announce }: { text: string; short?: string; what: string; announce(text: string): void }) {
   const [done, setDone] = useState(false);
   const said = useRef(0);
+  useEffect(() => () => clearTimeout(said.current), []);
   if (!text) return <span class="faded">–</span>;
   const copy = async (e: MouseEvent) => {
     e.stopPropagation();
-    const ok = await put(text);
+    const ok = await copyText(text);
     announce(ok ? `${what} copied` : `${what} could not be copied: select it and copy it by hand`);
     setDone(ok);
     clearTimeout(said.current);
@@ -93,25 +95,6 @@ const CopySign = () => (
     <path d="M10.5 3.5v-.5a1 1 0 0 0-1-1h-6a1 1 0 0 0-1 1v6a1 1 0 0 0 1 1h.5" />
   </svg>
 );
-
-/** Puts a text into the clipboard, also where the page came over plain HTTP and the browser has no API for it. */
-async function put(text: string): Promise<boolean> {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    const area = document.createElement("textarea");
-    area.value = text;
-    area.className = "visually-hidden";
-    document.body.append(area);
-    const before = document.activeElement as HTMLElement | null;
-    area.select();
-    const ok = document.execCommand("copy");
-    area.remove();
-    before?.focus();
-    return ok;
-  }
-}
 
 /** A share as a bar with its number. */
 export function Share({ part, whole, label, kind = "" }: { part: number; whole: number; label: string; kind?: string }) {

@@ -2,8 +2,6 @@
 // What the page shows, kept in the URL so that a link shows the same. This file knows
 // the fields and their defaults; what they mean is up to who reads them.
 
-import { defaultType } from "../model/types";
-
 export const pages = ["explore", "hosts", "executables", "events", "status"] as const;
 export type Page = (typeof pages)[number];
 export const views = ["flame", "table", "both", "calltree", "sandwich", "diff", "heatmap", "tracks", "top", "source"] as const;
@@ -83,7 +81,7 @@ export interface State {
 export const defaults: State = {
   page: "explore",
   project: "",
-  type: defaultType,
+  type: "on_cpu",
   from: "now-15m",
   to: "now",
   query: "",

@@ -71,7 +71,6 @@ export function MenuList({ label, head, entries, x, y, top = y, onClose, ...rest
 
   useLayoutEffect(() => {
     before.current = document.activeElement;
-    items()[0]?.focus({ preventScroll: true });
     return () => {
       // Only when the focus was here: who clicked elsewhere wants it there.
       const el = before.current;
@@ -87,6 +86,12 @@ export function MenuList({ label, head, entries, x, y, top = y, onClose, ...rest
     el.style.left = `${Math.max(6, Math.min(x, right - width))}px`;
     el.style.top = `${Math.max(6, y + height <= bottom ? y : top - height >= 6 ? top - height : bottom - height)}px`;
   }, [x, y, list.length]);
+
+  // Entries may come later than the menu: until then it has the focus itself, for Escape.
+  useLayoutEffect(() => {
+    if (root.current!.contains(document.activeElement) && document.activeElement !== root.current) return;
+    (items()[0] ?? root.current!).focus({ preventScroll: true });
+  }, [list.length]);
 
   const items = () => [...root.current!.querySelectorAll<HTMLElement>('[role^="menuitem"]')];
   const choose = (item: MenuItem) => {
@@ -116,7 +121,7 @@ export function MenuList({ label, head, entries, x, y, top = y, onClose, ...rest
   };
   const mark = (item: MenuItem) => item.checked !== undefined && <span class="menulist-mark" aria-hidden="true">{item.checked ? "✓" : ""}</span>;
   return (
-    <div ref={root} class={`menulist ${rest.class ?? ""}`} role="menu" aria-label={label} onKeyDown={keys} onContextMenu={(e) => e.preventDefault()}>
+    <div ref={root} class={`menulist ${rest.class ?? ""}`} role="menu" aria-label={label} tabIndex={-1} onKeyDown={keys} onContextMenu={(e) => e.preventDefault()}>
       {head && (
         <div class="menulist-head" role="presentation">
           {head}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The table and the flame graph side by side; what one points to the other marks.
 
-import { FlameView } from "./flame/flame";
+import { FlameView } from "./flame/view";
 import { TableView } from "./table/table";
 import type { ViewProps } from "./view";
 

@@ -4,7 +4,7 @@
 import { Both } from "./both";
 import { CallTree } from "./calltree/calltree";
 import { Diff } from "./diff/diff";
-import { FlameView } from "./flame/flame";
+import { FlameView } from "./flame/view";
 import { Heatmap } from "./heatmap/heatmap";
 import { Sandwich } from "./sandwich/sandwich";
 import { Source } from "./source/source";

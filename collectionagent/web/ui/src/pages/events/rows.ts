@@ -2,7 +2,7 @@
 // The events as the page lists them.
 
 import type { HostEvent, TimelineAnswer } from "../../api/client";
-import { matcher, selector } from "../links";
+import { selector } from "../links";
 
 /** What tells an event from the others, for the URL. */
 export const eventId = (e: HostEvent): string => `${e.time_ms}-${e.host_id || e.host}-${e.stack}-${e.labels.pid ?? ""}-${e.labels.tid ?? ""}`;
@@ -63,7 +63,7 @@ export const aroundMs = 30_000;
 export function around(e: HostEvent): { type: string; query: string; from: string; to: string } {
   return {
     type: "on_cpu",
-    query: e.host ? selector(matcher("host", e.host)) : e.host_id ? selector(matcher("host_id", e.host_id)) : "",
+    query: e.host ? selector(["host", e.host]) : e.host_id ? selector(["host_id", e.host_id]) : "",
     from: String(e.time_ms - aroundMs),
     to: String(e.time_ms + aroundMs),
   };
@@ -74,7 +74,7 @@ export function stacks(e: HostEvent): { type: string; query: string; from: strin
   const labels = ["host_id", "event.name", "service", "pid", "tid"].filter((name) => e.labels[name]);
   return {
     type: "event",
-    query: selector(...labels.map((name) => matcher(name, e.labels[name]!))),
+    query: selector(...labels.map((name): [string, string] => [name, e.labels[name]!])),
     from: String(e.time_ms),
     to: String(e.time_ms + 1),
   };

@@ -5,7 +5,7 @@ import { useMemo } from "preact/hooks";
 import * as api from "../../api/client";
 import { duration, exact, many, percent } from "../../ui/format";
 import type { PageProps } from "../page";
-import { explore, linkTo, matcher, selector } from "../links";
+import { explore, linkTo, selector } from "../links";
 import { usePolled } from "../poll";
 import { RowTable, type Column } from "../rowtable";
 import { byWeight, dropText, total } from "../status/ledger";
@@ -35,7 +35,7 @@ export function Hosts({ state, change, paused, announce }: PageProps) {
     for (const h of data?.rows ?? []) seen.set(h.host, (seen.get(h.host) ?? 0) + 1);
     return (h: HostRow) => seen.get(h.host)! > 1 && h.host_id !== h.host;
   }, [data]);
-  const profile = (h: HostRow) => linkTo(change, explore(state, { query: selector(matcher(...hostMatcher(h, data!.rows))) }));
+  const profile = (h: HostRow) => linkTo(change, explore(state, { query: selector(hostMatcher(h, data!.rows)) }));
 
   const number = (id: string, title: string, hint: string, value: (h: HostRow) => number | null, bad?: (h: HostRow) => boolean): Column<HostRow> => ({
     id,

@@ -70,7 +70,7 @@ const refusals: Record<string, string> = {
   invalid: "not valid",
 };
 
-const words = (names: Record<string, string>) => (name: string) => names[name] ?? name.replaceAll("_", " ");
+const words = (names: Record<string, string>) => (name: string) => (Object.hasOwn(names, name) ? names[name]! : name.replaceAll("_", " "));
 export const dropText = words(dropReasons);
 export const refusalText = words(refusals);
 

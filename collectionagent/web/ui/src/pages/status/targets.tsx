@@ -5,7 +5,7 @@ import { useState } from "preact/hooks";
 import type { Target, TargetsAnswer } from "../../api/client";
 import type { Change, State } from "../../state/state";
 import { amount, bytes, dateTime, duration, exact, many } from "../../ui/format";
-import { explore, linkTo, matcher, selector } from "../links";
+import { explore, linkTo, selector } from "../links";
 import { RowTable, type Column } from "../rowtable";
 import { Facts, Find } from "../widgets";
 
@@ -95,7 +95,7 @@ export function Targets({ data, state, change }: { data: TargetsAnswer; state: S
                 ]}
               />
               <p class="pg-links">
-                <a {...linkTo(change, explore(state, { query: selector(matcher("instance", t.instance), matcher("job", t.job)) }))}>Profile of this target</a>
+                <a {...linkTo(change, explore(state, { query: selector(["instance", t.instance], ["job", t.job]) }))}>Profile of this target</a>
               </p>
             </>
           )}

@@ -3,11 +3,12 @@
 
 import "./diff.css";
 import { useMemo, useState } from "preact/hooks";
+import type { Expression } from "../../model/regexp";
 import { transform } from "../../model/transform";
 import { pattern, type Tree } from "../../model/tree";
 import { amount, count, dateTime, duration, exact, percent } from "../../ui/format";
+import { lengthText, spanText } from "../../ui/times";
 import { Flame } from "../flame/flame";
-import { lengthText, spanText } from "../heatmap/grid";
 import { FrameMenu } from "../menu/menu";
 import type { ViewProps } from "../view";
 import { changed, shade, shadeColour, side, summary, treeRows, type Totals } from "./compare";
@@ -134,7 +135,7 @@ interface GraphProps {
   colourOf: Tree;
   /** Which node of it a node is; the same without. */
   of?: number[];
-  search: RegExp | null;
+  search: Expression | null;
   unit: string;
   hover: string;
   label: string;

@@ -3,7 +3,10 @@
 
 import { useMemo, useState } from "preact/hooks";
 import { amount, exact, percent } from "../../ui/format";
+import { useKeys } from "../../ui/keys";
+import { rowAfter } from "../../ui/rowkeys";
 import { growth, stateOf, type Row, type Totals } from "./compare";
+import type { Expression } from "../../model/regexp";
 
 type Column = "name" | "dself" | "dtotal" | "self" | "baseSelf" | "total" | "baseTotal";
 const columns: [Column, string, string][] = [
@@ -15,13 +18,20 @@ const columns: [Column, string, string][] = [
   ["baseTotal", "base", "The function with all that it calls in the base"],
 ];
 
+const group = "Functions that changed";
+const keyList = [
+  { key: "↑ ↓ Home End", what: "move between functions", group },
+  { key: "Enter", what: "details of the function at the side, or close them", group },
+  { key: ".", what: "menu of the function; also Shift F10", group },
+];
+
 interface Props {
   rows: Row[];
   totals: Totals;
   unit: string;
   /** As state.sort has it: a column, with "-" for the largest first. */
   sort: string;
-  search: RegExp | null;
+  search: Expression | null;
   chosen: string;
   hidden: number;
   hover: string;
@@ -45,6 +55,9 @@ export function sorted(rows: readonly Row[], sort: string): { column: Column; do
 
 export function DiffTable(p: Props) {
   const [most, setMost] = useState(200);
+  // One row is a stop of the Tab key, arrows lead to the others: nobody tabs through hundreds.
+  const [active, setActive] = useState("");
+  useKeys(keyList);
   const found = useMemo(() => (p.search ? p.rows.filter((r) => p.search!.test(r.name) || p.search!.test(r.file) || p.search!.test(r.binary)) : p.rows), [p.rows, p.search]);
   const { column, down, list } = useMemo(() => sorted(found, p.sort), [found, p.sort]);
   const largest = useMemo(() => Math.max(1, ...p.rows.map((r) => Math.max(Math.abs(growth(r, "self")), 0))), [p.rows]);
@@ -53,10 +66,12 @@ export function DiffTable(p: Props) {
     const seen = new Set<string>();
     return new Set(p.rows.filter((r) => seen.has(r.name) || !seen.add(r.name)).map((r) => r.name));
   }, [p.rows]);
+  const shown = list.slice(0, most);
+  const stop = Math.max(0, shown.findIndex((r) => keyOf(r) === active));
   const delta = (d: number) => (d ? `${d < 0 ? "−" : "+"}${amount(Math.abs(d), p.unit)}` : "0");
   return (
     <div class="diff-table" data-rows={list.length} data-first={list[0]?.name ?? ""} tabIndex={-1}>
-      <table>
+      <table aria-label="Functions and what changed of them">
         <thead>
           <tr>
             <th aria-sort={column === "name" ? (down ? "descending" : "ascending") : undefined}>
@@ -74,10 +89,10 @@ export function DiffTable(p: Props) {
           </tr>
         </thead>
         <tbody>
-          {list.slice(0, most).map((r) => {
+          {shown.map((r, i) => {
             const state = stateOf(r);
             const d = growth(r, "self");
-            const name = `${r.name}\0${r.file}\0${r.binary}\0${r.kind}`;
+            const name = keyOf(r);
             return (
               <tr
                 key={name}
@@ -97,16 +112,18 @@ export function DiffTable(p: Props) {
                   <button
                     type="button"
                     aria-pressed={r.name === p.chosen}
+                    tabIndex={i === stop ? 0 : -1}
+                    onFocus={() => setActive(name)}
                     onKeyDown={(e) => {
+                      if (e.ctrlKey || e.metaKey || e.altKey) return;
+                      const next = rowAfter(e.key, i, shown.length, 10);
                       if (e.key === "." || e.key === "ContextMenu" || (e.key === "F10" && e.shiftKey)) {
                         const box = e.currentTarget.getBoundingClientRect();
                         p.onMenu(r.name, box.left, box.bottom);
                         e.preventDefault();
                         e.stopPropagation();
-                      } else if (e.key === "ArrowDown" || e.key === "ArrowUp") {
-                        const row = e.currentTarget.closest("tr")!;
-                        const next = e.key === "ArrowDown" ? row.nextElementSibling : row.previousElementSibling;
-                        next?.querySelector("button")?.focus();
+                      } else if (next !== null) {
+                        e.currentTarget.closest("tbody")!.rows[next]?.querySelector("button")?.focus();
                         e.preventDefault();
                       }
                     }}
@@ -152,3 +169,5 @@ export function DiffTable(p: Props) {
     </div>
   );
 }
+
+const keyOf = (r: Row) => `${r.name}\0${r.file}\0${r.binary}\0${r.kind}`;

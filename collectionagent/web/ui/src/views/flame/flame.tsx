@@ -16,7 +16,6 @@ import { Stage, type Seen } from "./stage";
 import { Tooltip, type Target } from "./tooltip";
 import { sentence } from "./words";
 
-export { FlameView } from "./view";
 
 export interface FlameProps {
   tree: Tree;

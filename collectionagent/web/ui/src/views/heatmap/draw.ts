@@ -3,7 +3,8 @@
 
 import type { Theme } from "../../model/colour";
 import { amount, mark } from "../../ui/format";
-import { offset, type Cell, type Grid, type Span } from "./grid";
+import { type Span, offset } from "../../ui/times";
+import { type Cell, type Grid } from "./grid";
 import { ramp } from "./ramp";
 
 /** Room for the texts of the rows and of the columns. */

@@ -7,17 +7,20 @@ import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/ho
 import * as api from "../../api/client";
 import { amount, count, dateTime, many } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
+import { type Span, lengthText, offset, precise, spanText } from "../../ui/times";
 import { useAsk } from "../ask";
 import type { ViewProps } from "../view";
 import { gutter, paint, placeOf, type Plot } from "./draw";
-import { Grid, lengthText, offset, precise, rowsFor, spanText, type Cell, type Span } from "./grid";
+import { Grid, rowsFor, type Cell } from "./grid";
 import { css, ramp } from "./ramp";
 import { Subset } from "./subset";
 
 const group = "Heatmap";
 const keyList = [
   { key: "← → ↑ ↓", what: "move over the cells; with Shift, select", group },
-  { key: "Page Up / Page Down", what: "ten columns", group },
+  { key: "PgUp PgDn", what: "ten columns", group },
+  { key: "Home End", what: "the first or the last column", group },
+  { key: "Space", what: "select the cell", group },
   { key: "Enter", what: "narrow the time to the selection and show its flame graph", group },
   { key: "Escape", what: "select nothing", group },
 ];

@@ -7,10 +7,10 @@ import * as api from "../../api/client";
 import { fill } from "../../model/colour";
 import { transform } from "../../model/transform";
 import { pattern, Tree } from "../../model/tree";
+import type { Span } from "../../ui/times";
 import { useAsk } from "../ask";
 import { Flame } from "../flame/flame";
 import type { ViewProps } from "../view";
-import type { Span } from "./grid";
 
 interface Props {
   view: ViewProps;

@@ -5,6 +5,7 @@
 import { addMatcher } from "../../model/selector";
 import { formatTransform, type TransformKind } from "../../model/transform";
 import type { View } from "../../state/state";
+import { copyText } from "../../ui/clipboard";
 import { percent } from "../../ui/format";
 import { type MenuEntry, MenuList } from "../../ui/menu";
 import type { ViewProps } from "../view";
@@ -30,12 +31,7 @@ export function FrameMenu({ view, frame, node, x, y, onClose }: Props) {
   if (!name) return null;
 
   const live = !profile.file;
-  const copy = (what: string, text: string) => {
-    const done = () => announce(`${what} copied`);
-    // Pages that are not served securely have no clipboard.
-    if (navigator.clipboard) navigator.clipboard.writeText(text).then(done, () => announce(`${what} could not be copied`));
-    else announce(`${what} could not be copied: the browser allows it on secure pages only`);
-  };
+  const copy = async (what: string, text: string) => announce((await copyText(text)) ? `${what} copied` : `${what} could not be copied: the browser does not allow it`);
   const show = (to: View) => change({ view: to, fn: name, ...(node >= 0 ? { zoom: tree.path(node) } : {}) });
   const apply = (kind: TransformKind, argument?: string) => change({ t: added(state.t, formatTransform(kind, argument)), ...(kind === "root" ? { zoom: [] } : {}) });
 

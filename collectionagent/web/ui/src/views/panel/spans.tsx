@@ -3,13 +3,11 @@
 
 import { useEffect, useState } from "preact/hooks";
 import * as api from "../../api/client";
+import { quote } from "../../model/selector";
 import { amount, dateTime } from "../../ui/format";
 import { Copy } from "./copy";
 
 const limit = 10;
-
-/** A text as selectors take it. */
-export const quoted = (text: string) => JSON.stringify(text);
 
 interface Props {
   name: string;
@@ -30,7 +28,7 @@ export function Spans({ name, params }: Props) {
   useEffect(() => {
     if (!asked) return;
     const stop = new AbortController();
-    api.exemplars({ ...params, frames: `{function=${quoted(name)}}`, limit: String(limit) }, stop.signal).then(setAnswer, (e) => {
+    api.exemplars({ ...params, frames: `{function=${quote(name)}}`, limit: String(limit) }, stop.signal).then(setAnswer, (e) => {
       if (!stop.signal.aborted) setProblem(e.message);
     });
     return () => stop.abort();

@@ -76,6 +76,11 @@ export function Chooser({ view, title, onChoose }: { view: ViewProps; title: str
           onInput={(e) => setFilter(e.currentTarget.value)}
           onKeyDown={(e) => {
             if (e.key === "Enter") choose(at);
+            else if (e.key === "Escape") {
+              // Out of the field, where keys are keys again.
+              if (filter) setFilter("");
+              else handle.current?.focus();
+            }
             else if (e.key === "ArrowDown" || e.key === "ArrowUp") {
               const next = Math.min(Math.max(at + (e.key === "ArrowDown" ? 1 : -1), 0), shown.length - 1);
               setAt(next);

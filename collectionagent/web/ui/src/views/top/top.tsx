@@ -2,14 +2,16 @@
 // The values of any label by what they take.
 
 import "./top.css";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useMemo, useRef, useState } from "preact/hooks";
 import { labels as askLabels, timeline as askTimeline } from "../../api/client";
 import { series as askSeries } from "../../api/tables";
 import { hash } from "../../model/colour";
 import { addMatcher, type Operator } from "../../model/selector";
 import { pattern } from "../../model/tree";
+import { copyText } from "../../ui/clipboard";
 import { amount, exact, many, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
+import { type MenuEntry, MenuList } from "../../ui/menu";
 import { Virtual, type VirtualHandle } from "../../ui/virtual";
 import { useAnswer } from "../ask";
 import { Highlight } from "../highlight";
@@ -231,57 +233,20 @@ interface MenuProps {
 }
 
 function ValueMenu({ label, view, menu, choose, onClose }: MenuProps) {
-  const list = useRef<HTMLDivElement>(null);
   const { row } = menu;
-  const { state, change } = view;
-  useEffect(() => {
-    list.current?.querySelector("button")?.focus();
-    const away = (e: PointerEvent) => !list.current?.contains(e.target as Node) && onClose();
-    document.addEventListener("pointerdown", away);
-    return () => document.removeEventListener("pointerdown", away);
-  }, []);
-  const items: [string, () => void][] = [
-    [`Only ${label} = ${row.value || "(none)"}`, () => choose(row, "=")],
-    [`Without ${row.value || "(none)"}`, () => choose(row, "!=")],
-    ["Show it as a flame graph", () => change({ query: addMatcher(state.query, label, "=", row.value), view: "flame", zoom: [] })],
-    [`Group the flame graph by ${label}`, () => change({ group: label, view: "flame", zoom: [row.value || `(no ${label})`] })],
-    ["Compare it with all others", () => change({ bquery: addMatcher(state.query, label, "!=", row.value), query: addMatcher(state.query, label, "=", row.value), bfrom: state.from, bto: state.to, view: "diff" })],
-    ["Copy the value", () => void navigator.clipboard?.writeText(row.value)],
+  const { state, change, announce } = view;
+  const value = row.value || "(none)";
+  const copy = async () => announce((await copyText(row.value)) ? "value copied" : "the value could not be copied: the browser does not allow it");
+  const entries: MenuEntry[] = [
+    { label: `Only ${label} = ${value}`, run: () => choose(row, "=") },
+    { label: `Without ${value}`, run: () => choose(row, "!=") },
+    { label: "Show it as a flame graph", run: () => change({ query: addMatcher(state.query, label, "=", row.value), view: "flame", zoom: [] }) },
+    { label: `Group the flame graph by ${label}`, run: () => change({ group: label, view: "flame", zoom: [row.value || `(no ${label})`] }) },
+    {
+      label: "Compare it with all others",
+      run: () => change({ bquery: addMatcher(state.query, label, "!=", row.value), query: addMatcher(state.query, label, "=", row.value), bfrom: state.from, bto: state.to, view: "diff" }),
+    },
+    { label: "Copy the value", run: () => void copy() },
   ];
-  const move = (by: number) => {
-    const buttons = [...list.current!.querySelectorAll("button")];
-    const i = buttons.indexOf(document.activeElement as HTMLButtonElement);
-    buttons[(i + by + buttons.length) % buttons.length]?.focus();
-  };
-  return (
-    <div
-      ref={list}
-      class="menu top-menu"
-      role="menu"
-      aria-label={`${label} ${row.value || "(none)"}`}
-      style={{ left: `${Math.min(menu.x, window.innerWidth - 290)}px`, top: `${Math.min(menu.y, window.innerHeight - 210)}px` }}
-      onKeyDown={(e) => {
-        if (e.key === "Escape" || e.key === "Tab") onClose();
-        else if (e.key === "ArrowDown") move(1);
-        else if (e.key === "ArrowUp") move(-1);
-        else return;
-        e.preventDefault();
-        e.stopPropagation();
-      }}
-    >
-      {items.map(([text, run]) => (
-        <button
-          key={text}
-          type="button"
-          role="menuitem"
-          onClick={() => {
-            onClose();
-            run();
-          }}
-        >
-          {text}
-        </button>
-      ))}
-    </div>
-  );
+  return <MenuList class="top-menu" label={`${label} ${value}`} entries={entries} x={menu.x} y={menu.y} onClose={onClose} />;
 }

@@ -3,10 +3,11 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill, type Theme } from "../../model/colour";
+import type { Expression } from "../../model/regexp";
 import { many, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
+import { type Span, lengthText, precise, spanText } from "../../ui/times";
 import { Labels } from "../flame/label";
-import { lengthText, precise, spanText, type Span } from "../heatmap/grid";
 import { boxAt, firstBehind, step, type Boxes } from "./boxes";
 import type { Tracks } from "./model";
 
@@ -18,7 +19,9 @@ const keyList = [
   { key: "Enter", what: "zoom to the call", group },
   { key: "Shift ↑ ↓", what: "zoom in and out", group },
   { key: "Shift ← →", what: "pan", group },
-  { key: "Escape", what: "show the whole range", group },
+  { key: "Escape / Home", what: "show the whole range", group },
+  { key: ".", what: "menu of the call; also Shift F10", group },
+  { key: "v", what: "details of the call at the side, or close them", group },
 ];
 
 interface Props {
@@ -28,7 +31,7 @@ interface Props {
   span: Span;
   whole: Span;
   theme: Theme;
-  search: RegExp | null;
+  search: Expression | null;
   title: string;
   onSpan(s: Span | null): void;
   /** A function is chosen; with a place on the screen its menu is asked for. */

@@ -3,9 +3,10 @@
 
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill, type Theme } from "../../model/colour";
+import type { Expression } from "../../model/regexp";
 import { amount, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
-import { lengthText, precise, spanText, type Span } from "../heatmap/grid";
+import { type Span, lengthText, precise, spanText } from "../../ui/times";
 import { times } from "./chart";
 import type { Track, Tracks } from "./model";
 
@@ -13,7 +14,7 @@ const rowHeight = 28;
 const axis = 18;
 const group = "Tracks";
 const keyList = [
-  { key: "↑ ↓", what: "choose a track", group },
+  { key: "↑ ↓ Home End", what: "choose a track", group },
   { key: "← →", what: "move over its time; with Shift, select", group },
   { key: "Enter", what: "open the stacks of the track, or close them", group },
   { key: "Escape", what: "select no time", group },
@@ -27,7 +28,7 @@ interface Props {
   /** The track that is open, "" for none. */
   open: string;
   theme: Theme;
-  search: RegExp | null;
+  search: Expression | null;
   onSpan(s: Span | null): void;
   onOpen(key: string): void;
   announce(text: string): void;

@@ -4,10 +4,11 @@
 import "./tracks.css";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import * as api from "../../api/client";
+import type { Expression } from "../../model/regexp";
 import { pattern } from "../../model/tree";
 import { amount, dateTime, many, percent } from "../../ui/format";
+import { type Span, lengthText, spanText } from "../../ui/times";
 import { useAsk } from "../ask";
-import { lengthText, spanText, type Span } from "../heatmap/grid";
 import { FrameMenu } from "../menu/menu";
 import type { ViewProps } from "../view";
 import { boxesOf, request } from "./boxes";
@@ -139,7 +140,7 @@ interface OpenedProps {
   total: number;
   span: Span;
   whole: Span;
-  search: RegExp | null;
+  search: Expression | null;
   onSpan(s: Span | null): void;
 }
 

@@ -2,16 +2,18 @@
 // What can be saved of the profile that is shown, and links to it.
 
 import { useState } from "preact/hooks";
+import { address } from "../api/client";
+import { csv, fileName, folded, gzip, pprof, speedscope } from "../files/export";
+import { layOut, png, svg } from "../files/picture";
 import { colouring } from "../model/colour";
 import { describe } from "../model/transform";
 import { title } from "../model/types";
 import { defaults, formatState } from "../state/state";
+import { copyText } from "../ui/clipboard";
 import { amount, dateTime, exact } from "../ui/format";
 import { useKeys } from "../ui/keys";
 import { MenuButton, type MenuEntry } from "../ui/menu";
 import type { ViewProps } from "../views/view";
-import { csv, fileName, folded, gzip, pprof, speedscope } from "./export";
-import { layOut, png, svg } from "./picture";
 
 function save(name: string, content: Blob) {
   const url = URL.createObjectURL(content);
@@ -24,11 +26,9 @@ function save(name: string, content: Blob) {
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }
 
-/** A question of the server with the times that are shown, as "now" moves on. */
-function question(endpoint: string, { params, profile }: ViewProps, more: Record<string, string> = {}): string {
-  const p = new URLSearchParams();
-  for (const [k, v] of Object.entries({ ...params, from: String(profile.fromMs), to: String(profile.toMs), ...more })) if (v) p.set(k, v);
-  return `api/v1/${endpoint}?${p}`;
+/** A question of the server about the project that is chosen, with the times that are shown, as "now" moves on. */
+export function question(endpoint: string, { params, profile }: Pick<ViewProps, "params" | "profile">, more: Record<string, string> = {}): string {
+  return address(endpoint, { ...params, from: String(profile.fromMs), to: String(profile.toMs), ...more });
 }
 
 export function ExportMenu(view: ViewProps) {
@@ -62,13 +62,10 @@ export function ExportMenu(view: ViewProps) {
       caption: what.filter(Boolean).join(" · "),
     });
   };
-  const copy = (what: string, text: string) => {
-    const failed = () => {
-      announce(`${what} could not be copied`);
-      window.prompt(`Copy the ${what}:`, text);
-    };
-    if (navigator.clipboard) navigator.clipboard.writeText(text).then(() => announce(`${what} copied`), failed);
-    else failed();
+  const copy = async (what: string, text: string) => {
+    if (await copyText(text)) return announce(`${what} copied`);
+    announce(`${what} could not be copied`);
+    window.prompt(`Copy the ${what}:`, text);
   };
   const absolute = (relative: string) => new URL(relative, location.href).href;
   const pinned = () => absolute(formatState({ ...defaults, ...state, from: String(profile.fromMs), to: String(profile.toMs) }) || ".");
