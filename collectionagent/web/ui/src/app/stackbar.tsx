@@ -234,11 +234,7 @@ function GroupBy({ params, state, change, group }: ViewProps & { group: string[]
       () => {}, // without names there are those that are chosen
     );
     return () => stop.abort();
-<<<<<<< HEAD
   }, [JSON.stringify(about), state.project]);
-=======
-  }, [state.project, JSON.stringify(about)]);
->>>>>>> d7-drive
   const all = [...new Set([...group, ...names])];
   const toggle = (name: string) => change({ group: (group.includes(name) ? group.filter((g) => g !== name) : [...group, name].slice(-8)).join(","), zoom: [] });
   return (
