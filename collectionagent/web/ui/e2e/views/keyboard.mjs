@@ -19,6 +19,11 @@ const problems = [];
 const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light", permissions: ["clipboard-read", "clipboard-write"], acceptDownloads: true });
 const page = await context.newPage();
 page.setDefaultTimeout(Number(process.env.STROBE_WAIT ?? 30000));
+// From the start: a listener that comes right before the key may come too late.
+const choosers = [];
+const saved = [];
+page.on("filechooser", (c) => choosers.push(c));
+page.on("download", (d) => saved.push(d));
 page.on("pageerror", (e) => problems.push(`error in the page: ${e}`));
 page.on("console", (m) => m.type() === "error" && problems.push(`console: ${m.text()}`));
 page.on("request", (r) => !/^blob:/.test(r.url()) && !r.url().startsWith(new URL(url).origin) && problems.push(`request to another host: ${r.url()}`));
@@ -69,6 +74,18 @@ async function menuByKeys(where, key = "Enter") {
   const here = await stop(page, where);
   assert.ok(here, `${where}: the focus returns`);
   return items;
+}
+/** What an event of the browser brings, the oldest first. */
+async function arrived(list) {
+  for (const until = Date.now() + 30000; !list.length && Date.now() < until; ) await settled();
+  assert.ok(list.length, "the browser does what it was asked for");
+  return list.shift();
+}
+const settled = () => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+async function choosesFile() {
+  assert.equal(choosers.length, 0);
+  await press("Enter");
+  await arrived(choosers);
 }
 const everyPage = ["1", "2", "3", "4", "5", "e", "d", "?", "y", "Y"];
 const explore = [...everyPage, "f", "t", "b", "c", "w", "x", "m", "k", "l", "o", "v", "a", "[", "]", "−", "+", "r", "p", "C", "s"];
@@ -535,9 +552,7 @@ async function time() {
   await press("*");
   await page.locator(".vl-row.at").waitFor();
   await tabTo(page, /^Open the source file…$/, "lines", { back: true });
-  const chooser = page.waitForEvent("filechooser");
-  await press("Enter");
-  await chooser;
+  await choosesFile();
 }
 
 async function rest() {
@@ -546,15 +561,12 @@ async function rest() {
   await menu().waitFor();
   await names(page, "save");
   await press("ArrowDown");
-  const saved = page.waitForEvent("download");
   await press("Enter");
-  assert.match((await saved).suggestedFilename(), /folded/, "the second entry is saved");
+  assert.match((await arrived(saved)).suggestedFilename(), /folded/, "the second entry is saved");
   await tabTo(page, /^Save or share$/, "save", { back: true });
   await menuByKeys("save");
   await tabTo(page, /^Open file…$/, "open a file", { back: true });
-  const chooser = page.waitForEvent("filechooser");
-  await press("Enter");
-  await chooser;
+  await choosesFile();
 
   await press("y");
   await page.getByText("Copied ✓").waitFor();
