@@ -31,7 +31,7 @@ func TestTasks(t *testing.T) {
 	answers := map[int][]string{
 		1: {`forge::anvil::iron_leaf +rs_forge\n`}, 2: {`\+[\d.]+ +0\.0% .* read_zero `}, 3: {`wk-oak\n`},
 		4: {`(?s)Called by\n.*PyNumber_And\n[^\n]*_PyEval_EvalFrameDefault\n`}, 5: {``}, 6: {`: \+0\.0%\n`}, 7: {`shop-1\n`},
-		8: {`gateway`, `oak_leaf`}, 9: {`python3\.11\n`}, 10: {`samples`, `unknown +\S*shop-1`},
+		8: {`gateway`, `oak_leaf`}, 9: {`(?m)^ +self .*\n.* python3\.11 `}, 10: {`samples`, `unknown +\S*shop-1`},
 	}
 	from, to := strconv.FormatInt(times.From, 10), strconv.FormatInt(times.To, 10)
 	files := t.TempDir() // task 6 compares with the file of task 5

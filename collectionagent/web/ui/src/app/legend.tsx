@@ -55,7 +55,8 @@ export function Legend({ profile, state, theme, change, announce, by }: ViewProp
           title={`${e.group}: ${percent(e.self, whole)} own time. Click to ${hidden(e) ? "show again" : "hide, values to the callers"}; Shift+click to show alone.`}
           onClick={(ev) => toggle(e, ev.shiftKey)}
         >
-          <i style={{ background: e.colour }} />
+          {/* In a comparison colours tell of change; its view explains them. */}
+          {by !== "diff" && <i style={{ background: e.colour }} />}
           <span>{e.group}</span>
         </button>
       ))}

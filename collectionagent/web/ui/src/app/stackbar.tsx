@@ -41,7 +41,7 @@ export function StackBar(props: ViewProps) {
   const { tree, whole } = profile;
   const input = useRef<HTMLInputElement>(null);
   const group = state.group.split(",").filter(Boolean);
-  const by = state.view === "diff" && tree.baseTotal ? "diff" : colouring(state.colour);
+  const by = state.view === "diff" ? "diff" : colouring(state.colour);
 
   const list = useMemo(() => (searching ? matchList(tree, matches) : []), [tree, matches, searching]);
   const error = useMemo(() => pattern(state.search).error, [state.search]);
