@@ -34,6 +34,8 @@ export interface Nodes {
 export interface About {
   type: string;
   unit: string;
+  /** Levels are callers, from the inside out: self is what begins with a node, not what it took itself. */
+  inward?: boolean;
 }
 
 /**
