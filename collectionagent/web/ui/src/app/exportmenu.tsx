@@ -53,7 +53,7 @@ export function ExportMenu(view: ViewProps) {
   const picture = () => {
     const zoom = tree.find(state.zoom);
     const times = profile.fromMs > 0 ? `${dateTime(profile.fromMs)} to ${dateTime(profile.toMs)}` : "";
-    const what = [amount(tree.total[zoom]!, profile.unit), `${exact(profile.samples)} samples`, times, state.query, zoom > 0 ? `below ${tree.path(zoom).join(" › ")}` : "", state.t.map(describe).join("; "), state.invert ? "inverted" : ""];
+    const what = [amount(tree.total[zoom]!, profile.unit), `${exact(profile.samples)} samples`, times, state.query, zoom > 0 ? `below ${tree.names(zoom).join(" › ")}` : "", state.t.map(describe).join("; "), state.invert ? "inverted" : ""];
     return layOut(tree, {
       zoom,
       by: tree.baseTotal && state.view === "diff" ? "diff" : colouring(state.colour),
