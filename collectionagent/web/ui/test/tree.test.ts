@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import type { FlameAnswer } from "../src/api/client";
+import { matchList, nextMatch } from "../src/model/search";
 import { pattern, Tree } from "../src/model/tree";
+import { treeOf } from "./trees";
 
 // all(10) -> main(10) -> [alpha(6) -> [beta(2)], gamma(3)]
 const answer: FlameAnswer = {
@@ -34,9 +36,21 @@ describe("tree", () => {
   });
   test("a path finds its node again, as far as it goes", () => {
     expect(tree.path(3)).toEqual(["main", "alpha", "beta"]);
+    expect(tree.names(3)).toEqual(["main", "alpha", "beta"]);
     expect(tree.find(["main", "alpha", "beta"])).toBe(3);
     expect(tree.find(["main", "alpha", "gone"])).toBe(2);
     expect(tree.find([])).toBe(0);
+  });
+  test("a path tells namesakes apart", () => {
+    const t = treeOf("_start@node;main|a.c:3;leaf 1", "_start@ruby;main|a.c:3;leaf 2", "_start@ruby;main|b.c:9;leaf 3", "_start@ruby;main|b.c:9~kernel;leaf 4", "_start;gone 5", "_start@plt;x 1", "_start@plt|x.c:1;y 1");
+    for (let n = 0; n < t.size; n++) expect(t.find(t.path(n)), t.path(n).join(";")).toBe(n);
+    expect(t.path(1)).toEqual(["_start@node"]);
+    const leaf = t.find(["_start@ruby", "main@a.c:3", "leaf"]);
+    expect(t.total[leaf]).toBe(2);
+    // Names alone, as in a link by hand, lead as far as any of them goes; what was told apart is found when it need not be.
+    expect(t.name(t.find(["_start", "gone"]))).toBe("gone");
+    expect(t.find(["_start@python", "main"])).toBe(0);
+    expect(treeOf("_start@ruby;main 1").find(["_start@ruby", "main"])).toBe(2);
   });
   test("a match inside a match counts once", () => {
     const m = tree.match(pattern("a").re);
@@ -45,6 +59,18 @@ describe("tree", () => {
     expect(tree.match(pattern("beta").re).value).toBe(2);
     expect(tree.match(pattern("/^(beta|gamma)$/").re).value).toBe(5);
     expect(tree.match(null).value).toBe(0);
+  });
+  test("going from match to match by the URL reaches all", () => {
+    const t = treeOf("_start@node;leaf 3", "_start@ruby;leaf 2", "_start@rust;leaf 1");
+    const list = matchList(t, t.match(pattern("leaf").re));
+    const seen: number[] = [];
+    let zoom: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      const node = list[nextMatch(list, t.find(zoom), 1)]!;
+      zoom = t.path(node);
+      seen.push(t.total[node]!);
+    }
+    expect(seen).toEqual([3, 2, 1]);
   });
   test("a broken expression says so", () => {
     expect(pattern("/(/").error).not.toBe("");

@@ -36,7 +36,7 @@ export function stacksOf(tree: Tree): string[] {
   const out: string[] = [];
   for (let i = 0; i < tree.size; i++) {
     const base = tree.baseSelf ? ` ${tree.baseSelf[i]}` : "";
-    if (tree.self[i] || tree.baseSelf?.[i]) out.push(`${tree.path(i).join(";")} ${tree.self[i]}${base}`);
+    if (tree.self[i] || tree.baseSelf?.[i]) out.push(`${tree.names(i).join(";")} ${tree.self[i]}${base}`);
   }
   return out.sort();
 }

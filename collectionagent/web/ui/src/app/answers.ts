@@ -78,7 +78,10 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
     asking.current = repeat(async (signal) => {
       try {
         const [next, found] = await Promise.all([
-          ask(q, signal, hasEvents.current),
+          ask(q, signal, hasEvents.current, (timeline) => {
+            // A profile of much data takes its time: when nothing is there yet, the timeline is not kept waiting for it.
+            if (!signal.aborted && timeline.samples) setAnswers((old) => old ?? { flame: null, timeline, events: null, lost: null, incomplete: timeline.incomplete ?? "", maxNodes: q.maxNodes, noLines: false });
+          }),
           // The profile is worth showing without.
           api.types(q.window, signal).catch(() => null),
         ]);
@@ -113,7 +116,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
   return { answers, types, error, loading: loading && enabled, generation, again: useCallback(() => setTurn((t) => t + 1), []) };
 }
 
-async function ask(q: Question, signal: AbortSignal, events: boolean): Promise<Answers> {
+async function ask(q: Question, signal: AbortSignal, events: boolean, onTimeline: (a: Awaited<ReturnType<typeof api.timeline>>) => void): Promise<Answers> {
   const stacks = { ...q.params, group_by: q.group, max_nodes: String(q.maxNodes) };
   let noLines = false;
   const flame = async () => {
@@ -129,7 +132,7 @@ async function ask(q: Question, signal: AbortSignal, events: boolean): Promise<A
   };
   const [tree, timeline, marks, ledger] = await Promise.all([
     flame(),
-    api.timeline({ ...q.params, ...q.window, by: q.by, limit: topSeries }, signal),
+    api.timeline({ ...q.params, ...q.window, by: q.by, limit: topSeries }, signal).then((a) => (onTimeline(a), a)),
     events ? api.timeline({ ...q.params, ...q.window, type: "event", by: "comm", limit: "5" }, signal).catch(() => null) : null,
     // The profile is worth showing without.
     api.ledger({ from: q.params.from!, to: q.params.to!, limit: "0" }, signal).catch(() => null),

@@ -33,13 +33,14 @@ export function question(endpoint: string, { params, profile }: Pick<ViewProps, 
 
 export function ExportMenu(view: ViewProps) {
   const { profile, state, theme, announce } = view;
-  const { tree } = profile;
+  // Files hold stacks from the root on, whatever is on the screen; pictures show what is there.
+  const { tree, upright } = profile;
   const [opens, setOpens] = useState(0);
   useKeys([{ key: "s", what: "save: pprof, folded, speedscope, SVG, PNG, CSV, links", group: "Page", run: () => setOpens((n) => n + 1) }]);
 
-  const changed = tree !== profile.whole;
+  const changed = upright !== profile.whole;
   const group = profile.file ? [] : state.group.split(",").filter(Boolean);
-  const name = (extension: string) => fileName({ file: profile.file, type: profile.type, fromMs: profile.fromMs, toMs: profile.toMs, changed }, extension);
+  const name = (extension: string) => fileName({ file: profile.file, type: profile.type, fromMs: profile.fromMs, toMs: profile.toMs, changed: extension === "svg" || extension === "png" ? tree !== profile.whole : changed }, extension);
   const put = async (extension: string, type: string, make: () => BlobPart | Promise<BlobPart>) => {
     try {
       const content = await make();
@@ -52,7 +53,7 @@ export function ExportMenu(view: ViewProps) {
   const picture = () => {
     const zoom = tree.find(state.zoom);
     const times = profile.fromMs > 0 ? `${dateTime(profile.fromMs)} to ${dateTime(profile.toMs)}` : "";
-    const what = [amount(tree.total[zoom]!, profile.unit), `${exact(profile.samples)} samples`, times, state.query, zoom > 0 ? `below ${tree.path(zoom).join(" › ")}` : "", state.t.map(describe).join("; "), state.invert ? "inverted" : ""];
+    const what = [amount(tree.total[zoom]!, profile.unit), `${exact(profile.samples)} samples`, times, state.query, zoom > 0 ? `below ${tree.names(zoom).join(" › ")}` : "", state.t.map(describe).join("; "), state.invert ? "inverted" : ""];
     return layOut(tree, {
       zoom,
       by: tree.baseTotal && state.view === "diff" ? "diff" : colouring(state.colour),
@@ -73,10 +74,10 @@ export function ExportMenu(view: ViewProps) {
 
   const entries: (MenuEntry | false)[] = [
     { title: changed ? "What is shown, with what is done to the stacks" : "What is shown" },
-    { label: "pprof", hint: ".pb.gz", run: () => void put("pb.gz", "application/octet-stream", async () => (await gzip(pprof(tree, { fromMs: profile.fromMs, toMs: profile.toMs, group }))) as BlobPart) },
-    { label: "Folded stacks", hint: ".folded.txt", run: () => void put("folded.txt", "text/plain", () => folded(tree)) },
-    { label: "speedscope", hint: ".speedscope.json", run: () => void put("speedscope.json", "application/json", () => speedscope(tree, name("json").replace(/\.json$/, ""))) },
-    { label: "Table", hint: ".csv", run: () => void put("csv", "text/csv", () => csv(tree)) },
+    { label: "pprof", hint: ".pb.gz", run: () => void put("pb.gz", "application/octet-stream", async () => (await gzip(pprof(upright, { fromMs: profile.fromMs, toMs: profile.toMs, group }))) as BlobPart) },
+    { label: "Folded stacks", hint: ".folded.txt", run: () => void put("folded.txt", "text/plain", () => folded(upright)) },
+    { label: "speedscope", hint: ".speedscope.json", run: () => void put("speedscope.json", "application/json", () => speedscope(upright, name("json").replace(/\.json$/, ""))) },
+    { label: "Table", hint: ".csv", run: () => void put("csv", "text/csv", () => csv(upright)) },
     { label: "Picture", hint: ".svg", title: "The flame graph as it is zoomed, with numbers as tooltips", run: () => void put("svg", "image/svg+xml", () => svg(picture())) },
     { label: "Picture", hint: ".png", title: "The flame graph as it is zoomed", run: () => void put("png", "image/png", () => png(picture())) },
     "-",

@@ -3,13 +3,13 @@
 
 import type { Opened } from "../files/opened";
 import type { About } from "../model/facts";
-import { transform } from "../model/transform";
+import { invert, transform } from "../model/transform";
 import { Tree } from "../model/tree";
 import type { State } from "../state/state";
 import type { Profile } from "../views/view";
 import type { Answers } from "./answers";
 
-type Source = Omit<Profile, "tree">;
+type Source = Omit<Profile, "tree" | "upright">;
 
 const noFrames = { name: ["all"], file: [""], line: [0], binary: [""], buildId: [""], kind: ["label"], inlined: [false] };
 
@@ -76,7 +76,10 @@ export function fromFile(f: Opened): Source {
 }
 
 /** The profile after what the URL says is to be done to its stacks. */
-export const transformed = (s: Source, state: Pick<State, "t" | "level" | "invert">): Profile => ({ ...s, tree: transform(s.whole, state.t, state.level, state.invert === "1") });
+export function transformed(s: Source, state: Pick<State, "t" | "level" | "invert">): Profile {
+  const upright = transform(s.whole, state.t, state.level, false);
+  return { ...s, upright, tree: state.invert === "1" ? invert(upright) : upright };
+}
 
 /** What the footer says. */
 export const aboutOf = (s: Source, a: Answers | null): About => ({

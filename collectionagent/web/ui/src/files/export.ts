@@ -162,7 +162,7 @@ export interface Named {
   type: string;
   fromMs: number;
   toMs: number;
-  /** Stacks are not as they were measured: something is hidden, folded or inverted. */
+  /** Stacks are not as they were measured: something is hidden or folded, or a picture is inverted. */
   changed: boolean;
 }
 

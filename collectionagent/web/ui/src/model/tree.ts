@@ -34,6 +34,8 @@ export interface Nodes {
 export interface About {
   type: string;
   unit: string;
+  /** Levels are callers, from the inside out: self is what begins with a node, not what it took itself. */
+  inward?: boolean;
 }
 
 /**
@@ -143,27 +145,59 @@ export class Tree {
   }
 
   /** Names from below the root to the node. */
-  path(node: number): string[] {
+  names(node: number): string[] {
     const out: string[] = [];
     for (let n = node; n > 0; n = this.parent[n]!) out.push(this.name(n));
     return out.reverse();
   }
 
-  /** The node that a path leads to, as far as it goes in this tree. */
+  /**
+   * The way from below the root to the node, as find takes it: names, and where siblings share one, as the _start
+   * of two programs, what tells the node apart: "_start@node", "parse@lib.c:12".
+   */
+  path(node: number): string[] {
+    const out: string[] = [];
+    for (let n = node; n > 0; n = this.parent[n]!) out.push(this.step(n));
+    return out.reverse();
+  }
+
+  private step(node: number): string {
+    const name = this.name(node);
+    const namesakes: number[] = [];
+    const parent = this.parent[node]!;
+    for (let c = parent + 1; c < this.end[parent]!; c = this.end[c]!) if (c !== node && this.name(c) === name) namesakes.push(c);
+    if (!namesakes.length) return name;
+    const forms = this.forms(node);
+    const others = namesakes.map((c) => this.forms(c));
+    return forms.find((form, i) => form !== name && others.every((o) => o[i] !== form)) ?? forms[forms.length - 1]!;
+  }
+
+  /** A frame with more and more of what it is. */
+  private forms(node: number): string[] {
+    const name = this.name(node);
+    const binary = this.binary(node) && `@${this.binary(node)}`;
+    const place = this.file(node) && `@${this.file(node).replace(/^.*[/\\]/, "")}:${this.line(node)}`;
+    return [name + binary, name + place, name + binary + place, `${name}${binary}${place}@${this.kind(node)}${this.inlined(node) ? "@inlined" : ""}`];
+  }
+
+  /** The node that a path leads to, as far as it goes in this tree. Names alone lead through any frame of the name. */
   find(path: string[]): number {
-    let node = 0;
-    for (const name of path) {
-      let next = -1;
-      for (let c = node + 1; c < this.end[node]!; c = this.end[c]!) {
-        if (this.name(c) === name) {
-          next = c;
-          break;
+    let level = [0];
+    for (const step of path) {
+      const exact: number[] = [];
+      const told: number[] = [];
+      for (const at of level) {
+        for (let c = at + 1; c < this.end[at]!; c = this.end[c]!) {
+          const name = this.name(c);
+          if (name === step) exact.push(c);
+          else if (!exact.length && step.startsWith(`${name}@`) && this.forms(c).includes(step)) told.push(c);
         }
       }
-      if (next < 0) break;
-      node = next;
+      const next = exact.length ? exact : told;
+      if (!next.length) break;
+      level = next;
     }
-    return node;
+    return level[0]!;
   }
 
   /** The node of a row that covers a position, -1 when there is none. */

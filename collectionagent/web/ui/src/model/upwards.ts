@@ -36,7 +36,7 @@ export function upwards(tree: Tree, starts: Starts, rootFrame: number, skipFirst
   const bounded = steps > manyNodes;
   const frames = bounded ? copyFrames(tree.frames) : tree.frames;
   const other = bounded ? addFrame(frames, { name: "(other)", kind: "other" }) : -1;
-  const b = new Builder(frames, tree.about, tree.baseSelf !== null, rootFrame, Math.min(steps, manyNodes) + 1);
+  const b = new Builder(frames, { ...tree.about, inward: true }, tree.baseSelf !== null, rootFrame, Math.min(steps, manyNodes) + 1);
   const label = Uint8Array.from(tree.frames.kind, (k) => (keepLabels && k === "label" ? 1 : 0));
   /** The root, and labels that stay above: here a stack ends. */
   const ends = (node: number) => node <= 0 || label[tree.frame[node]!] === 1;

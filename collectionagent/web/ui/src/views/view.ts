@@ -11,7 +11,9 @@ import type { Change, State, View } from "../state/state";
 export interface Profile {
   /** As it came, from the server or a file. */
   whole: Tree;
-  /** After what state.t, state.level and state.invert do to it: this is what views show. */
+  /** After what state.t and state.level do to it, from the root to the leaves: who calls whom, and what functions took themselves. */
+  upright: Tree;
+  /** The same, inverted when state.invert is set: this is what views show level by level. */
   tree: Tree;
   unit: string;
   type: string;

@@ -37,6 +37,7 @@ const kept = new Map<string, Set<string>>();
 export function CallTree(view: ViewProps) {
   const { profile, matches, searching, theme, state, change, hover, announce } = view;
   const { tree, unit } = profile;
+  const inward = !!tree.about.inward;
   const comparison = !!tree.baseTotal;
   const handle = useRef<VirtualHandle>(null);
   const [menu, setMenu] = useState<{ node: number; x: number; y: number } | null>(null);
@@ -185,9 +186,11 @@ export function CallTree(view: ViewProps) {
         <div role="gridcell" class="vl-number">
           {amount(tree.total[node]!, unit)}
         </div>
-        <div role="gridcell" class="vl-number calltree-self">
-          {tree.self[node] ? amount(tree.self[node]!, unit) : ""}
-        </div>
+        {!inward && (
+          <div role="gridcell" class="vl-number calltree-self">
+            {tree.self[node] ? amount(tree.self[node]!, unit) : ""}
+          </div>
+        )}
         {comparison && (
           <div role="gridcell" class={`vl-number delta ${grown(tree.total[node]!, tree.baseTotal![node]!)}`}>
             {delta(tree.total[node]!, tree.baseTotal![node]!, unit)}
@@ -219,8 +222,8 @@ export function CallTree(view: ViewProps) {
     );
   };
 
-  const columns = comparison ? "66px 74px 70px 128px minmax(120px, 1fr)" : "66px 74px 70px minmax(120px, 1fr)";
-  const titles = ["Total %", "Total", "Self", ...(comparison ? ["Δ total"] : []), state.invert === "1" ? "Function, its callers below" : "Function, what it calls below"];
+  const columns = `66px 74px ${inward ? "" : "70px "}${comparison ? "128px " : ""}minmax(120px, 1fr)`;
+  const titles = ["Total %", "Total", ...(inward ? [] : ["Self"]), ...(comparison ? ["Δ total"] : []), state.invert === "1" ? "Function, its callers below" : "Function, what it calls below"];
   return (
     <section class="calltree" data-view="calltree" data-rows={rows.length} data-nodes={tree.size} data-open={open.size} onMouseLeave={() => hover.set(-1)}>
       <div class="calltree-tools">

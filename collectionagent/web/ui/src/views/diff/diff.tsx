@@ -4,7 +4,7 @@
 import "./diff.css";
 import { useMemo, useState } from "preact/hooks";
 import type { Expression } from "../../model/regexp";
-import { transform } from "../../model/transform";
+import { invert, transform } from "../../model/transform";
 import { pattern, type Tree } from "../../model/tree";
 import { amount, count, dateTime, duration, exact, percent } from "../../ui/format";
 import { lengthText, spanText } from "../../ui/times";
@@ -27,10 +27,11 @@ export function Diff(view: ViewProps) {
   const { state, change, theme, announce } = view;
   const { comparison, error, waiting } = useComparison(view);
   const steps = state.t.join("\n");
-  const tree = useMemo(() => comparison && transform(comparison.tree, state.t, state.level, state.invert === "1"), [comparison, steps, state.level, state.invert]);
+  const upright = useMemo(() => comparison && transform(comparison.tree, state.t, state.level, false), [comparison, steps, state.level]);
+  const tree = useMemo(() => (upright && state.invert === "1" ? invert(upright) : upright), [upright, state.invert]);
   // What was done to the stacks changes what functions are, and the table is of those.
   const changedStacks = state.t.length > 0 || state.level !== "function";
-  const rows = useMemo(() => (comparison && tree ? (changedStacks ? treeRows(tree) : comparison.rows) : []), [comparison, tree, changedStacks]);
+  const rows = useMemo(() => (comparison && upright ? (changedStacks ? treeRows(upright) : comparison.rows) : []), [comparison, upright, changedStacks]);
   const re = useMemo(() => pattern(state.search).re, [state.search]);
   const says = useMemo(() => comparison && summary(rows, changedStacks && tree ? { now: tree.total[0]!, base: tree.baseTotal?.[0] ?? 0 } : comparison.totals, tree!.about.unit, comparison.scale !== 1), [comparison, rows]);
   const [hover, setHover] = useState("");

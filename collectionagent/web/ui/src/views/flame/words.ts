@@ -43,11 +43,11 @@ export function facts(tree: Tree, n: number, unit: string): Fact[] {
     add("base", `${amount(base, unit)} · ${percent(base, baseAll)}`);
     add("now", `${amount(total, unit)} · ${percent(total, all)}`);
     add("change", `${change(total, base, unit)} · ${base === 0 ? "new" : total === 0 ? "gone" : points(total, all, base, baseAll)}`);
-    add("self", `${amount(tree.baseSelf[n]!, unit)} → ${amount(self, unit)} (${change(self, tree.baseSelf[n]!, unit)})`);
+    if (!tree.about.inward) add("self", `${amount(tree.baseSelf[n]!, unit)} → ${amount(self, unit)} (${change(self, tree.baseSelf[n]!, unit)})`);
   } else {
     add("total", `${amount(total, unit)} · ${percent(total, all)} of all`);
-    add("self", `${amount(self, unit)} · ${percent(self, all)} of all`);
-    if (parent > 0) add("of parent", percent(total, tree.total[parent]!));
+    if (!tree.about.inward) add("self", `${amount(self, unit)} · ${percent(self, all)} of all`);
+    if (parent > 0) add(tree.about.inward ? "of callee" : "of parent", percent(total, tree.total[parent]!));
   }
   const kind = tree.kind(n);
   if (n > 0 && kind !== "label" && kind !== "other") {
@@ -74,7 +74,7 @@ export function sentence(index: Index, n: number, unit: string, item: Item | nul
   const all = tree.total[0]!;
   const about = [tree.name(n), `${amount(tree.total[n]!, unit)}, ${percent(tree.total[n]!, all)} of all`];
   if (tree.baseTotal) about.push(`${change(tree.total[n]!, tree.baseTotal[n]!, unit)} against the base`);
-  else about.push(`itself ${percent(tree.self[n]!, all)}`);
+  else if (!tree.about.inward) about.push(`itself ${percent(tree.self[n]!, all)}`);
   about.push(`depth ${tree.depth[n]}`);
   const children = childCount(tree, n);
   about.push(children ? `${many(children, "frame")} below` : "nothing below");

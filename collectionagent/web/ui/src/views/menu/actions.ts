@@ -45,7 +45,7 @@ export function place(tree: Tree, frame: number): string {
 }
 
 /** The stack down to a node, the root first, one frame in each line. */
-export const stackText = (tree: Tree, node: number): string => tree.path(node).join("\n");
+export const stackText = (tree: Tree, node: number): string => tree.names(node).join("\n");
 
 /** The transforms with one more, unless it is the last already. */
 export const added = (t: readonly string[], text: string): string[] => (t.at(-1) === text ? [...t] : [...t, text]);

@@ -44,7 +44,14 @@ export interface AboutFunction {
   node: number;
 }
 
-/** Looks at all nodes once. */
+/** The widest node of a function, -1 when the tree has none. */
+export function widestOf(tree: Tree, name: string): number {
+  let node = -1;
+  for (let i = 1; i < tree.size; i++) if (tree.frames.name[tree.frame[i]!] === name && (node < 0 || tree.width[i]! > tree.width[node]!)) node = i;
+  return node;
+}
+
+/** Looks at all nodes of a tree from the root to the leaves once. */
 export function aboutFunction(tree: Tree, name: string): AboutFunction {
   const { frames, size } = tree;
   const is = frames.name.map((n) => n === name);

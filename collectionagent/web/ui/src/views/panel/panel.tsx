@@ -9,7 +9,7 @@ import { amount, many, percent } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
 import { change as difference } from "../flame/words";
 import type { ViewProps } from "../view";
-import { aboutFunction, type AboutFunction, type Neighbour, type Place } from "./about";
+import { aboutFunction, widestOf, type AboutFunction, type Neighbour, type Place } from "./about";
 import { Copy } from "./copy";
 import { Spans } from "./spans";
 
@@ -19,10 +19,11 @@ const placesShown = 5;
 
 export function Panel(view: ViewProps) {
   const { profile, state, change, params } = view;
-  const { tree, unit } = profile;
-  const about = useMemo(() => aboutFunction(tree, state.fn), [tree, state.fn]);
+  const { tree, upright, unit } = profile;
+  const about = useMemo(() => aboutFunction(upright, state.fn), [upright, state.fn]);
+  const node = useMemo(() => (upright === tree ? about.node : widestOf(tree, state.fn)), [about, tree]);
   // What transforms have hidden is still known.
-  const elsewhere = useMemo(() => (about.sites || profile.whole === tree ? null : aboutFunction(profile.whole, state.fn)), [about, profile.whole]);
+  const elsewhere = useMemo(() => (about.sites || profile.whole === upright ? null : aboutFunction(profile.whole, state.fn)), [about, profile.whole]);
   const close = () => {
     if (view.side) view.side.show(false);
     else change({ fn: "" });
@@ -45,7 +46,7 @@ export function Panel(view: ViewProps) {
       </div>
       {!shown && <p class="faded">No stack of this selection has this function.</p>}
       {shown && shown !== about && <p class="faded">What is done to the stacks has hidden this function; these are its values without that.</p>}
-      {shown && <Values about={shown} tree={shown === about ? tree : profile.whole} unit={unit} />}
+      {shown && <Values about={shown} tree={shown === about ? upright : profile.whole} unit={unit} />}
       <div class="fn-links" role="group" aria-label="Where to go">
         <button type="button" title="Who calls it, and what it calls" onClick={() => change({ view: "sandwich" })}>
           Sandwich
@@ -55,7 +56,7 @@ export function Panel(view: ViewProps) {
             Source
           </button>
         )}
-        <button type="button" title="The stacks that it is in, level by level" onClick={() => change({ view: "calltree", zoom: about.node >= 0 ? tree.path(about.node) : [] })}>
+        <button type="button" title="The stacks that it is in, level by level" onClick={() => change({ view: "calltree", zoom: node >= 0 ? tree.path(node) : [] })}>
           Call tree
         </button>
         <button type="button" title="Mark it wherever it is" onClick={() => change({ search: state.fn })}>
@@ -64,8 +65,8 @@ export function Panel(view: ViewProps) {
         <button type="button" title="Only stacks with this function" onClick={() => change({ t: [...state.t, formatTransform("focus", exactly(state.fn))], zoom: [] })}>
           Focus
         </button>
-        {about.node >= 0 && state.view !== "calltree" && (
-          <button type="button" title="Zoom to where it is widest" onClick={() => change({ zoom: tree.path(about.node), view: state.view === "both" ? "both" : "flame" })}>
+        {node >= 0 && state.view !== "calltree" && (
+          <button type="button" title="Zoom to where it is widest" onClick={() => change({ zoom: tree.path(node), view: state.view === "both" ? "both" : "flame" })}>
             Zoom
           </button>
         )}

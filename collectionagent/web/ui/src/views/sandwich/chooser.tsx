@@ -44,7 +44,7 @@ export function choices(tree: Tree): Choice[] {
 
 export function Chooser({ view, title, onChoose }: { view: ViewProps; title: string; onChoose(name: string): void }) {
   const { profile, theme, hover } = view;
-  const { tree, unit } = profile;
+  const { upright: tree, unit } = profile;
   const [filter, setFilter] = useState("");
   const [at, setAt] = useState(0);
   const handle = useRef<VirtualHandle>(null);

@@ -49,12 +49,14 @@ export function fromAnswer(a: SandwichAnswer, name: string): Pick<Sides, "caller
     made.frames.name[made.frame[0]!] = name; // in place of "(2 functions)"
     return made;
   };
-  return { callers: tree(a.callers), callees: tree(a.callees) };
+  const callers = tree(a.callers);
+  callers.about.inward = true;
+  return { callers, callees: tree(a.callees) };
 }
 
 function Filled(view: ViewProps) {
   const { profile, state, change, params, generation } = view;
-  const { tree, unit } = profile;
+  const { upright: tree, unit } = profile;
   const { fn } = state;
   const cut = profile.hidden.nodes > 0;
   const why = notExact(view);

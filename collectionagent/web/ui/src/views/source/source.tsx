@@ -67,7 +67,7 @@ function Lines(view: ViewProps) {
   const [chosen, setChosen] = useState("");
   useEffect(() => setChosen(""), [fn]);
   const section = all.find((s) => keyOf(s) === chosen) ?? all[0];
-  const inlined = useMemo(() => inlinedInto(profile.tree, fn), [profile.tree, fn]);
+  const inlined = useMemo(() => inlinedInto(profile.upright, fn), [profile.upright, fn]);
   const unit = answer?.unit ?? profile.unit;
   const value = answer?.function.value ?? 0;
   return (

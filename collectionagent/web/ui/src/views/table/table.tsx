@@ -40,7 +40,7 @@ const widths = {
 
 export function TableView(view: ViewProps) {
   const { profile, matches, searching, theme, state, change, hover, params, generation, announce } = view;
-  const { tree, unit } = profile;
+  const { tree, upright, unit } = profile;
   const comparison = !!tree.baseTotal;
   const columns = columnsOf(comparison);
   const order = orderOf(state.sort, columns);
@@ -52,7 +52,7 @@ export function TableView(view: ViewProps) {
   const functions = functionsOf(tree);
   const cut = profile.hidden.nodes > 0;
   const asked = useAnswer(asksServer(view) ? (signal) => top({ ...params, limit: "100000" }, signal) : null, JSON.stringify(params), generation);
-  const all = useMemo(() => (asked.answer ? exactRows(rowsOf(tree), asked.answer.rows ?? []) : rowsOf(tree)), [tree, asked.answer]);
+  const all = useMemo(() => (asked.answer ? exactRows(rowsOf(upright), asked.answer.rows ?? []) : rowsOf(upright)), [upright, asked.answer]);
   const hit = useMemo(() => (searching ? matchedFunctions(tree, matches) : null), [tree, matches, searching]);
   const re = useMemo(() => (searching ? pattern(state.search).re : null), [state.search, searching]);
   const matched = (r: Row) => (r.frame >= 0 ? !hit || !!hit[functions[r.frame]!] : !re || re.test(r.name) || re.test(r.file) || re.test(r.binary));
