@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { namedFunction } from "../src/api/tables";
-import type { Row } from "../src/model/rows";
+import { type Row, rows as rowsOfTree } from "../src/model/rows";
 import { noFrames, addFrame } from "../src/model/stacks";
 import { Tree } from "../src/model/tree";
 import { rowAfter, rowsInSight, scrollFor } from "../src/ui/rowkeys";
@@ -11,7 +11,8 @@ import { exactRows } from "../src/views/exact";
 import { commonNode, functionsOf, matchedFunctions, widestNode } from "../src/views/place";
 import { choices } from "../src/views/sandwich/chooser";
 import { inlinedInto } from "../src/views/source/source";
-import { columnsOf, orderOf, pressed, sorted, sums } from "../src/views/table/columns";
+import { treeOf } from "./trees";
+import { columnsOf, keyOf as rowKey, orderOf, pressed, rowCount, sorted, sums } from "../src/views/table/columns";
 
 /** A tree of lines such as "a;b;c 3"; a name that ends in ! is inlined. */
 function tree(...stacks: string[]): Tree {
@@ -78,7 +79,7 @@ describe("rows by key", () => {
 });
 
 const row = (name: string, self: number, total: number, baseSelf = 0, baseTotal = 0): Row => ({
-  frame: 1, name, file: "", binary: "", kind: "native", self, total, baseSelf, baseTotal, nodes: 1, callers: 1,
+  frame: 1, name, file: "", line: 0, binary: "", kind: "native", self, total, baseSelf, baseTotal, nodes: 1, callers: 1,
 });
 
 describe("table", () => {
@@ -127,6 +128,22 @@ describe("table", () => {
     expect(delta(5, 5, "count")).toBe("=");
     expect(delta(0, 0, "count")).toBe("");
     expect([grown(2, 1), grown(1, 2), grown(1, 1)]).toEqual(["more", "less", ""]);
+  });
+});
+
+describe("rows of lines", () => {
+  const tree = treeOf("main|a.c:1;burn|a.c:7 2", "main|a.c:2;burn|a.c:8 3", "main|a.c:1;burn|a.c:8 1", "gone 1");
+  test("each line has its own part", () => {
+    expect(rowsOfTree(tree).map((r) => [r.name, r.line, r.self, r.total])).toEqual([["main", 0, 0, 6], ["burn", 0, 6, 6], ["gone", 0, 1, 1]]);
+    const lines = rowsOfTree(tree, true);
+    expect(lines.map((r) => [r.name, r.line, r.self, r.total]).sort()).toEqual([["burn", 7, 2, 2], ["burn", 8, 4, 4], ["gone", 0, 1, 1], ["main", 1, 0, 3], ["main", 2, 0, 3]]);
+    expect(new Set(lines.map(rowKey)).size).toBe(lines.length);
+    const file = columnsOf(false, "line").find((c) => c.id === "file")!;
+    expect(lines.map((r) => file.value(r)).sort()).toEqual(["", "a.c:1", "a.c:2", "a.c:7", "a.c:8"]);
+  });
+  test("the head and the foot say what a row is", () => {
+    expect(columnsOf(false, "binary")[0]!.title).toBe("Binary");
+    expect([rowCount(1, "binary"), rowCount(2, "binary"), rowCount(1, "line"), rowCount(1200, "function")]).toEqual(["1 binary", "2 binaries", "1 line", "1,200 functions"]);
   });
 });
 

@@ -77,7 +77,7 @@ export function ExportMenu(view: ViewProps) {
     { label: "pprof", hint: ".pb.gz", run: () => void put("pb.gz", "application/octet-stream", async () => (await gzip(pprof(upright, { fromMs: profile.fromMs, toMs: profile.toMs, group }))) as BlobPart) },
     { label: "Folded stacks", hint: ".folded.txt", run: () => void put("folded.txt", "text/plain", () => folded(upright)) },
     { label: "speedscope", hint: ".speedscope.json", run: () => void put("speedscope.json", "application/json", () => speedscope(upright, name("json").replace(/\.json$/, ""))) },
-    { label: "Table", hint: ".csv", run: () => void put("csv", "text/csv", () => csv(upright)) },
+    { label: "Table", hint: ".csv", run: () => void put("csv", "text/csv", () => csv(upright, state.level === "line")) },
     { label: "Picture", hint: ".svg", title: "The flame graph as it is zoomed, with numbers as tooltips", run: () => void put("svg", "image/svg+xml", () => svg(picture())) },
     { label: "Picture", hint: ".png", title: "The flame graph as it is zoomed", run: () => void put("png", "image/png", () => png(picture())) },
     "-",

@@ -16,6 +16,10 @@ import { Guard } from "./guard";
 import { SidePanel } from "./sidepanel";
 import { StackBar } from "./stackbar";
 
+/** They are about one function, and say the same of it: on a phone, where the panel lies over the view, it waits to be asked for. */
+const ofFunction: readonly View[] = ["sandwich", "source"];
+const isPhone = () => window.matchMedia("(max-width: 720px)").matches;
+
 /** Views of stacks: the bar above them is about stacks. */
 const ofStacks: readonly View[] = ["flame", "table", "both", "calltree", "sandwich", "diff"];
 
@@ -33,7 +37,10 @@ interface Props {
 
 export function ProfileView({ profile, state, change, theme, params, generation, busy, announce }: Props) {
   const [frame, setFrame] = useState(-1);
-  const [panel, setPanel] = useState(() => recall("panel") !== "closed");
+  const [wanted, setWanted] = useState(() => recall("panel") !== "closed");
+  const [asked, setAsked] = useState(false);
+  useEffect(() => setAsked(false), [state.view]);
+  const panel = wanted && (asked || !ofFunction.includes(state.view) || !isPhone());
   const body = useRef<HTMLDivElement>(null);
   const { re } = useMemo(() => pattern(state.search), [state.search]);
   const matches = useMemo(() => profile.tree.match(re), [profile.tree, re]);
@@ -42,7 +49,8 @@ export function ProfileView({ profile, state, change, theme, params, generation,
   const hover = useMemo(() => ({ frame, set: setFrame }), [frame]);
   const entry = registry.find((r) => r.view === state.view)!;
   const show = (open: boolean) => {
-    setPanel(open);
+    setWanted(open);
+    setAsked(open);
     remember("panel", open ? "open" : "closed");
   };
   const go = (view: View) => {

@@ -136,16 +136,16 @@ export function pprof(tree: Tree, facts: Facts): Uint8Array {
 
 const cell = (v: string | number): string => (typeof v === "number" ? String(v) : /[",\n\r]/.test(v) || /^[=+\-@\t]/.test(v) ? `"${v.replaceAll('"', '""')}"` : v);
 
-/** The functions as a table, the largest own value first. In a comparison with the values of the base. */
-export function csv(tree: Tree): string {
+/** The functions as a table, the largest own value first. In a comparison with the values of the base. byLine: a row for each line. */
+export function csv(tree: Tree, byLine = false): string {
   const { unit } = tree.about;
   const whole = tree.total[0] || 1;
   const share = (v: number) => Number(((100 * v) / whole).toFixed(4));
   const base = tree.baseTotal !== null;
-  const head = ["function", "file", "binary", "kind", `self ${unit}`, "self %", `total ${unit}`, "total %", "callers", ...(base ? [`base self ${unit}`, `base total ${unit}`] : [])];
-  const lines = rows(tree)
+  const head = ["function", "file", ...(byLine ? ["line"] : []), "binary", "kind", `self ${unit}`, "self %", `total ${unit}`, "total %", "callers", ...(base ? [`base self ${unit}`, `base total ${unit}`] : [])];
+  const lines = rows(tree, byLine)
     .sort((a, b) => b.self - a.self || b.total - a.total || (a.name < b.name ? -1 : 1))
-    .map((r) => [r.name, r.file, r.binary, r.kind, r.self, share(r.self), r.total, share(r.total), r.callers, ...(base ? [r.baseSelf, r.baseTotal] : [])]);
+    .map((r) => [r.name, r.file, ...(byLine ? [r.line] : []), r.binary, r.kind, r.self, share(r.self), r.total, share(r.total), r.callers, ...(base ? [r.baseSelf, r.baseTotal] : [])]);
   return [head, ...lines].map((l) => l.map(cell).join(",")).join("\r\n") + "\r\n";
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A tree as a table: one row for each function.
 
-import { functions } from "./stacks";
+import { functions, linesOf } from "./stacks";
 import type { Tree } from "./tree";
 
 export interface Row {
@@ -9,6 +9,8 @@ export interface Row {
   frame: number;
   name: string;
   file: string;
+  /** Of a row that is a line of a function, else 0. */
+  line: number;
   binary: string;
   kind: string;
   self: number;
@@ -24,12 +26,12 @@ export interface Row {
 }
 
 /**
- * The functions of a tree, in the order of their first frames; the root and the labels it is grouped by
+ * The functions of a tree, or with lines set the lines of these, in the order of their first frames; the root and the labels it is grouped by
  * are no functions. Takes a time that grows with the nodes.
  */
-export function rows(tree: Tree): Row[] {
+export function rows(tree: Tree, lines = false): Row[] {
   const { frames, size } = tree;
-  const { of, count, first } = functions(frames);
+  const { of, count, first } = lines ? linesOf(frames) : functions(frames);
   const self = new Float64Array(count);
   const total = new Float64Array(count);
   const baseSelf = new Float64Array(count);
@@ -66,6 +68,7 @@ export function rows(tree: Tree): Row[] {
       frame,
       name: frames.name[frame]!,
       file: frames.file[frame]!,
+      line: lines ? frames.line[frame]! : 0,
       binary: frames.binary[frame]!,
       kind: frames.kind[frame]!,
       self: self[f]!,

@@ -160,9 +160,12 @@ export const copyFrames = (f: Frames): Frames => ({
  */
 export function functions(f: Frames): Functions {
   let out = functionsOf.get(f);
-  if (!out) functionsOf.set(f, (out = makeFunctions(f)));
+  if (!out) functionsOf.set(f, (out = makeFunctions(f, false)));
   return out;
 }
+
+/** The same for lines of functions. */
+export const linesOf = (f: Frames): Functions => makeFunctions(f, true);
 
 interface Functions {
   of: Int32Array;
@@ -172,11 +175,11 @@ interface Functions {
 }
 const functionsOf = new WeakMap<Frames, Functions>();
 
-function makeFunctions(f: Frames): Functions {
+function makeFunctions(f: Frames, lines: boolean): Functions {
   const known = new Map<string, number>();
   const first: number[] = [];
   const of = Int32Array.from(f.name, (name, i) => {
-    const key = `${name}\0${f.file[i]}\0${f.binary[i]}\0${f.kind[i] === "label" ? 1 : 0}`;
+    const key = `${name}\0${f.file[i]}\0${f.binary[i]}\0${f.kind[i] === "label" ? 1 : 0}${lines ? `\0${f.line[i]}` : ""}`;
     let n = known.get(key);
     if (n === undefined) {
       known.set(key, (n = first.length));

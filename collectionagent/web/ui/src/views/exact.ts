@@ -35,7 +35,7 @@ export function exactRows(rows: readonly Row[], top: readonly TopRow[]): Row[] {
     }
     const r = known.get(key);
     out.set(key, {
-      ...(r ?? { frame: -1, name: t.name, file: t.file, binary: t.binary, kind: t.kind, baseSelf: 0, baseTotal: 0, nodes: 0, callers: 0 }),
+      ...(r ?? { frame: -1, name: t.name, file: t.file, line: 0, binary: t.binary, kind: t.kind, baseSelf: 0, baseTotal: 0, nodes: 0, callers: 0 }),
       self: t.self,
       total: t.total,
     });

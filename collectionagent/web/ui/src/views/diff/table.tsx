@@ -135,7 +135,7 @@ export function DiffTable(p: Props) {
                 </td>
                 <td class="number diff-change">
                   <i class={d > 0 ? "more" : "less"} style={{ width: `${(100 * Math.abs(d)) / largest / 2}%` }} />
-                  <span>{delta(d)}</span>
+                  <span class={d > 0 ? "more" : d < 0 ? "less" : "faded"}>{delta(d)}</span>
                 </td>
                 <td class="number" title={percent(r.self, p.totals.now)}>
                   {r.self ? amount(r.self, p.unit) : "–"}

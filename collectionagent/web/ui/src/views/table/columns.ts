@@ -2,6 +2,8 @@
 // The columns of the table of functions: what they hold, their order, and their sums.
 
 import type { Row } from "../../model/rows";
+import type { Level } from "../../state/state";
+import { exact, many } from "../../ui/format";
 
 export interface Column {
   /** As state.sort has it. */
@@ -18,7 +20,7 @@ const number = (id: string, title: string, what: string, value: (r: Row) => numb
 
 const name = text("name", "Function", "The name of the function");
 const ends = [
-  text("file", "File", "The source file, where it is known"),
+  { ...text("file", "File", "The source file, where it is known"), value: (r: Row) => (r.line && r.file ? `${r.file}:${r.line}` : r.file) },
   text("binary", "Binary", "The executable or library that the function is in"),
 ];
 
@@ -42,7 +44,23 @@ const compared: Column[] = [
   ...ends,
 ];
 
-export const columnsOf = (comparison: boolean): readonly Column[] => (comparison ? compared : alone);
+const names: Record<Level, [one: string, what: string]> = {
+  function: ["Function", "The name of the function"],
+  line: ["Line", "The function and its line, where it is known"],
+  file: ["File", "The source file, or the binary where it is not known"],
+  binary: ["Binary", "The executable or library"],
+};
+
+/** The columns of a table of what the levels of stacks are. */
+export function columnsOf(comparison: boolean, level: Level = "function"): readonly Column[] {
+  const list = comparison ? compared : alone;
+  if (level === "function") return list;
+  const [title, what] = names[level];
+  return list.map((c) => (c.id === "name" ? { ...c, title, what } : c));
+}
+
+/** How many rows there are, in the foot of the table. */
+export const rowCount = (n: number, level: Level): string => (level === "binary" ? (n === 1 ? "1 binary" : `${exact(n)} binaries`) : many(n, level));
 
 export interface Order {
   column: Column;
@@ -89,4 +107,4 @@ export function sums(rows: readonly Row[]): { self: number; baseSelf: number } {
 }
 
 /** A function is known by this from one refresh to the next. */
-export const keyOf = (r: Pick<Row, "name" | "file" | "binary">): string => `${r.name}\0${r.file}\0${r.binary}`;
+export const keyOf = (r: Pick<Row, "name" | "file" | "binary"> & { line?: number }): string => `${r.name}\0${r.file}\0${r.binary}${r.line ? `\0${r.line}` : ""}`;

@@ -19,7 +19,7 @@ import { FrameMenu } from "../menu/menu";
 import { commonNode, functionsOf, matchedFunctions } from "../place";
 import { select } from "../select";
 import type { ViewProps } from "../view";
-import { columnsOf, keyOf, orderOf, pressed, sorted, sums, type Column } from "./columns";
+import { columnsOf, keyOf, orderOf, pressed, rowCount, sorted, sums, type Column } from "./columns";
 
 const rowHeight = 24;
 const group = "Table";
@@ -42,7 +42,7 @@ export function TableView(view: ViewProps) {
   const { profile, matches, searching, theme, state, change, hover, params, generation, announce } = view;
   const { tree, upright, unit } = profile;
   const comparison = !!tree.baseTotal;
-  const columns = columnsOf(comparison);
+  const columns = columnsOf(comparison, state.level);
   const order = orderOf(state.sort, columns);
   const only = searching && state.only !== "0";
   const handle = useRef<VirtualHandle>(null);
@@ -52,7 +52,7 @@ export function TableView(view: ViewProps) {
   const functions = functionsOf(tree);
   const cut = profile.hidden.nodes > 0;
   const asked = useAnswer(asksServer(view) ? (signal) => top({ ...params, limit: "100000" }, signal) : null, JSON.stringify(params), generation);
-  const all = useMemo(() => (asked.answer ? exactRows(rowsOf(upright), asked.answer.rows ?? []) : rowsOf(upright)), [upright, asked.answer]);
+  const all = useMemo(() => (asked.answer ? exactRows(rowsOf(upright), asked.answer.rows ?? []) : rowsOf(upright, state.level === "line")), [upright, asked.answer, state.level]);
   const hit = useMemo(() => (searching ? matchedFunctions(tree, matches) : null), [tree, matches, searching]);
   const re = useMemo(() => (searching ? pattern(state.search).re : null), [state.search, searching]);
   const matched = (r: Row) => (r.frame >= 0 ? !hit || !!hit[functions[r.frame]!] : !re || re.test(r.name) || re.test(r.file) || re.test(r.binary));
@@ -103,6 +103,7 @@ export function TableView(view: ViewProps) {
           <>
             <i class="vl-dot" style={{ background: fill(r.kind, r.name, theme.dark) }} title={r.kind} />
             <Highlight text={r.name} re={re} />
+            {r.line > 0 && <span class="faded">:{r.line}</span>}
           </>
         );
       case "selfp":
@@ -122,7 +123,7 @@ export function TableView(view: ViewProps) {
   const foot = (c: Column): ComponentChildren => {
     switch (c.id) {
       case "name":
-        return `${only ? `${exact(shown.length)} of ` : ""}${many(all.length, "function")}${cut && asksServer(view) ? (asked.answer ? " · exact" : " · of the largest nodes") : ""}`;
+        return `${only ? `${exact(shown.length)} of ` : ""}${rowCount(all.length, state.level)}${cut && asksServer(view) ? (asked.answer ? " · exact" : " · of the largest nodes") : ""}`;
       case "self":
         return amount(sum.self, unit);
       case "selfp":
@@ -196,7 +197,7 @@ export function TableView(view: ViewProps) {
           only matches
           <span class="faded">
             {" "}
-            · {exact(all.filter(matched).length)} of {many(all.length, "function")}
+            · {exact(all.filter(matched).length)} of {rowCount(all.length, state.level)}
           </span>
         </label>
       )}
