@@ -71,6 +71,13 @@ func openPTY(t *testing.T, columns, rows uint16) *pty {
 	return p
 }
 
+// all is a copy of what was written so far.
+func (p *pty) all() []byte {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Clone(p.written.Bytes())
+}
+
 // wait returns what was written once it contains text behind an offset, and the offset
 // of its end.
 func (p *pty) wait(t *testing.T, from int, text string) int {
@@ -163,7 +170,7 @@ func TestWatch(t *testing.T) {
 			if got := termios(t, p.slave); got != before {
 				t.Errorf("the terminal is %+v and was %+v", got, before)
 			}
-			if bytes.Contains(p.written.Bytes(), []byte("\x1b[31mevil")) {
+			if bytes.Contains(p.all(), []byte("\x1b[31mevil")) {
 				t.Error("a name of a function has coloured the terminal")
 			}
 		})
@@ -229,7 +236,7 @@ func TestWidth(t *testing.T) {
 		}
 		p.wait(t, 0, "all")
 		p.mu.Lock()
-		for line := range strings.Lines(p.written.String()) {
+		for line := range strings.Lines(string(p.all())) {
 			line = strings.TrimRight(line, "\r\n")
 			if strings.Contains(line, "%") && strings.Contains(line, "▏") && len([]rune(line)) > int(columns) {
 				t.Errorf("%d columns: %q", columns, line)
