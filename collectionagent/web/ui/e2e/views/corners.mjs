@@ -76,6 +76,11 @@ try {
     assert.equal(await page.locator("[data-view=panel]").count(), 0, `${view}: the panel waits`);
     await page.getByRole("button", { name: "Details", exact: true }).click();
     await page.locator("[data-view=panel]").waitFor();
+    const inSight = await page.evaluate((v) => {
+      const [list, tab] = [document.querySelector(".viewtabs"), document.getElementById(`tab-${v}`)].map((e) => e.getBoundingClientRect());
+      return tab.left >= list.left - 1 && tab.right <= list.right + 1;
+    }, view);
+    assert.ok(inSight, `${view}: its tab is in sight`);
     await page.context().close();
   }
   // A file that is shown is compared with what the page shows without it.
