@@ -2,7 +2,7 @@
 // A button that opens a small window below itself. Escape and a click elsewhere close it.
 
 import type { ComponentChildren } from "preact";
-import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import "./popover.css";
 
 interface Props {
@@ -28,7 +28,8 @@ export function Popover({ open, onOpen, label, aria, title, name, role = "dialog
     onOpen(false);
     button.current!.focus();
   };
-  useEffect(() => {
+  // From the moment it is seen: Escape may follow at once.
+  useLayoutEffect(() => {
     if (!open) return;
     const outside = (e: PointerEvent) => {
       if (!root.current!.contains(e.target as Node)) onOpen(false);
