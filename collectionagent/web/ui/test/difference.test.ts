@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+import { parseState } from "../src/state/state";
+import { ofFile } from "../src/views/diff/sides";
 import { describe, expect, test } from "vitest";
 import type { DiffAnswer } from "../src/api/client";
-import { baseRange, changed, earlier, joined, shade, shadeColour, side, stateOf, summary, treeRows, type Row } from "../src/views/diff/compare";
+import { changed, earlier, joined, shade, shadeColour, side, stateOf, summary, treeRows, type Row } from "../src/views/diff/compare";
 import { sorted } from "../src/views/diff/table";
 
 const row = (name: string, self: number, baseSelf: number, total = self, baseTotal = baseSelf): Row => ({ name, file: "", binary: "", kind: "native", self, total, baseSelf, baseTotal });
@@ -94,11 +96,17 @@ describe("times of the base", () => {
     expect(earlier("1700000000000", 1000, 0)).toBe("1699999999000");
     expect(earlier("nonsense", 1000, 0)).toBe("nonsense");
   });
-  test("are completed as the server does", () => {
-    const s = { from: "", to: "", bfrom: "", bto: "", bquery: "" };
-    expect(baseRange(s, 100_000, 160_000, 0)).toEqual({ from: 40_000, to: 100_000 });
-    expect(baseRange({ ...s, bquery: "{}" }, 100_000, 160_000, 0)).toEqual({ from: 100_000, to: 160_000 });
-    expect(baseRange({ ...s, bfrom: "200000000000" }, 100_000, 160_000, 0)).toEqual({ from: 200_000_000_000, to: 200_000_060_000 });
-    expect(baseRange({ ...s, bto: "200000000000" }, 100_000, 160_000, 0)).toEqual({ from: 199_999_940_000, to: 200_000_000_000 });
+  test("of a file are those of the page, or as long", () => {
+    const s = { ...parseState("?file=1&view=diff&from=now-10m"), query: '{a="b"}' };
+    const at = (more: Partial<typeof s>) => {
+      const { from, to, query } = ofFile({ ...s, ...more }, "on_cpu", 200_000_600_000);
+      return [from, to, query];
+    };
+    expect(at({})).toEqual(["now-10m", "now", '{a="b"}']);
+    expect(at({ from: "100000000000", to: "100000060000", bquery: "{}" })).toEqual(["100000000000", "100000060000", "{}"]);
+    expect(at({ bfrom: "200000000000" })).toEqual(["200000000000", "200000600000", '{a="b"}']);
+    expect(at({ bto: "200000000000" })).toEqual(["199999400000", "200000000000", '{a="b"}']);
+    expect(at({ bfrom: "now-1h" })).toEqual(["now-1h", "now-50m", '{a="b"}']);
+    expect(at({ bto: "now" })).toEqual(["now-10m", "now", '{a="b"}']);
   });
 });

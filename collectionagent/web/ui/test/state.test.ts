@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 import { describe, expect, test } from "vitest";
 import { amount, count, mark, percent } from "../src/ui/format";
-import { defaults, formatState, isLive, parseState } from "../src/state/state";
+import { changed, defaults, formatState, isLive, parseState } from "../src/state/state";
 import { choices, title } from "../src/model/types";
 
 describe("state in the URL", () => {
@@ -27,6 +27,20 @@ describe("state in the URL", () => {
     expect(isLive({ to: "now", file: "" })).toBe(true);
     expect(isLive({ to: "1700000000000", file: "" })).toBe(false);
   });
+});
+
+describe("a sort", () => {
+  const table = { ...defaults, view: "table" as const, sort: "name" };
+  test.each([
+    ["stays with its table", changed(table, { find: "x" }), "name"],
+    ["stays beside the graph", changed(table, { view: "both" }), "name"],
+    ["comes back from the graph", changed(changed(table, { view: "flame" }), { view: "table" }), "name"],
+    ["is not that of a comparison", changed(table, { view: "diff" }), ""],
+    ["is not that of labels", changed(table, { view: "top" }), ""],
+    ["is not that of a page", changed(table, { page: "executables" }), ""],
+    ["is not that of a page, whose link has all fields", changed(table, { ...table, page: "hosts" }), ""],
+    ["is what a link says", changed(table, { page: "executables", sort: "-unnamed" }), "-unnamed"],
+  ])("%s", (_, s, sort) => expect(s.sort).toBe(sort));
 });
 
 describe("numbers", () => {

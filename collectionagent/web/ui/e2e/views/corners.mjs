@@ -76,8 +76,39 @@ try {
     assert.equal(await page.locator("[data-view=panel]").count(), 0, `${view}: the panel waits`);
     await page.getByRole("button", { name: "Details", exact: true }).click();
     await page.locator("[data-view=panel]").waitFor();
+    const inSight = await page.evaluate((v) => {
+      const [list, tab] = [document.querySelector(".viewtabs"), document.getElementById(`tab-${v}`)].map((e) => e.getBoundingClientRect());
+      return tab.left >= list.left - 1 && tab.right <= list.right + 1;
+    }, view);
+    assert.ok(inSight, `${view}: its tab is in sight`);
     await page.context().close();
   }
+  // A file that is shown is compared with what the page shows without it.
+  page = await open({ view: "diff" });
+  await ready(page);
+  const same = Buffer.from(await page.evaluate(async ([from, to]) => [...new Uint8Array(await (await fetch(`api/v1/pprof?from=${from}&to=${to}`)).arrayBuffer())], [start, end]));
+  const chooser = page.waitForEvent("filechooser");
+  await page.getByRole("button", { name: "Open file…" }).click();
+  await (await chooser).setFiles({ name: "same.pb.gz", mimeType: "application/octet-stream", buffer: same });
+  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Selection"]')?.textContent.includes("same.pb.gz"));
+  await page.waitForFunction(() => {
+    const side = (name) => Number(document.querySelector(`[data-view="diff"] [aria-label="${name}"]`).dataset.total);
+    return side("Base") > 0 && side("Base") === side("Selection");
+  });
+  await page.context().close();
+
+  // What the timeline shows in a colour has it in the table of labels.
+  page = await open({ view: "top" });
+  await ready(page);
+  await page.locator("[data-view=top] .top-spark svg").first().waitFor();
+  const colours = await page.evaluate(() =>
+    [...document.querySelectorAll(".tl-legend li")]
+      .filter((li) => li.textContent !== "(other)")
+      .map((li) => [li.querySelector("i").style.background, document.querySelector(`[data-view=top] [data-value="${CSS.escape(li.textContent)}"] .vl-dot`)?.style.background]),
+  );
+  assert.ok(colours.length > 0);
+  for (const [above, below] of colours) assert.equal(below, above);
+  await page.context().close();
 } finally {
   await browser.close();
 }

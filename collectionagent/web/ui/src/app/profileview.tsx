@@ -48,6 +48,13 @@ export function ProfileView({ profile, state, change, theme, params, generation,
   useEffect(() => setFrame(-1), [profile.tree]);
   const hover = useMemo(() => ({ frame, set: setFrame }), [frame]);
   const entry = registry.find((r) => r.view === state.view)!;
+  // Where there is no room for all tabs, the chosen one is in sight.
+  const tabs = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    const list = tabs.current?.getBoundingClientRect();
+    const tab = document.getElementById(`tab-${state.view}`)?.getBoundingClientRect();
+    if (list && tab && (tab.left < list.left || tab.right > list.right)) tabs.current!.scrollLeft += tab.left + tab.width / 2 - list.left - list.width / 2;
+  }, [state.view]);
   const show = (open: boolean) => {
     setWanted(open);
     setAsked(open);
@@ -90,6 +97,7 @@ export function ProfileView({ profile, state, change, theme, params, generation,
       <div class="explore-tabs">
         <div
           class="viewtabs"
+          ref={tabs}
           role="tablist"
           aria-label="Views"
           onKeyDown={(e) => {

@@ -2,7 +2,7 @@
 // What the page shows, held in the URL: a change is a step that "back" undoes.
 
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { formatState, parseState, type Change, type State } from "../state/state";
+import { changed, formatState, parseState, type Change, type State } from "../state/state";
 
 export function useUrlState(): [State, Change] {
   const [state, setState] = useState(() => parseState(location.search));
@@ -13,7 +13,7 @@ export function useUrlState(): [State, Change] {
     return () => window.removeEventListener("popstate", back);
   }, []);
   const change = useCallback<Change>((fields, replace = false) => {
-    current.current = { ...current.current, ...fields };
+    current.current = changed(current.current, fields);
     setState(current.current);
     const url = formatState(current.current);
     // The same view twice in the history would make "back" do nothing.

@@ -115,6 +115,16 @@ export const defaults: State = {
   only: "",
 };
 
+/** What a sort is of: columns of one table mean nothing, or something else, in another. */
+const sortedBy = (s: State): string => (s.page !== "explore" ? s.page : s.view === "diff" || s.view === "top" ? s.view : "functions");
+
+/** The state after a change. A sort stays with its table. */
+export function changed(s: State, fields: Partial<State>): State {
+  const next = { ...s, ...fields };
+  if (next.sort === s.sort && sortedBy(next) !== sortedBy(s)) next.sort = "";
+  return next;
+}
+
 /** Changes some fields; replace: without a new entry in the browser's history. */
 export type Change = (change: Partial<State>, replace?: boolean) => void;
 

@@ -154,14 +154,3 @@ export function earlier(text: string, ms: number, now: number): string {
   const at = parseTime(t, now);
   return at === null ? text : String(Math.round(at - ms));
 }
-
-/** The range of the base: what is set, as the server completes it. */
-export function baseRange(s: { from: string; to: string; bfrom: string; bto: string; bquery: string }, from: number, to: number, now: number): { from: number; to: number } {
-  const length = to - from;
-  const bfrom = s.bfrom ? parseTime(s.bfrom, now) : null;
-  const bto = s.bto ? parseTime(s.bto, now) : null;
-  if (bfrom !== null && bto !== null) return { from: bfrom, to: bto };
-  if (bfrom !== null) return { from: bfrom, to: bfrom + length };
-  if (bto !== null) return { from: bto - length, to: bto };
-  return s.bquery ? { from, to } : { from: from - length, to: from };
-}

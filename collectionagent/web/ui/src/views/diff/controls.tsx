@@ -69,7 +69,7 @@ export function BaseControls({ view, now, onSwap, children }: { view: ViewProps;
             }
           }}
         >
-          <option value="previous">the time right before</option>
+          <option value="previous">{state.file ? "what the server has" : "the time right before"}</option>
           {shifts.map(([id, text]) => (
             <option key={id} value={id}>
               {text}

@@ -230,7 +230,7 @@ function Change({ totals, unit, scale }: { totals: Totals; unit: string; scale: 
   return (
     <div class={`diff-total ${kind}`}>
       <b>{scale !== 1 ? "same total" : kind === "same" ? "no change" : `${d > 0 ? "+" : "−"}${totals.base ? percent(Math.abs(d), totals.base) : amount(d, unit)}`}</b>
-      <span class="faded">{scale !== 1 ? `base × ${scale.toPrecision(3)}` : kind === "same" ? "" : `${d > 0 ? "+" : "−"}${amount(Math.abs(d), unit)}`}</span>
+      <span class="faded">{scale !== 1 ? `base × ${scale.toPrecision(3)}` : kind === "same" ? "" : !totals.base ? "all new" : `${d > 0 ? "+" : "−"}${amount(Math.abs(d), unit)}`}</span>
     </div>
   );
 }

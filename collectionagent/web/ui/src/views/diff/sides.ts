@@ -6,11 +6,13 @@ import { useMemo } from "preact/hooks";
 import * as api from "../../api/client";
 import type { Coverage } from "../../api/client";
 import { opened } from "../../files/opened";
+import { baseRange } from "../../model/compare";
 import { diffTrees, sameTotal } from "../../model/diff";
+import { relative } from "../../model/timerange";
 import { Tree } from "../../model/tree";
 import { useAsk } from "../ask";
 import type { ViewProps } from "../view";
-import { baseRange, joined, serverRows, treeRows, type Row, type Totals } from "./compare";
+import { joined, serverRows, treeRows, type Row, type Totals } from "./compare";
 
 /** One side, as its heading says it. */
 export interface Side {
@@ -42,6 +44,19 @@ function baseParams(s: ViewProps["state"]): api.Params {
   return { base_query: s.bquery, base_from: s.bfrom, base_to: s.bto };
 }
 
+/** What a file is compared with: what the page shows without it, where nothing else is chosen. */
+export function ofFile(s: ViewProps["state"], type: string, now: number): api.Params {
+  let [from, to] = [s.bfrom || s.from, s.bto || s.to];
+  if (!s.bfrom !== !s.bto) {
+    // One end alone: as long as the range of the page. What is relative stays so, as else each moment is another question.
+    const range = baseRange({ ...s, view: "diff", bfile: "" }, now)!;
+    const text = (ms: number) => ((s.bfrom || s.bto).startsWith("now") ? (now - ms < 1000 ? "now" : relative(Math.round((now - ms) / 1000) * 1000)) : String(Math.round(ms)));
+    if (s.bfrom) to = text(range.to);
+    else from = text(range.from);
+  }
+  return { type, query: s.bquery || s.query, from, to, max_nodes: "60000" };
+}
+
 export function useComparison({ state, params, profile, generation }: ViewProps): { comparison: Comparison | null; error: string; waiting: boolean } {
   const baseFile = opened(state.bfile);
   const live = !state.file && !state.bfile;
@@ -49,14 +64,7 @@ export function useComparison({ state, params, profile, generation }: ViewProps)
   const both = useAsk(live ? JSON.stringify(question) : null, generation, (signal) => api.diff(question, signal));
   // A file is compared with data of the server: the base is asked for by itself.
   const baseLive = !!state.file && !state.bfile;
-  const range = baseRange(state, profile.fromMs || Date.now() - 900e3, profile.toMs || Date.now(), Date.now());
-  const baseQuestion = {
-    type: profile.type,
-    query: state.bquery,
-    from: state.bfrom || (profile.fromMs ? String(Math.round(range.from)) : "now-15m"),
-    to: state.bto || (profile.fromMs ? String(Math.round(range.to)) : "now"),
-    max_nodes: "60000",
-  };
+  const baseQuestion = ofFile(state, profile.type, Date.now());
   const base = useAsk(baseLive ? JSON.stringify(baseQuestion) : null, 0, (signal) => api.flamegraph(baseQuestion, signal));
   const normal = state.norm === "1";
 
@@ -85,7 +93,7 @@ export function useComparison({ state, params, profile, generation }: ViewProps)
     } else if (base.answer) {
       const a = base.answer;
       tree = Tree.fromAnswer(a);
-      other = { file: "", query: state.bquery, fromMs: a.from_ms, toMs: a.to_ms, total: a.total, samples: a.samples, coverage: a.coverage };
+      other = { file: "", query: state.bquery || state.query, fromMs: a.from_ms, toMs: a.to_ms, total: a.total, samples: a.samples, coverage: a.coverage };
     } else return null;
     const scale = normal ? sameTotal(profile.whole, tree) : 1;
     const all = diffTrees(profile.whole, tree, scale);

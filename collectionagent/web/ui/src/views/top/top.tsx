@@ -5,7 +5,7 @@ import "./top.css";
 import { useMemo, useRef, useState } from "preact/hooks";
 import { labels as askLabels, timeline as askTimeline } from "../../api/client";
 import { series as askSeries } from "../../api/tables";
-import { hash } from "../../model/colour";
+import { hash, series as palette } from "../../model/colour";
 import { addMatcher, type Operator } from "../../model/selector";
 import { pattern } from "../../model/tree";
 import { copyText } from "../../ui/clipboard";
@@ -61,6 +61,8 @@ export function Top(view: ViewProps) {
   const at = rows.findIndex((r) => r.value === active);
   const unit = asked.answer?.unit ?? profile.unit;
   const whole = asked.answer?.total ?? 0;
+  // The largest have the colours that they have in the timeline.
+  const largest = useMemo(() => new Map((lines.answer?.series ?? []).slice(0, palette.length).map((l, i) => [l.name, palette[i]!])), [lines.answer]);
 
   if (profile.file) {
     return (
@@ -87,7 +89,7 @@ export function Top(view: ViewProps) {
     else return false;
     return true;
   };
-  const colour = (r: ValueRow) => (r.value ? `hsl(${Math.round(360 * hash(r.value))} 55% 55%)` : "var(--faded)");
+  const colour = (r: ValueRow) => largest.get(r.value) ?? (r.value ? `hsl(${Math.round(360 * hash(r.value))} 30% 60%)` : "var(--faded)");
 
   const row = (i: number) => {
     const r = rows[i]!;
