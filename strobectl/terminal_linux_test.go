@@ -235,14 +235,12 @@ func TestWidth(t *testing.T) {
 			t.Error(err)
 		}
 		p.wait(t, 0, "all")
-		p.mu.Lock()
 		for line := range strings.Lines(string(p.all())) {
 			line = strings.TrimRight(line, "\r\n")
 			if strings.Contains(line, "%") && strings.Contains(line, "▏") && len([]rune(line)) > int(columns) {
 				t.Errorf("%d columns: %q", columns, line)
 			}
 		}
-		p.mu.Unlock()
 	}
 }
 
