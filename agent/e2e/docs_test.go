@@ -3,7 +3,6 @@
 package e2e
 
 import (
-	"net"
 	"os"
 	"strings"
 	"testing"
@@ -11,17 +10,6 @@ import (
 	"github.com/strobe-profiler/strobe/support/doctest"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
-
-// freeAddress returns a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // a test
-	return l.Addr().String()
-}
 
 // TestInstallFromSource does what docs/install.md says, in a fresh clone.
 func TestInstallFromSource(t *testing.T) {
