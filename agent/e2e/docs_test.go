@@ -38,6 +38,6 @@ func TestInstallFromSource(t *testing.T) {
 	sh.RunUntil(doc.Block(3), nil)
 	out := sh.RunUntil(doc.Block(4), nil)
 	if !strings.Contains(out, "main::serve") {
-		t.Errorf("the callers of the hot function are not there:\n%s", out)
+		t.Errorf("the caller of the hot function is not there:\n%s", out)
 	}
 }
