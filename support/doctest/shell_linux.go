@@ -158,7 +158,7 @@ func (sh *Shell) RunSection(s *Section) {
 // gone afterwards. It fails the test when that takes too long.
 func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 	sh.t.Helper()
-	deadline := time.Now().Add(sh.opts.Timeout)
+	deadline := time.Now().Add(sh.patience())
 	for {
 		out, where, err := sh.run(b, true)
 		switch {
@@ -197,7 +197,7 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	}
 	fmt.Fprintf(sh.in, "%s\nprintf '%%s\\n' $? >&3\n", run)
 
-	timeout := time.NewTimer(sh.opts.Timeout)
+	timeout := time.NewTimer(sh.patience())
 	defer timeout.Stop()
 	status, alive := "", true
 	select {
@@ -222,6 +222,18 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 		code = status
 	}
 	return string(text), where, fmt.Errorf("a command failed with status %s", code)
+}
+
+// patience is how long the next block may take: what the test has left, without
+// the time to end what was started, which a test that is killed never does.
+func (sh *Shell) patience() time.Duration {
+	patience := sh.opts.Timeout
+	if t, ok := sh.t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if deadline, ok := t.Deadline(); ok {
+			patience = min(patience, time.Until(deadline)-sh.opts.Grace-5*time.Second)
+		}
+	}
+	return max(patience, 0)
 }
 
 func (sh *Shell) replace(text string) string {

@@ -102,8 +102,8 @@ func TestShell(t *testing.T) {
 		"until": {"```sh\necho x >> file\nwc -l < file\ntest $(wc -l < file) -ge 2\n```\n", Options{}, func(sh *Shell, s *Section) {
 			sh.RunUntil(s.Block(0), func(out string) bool { return strings.TrimSpace(out) == "3" })
 		}, ""},
-		"never": {"```sh\nfalse\n```\n", Options{Timeout: 50 * time.Millisecond}, func(sh *Shell, s *Section) { sh.RunUntil(s.Block(0), nil) },
-			"f.md:2: after 50ms still: a command failed with status 1"},
+		"never": {"```sh\nfalse\n```\n", Options{Timeout: 3 * time.Second}, func(sh *Shell, s *Section) { sh.RunUntil(s.Block(0), nil) },
+			"f.md:2: after 3s still: a command failed with status 1"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
