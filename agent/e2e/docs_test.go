@@ -85,6 +85,7 @@ func TestTroubleshoot(t *testing.T) {
 	startServer(t, t.TempDir(), grpc, page)
 	startService(t, "agent", "-collection-agent", grpc, "-http-address", own)
 	doc := doctest.Open(t, "docs/troubleshoot.md", "Troubleshoot")
+	doctest.WaitHTTP(t, "http://"+page+"/-/ready")
 	sh := doc.Shell(t, doctest.Options{
 		Path: []string{bin}, Env: []string{"STROBE_AGENT_HTTP_ADDRESS=" + own, "STROBE_URL=http://" + page},
 	})
@@ -116,6 +117,7 @@ func TestReadme(t *testing.T) {
 		},
 	})
 	fleet.Run(doc.Block(2))
+	doctest.WaitListen(t, page)
 	fleet.Run(doc.Block(3))
 	fleet.RunUntil(doc.Block(4), nil)
 

@@ -136,7 +136,7 @@ func TestShellEndsBackground(t *testing.T) {
 	}
 }
 
-func TestWaitHTTP(t *testing.T) {
+func TestWait(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -150,6 +150,7 @@ func TestWaitHTTP(t *testing.T) {
 	})}
 	go srv.Serve(l)
 	defer srv.Close()
+	WaitListen(t, l.Addr().String())
 	WaitHTTP(t, "http://"+l.Addr().String())
 	if calls != 3 {
 		t.Errorf("%d calls, want 3", calls)
