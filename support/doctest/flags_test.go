@@ -70,3 +70,36 @@ func TestFlagsExist(t *testing.T) {
 		t.Errorf("only %d flags were found", flags)
 	}
 }
+
+// TestDefaults compares the defaults in tables of other documents with those of
+// docs/configure.md.
+func TestDefaults(t *testing.T) {
+	t.Parallel()
+	root := Root(t)
+	row := regexp.MustCompile("(?m)^\\| `-([a-z-]+)[^|]*` \\| ([^|]*) \\|")
+	read := func(file string, column int) map[string]string {
+		src, err := os.ReadFile(filepath.Join(root, file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]string{}
+		for _, line := range strings.Split(string(src), "\n") {
+			if m := row.FindStringSubmatch(line); m != nil {
+				all[m[1]] = strings.Trim(strings.TrimSpace(strings.Split(line, "|")[column]), "`")
+			}
+		}
+		return all
+	}
+	right := read("docs/configure.md", 3)
+	for _, file := range []string{"docs/limits.md", "docs/retention.md"} {
+		found := read(file, 2)
+		if len(found) < 5 {
+			t.Errorf("%s: only %d flags with defaults", file, len(found))
+		}
+		for name, value := range found {
+			if want, ok := right[name]; !ok || value != want && !(value == "none" && want == "") {
+				t.Errorf("%s: the default of -%s is %q, not %q", file, name, want, value)
+			}
+		}
+	}
+}
