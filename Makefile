@@ -2,8 +2,11 @@
 # `make help` lists the targets.
 
 GO      ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+VERSION ?= $(shell support/version.sh version)
+COMMIT  ?= $(shell support/version.sh commit)
+DATE    ?= $(shell support/version.sh date)
+BUILT   := github.com/strobe-profiler/strobe/internal/buildinfo
+LDFLAGS := -s -w -X $(BUILT).version=$(VERSION) -X $(BUILT).commit=$(COMMIT) -X $(BUILT).date=$(DATE)
 UI      := collectionagent/web/ui
 # Packages whose tests load eBPF programs, start whole programs or database servers
 # run one after another: they use the same two CPUs.
@@ -24,7 +27,7 @@ build: ## build bin/agent, bin/collectionagent and bin/strobectl; needs nothing 
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent ./strobectl
 
 collector: ## build bin/otelcol-strobe, an OpenTelemetry Collector with the profiler in it
-	cd collector/distribution && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o ../../bin/otelcol-strobe .
+	cd collector/distribution && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o ../../bin/otelcol-strobe .
 
 run: build ## build, then profile this host and serve the page (as root)
 	@support/run.sh
