@@ -27,7 +27,7 @@ func (r *release) binary(arch, name string) string { return filepath.Join(r.work
 
 // build builds all programs for an architecture, without anything of this machine in them.
 func (r *release) build(ctx context.Context, arch string) error {
-	ldflags := fmt.Sprintf("-s -w -buildid= -X %[1]s.version=%s -X %[1]s.commit=%s -X %[1]s.date=%s", buildinfo, r.version, r.commit, r.date)
+	ldflags := fmt.Sprintf("-s -w -buildid= -X %[1]s.version=%[2]s -X %[1]s.commit=%[3]s -X %[1]s.date=%[4]s", buildinfo, r.version, r.commit, r.date)
 	for _, p := range programs {
 		_, err := r.run(ctx, arch, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", ldflags, "-o", r.binary(arch, p.name), "./"+p.pkg)
 		if err != nil {

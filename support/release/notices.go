@@ -160,6 +160,7 @@ func (m *module) recognise() error {
 	for _, name := range slices.Sorted(keys(m.files)) {
 		text := strings.ToLower(strings.Join(strings.Fields(string(m.files[name])), " "))
 		if forbidden.MatchString(text) && !strings.Contains(text, "mozilla public license") { // which names them as secondary
+			m.licenses = nil
 			return fmt.Errorf("%s %s: %s has the words of a licence that is not permissive: have a look", m.path, m.version, name)
 		}
 		for _, p := range phrases {
