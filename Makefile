@@ -2,8 +2,11 @@
 # `make help` lists the targets.
 
 GO      ?= go
-VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-LDFLAGS := -s -w -X main.version=$(VERSION)
+VERSION ?= $(shell support/version.sh version)
+COMMIT  ?= $(shell support/version.sh commit)
+DATE    ?= $(shell support/version.sh date)
+BUILT   := github.com/strobe-profiler/strobe/internal/buildinfo
+LDFLAGS := -s -w -X $(BUILT).version=$(VERSION) -X $(BUILT).commit=$(COMMIT) -X $(BUILT).date=$(DATE)
 UI      := collectionagent/web/ui
 # Packages whose tests load eBPF programs, start whole programs or database servers
 # run one after another: they use the same two CPUs.
@@ -13,7 +16,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean
+.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -24,7 +27,16 @@ build: ## build bin/agent, bin/collectionagent and bin/strobectl; needs nothing 
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./agent ./collectionagent ./strobectl
 
 collector: ## build bin/otelcol-strobe, an OpenTelemetry Collector with the profiler in it
-	cd collector/distribution && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o ../../bin/otelcol-strobe .
+	cd collector/distribution && CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS) -X main.version=$(VERSION)' -o ../../bin/otelcol-strobe .
+
+release: ## make dist/: tarballs, .deb, .rpm, images, SBOM, checksums; VERSION and ARCH (amd64,arm64) may be given
+	cd support/release && $(GO) run . -root ../.. -out ../../dist -version '$(VERSION)' -commit '$(COMMIT)' -date '$(DATE)' $(if $(ARCH),-arch '$(ARCH)')
+
+release-check: ## make a release twice, in different places, and compare the bytes (committed files only)
+	support/release/check.sh
+
+test-release: ## try the packages: install, boot, upgrade, remove, purge (Debian, as root)
+	cd support/release && $(GO) vet ./... && $(GO) test -timeout 20m ./...
 
 run: build ## build, then profile this host and serve the page (as root)
 	@support/run.sh
@@ -103,4 +115,4 @@ soak-store: build ## put the collection agent under a mixed load for 30 minutes,
 	$(GO) run ./collectionagent/bench soak $(SOAK)
 
 clean: ## remove what was built
-	rm -rf bin
+	rm -rf bin dist

@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime"
 	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,11 +21,13 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	engine "github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
 	"github.com/strobe-profiler/strobe/internal/settings"
+	"github.com/strobe-profiler/strobe/internal/systemd"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -42,14 +43,14 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	}
 	switch {
 	case cfg.Version:
-		return printVersion(stdout)
+		return printVersion(nil, stdout)
 	case cfg.PrintConfig:
 		return cfg.WriteFile(stdout)
 	case cfg.CheckConfig:
 		_, err := fmt.Fprintln(stdout, "the configuration is valid")
 		return err
 	}
-	log := newLogger(stderr, cfg.LogFormat, levelIf(cfg.Verbose, slog.LevelDebug, slog.LevelInfo))
+	log := systemd.NewLogger(stderr, cfg.LogFormat, levelIf(cfg.Verbose, slog.LevelDebug, slog.LevelInfo))
 	for _, w := range cfg.Warnings {
 		log.Warn(w)
 	}
@@ -73,14 +74,14 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
 			return to.newReporter(host, log, registry, limits)
 		},
-		Confine:      confinement(&cfg.Config),
-		Identify:     resolver.Process,
-		Probe:        live.Probe,
-		Registry:     registry,
-		Logger:       log,
-		Version:      buildInfo().version,
-		Host:         hostinfo.Options{Name: cfg.HostName, ID: cfg.HostID, Tags: cfg.Tags},
-		NotifySocket: os.Getenv("NOTIFY_SOCKET"),
+		Confine:  confinement(&cfg.Config),
+		Identify: resolver.Process,
+		Probe:    live.Probe,
+		Registry: registry,
+		Logger:   log,
+		Version:  buildinfo.Version(),
+		Host:     hostinfo.Options{Name: cfg.HostName, ID: cfg.HostID, Tags: cfg.Tags},
+		Systemd:  systemd.NewNotifier(os.Getenv, log),
 	})
 }
 
@@ -91,7 +92,7 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 		return 0, recordUsage(err)
 	}
 	limitMemory(o.MemoryLimit, o.UnwindTableBytes)
-	log := newLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelWarn))
+	log := systemd.NewLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelWarn))
 	resolver, err := identity.New(identity.Options{Logger: log})
 	if err != nil {
 		return 0, err
@@ -128,7 +129,7 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildInfo().version, append(live.Probe(), live.ProbeRuntimes()...))
+	report := doctor.New(buildinfo.Version(), append(live.Probe(), live.ProbeRuntimes()...))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}
@@ -150,14 +151,6 @@ func confinement(cfg *config.Config) func() ([]string, error) {
 	}
 }
 
-func newLogger(w io.Writer, format string, level slog.Level) *slog.Logger {
-	o := &slog.HandlerOptions{Level: level}
-	if format == "json" {
-		return slog.New(slog.NewJSONHandler(w, o))
-	}
-	return slog.New(slog.NewTextHandler(w, o))
-}
-
 func levelIf(verbose bool, yes, no slog.Level) slog.Level {
 	if verbose {
 		return yes
@@ -175,10 +168,9 @@ func limitMemory(limit, tables settings.Bytes) {
 // newRegistry makes a registry with the metrics that every program has.
 func newRegistry() (*prometheus.Registry, error) {
 	registry := prometheus.NewRegistry()
-	b := buildInfo()
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "strobe_agent_build_info", Help: "1, with a description of the binary.",
-		ConstLabels: prometheus.Labels{"version": b.version, "revision": b.revision, "goversion": runtime.Version(), "goarch": runtime.GOARCH},
+		ConstLabels: buildInfo().Labels(),
 	})
 	info.Set(1)
 	err := errors.Join(

@@ -48,7 +48,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "status":
 		status, err = runStatus(ctx, args[1:], os.Environ(), stdout)
 	case "version":
-		err = printVersion(stdout)
+		err = printVersion(args[1:], stdout)
 	case "help":
 		err = config.WriteUsage(stdout)
 	default:
@@ -86,3 +86,6 @@ func daemonUsage(err error) error { return &usageError{err, config.WriteUsage, "
 func recordUsage(err error) error { return &usageError{err, record.WriteUsage, "record -help"} }
 func doctorUsage(err error) error { return &usageError{err, writeDoctorUsage, "doctor -help"} }
 func statusUsage(err error) error { return &usageError{err, writeStatusUsage, "status -help"} }
+func versionUsage(err error) error {
+	return &usageError{err, writeVersionUsage, "version -help"}
+}

@@ -3,49 +3,42 @@
 package main
 
 import (
-	"cmp"
+	"flag"
 	"fmt"
 	"io"
-	"runtime"
-	"runtime/debug"
+
+	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
+	"github.com/strobe-profiler/strobe/internal/sampling/live"
 )
 
-// version is set by the linker: -X main.version=v1.2.3. Without it the version
-// control system's data in the binary are used.
-var version string
+// buildInfo describes the binary.
+func buildInfo() buildinfo.Info { return buildinfo.Read("agent", live.Objects()...) }
 
-// build describes the binary.
-type build struct{ version, revision, time string }
+func writeVersionUsage(w io.Writer) error {
+	_, err := io.WriteString(w, `agent version prints what this binary was built from. The hash of eBPF is one of
+all programs that it loads into the kernel; JSON has that of each.
 
-func buildInfo() build {
-	b := build{version: version}
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return b
-	}
-	modified := ""
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			b.revision = s.Value[:min(12, len(s.Value))]
-		case "vcs.time":
-			b.time = s.Value
-		case "vcs.modified":
-			if s.Value == "true" {
-				modified = "-dirty"
-			}
-		}
-	}
-	if b.revision != "" {
-		b.revision += modified
-	}
-	b.version = cmp.Or(b.version, info.Main.Version, b.revision, "unknown")
-	return b
+Usage:
+  agent version [-o text|json]
+`)
+	return err
 }
 
-func printVersion(w io.Writer) error {
-	b := buildInfo()
-	_, err := fmt.Fprintf(w, "agent %s (revision %s, built from sources of %s, %s %s/%s)\n", b.version,
-		cmp.Or(b.revision, "unknown"), cmp.Or(b.time, "unknown"), runtime.Version(), runtime.GOOS, runtime.GOARCH)
-	return err
+// printVersion prints what the binary was built from.
+func printVersion(args []string, stdout io.Writer) error {
+	fs := flag.NewFlagSet("agent version", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	format := fs.String("o", buildinfo.Text, "")
+	if err := fs.Parse(args); err != nil {
+		return versionUsage(config.ExplainFlagError(err, fs))
+	}
+	if fs.NArg() > 0 {
+		return versionUsage(fmt.Errorf("unexpected argument %q", fs.Arg(0)))
+	}
+	if err := buildinfo.CheckFormat(*format); err != nil {
+		return versionUsage(err)
+	}
+	return buildInfo().Write(stdout, *format)
 }

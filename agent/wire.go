@@ -14,6 +14,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/reporter"
@@ -140,7 +141,7 @@ func (d *destination) newReporter(host hostinfo.Host, log *slog.Logger, registry
 	o.Jitter = cmp.Or(cfg.ReporterJitter, -1) // there, 0 means the default and less means none
 	o.MaxQueueBytes = int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare))
 	o.StopTimeout = daemon.StopTimeout
-	o.AgentVersion = buildInfo().version
+	o.AgentVersion = buildinfo.Version()
 	o.SpoolDir, o.SpoolMaxBytes = cfg.Spool(), int64(cfg.SpoolBytes)
 	o.Limitations = limitations(limits)
 	var r agentReporter

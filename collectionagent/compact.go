@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+
+	"github.com/strobe-profiler/strobe/internal/systemd"
 )
 
 const compactUsage = `Usage: collectionagent compact [flags of the server]
@@ -46,7 +48,7 @@ func compactData(args, environ []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	c.KeepAges = true
-	logger := newLogger(c, stderr)
+	logger := systemd.NewLogger(stderr, c.LogFormat, c.LogLevel)
 	ctx, stop := signalContext(logger)
 	defer stop()
 	if err := maintain(ctx, c, logger, stdout); err != nil {

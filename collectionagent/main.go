@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/strobe-profiler/strobe/internal/systemd"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
@@ -38,8 +40,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitFailure
 	case a.version:
-		_, _ = fmt.Fprintln(stdout, versionText())
-		return exitOK
+		return printVersion(nil, nil, stdout, stderr)
 	case a.printConfig:
 		if err := printConfig(stdout, c); err != nil {
 			_, _ = fmt.Fprintln(stderr, err)
@@ -59,7 +60,7 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		_, _ = fmt.Fprintln(stdout, "configuration is right")
 		return exitOK
 	}
-	logger := newLogger(c, stderr)
+	logger := systemd.NewLogger(stderr, c.LogFormat, c.LogLevel)
 	if plan, err := c.memoryPlan(); err == nil { // was validated
 		limitRuntime(plan, logger)
 	}
@@ -70,14 +71,6 @@ func run(args, environ []string, stdout, stderr io.Writer) int {
 		return exitFailure
 	}
 	return exitOK
-}
-
-func newLogger(c *Config, w io.Writer) *slog.Logger {
-	options := &slog.HandlerOptions{Level: c.LogLevel}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(w, options))
-	}
-	return slog.New(slog.NewTextHandler(w, options))
 }
 
 // signalContext returns a context that the first SIGTERM or SIGINT ends. The

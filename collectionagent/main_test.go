@@ -370,7 +370,7 @@ func TestCommandLine(t *testing.T) {
 			t.Errorf("%v: exit %d, want %d; output %q, want %q", args, got, exit, out, want)
 		}
 	}
-	f(0, "collectionagent dev (commit ", "-version")
+	f(0, "collectionagent unknown (commit ", "-version")
 	f(0, "Usage: collectionagent", "--help")
 	f(0, "configuration is right", "-check-config")
 	f(0, "data-dir: ./x", "-print-config", "--data-dir=./x")

@@ -15,6 +15,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/api"
 	"github.com/strobe-profiler/strobe/collectionagent/ingest"
 	"github.com/strobe-profiler/strobe/collectionagent/scrape"
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 )
 
 // scraping is what -scrape-config asks for.
@@ -32,7 +33,7 @@ func newScraping(c *Config, in *ingest.Server, logger *slog.Logger, registerer p
 		return &scraping{}, nil
 	}
 	scraper, err := scrape.New(scrape.Options{
-		File: c.ScrapeConfig, Ingest: in, UserAgent: "strobe-collectionagent/" + version, Logger: logger, Registerer: registerer,
+		File: c.ScrapeConfig, Ingest: in, UserAgent: "strobe-collectionagent/" + buildinfo.Version(), Logger: logger, Registerer: registerer,
 	})
 	if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"runtime"
 	"sync"
 	"time"
 
@@ -29,6 +28,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/push"
 	"github.com/strobe-profiler/strobe/collectionagent/pyroscope"
 	"github.com/strobe-profiler/strobe/collectionagent/web"
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
 )
 
@@ -60,6 +60,9 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	}
 	defer func() { _ = grpcListener.Close() }()
 
+	manager, started := tellStarting(ctx, logger)
+	defer started()
+
 	// HTTP first: replaying a long log takes time, in which /-/ready says so.
 	s := &site{guard: guard}
 	said := &httpLog{logger, newHandshakeCounter()}
@@ -80,7 +83,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	go serveHTTP(pages, netutil.LimitListener(httpListener, c.Limits.MaxConnections), failed)
 	defer func() { _ = pages.Close() }()
 
-	started := time.Now()
+	began := time.Now()
 	plan, err := c.memoryPlan()
 	if err != nil {
 		return err
@@ -111,7 +114,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 		single.MaxSampleAge = kept
 	}
 	in, err := ingest.New(ingest.Config{
-		Store: db, Fleet: agents, Version: version, MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
+		Store: db, Fleet: agents, Version: buildinfo.Version(), MaxRequestBytes: int(c.MaxRequestBytes), MaxConcurrent: c.MaxConcurrent,
 		KnownStacks: int(plan.Total / bytesPerKnownStack),
 		MemoryBytes: plan.Bytes[memory.Ingest], RequestTimeout: c.Limits.RequestTimeout, IdleTimeout: c.Limits.IdleTimeout,
 		MaxConnections: c.Limits.MaxConnections, Limits: single, Rates: c.Limits.rates(),
@@ -157,8 +160,8 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	s.ingest.Store(in)
 	keep := c.Retention.engine()
 	s.open(app(api.Config{
-		Started: started, Retention: &keep,
-		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: version, Logger: logger, Registerer: registry,
+		Started: began, Retention: &keep,
+		Store: db, Fleet: agents, Receipts: in, Targets: scraped.targets(), Version: buildinfo.Version(), Logger: logger, Registerer: registry,
 		Incomplete:    stillReplaying,
 		Strained:      strained,
 		MaxConcurrent: c.Limits.MaxQueries, ProjectConcurrent: c.Limits.ProjectQueries,
@@ -175,9 +178,11 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	defer exporter.start(ctx)()
 	if ctx.Err() == nil {
 		logger.Info("ready", "http", httpListener.Addr().String(), "grpc", grpcListener.Addr().String(),
-			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", version, "took", time.Since(started))
+			"data_dir", c.DataDir, "tls_http", security.http != nil, "tls_grpc", security.grpc != nil, "auth", guard.Required(), "version", buildinfo.Version(), "took", time.Since(began))
 		_, _ = fmt.Fprintf(stdout, "Strobe collection agent is ready: open %s (agents send to %s, data in %s)\n",
 			pageURL(httpListener.Addr(), security.http != nil), grpcListener.Addr(), c.DataDir)
+		started()
+		defer manager.live()()
 	}
 
 	select {
@@ -185,6 +190,7 @@ func serve(ctx context.Context, c *Config, logger *slog.Logger, stdout io.Writer
 	case err = <-failed:
 	}
 	s.draining.Store(true)
+	manager.tellStopping()
 	drain(c.ShutdownTimeout, pages, rpc, healthServer, logger)
 	return err
 }
@@ -210,10 +216,9 @@ func awaitReplay(ctx context.Context, r replaying, failed <-chan error) error {
 // newRegistry returns a registry with the metrics of the process itself.
 func newRegistry() *prometheus.Registry {
 	registry := prometheus.NewRegistry()
-	commit, _ := revision()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "strobe_collectionagent_build_info", Help: "Always 1; the labels say what is running.",
-		ConstLabels: prometheus.Labels{"version": version, "commit": commit, "goversion": runtime.Version()},
+		ConstLabels: buildInfo().Labels(),
 	})
 	build.Set(1)
 	registry.MustRegister( // cannot fail: the registry is new

@@ -3,41 +3,43 @@
 package main
 
 import (
+	"errors"
+	"flag"
 	"fmt"
-	"runtime"
-	"runtime/debug"
+	"io"
+
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 )
 
-// version is set when a release is built, with -ldflags "-X main.version=v1.2.3".
-var version = "dev"
+// buildInfo describes the binary.
+func buildInfo() buildinfo.Info { return buildinfo.Read("collectionagent") }
 
-// revision returns the commit that the program was built from, and when that
-// was made, "unknown" where the build does not say.
-func revision() (commit, date string) {
-	commit, date = "unknown", "unknown"
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return commit, date
+// printVersion is the command version. -version prints the same as text.
+func printVersion(args, _ []string, stdout, stderr io.Writer) int {
+	fs := flag.NewFlagSet("version", flag.ContinueOnError)
+	fs.SetOutput(stderr)
+	fs.Usage = func() {
+		_, _ = fmt.Fprint(stderr, "Usage: collectionagent version [-o text|json]\n\nPrints what this binary was built from.\n")
 	}
-	modified := false
-	for _, s := range info.Settings {
-		switch s.Key {
-		case "vcs.revision":
-			commit = s.Value
-		case "vcs.time":
-			date = s.Value
-		case "vcs.modified":
-			modified = s.Value == "true"
-		}
+	format := fs.String("o", buildinfo.Text, "`format`: text or json")
+	err := fs.Parse(args)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case err != nil:
+		return exitUsage // was printed
+	case fs.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q", fs.Arg(0))
+	default:
+		err = buildinfo.CheckFormat(*format)
 	}
-	if modified {
-		commit += "-modified"
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitUsage
 	}
-	return commit, date
-}
-
-// versionText is what -version prints.
-func versionText() string {
-	commit, date := revision()
-	return fmt.Sprintf("collectionagent %s (commit %s, %s, %s, %s/%s)", version, commit, date, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	if err := buildInfo().Write(stdout, *format); err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitFailure
+	}
+	return exitOK
 }

@@ -212,7 +212,7 @@ func TestCommands(t *testing.T) {
 
 func TestVersion(t *testing.T) {
 	for _, command := range []string{"strobectl version", "strobectl -version", "strobectl --version"} {
-		if got := script(t, command); !strings.Contains(got, "strobectl dev ("+runtime.Version()) {
+		if got := script(t, command); !strings.Contains(got, runtime.Version()+", "+runtime.GOOS+"/"+runtime.GOARCH+", eBPF ") {
 			t.Error(got)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -21,6 +22,9 @@ import (
 	"github.com/strobe-profiler/strobe/strobectl/internal/term"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
+
+// recordObjects describes the eBPF objects that record loads.
+func recordObjects() []buildinfo.Object { return live.Objects() }
 
 const (
 	recordUnwindTables = 64 << 20

@@ -4,24 +4,24 @@ package main
 
 import (
 	"flag"
-	"fmt"
-	"runtime"
-)
 
-// version is set when a release is built, with -ldflags "-X main.version=v1.2.3".
-var version = "dev"
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
+)
 
 func versionCommand() *command {
 	return &command{
 		name:    "version",
 		summary: "Print the version.",
-		setup: func(*flag.FlagSet) func(*call) error {
+		setup: func(fs *flag.FlagSet) func(*call) error {
+			format := fs.String("o", buildinfo.Text, "`format`: text or json")
 			return func(in *call) error {
 				if len(in.args) > 0 {
 					return misuse("unexpected argument %q", in.args[0])
 				}
-				_, err := fmt.Fprintf(in.stdout, "strobectl %s (%s, %s/%s)\n", version, runtime.Version(), runtime.GOOS, runtime.GOARCH)
-				return err
+				if err := buildinfo.CheckFormat(*format); err != nil {
+					return misuse("%v", err)
+				}
+				return buildinfo.Read("strobectl", recordObjects()...).Write(in.stdout, *format)
 			}
 		},
 	}

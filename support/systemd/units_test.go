@@ -21,8 +21,8 @@ var units = []struct {
 	file, binary string
 	exposure     float64
 }{
-	{"strobe-agent.service", "agent", agentExposure},
-	{"strobe-collectionagent.service", "collectionagent", collectionAgentExposure},
+	{"strobe-agent.service", "strobe-agent", agentExposure},
+	{"strobe-collectionagent.service", "strobe-collectionagent", collectionAgentExposure},
 }
 
 const (
@@ -31,7 +31,7 @@ const (
 )
 
 // installed is where the units expect the binaries.
-const installed = "/usr/local/lib/strobe/"
+const installed = "/usr/bin/"
 
 // setting is a line of a unit.
 type setting struct{ section, name, value string }
@@ -64,11 +64,13 @@ func read(t *testing.T, path string) (settings []setting) {
 func build(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", dir+"/", "./agent", "./collectionagent")
-	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	for _, name := range []string{"agent", "collectionagent"} {
+		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, "strobe-"+name), "./"+name)
+		cmd.Dir = "../.."
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build: %v\n%s", err, out)
+		}
 	}
 	return dir
 }
@@ -86,7 +88,13 @@ func TestUnits(t *testing.T) {
 				settings = append(settings, read(t, dropIn)...)
 			}
 			credentials := t.TempDir()
-			specifiers := strings.NewReplacer("%d", credentials, "%S", "/var/lib")
+			// What a package puts there is checked by the tests of support/release.
+			conf := filepath.Join(t.TempDir(), "empty.conf")
+			if err := os.WriteFile(conf, []byte("# nothing\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			specifiers := strings.NewReplacer("%d", credentials, "%S", "/var/lib",
+				"/etc/strobe/"+strings.TrimPrefix(u.binary, "strobe-")+".conf", conf)
 			var args []string
 			env := []string{"PATH=" + os.Getenv("PATH")}
 			has := map[string]bool{}
@@ -108,7 +116,7 @@ func TestUnits(t *testing.T) {
 			if len(args) == 0 || args[0] != installed+u.binary {
 				t.Fatalf("starts %q", args)
 			}
-			for _, name := range []string{"NoNewPrivileges", "ProtectSystem", "StateDirectory", "UMask", "SystemCallFilter", "DynamicUser"} {
+			for _, name := range []string{"NoNewPrivileges", "ProtectSystem", "StateDirectory", "WatchdogSec", "UMask", "SystemCallFilter", "DynamicUser"} {
 				if !has[name] {
 					t.Errorf("no %s", name)
 				}

@@ -46,6 +46,8 @@ type Runtime interface {
 	// Spec returns the runtime's eBPF object. It holds one program, unwind_<Name>,
 	// and the map <Name>_processes from record keys (u32) to records.
 	Spec() (*ebpf.CollectionSpec, error)
+	// Object returns that object's file, which must not be changed.
+	Object() []byte
 }
 
 // Binary is what is known of one executable file of a runtime: version, layout

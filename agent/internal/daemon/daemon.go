@@ -25,6 +25,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/internal/systemd"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -57,8 +58,8 @@ type Dependencies struct {
 	Confine func() (kept []string, err error)
 	// Host says where to look for the host's identity.
 	Host hostinfo.Options
-	// NotifySocket is the socket of systemd, "" for none.
-	NotifySocket string
+	// Systemd is told how far the agent is; nil for none.
+	Systemd *systemd.Notifier
 	// ListeningAt, if not nil, is called with the address of the HTTP server.
 	ListeningAt func(address string)
 }
@@ -159,7 +160,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	defer background.Wait()
 	defer stopBackground()
 	background.Go(func() { d.reportSelf(backgroundCtx, described) })
-	background.Go(func() { d.watchdog(backgroundCtx) })
+	background.Go(func() { d.deps.Systemd.Alive(backgroundCtx) })
 
 	select {
 	case err := <-ran:
@@ -167,7 +168,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	case <-tracer.Started():
 		d.confine()
 		d.state.set(status.Ready)
-		d.notify("READY=1")
+		d.deps.Systemd.Tell(systemd.Ready)
 	}
 	select {
 	case err := <-ran:
@@ -176,7 +177,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	}
 	d.log.Info("stopping: sending what is left")
 	d.state.set(status.Stopping)
-	d.notify("STOPPING=1")
+	d.deps.Systemd.Tell(systemd.Stopping)
 	select {
 	case err := <-ran:
 		return err

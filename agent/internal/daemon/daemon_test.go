@@ -25,6 +25,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/samplingtest"
+	systemdpkg "github.com/strobe-profiler/strobe/internal/systemd"
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -191,7 +192,7 @@ func TestRun(t *testing.T) {
 		FinalStats:  sampling.Stats{Samples: 7},
 	}
 	r := start(t, fake, func(c *config.Config, d *Dependencies) {
-		d.NotifySocket = socket
+		d.Systemd = &systemdpkg.Notifier{Socket: socket}
 		c.SamplesPerSecond = 33
 		d.Probe = func() []sampling.Capability {
 			return []sampling.Capability{{Name: "symbols", Effect: "no names"}, {Name: "BTF", OK: true}}
@@ -366,30 +367,6 @@ func TestNoProfilesOffLoopback(t *testing.T) {
 	if code, _ := r.get("/debug/pprof/cmdline", ""); code != http.StatusNotFound {
 		t.Errorf("pprof off loopback: %d", code)
 	}
-}
-
-func TestWatchdog(t *testing.T) {
-	t.Setenv("WATCHDOG_USEC", "2000")
-	socket := filepath.Join(t.TempDir(), "notify")
-	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer systemd.Close() //nolint:errcheck // a test
-	ctx, cancel := context.WithCancel(t.Context())
-	d := &daemon{deps: Dependencies{NotifySocket: socket}, log: slog.New(slog.DiscardHandler)}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		d.watchdog(ctx)
-	}()
-	b := make([]byte, 100)
-	n, err := systemd.Read(b)
-	if err != nil || string(b[:n]) != "WATCHDOG=1" {
-		t.Errorf("%q, %v", b[:n], err)
-	}
-	cancel()
-	<-done
 }
 
 // TestStopReporter: what became of the samples is told when all of them are settled.

@@ -6,6 +6,7 @@ package live
 import (
 	"context"
 
+	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/tracer"
 )
@@ -39,6 +40,9 @@ func (a adapter) Stats() (sampling.Stats, error) {
 	s, err := a.Tracer.Stats()
 	return sampling.Stats{Samples: s.Samples, Lost: s.Lost, Stacks: s.Stacks, Complete: s.Complete}, err
 }
+
+// Objects describes the eBPF objects of the binary.
+func Objects() []buildinfo.Object { return tracer.Objects() }
 
 // Probe says what this host allows.
 func Probe() []sampling.Capability { return capabilities(tracer.Probe()) }

@@ -44,3 +44,6 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.BEAMFrame }
 
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
+
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }

@@ -38,6 +38,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.DotnetFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // tableSymbol is what debuggers find everything by: a table of addresses. The
 // library exports it, and so does the executable of an application that is a
 // single file.

@@ -49,6 +49,9 @@ func (Runtime) NoFrames() bool { return true }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Detect implements [interpreter.Runtime]: a Go program that can set labels.
 func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 	f, err := e.Open()

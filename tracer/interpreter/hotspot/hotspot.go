@@ -37,6 +37,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.JVMFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Detect implements [interpreter.Runtime]. The virtual machine is a library of
 // its own; newer releases can also be linked into the launcher.
 func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {

@@ -38,6 +38,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.LuaJITFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Detect implements [interpreter.Runtime].
 func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 	base := path.Base(e.Path)

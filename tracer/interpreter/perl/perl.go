@@ -68,6 +68,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.PerlFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Detect implements [interpreter.Runtime]. The interpreter's functions are
 // exported, because extensions need them.
 func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {

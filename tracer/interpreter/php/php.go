@@ -36,6 +36,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.PHPFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Detect implements [interpreter.Runtime]. Every program that embeds PHP exports
 // the engine's loop, because extensions are linked against it.
 func (r Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {

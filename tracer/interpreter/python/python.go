@@ -39,6 +39,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.PythonFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Names of the interpreter's loop: before 3.6 it had no default to replace.
 const (
 	loopName    = "_PyEval_EvalFrameDefault"

@@ -40,6 +40,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.RubyFrame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // Detect implements [interpreter.Runtime]: libruby, or a program that holds the
 // interpreter itself. Both export the version for extensions.
 func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {

@@ -33,6 +33,9 @@ func (Runtime) FrameType() libpf.FrameType { return libpf.V8Frame }
 // Spec implements [interpreter.Runtime].
 func (Runtime) Spec() (*ebpf.CollectionSpec, error) { return loadBpf() }
 
+// Object implements [interpreter.Runtime].
+func (Runtime) Object() []byte { return _BpfBytes }
+
 // versionSymbol is V8's major version, a variable. The minor version and the
 // build are other variables. Node.js exports them, others at most keep them in
 // their symbol table.
