@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -70,6 +71,9 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read eBPF object: %w", err)
 	}
+	if err := checkKernel(probeHelper(ebpf.PerfEvent, asm.FnLoop)); err != nil {
+		return nil, err
+	}
 	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
 	if k.variables, err = configure(spec, cfg); err != nil {
 		return nil, err
@@ -101,6 +105,20 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 		return nil, err
 	}
 	return k, nil
+}
+
+// errTooOld is returned on kernels that lack what nothing works without.
+var errTooOld = errors.New("this kernel is too old: use Linux 5.17 or newer")
+
+// checkKernel looks for the youngest thing that is needed, the helper bpf_loop. Without
+// it, what the kernel refuses first differs from version to version, and none of the
+// refusals says that it is too old: 5.10 complains of locked memory.
+func checkKernel(loop func() (string, error)) error {
+	if _, err := loop(); errors.Is(err, errNotInKernel) {
+		release, _ := kernelVersion()
+		return fmt.Errorf("%w: %s does not have bpf_loop", errTooOld, release)
+	}
+	return nil // what else is wrong shows when the programs are loaded
 }
 
 func (k *kernelSide) leaveOut(spec *ebpf.CollectionSpec, name string, why error) {

@@ -146,6 +146,8 @@ func probeBTF() (string, error) {
 	return "/sys/kernel/btf/vmlinux", nil
 }
 
+var errNotInKernel = errors.New("the kernel does not have it")
+
 // exitProgram does nothing and returns 0.
 var exitProgram = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 
@@ -184,7 +186,7 @@ func probeHelper(t ebpf.ProgramType, fn asm.BuiltinFunc) func() (string, error) 
 		case errors.Is(err, unix.EPERM):
 			return "", err
 		case strings.Contains(fmt.Sprintf("%+v", err), "unknown func"), strings.Contains(fmt.Sprintf("%+v", err), "invalid func"):
-			return "", errors.New("the kernel does not have it")
+			return "", errNotInKernel
 		}
 		return "available", nil // known, and rightly refused with these arguments
 	}
@@ -255,7 +257,7 @@ func probeKfunc(name string) func() (string, error) {
 		}
 		var f *btf.Func
 		if err := spec.TypeByName(name, &f); err != nil {
-			return "", errors.New("the kernel does not have it")
+			return "", errNotInKernel
 		}
 		return "available", nil
 	}

@@ -239,6 +239,9 @@ func (r *report) pipe() {
 	fmt.Printf("pipe: %q\n", r.Pipe)
 }
 
+// wholeRE is a stack of the subject from main to a function that it calls.
+var wholeRE = regexp.MustCompile(`(?m)(^|;)main;.*blue_leaf`)
+
 func (r *report) piped() error {
 	const api = "http://127.0.0.1:7070"
 	busy := exec.Command(bin+"c_o2", "300")
@@ -259,23 +262,19 @@ func (r *report) piped() error {
 			_ = log.Close()
 		}()
 	}
-	query := api + "/api/v1/folded?" + url.Values{"query": {`{process.executable.name="c_o2"}`}, "from": {"now-10m"}}.Encode()
-	all := api + "/api/v1/folded?" + url.Values{"query": {`{}`}, "from": {"now-10m"}}.Encode()
+	query := api + "/api/v1/folded?" + url.Values{"query": {`{service="c_o2"}`}, "from": {"now-10m"}}.Encode()
 	last := ""
 	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(time.Second) {
-		for _, u := range []string{query, all} {
-			resp, err := http.Get(u) //nolint:gosec,noctx // this guest's own server
-			if err != nil {
-				last = err.Error()
-				continue
-			}
-			b, _ := io.ReadAll(resp.Body)
-			_ = resp.Body.Close()
-			last = string(b)
-			// The innermost function of the subject, with its callers before it.
-			if resp.StatusCode == http.StatusOK && bytes.Contains(b, []byte(";main")) && strings.Contains(last, "c_o2") {
-				return nil
-			}
+		resp, err := http.Get(query) //nolint:gosec,noctx // this guest's own server
+		if err != nil {
+			last = err.Error()
+			continue
+		}
+		b, _ := io.ReadAll(resp.Body)
+		_ = resp.Body.Close()
+		last = string(b)
+		if resp.StatusCode == http.StatusOK && wholeRE.Match(b) {
+			return nil
 		}
 	}
 	return fmt.Errorf("the subject's stacks did not arrive: %.300s", last)

@@ -50,12 +50,12 @@ func host() error {
 	defer stop()
 	var o options
 	kernels := flag.String("kernels", "", "`names` of kernels, separated by commas (default all)")
-	doc := flag.String("doc", "", "`file` whose table to write, such as docs/kernels.md")
+	doc := flag.String("doc", "", "`file` whose table to write, of this and of earlier runs, such as docs/kernels.md")
 	flag.IntVar(&o.jobs, "jobs", 1, "guests at the same time")
 	flag.DurationVar(&o.limit, "limit", 25*time.Minute, "time for each kernel")
 	flag.BoolVar(&o.update, "update", false, "look for newer packages of kernels")
 	flag.BoolVar(&o.emulate, "emulate", false, "do not use KVM")
-	flag.BoolVar(&o.quick, "quick", false, "doctor, a subject and the pipe only")
+	flag.BoolVar(&o.quick, "quick", false, "doctor, one subject, the pipe, and what the verifier says only")
 	flag.StringVar(&o.logs, "logs", ".test/kernels/logs", "`folder` for what the guests say")
 	flag.Parse()
 	chosen, err := choose(*kernels)
@@ -85,7 +85,7 @@ func host() error {
 	wg.Wait()
 	fmt.Println(table(rows))
 	if *doc != "" {
-		if err := writeDoc(*doc, rows); err != nil {
+		if err := writeDoc(*doc, o.saved()); err != nil {
 			return err
 		}
 	}
@@ -101,55 +101,68 @@ func host() error {
 	return nil
 }
 
-// try boots one kernel.
+// try boots one kernel. What went wrong is in the row.
 func (o *options) try(ctx context.Context, e entry, p plan, image string) row {
-	r := row{entry: e}
-	k, err := vm.Fetch(ctx, e.source(o.update))
+	r := row{entry: e, Date: time.Now()}
+	if err := o.boot(ctx, &r, p, image); err != nil {
+		r.Error = err.Error()
+	}
+	if err := o.save(&r); err != nil && r.Error == "" {
+		r.Error = err.Error()
+	}
+	return r
+}
+
+func (o *options) boot(ctx context.Context, r *row, p plan, image string) error {
+	logs := filepath.Join(o.logs, r.name)
+	if err := os.RemoveAll(logs); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(logs, 0o755); err != nil { //nolint:gosec // no secret
+		return err
+	}
+	k, err := vm.Fetch(ctx, r.source(o.update))
 	if err != nil {
-		r.err = err
-		return r
+		return err
 	}
-	r.kernel = k
-	p.Cannot, p.Hide = e.cannot, e.hide
-	logs := filepath.Join(o.logs, e.name)
-	if r.err = os.RemoveAll(logs); r.err != nil {
-		return r
-	}
-	if r.err = os.MkdirAll(logs, 0o755); r.err != nil { //nolint:gosec // no secret
-		return r
-	}
+	r.Release = k.Release
+	p.Cannot, p.Hide = r.cannot, r.hide
 	b, err := json.Marshal(p)
 	if err != nil {
-		r.err = err
-		return r
+		return err
 	}
 	file := filepath.Join(logs, "plan.json")
-	if r.err = os.WriteFile(file, b, 0o644); r.err != nil { //nolint:gosec // no secret
-		return r
+	if err := os.WriteFile(file, b, 0o644); err != nil { //nolint:gosec // no secret
+		return err
 	}
 	out, err := os.Create(filepath.Join(logs, "output.log")) //nolint:gosec // ours
 	if err != nil {
-		r.err = err
-		return r
+		return err
 	}
 	defer out.Close() //nolint:errcheck // a log
 	m := vm.Machine{
-		Kernel: k, Root: image, MemoryMB: 3072, Append: e.append, Cgroup: e.cgroup, NoPMU: e.noPMU, Emulate: o.emulate,
+		Kernel: k, Root: image, MemoryMB: 3072, Append: r.append, Cgroup: r.cgroup, NoPMU: r.noPMU, Emulate: o.emulate,
 	}
-	r.accelerated = m.Accelerated()
-	r.result, r.err = m.Run(ctx, vm.Command{
+	r.Accelerated = m.Accelerated()
+	result, err := m.Run(ctx, vm.Command{
 		Args: []string{bin + "kerneltest", "guest"}, Files: map[string]string{planFile: file},
 		Limit: o.limit, Output: out, Collect: []string{reportFile, logDir}, CollectDir: logs,
 	})
-	if r.err != nil {
-		return r
-	}
-	b, err = os.ReadFile(filepath.Join(logs, reportFile)) //nolint:gosec // ours
 	if err != nil {
-		said, _ := os.ReadFile(out.Name())
-		r.err = fmt.Errorf("the guest wrote no report: %w\n%.1000s", err, said)
-		return r
+		return err
 	}
-	r.err = json.Unmarshal(b, &r.report)
-	return r
+	r.Took, r.Boot = result.Run, result.Boot
+	// A report that was written before the time was over has what was found until then.
+	b, err = os.ReadFile(filepath.Join(logs, reportFile)) //nolint:gosec // ours
+	if err == nil {
+		err = json.Unmarshal(b, &r.Report)
+	}
+	switch {
+	case result.TimedOut:
+		return fmt.Errorf("its time, %v, was over", o.limit)
+	case err != nil || result.Status != 0:
+		said, _ := os.ReadFile(out.Name())
+		return fmt.Errorf("the guest's part ended with status %d: %.1000s", result.Status, said)
+	}
+	return nil
 }

@@ -5,56 +5,81 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
-
-	"github.com/strobe-profiler/strobe/support/vm"
 )
 
-// row is what became of an entry.
+// row is what became of an entry. It is kept with the guest's logs, so that kernels
+// can be tried one at a time.
 type row struct {
 	entry
-	kernel      *vm.Kernel
-	result      *vm.Result
-	accelerated bool
-	report      report
-	err         error
+	Release     string        `json:"release"`
+	Date        time.Time     `json:"date"`
+	Accelerated bool          `json:"accelerated"`
+	Took        time.Duration `json:"took"`
+	Boot        time.Duration `json:"boot"`
+	Report      report        `json:"report"`
+	// Error is of the guest or the harness.
+	Error string `json:"error"`
+}
+
+func (o *options) rowFile(name string) string { return filepath.Join(o.logs, name, "row.json") }
+
+func (o *options) save(r *row) error {
+	b, err := json.MarshalIndent(r, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(o.rowFile(r.name), b, 0o644) //nolint:gosec // no secret
+}
+
+// saved returns what is known of all kernels.
+func (o *options) saved() []row {
+	var out []row
+	for _, e := range entries {
+		r := row{}
+		b, err := os.ReadFile(o.rowFile(e.name)) //nolint:gosec // ours
+		if err != nil || json.Unmarshal(b, &r) != nil {
+			continue // not tried yet
+		}
+		r.entry = e
+		out = append(out, r)
+	}
+	return out
 }
 
 // problem says what is not as it must be, "" if nothing.
 func (r *row) problem() string {
 	switch {
-	case r.err != nil:
-		return r.err.Error()
-	case r.result.TimedOut:
-		return "its time was over"
-	case r.result.Status != 0:
-		return fmt.Sprintf("the test ended with status %d", r.result.Status)
-	case r.cannot != "" && (r.report.CanRun || r.report.Refusal == ""):
+	case r.Error != "":
+		return r.Error
+	case r.cannot != "" && (r.Report.CanRun || r.Report.Refusal == ""):
 		return "the agent does not refuse"
-	case r.cannot != "" && !strings.Contains(r.report.Refusal, r.cannot):
-		return fmt.Sprintf("the refusal does not say %q: %s", r.cannot, r.report.Refusal)
+	case r.cannot != "" && !strings.Contains(r.Report.Refusal, r.cannot):
+		return fmt.Sprintf("the refusal does not say %q: %s", r.cannot, r.Report.Refusal)
 	case r.cannot != "":
 		return ""
-	case !r.report.CanRun:
-		return r.report.Verdict
-	case r.report.Refusal != "":
-		return r.report.Refusal
+	case !r.Report.CanRun:
+		return r.Report.Verdict
+	case r.Report.Refusal != "":
+		return r.Report.Refusal
 	}
 	var out []string
 	for _, name := range r.subjects() {
-		if p := r.report.Subjects[name]; p != "" {
+		if p := r.Report.Subjects[name]; p != "" {
 			out = append(out, name+": "+p)
 		}
 	}
-	if r.report.Pipe != "" {
-		out = append(out, "pipe: "+r.report.Pipe)
+	if r.Report.Pipe != "" {
+		out = append(out, "pipe: "+r.Report.Pipe)
 	}
-	for _, f := range r.report.Failed {
+	for _, f := range r.Report.Failed {
 		out = append(out, "failed: "+f)
 	}
 	return strings.Join(out, "\n")
@@ -62,7 +87,7 @@ func (r *row) problem() string {
 
 func (r *row) subjects() []string {
 	var out []string
-	for name := range r.report.Subjects {
+	for name := range r.Report.Subjects {
 		out = append(out, name)
 	}
 	slices.Sort(out)
@@ -74,7 +99,7 @@ func (r *row) line() string {
 	if p := r.problem(); p != "" {
 		return r.name + ": " + p
 	}
-	return fmt.Sprintf("%s: as expected after %v", r.name, r.result.Run.Round(time.Second))
+	return fmt.Sprintf("%s: as expected after %v", r.name, r.Took.Round(time.Second))
 }
 
 func yes(ok bool) string {
@@ -91,17 +116,17 @@ func table(rows []row) string {
 	b.WriteString("| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for i := range rows {
 		r := &rows[i]
-		release := r.name
-		if r.kernel != nil {
-			release = r.kernel.Release
+		release := r.Release
+		if release == "" {
+			release = r.name
 		}
 		cells := []string{release, r.how()}
 		switch {
-		case r.err != nil:
-			first, _, _ := strings.Cut(r.err.Error(), "\n")
+		case r.Error != "":
+			first, _, _ := strings.Cut(r.Error, "\n")
 			cells = append(cells, "not tried: "+first)
 		case r.cannot != "":
-			cells = append(cells, r.report.Verdict+", and the agent ends with its reason")
+			cells = append(cells, r.Report.Verdict+", and the agent ends with its reason")
 			if r.problem() != "" {
 				cells[2] = "**" + r.problem() + "**"
 			}
@@ -121,40 +146,43 @@ func table(rows []row) string {
 
 func (r *row) worked() []string {
 	verifier := ""
-	if r.report.Instructions > 0 {
-		verifier = fmt.Sprintf("%d instructions, %d ms", r.report.Instructions, r.report.VerifierUsec/1000)
+	if r.Report.Instructions > 0 {
+		verifier = fmt.Sprintf("%d instructions, %d ms", r.Report.Instructions, r.Report.VerifierUsec/1000)
 	}
-	tests := fmt.Sprintf("%d passed", r.report.Passed)
-	if n := len(r.report.Failed); n > 0 {
-		tests += fmt.Sprintf(", **%d failed** (%s)", n, strings.Join(r.report.Failed, ", "))
+	tests := "not run"
+	if r.Report.Passed > 0 {
+		tests = fmt.Sprintf("%d passed", r.Report.Passed)
 	}
-	if n := len(r.report.Skipped); n > 0 {
+	if n := len(r.Report.Failed); n > 0 {
+		tests += fmt.Sprintf(", **%d failed** (%s)", n, strings.Join(r.Report.Failed, ", "))
+	}
+	if n := len(r.Report.Skipped); n > 0 {
 		tests += fmt.Sprintf(", %d skipped", n)
 	}
 	good := 0
 	var bad []string
 	for _, name := range r.subjects() {
-		if r.report.Subjects[name] == "" {
+		if r.Report.Subjects[name] == "" {
 			good++
 		} else {
 			bad = append(bad, name)
 		}
 	}
-	subjects := fmt.Sprintf("%d of %d", good, len(r.report.Subjects))
+	subjects := fmt.Sprintf("%d of %d", good, len(r.Report.Subjects))
 	if len(bad) > 0 {
 		subjects += " (not " + strings.Join(bad, ", ") + ")"
 	}
 	pipe := "yes"
-	if r.report.Pipe != "" {
+	if r.Report.Pipe != "" {
 		pipe = "**no**"
 	}
-	follows := map[string]string{"kernel": "fork, exec, exit", "proc": "fork, exit; exec from /proc"}[r.report.Follows]
+	follows := map[string]string{"kernel": "fork, exec, exit", "proc": "fork, exit; exec from /proc"}[r.Report.Follows]
 	if follows == "" {
-		follows = r.report.Follows
+		follows = r.Report.Follows
 	}
-	has := r.report.Has
+	has := r.Report.Has
 	return []string{
-		r.report.Verdict, r.report.Event, follows, yes(has["file fault tracepoint"]), yes(has["iterator over mappings"]), yes(has["kprobe"]),
+		r.Report.Verdict, r.Report.Event, follows, yes(has["file fault tracepoint"]), yes(has["iterator over mappings"]), yes(has["kprobe"]),
 		verifier, tests, subjects, pipe,
 	}
 }
@@ -175,12 +203,23 @@ func writeDoc(file string, rows []row) error {
 	if !ok || !ok2 {
 		return errors.New(file + " has no marks of the table")
 	}
-	how := "emulated by qemu"
+	first, last, how := time.Now(), time.Time{}, "emulated by qemu"
 	for i := range rows {
-		if rows[i].accelerated {
+		if rows[i].Date.Before(first) {
+			first = rows[i].Date
+		}
+		if rows[i].Date.After(last) {
+			last = rows[i].Date
+		}
+		if rows[i].Accelerated {
 			how = "under KVM"
 		}
 	}
-	text := fmt.Sprintf("%s%s\nRun on %s, %s.\n\n%s\n%s%s", before, begin, time.Now().UTC().Format("2 January 2006"), how, table(rows), end, after)
+	const day = "2 January 2006"
+	when := first.UTC().Format(day)
+	if w := last.UTC().Format(day); w != when {
+		when += " to " + w
+	}
+	text := fmt.Sprintf("%s%s\nRun on %s, %s.\n\n%s\n%s%s", before, begin, when, how, table(rows), end, after)
 	return os.WriteFile(file, []byte(text), 0o644) //nolint:gosec // a document
 }
