@@ -13,6 +13,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -75,8 +76,8 @@ func host() error {
 	gate := make(chan struct{}, max(1, o.jobs))
 	var wg sync.WaitGroup
 	for i := range chosen {
+		gate <- struct{}{}
 		wg.Go(func() {
-			gate <- struct{}{}
 			defer func() { <-gate }()
 			rows[i] = o.try(ctx, chosen[i], *p, image)
 			fmt.Fprintln(os.Stderr, rows[i].line())
@@ -101,11 +102,25 @@ func host() error {
 	return nil
 }
 
+// maxAttempts is how often a guest is booted that dies without a result while it is
+// emulated. qemu has such faults, seen before the agent had even started; that of a
+// kernel which the agent brings down would come again.
+const maxAttempts = 3
+
 // try boots one kernel. What went wrong is in the row.
 func (o *options) try(ctx context.Context, e entry, p plan, image string) row {
 	r := row{entry: e, Date: time.Now()}
-	if err := o.boot(ctx, &r, p, image); err != nil {
+	for r.Attempts < maxAttempts {
+		r.Attempts++
+		err := o.boot(ctx, &r, p, image)
+		if r.Error = ""; err == nil {
+			break
+		}
 		r.Error = err.Error()
+		if r.Accelerated || !errors.Is(err, vm.ErrNoResult) {
+			break
+		}
+		fmt.Fprintf(os.Stderr, "%s: attempt %d: the guest died: %.200s\n", e.name, r.Attempts, r.Error)
 	}
 	if err := o.save(&r); err != nil && r.Error == "" {
 		r.Error = err.Error()

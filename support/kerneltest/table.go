@@ -25,6 +25,8 @@ type row struct {
 	Took        time.Duration `json:"took"`
 	Boot        time.Duration `json:"boot"`
 	Report      report        `json:"report"`
+	// Attempts is how often it was booted until there was a result.
+	Attempts int `json:"attempts"`
 	// Error is of the guest or the harness.
 	Error string `json:"error"`
 }

@@ -90,6 +90,10 @@ type Result struct {
 // ErrNoQEMU is returned when the program for the architecture is not installed.
 var ErrNoQEMU = errors.New("qemu is not installed")
 
+// ErrNoResult is returned when the guest ended before its command did, as after a panic
+// of its kernel.
+var ErrNoResult = errors.New("the guest gave no result")
+
 // Accelerated tells whether the guest runs on this CPU rather than being emulated.
 func (m *Machine) Accelerated() bool {
 	if m.Emulate || m.Kernel.Arch != runtime.GOARCH {
@@ -213,6 +217,10 @@ func (m *Machine) arguments(initrd string) (qemu string, args []string, err erro
 		return "", nil, fmt.Errorf("%w: %s", ErrNoQEMU, name)
 	}
 	accel := "tcg,thread=multi"
+	if m.Kernel.Arch == "amd64" {
+		// Guests with several threads lose their flags register now and then (qemu 7.2).
+		accel = "tcg,thread=single"
+	}
 	if m.Accelerated() {
 		accel = "kvm"
 	}
@@ -288,7 +296,7 @@ func (m *Machine) start(ctx context.Context, cmd *exec.Cmd, c *Command) (*Result
 	case err != nil:
 		return nil, fmt.Errorf("qemu: %w: %s\n%s", err, bytes.TrimSpace(said.Bytes()), console.text())
 	case resultErr != nil:
-		return nil, fmt.Errorf("the guest gave no result: %w\n%s", resultErr, console.text())
+		return nil, fmt.Errorf("%w: %w\n%s", ErrNoResult, resultErr, console.text())
 	case result.Error != "":
 		return nil, fmt.Errorf("in the guest: %s\n%s", result.Error, console.text())
 	}
