@@ -78,7 +78,7 @@ var probes = []probe{
 		"use a kernel with BTF tracepoints (5.5 or newer)", probeTracepoint("sched_process_exec")},
 	{"file fault tracepoint", false, "code mapped after the start of a process is read from /proc when it is first sampled, which loses that sample",
 		"use a kernel with the mm_filemap_map_pages tracepoint (about 6.12)", probeTracepoint("mm_filemap_map_pages")},
-	{"iterator over mappings", false, "mappings of processes are read from /proc", "use Linux 6.7 or newer", probeKfunc("bpf_iter_task_vma_new")},
+	{"iterator over mappings", false, "programs that start are read from /proc when they are first sampled, which loses that sample", "use Linux 6.7 or newer", probeKfunc("bpf_iter_task_vma_new")},
 	{"fentry", false, "nothing: it is not used", "", probeTracing(ebpf.AttachTraceFEntry, "do_exit")},
 	{"kprobe", false, "nothing: it is not used", "", probeKprobe},
 	{"kernel symbols", false, "kernel functions have no names", "run with CAP_SYSLOG, or set kernel.kptr_restrict to 0 or 1", probeKallsyms},
@@ -146,6 +146,8 @@ func probeBTF() (string, error) {
 	return "/sys/kernel/btf/vmlinux", nil
 }
 
+var errNotInKernel = errors.New("the kernel does not have it")
+
 // exitProgram does nothing and returns 0.
 var exitProgram = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 
@@ -184,7 +186,7 @@ func probeHelper(t ebpf.ProgramType, fn asm.BuiltinFunc) func() (string, error) 
 		case errors.Is(err, unix.EPERM):
 			return "", err
 		case strings.Contains(fmt.Sprintf("%+v", err), "unknown func"), strings.Contains(fmt.Sprintf("%+v", err), "invalid func"):
-			return "", errors.New("the kernel does not have it")
+			return "", errNotInKernel
 		}
 		return "available", nil // known, and rightly refused with these arguments
 	}
@@ -254,8 +256,11 @@ func probeKfunc(name string) func() (string, error) {
 			return "", err
 		}
 		var f *btf.Func
-		if err := spec.TypeByName(name, &f); err != nil {
-			return "", errors.New("the kernel does not have it")
+		switch err := spec.TypeByName(name, &f); {
+		case errors.Is(err, btf.ErrNotFound):
+			return "", errNotInKernel
+		case err != nil:
+			return "", err
 		}
 		return "available", nil
 	}
