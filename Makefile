@@ -30,7 +30,7 @@ run: build ## build, then profile this host and serve the page (as root)
 	@support/run.sh
 
 demo-images: build ## build what the images of docker-compose.yml are made of; LANGUAGES='python node java ruby' selects
-	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/demo/ ./support/demo/shop
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/demo/shop/ ./support/demo/shop
 	@support/demo/base.sh
 
 demo: demo-images ## build, then run the demo in containers: docs/demo.md; DEMO passes arguments, such as DEMO='up -d'

@@ -30,7 +30,7 @@ without() {
 	echo "the demo goes without $1: $2" >&2
 	work=$(mktemp -d)
 	printf '%s\n' "$2" >"$work/WITHOUT"
-	tar -C "$work" -cf "$out/$1.tar" WITHOUT
+	tar -C "$work" -cf "$out/$1/root.tar" WITHOUT
 	rm -rf "$work"
 }
 
@@ -47,18 +47,19 @@ make_tar() {
 		echo "its packages come from apt-get and dpkg-deb, which this host does not have"
 		return 1
 	}
-	mkdir -p "$out/apt/lists/partial" "$out/apt/archives/partial"
+	mkdir -p "$out/apt/lists/partial" "$out/apt/archives/partial" "$out/apt/none/partial"
 	: >"$out/apt/status"
 	if [ ! -e "$out/apt/updated" ]; then
 		apt update >"$out/apt/log" 2>&1 || { echo "apt-get update: $(tail -n 1 "$out/apt/log")"; return 1; }
 		touch "$out/apt/updated"
 	fi
-	# The status of no package: so all that it needs is in the list.
+	# No package is installed and, for the list, none is there: so all that it needs is in it.
 	# shellcheck disable=SC2086 # a list of packages
 	set -- "$1" install -y --no-install-recommends $packages
 	language=$1
 	shift
-	apt --print-uris "$@" >"$out/apt/uris" 2>"$out/apt/log" && apt --download-only "$@" >"$out/apt/log" 2>&1 || {
+	apt -o Dir::Cache::archives="$out/apt/none" --print-uris "$@" >"$out/apt/uris" 2>"$out/apt/log" &&
+		apt --download-only "$@" >"$out/apt/log" 2>&1 || {
 		echo "apt-get install: $(tail -n 1 "$out/apt/log")"
 		return 1
 	}
@@ -72,13 +73,18 @@ make_tar() {
 			--exclude './usr/share/doc*' --exclude './usr/share/man' --exclude './usr/share/locale' --exclude './usr/share/fonts' || exit 1
 	done || { echo "its packages could not be unpacked"; return 1; }
 	chmod 1777 "$root/tmp"
-	tar -C "$root" --owner=0 --group=0 -cf "$out/$language.tar.new" .
+	tar -C "$root" --owner=0 --group=0 -cf "$out/$language/root.tar.new" .
 	rm -rf "$root"
-	mv "$out/$language.tar.new" "$out/$language.tar"
+	mv "$out/$language/root.tar.new" "$out/$language/root.tar"
 }
 
+cp support/demo/shop/Dockerfile "$out/shop/"
 for language in python node java ruby; do
-	tar=$out/$language.tar
+	# The folder is all that the engine is given to build the image from.
+	mkdir -p "$out/$language"
+	cp support/demo/"$language"/* "$out/$language/"
+	ln -f "$out/shop/shop" "$out/$language/shop"
+	tar=$out/$language/root.tar
 	case " $languages " in
 	*" $language "*) ;;
 	*)
