@@ -26,6 +26,8 @@ func findCommand(args []string) (command, bool) {
 		return nil, false
 	}
 	switch args[0] {
+	case "status":
+		return statusCommand, true
 	case "compact":
 		return compactData, true
 	case "token":

@@ -80,6 +80,7 @@ func usage(fs *flag.FlagSet) {
        collectionagent token create|list|rotate|revoke
        collectionagent project create|list|remove
        collectionagent backup|restore|verify|inspect|compact
+       collectionagent status
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and
