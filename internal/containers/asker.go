@@ -75,7 +75,7 @@ func (a *asker) run(ctx context.Context) {
 	defer a.source.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for followed := false; ; {
+	for followed := false; ctx.Err() == nil; {
 		ids, wait := a.due(time.Now())
 		if len(ids) > 0 {
 			if a.ask(ctx, ids) && !followed {
