@@ -21,7 +21,9 @@ func TestContainerNames(t *testing.T) {
 	engine.Build(t, "names/agent", "../../agent")
 	engine.Build(t, "names/collectionagent", "../../collectionagent")
 	engine.Build(t, "names/busy:7", "../../internal/containers/testdata/busy")
-	run := func(args ...string) { engine.Run(t, "docker", append([]string{"run", "-d", "--network", "host"}, args...)...) }
+	run := func(args ...string) {
+		engine.Run(t, "docker", append([]string{"run", "-d", "--network", "host"}, args...)...)
+	}
 	run("--name", "server", "--tmpfs", "/data", "names/collectionagent", "-data-dir", "/data",
 		"-grpc-address", "127.0.0.1:11000", "-http-address", "127.0.0.1:7070")
 	run("--name", "agent", "--cap-drop", "ALL", "--cap-add", "SYS_ADMIN", "--cap-add", "SYS_PTRACE", "--cap-add", "SYSLOG",
@@ -34,7 +36,7 @@ func TestContainerNames(t *testing.T) {
 	defer cancel()
 	query := `{container.name="noisy",service="neighbour",compose.project="shop",container.image.name="names/busy",container.image.tag="7",container.label.team="a"}`
 	for {
-		body := get(ctx, engine, "/api/v1/top?from=now-1h&query="+url.QueryEscape(query))
+		body := askEngine(ctx, engine, "/api/v1/top?from=now-1h&query="+url.QueryEscape(query))
 		if strings.Contains(body, "main.spinForTheTest") {
 			break
 		}
@@ -42,17 +44,17 @@ func TestContainerNames(t *testing.T) {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
 			t.Fatalf("not found by the name of the container: %s\nvalues: %s\nagent: %s", body,
-				get(t.Context(), engine, "/api/v1/labels/container.name/values?from=now-1h"), engine.Run(t, "docker", "logs", "agent"))
+				askEngine(t.Context(), engine, "/api/v1/labels/container.name/values?from=now-1h"), engine.Run(t, "docker", "logs", "agent"))
 		}
 	}
 	// The agent's own container, whose cgroup it sees as "/".
-	if values := get(ctx, engine, "/api/v1/labels/container.name/values?from=now-1h"); !strings.Contains(values, `"agent"`) {
+	if values := askEngine(ctx, engine, "/api/v1/labels/container.name/values?from=now-1h"); !strings.Contains(values, `"agent"`) {
 		t.Errorf("containers: %s", values)
 	}
 }
 
-// get returns an answer of the server, or why there is none.
-func get(ctx context.Context, engine *dockertest.Daemon, path string) string {
+// askEngine returns an answer of the server, or why there is none.
+func askEngine(ctx context.Context, engine *dockertest.Daemon, path string) string {
 	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://127.0.0.1:7070"+path, http.NoBody)
 	if err != nil {
 		return err.Error()
