@@ -16,7 +16,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels
+.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels demo demo-images
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -40,6 +40,13 @@ test-release: ## try the packages: install, boot, upgrade, remove, purge (Debian
 
 run: build ## build, then profile this host and serve the page (as root)
 	@support/run.sh
+
+demo-images: build ## build what the images of docker-compose.yml are made of; LANGUAGES='python node java ruby' selects
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w' -o bin/demo/shop/ ./support/demo/shop
+	@support/demo/base.sh
+
+demo: demo-images ## build, then run the demo in containers: docs/demo.md; DEMO passes arguments, such as DEMO='up -d'
+	@support/demo/compose.sh $(or $(DEMO),up --build)
 
 test: test-deps drift check-fmt ## install what the tests need, then run all of them
 	$(GO) vet ./...

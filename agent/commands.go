@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,12 +23,14 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
 	"github.com/strobe-profiler/strobe/internal/buildinfo"
+	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	engine "github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
 	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/internal/systemd"
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -69,19 +72,33 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	options := cfg.Containers()
+	options.Logger, options.Registerer = log, registry
+	known, err := containers.New(options)
+	if err != nil {
+		return daemonUsage(err)
+	}
+	known.Start()
+	defer known.Close()
+	to.describe = known.Describe
 	return daemon.Run(ctx, &cfg.Config, daemon.Dependencies{
 		NewTracer: live.New,
 		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
 			return to.newReporter(host, log, registry, limits)
 		},
-		Confine:  confinement(&cfg.Config),
-		Identify: resolver.Process,
-		Probe:    live.Probe,
-		Registry: registry,
-		Logger:   log,
-		Version:  buildinfo.Version(),
-		Host:     hostinfo.Options{Name: cfg.HostName, ID: cfg.HostID, Tags: cfg.Tags},
-		Systemd:  systemd.NewNotifier(os.Getenv, log),
+		Confine: confinement(&cfg.Config),
+		Identify: func(pid libpf.PID, comm string) *libpf.Process {
+			p := resolver.Process(pid, comm)
+			known.Want(p.ContainerID) // so that the answer is there when the samples leave
+			return p
+		},
+		Containers: known.Status,
+		Probe:      live.Probe,
+		Registry:   registry,
+		Logger:     log,
+		Version:    buildinfo.Version(),
+		Host:       hostinfo.Options{Name: cfg.HostName, ID: cfg.HostID, Tags: cfg.Tags},
+		Systemd:    systemd.NewNotifier(os.Getenv, log),
 	})
 }
 
@@ -115,7 +132,7 @@ Exit status: 0 if this host can be profiled, 1 if not, 2 wrong usage.
 }
 
 // runDoctor says what the host allows.
-func runDoctor(args []string, stdout io.Writer) (int, error) {
+func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error) {
 	fs := flag.NewFlagSet("agent doctor", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
@@ -129,7 +146,8 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildinfo.Version(), append(live.Probe(), live.ProbeRuntimes()...))
+	found := slices.Concat(live.Probe(), live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
+	report := doctor.New(buildinfo.Version(), found)
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}
@@ -137,6 +155,16 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 		return exitError, nil
 	}
 	return exitOK, nil
+}
+
+// containerOptions says whom an agent would ask for containers that is started as this
+// command was: by its environment.
+func containerOptions() containers.Options {
+	cfg, err := config.Load(nil, os.Environ())
+	if err != nil {
+		cfg = &config.Loaded{Config: config.Default()}
+	}
+	return cfg.Containers()
 }
 
 // confinement returns how the agent gives up what it does not need once it profiles,

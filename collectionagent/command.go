@@ -28,6 +28,8 @@ func findCommand(args []string) (command, bool) {
 	switch args[0] {
 	case "version":
 		return printVersion, true
+	case "status":
+		return statusCommand, true
 	case "compact":
 		return compactData, true
 	case "token":

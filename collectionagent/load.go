@@ -81,6 +81,7 @@ func usage(fs *flag.FlagSet) {
        collectionagent project create|list|remove
        collectionagent backup|restore|verify|inspect|compact
        collectionagent version
+       collectionagent status
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and

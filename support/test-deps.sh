@@ -41,6 +41,9 @@ want perl perl
 want erlc erlang-base
 want elixirc elixir
 want clickhouse-server clickhouse-server
+want dockerd docker.io
+want docker-compose docker-compose
+want iptables iptables
 [ -e /usr/share/java/zookeeper.jar ] || need="$need libzookeeper-java"
 [ -e /usr/share/java/slf4j-nop.jar ] || need="$need libslf4j-java"
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"

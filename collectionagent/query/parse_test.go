@@ -142,7 +142,7 @@ func TestParseSelector(t *testing.T) {
 			`service="x"`, `comm=~"y.*"`, `host!="z"`, `pid!~"1|2"`,
 		},
 		`{k8s.pod.name="p",app.kubernetes.io/name="n",x-y="z"}`: {
-			`k8s.pod.name="p"`, `app.kubernetes.io/name="n"`, `x-y="z"`,
+			`pod="p"`, `app.kubernetes.io/name="n"`, `x-y="z"`,
 		},
 		`{"a b"="c"}`:                    {`a b="c"`},
 		`{a="\"\\\n\x41\u00e9",b='"\''}`: {`a="\"\\\nAé"`, `b="\"'"`},

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+)
+
+const statusUsage = `Usage: collectionagent status [flags]
+
+Asks the server that runs on this machine whether it is ready, and prints its
+answer: the health check of a container that has no shell. It finds the server by
+-http-address and the settings of TLS, which may come from the environment and
+the file of -config too, as for the server itself.
+
+Exit status: 0 if it is ready, 1 if not or if nobody answers, 2 wrong usage.
+`
+
+// statusTimeout is for the whole of a question, so that a check does not hang.
+const statusTimeout = 5 * time.Second
+
+// statusCommand asks the running server whether it is ready.
+func statusCommand(args, environ []string, stdout, stderr io.Writer) int {
+	var problems bytes.Buffer // not the help of the server
+	c, _, err := load(args, environ, &problems)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		_, _ = io.WriteString(stdout, statusUsage)
+		return exitOK
+	case errors.Is(err, errUsage):
+		line, _, _ := bytes.Cut(problems.Bytes(), []byte("\n"))
+		_, _ = fmt.Fprintf(stderr, "%s\n%s", line, statusUsage)
+		return exitUsage
+	case err != nil:
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitFailure
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), statusTimeout)
+	defer cancel()
+	answer, err := askReady(ctx, c)
+	if err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitFailure
+	}
+	_, _ = fmt.Fprintln(stdout, answer)
+	return exitOK
+}
+
+// askReady returns what the server says while it is ready.
+func askReady(ctx context.Context, c *Config) (string, error) {
+	host, port, err := net.SplitHostPort(c.HTTPAddress)
+	if err != nil {
+		return "", fmt.Errorf("-http-address %q: %w", c.HTTPAddress, err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		host = "127.0.0.1"
+		if ip != nil && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	scheme := "http"
+	if c.encrypts(c.HTTPAddress) {
+		scheme = "https"
+	}
+	at := scheme + "://" + net.JoinHostPort(host, port) + "/-/ready"
+	// The certificate may be for other names than that of this machine. Nothing is sent, and what
+	// is believed is only that somebody is ready.
+	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above
+	defer transport.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at, nil)
+	if err != nil {
+		return "", fmt.Errorf("ask the server: %w", err)
+	}
+	resp, err := (&http.Client{Transport: transport}).Do(req)
+	if err != nil {
+		return "", fmt.Errorf("ask the server whether it is ready, see -http-address: %w", err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // only read
+	b, err := io.ReadAll(io.LimitReader(resp.Body, 4096))
+	if err != nil {
+		return "", fmt.Errorf("read the server's answer: %w", err)
+	}
+	answer := string(bytes.TrimSpace(b))
+	if resp.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%s: %s", resp.Status, answer)
+	}
+	return answer, nil
+}
