@@ -41,3 +41,38 @@ func TestInstallFromSource(t *testing.T) {
 		t.Errorf("the caller of the hot function is not there:\n%s", out)
 	}
 }
+
+// TestConfigureFiles has the programs check the files of docs/configure.md.
+func TestConfigureFiles(t *testing.T) {
+	doc := doctest.Open(t, "docs/configure.md", "Files")
+	doc.Shell(t, doctest.Options{Dir: t.TempDir(), Path: []string{bin}}).RunAll()
+}
+
+// TestOperate sets up the fleet of docs/operate.md on this host, and keeps it as it says.
+func TestOperate(t *testing.T) {
+	skip.UnlessRoot(t)
+	page, grpc, own, dir := freeAddress(t), freeAddress(t), freeAddress(t), t.TempDir()
+	port := func(address string) string { return address[strings.LastIndexByte(address, ':'):] }
+	fleet := doctest.Open(t, "docs/operate.md", "A fleet")
+	sh := fleet.Shell(t, doctest.Options{
+		Dir: t.TempDir(), Path: []string{bin},
+		Env: []string{"STROBE_AGENT_HTTP_ADDRESS=" + own, "STROBE_AGENT_SPOOL_DIR=" + dir + "/spool"},
+		Replace: map[string]string{
+			"/var/lib/strobe": dir + "/data", "/backups": dir + "/backups",
+			":7070": port(page), ":11000": port(grpc), "profiles.example.com": "localhost",
+		},
+	})
+	if err := os.Mkdir(dir+"/backups", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sh.Run(fleet.Block(0))
+	watch := doctest.Open(t, "docs/operate.md", "Watch")
+	sh.RunUntil(watch.Block(0), nil)
+	sh.Run(fleet.Block(1))
+	sh.RunUntil(fleet.Block(2), nil)
+	sh.RunUntil(fleet.Block(3), func(out string) bool { return !strings.Contains(out, "No hosts") })
+	sh.RunSection(doctest.Open(t, "docs/operate.md", "Backup and restore"))
+	sh.RunSection(doctest.Open(t, "docs/operate.md", "Tokens and certificates"))
+	// The agent goes on with the new token.
+	sh.RunUntil(fleet.Block(2), nil)
+}

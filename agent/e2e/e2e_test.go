@@ -48,7 +48,7 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a test
 	bin = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "./agent", "./collectionagent")
+	build := exec.Command("go", "build", "-o", dir+"/", "./agent", "./collectionagent", "./strobectl")
 	build.Dir = "../.."
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {

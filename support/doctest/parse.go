@@ -20,6 +20,8 @@ type Block struct {
 	// lines separate from a block of text below it. See Matches.
 	Want    string
 	HasWant bool
+
+	section *Section // that notes which blocks were run
 }
 
 // Pos is where the block begins, for messages: file:line.

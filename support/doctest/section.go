@@ -42,9 +42,16 @@ func Open(t testing.TB, file, heading string) *Section {
 	if len(s.blocks) == 0 {
 		t.Fatalf("%s: no block of sh below the heading %q", file, heading)
 	}
-	s.ran = make([]bool, len(s.blocks))
+	s.init()
 	t.Cleanup(s.check)
 	return s
+}
+
+func (s *Section) init() {
+	s.ran = make([]bool, len(s.blocks))
+	for i := range s.blocks {
+		s.blocks[i].section = s
+	}
 }
 
 func (s *Section) check() {
@@ -72,8 +79,9 @@ func (s *Section) Block(i int) *Block {
 	return &s.blocks[i]
 }
 
-// Ran says that a block of this section was run.
-func (s *Section) Ran(b *Block) {
+// Ran says that a block of a section was run.
+func (b *Block) Ran() {
+	s := b.section
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.blocks {

@@ -43,7 +43,8 @@ type Options struct {
 }
 
 // A Shell runs blocks one after another in one bash, which stops at the first
-// command that fails, also within a pipe. A Shell is for one goroutine.
+// command that fails, also within a pipe. Blocks may be of several sections. A
+// Shell is for one goroutine.
 type Shell struct {
 	t       testing.TB
 	section *Section
@@ -136,11 +137,18 @@ func (sh *Shell) Run(b *Block) string {
 	return out
 }
 
-// RunAll runs all blocks of the section in their order.
+// RunAll runs all blocks of the section that the shell was made of, in their order.
 func (sh *Shell) RunAll() {
 	sh.t.Helper()
-	for i := range sh.section.Len() {
-		sh.Run(sh.section.Block(i))
+	sh.RunSection(sh.section)
+}
+
+// RunSection runs all blocks of another section in their order, for a reader who
+// goes on in the same shell.
+func (sh *Shell) RunSection(s *Section) {
+	sh.t.Helper()
+	for i := range s.Len() {
+		sh.Run(s.Block(i))
 	}
 }
 
@@ -171,7 +179,7 @@ func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 
 func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	sh.blocks++
-	sh.section.Ran(b)
+	b.Ran()
 	name := fmt.Sprintf("%d-%s", sh.blocks, filepath.Base(b.File))
 	// As many empty lines as are above it in the document: so the shell's own
 	// messages and LINENO have the lines of the document.

@@ -51,7 +51,7 @@ func outcome(t *testing.T, markdown string, opts Options, f func(*Shell, *Sectio
 			s.blocks = append(s.blocks, b)
 		}
 	}
-	s.ran = make([]bool, len(s.blocks))
+	s.init()
 	if opts.Dir == "" {
 		opts.Dir = t.TempDir()
 	}
