@@ -16,7 +16,7 @@ WORDS = sorted(GOOD | BAD) + "kettle lantern mirror needle oar quill rope saddle
 def write_reviews(product):
     """Customers of a product write the same each time."""
     r = random.Random(product)
-    return [" ".join(r.choices(WORDS, k=30)) for _ in range(12)]
+    return [" ".join(r.choices(WORDS, k=30)) for _ in range(150)]
 
 
 def score_review(text):
