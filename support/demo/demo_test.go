@@ -217,15 +217,14 @@ func (s *stack) waitBursts(service string) {
 		busy, idle := 0, 0
 		for _, series := range timeline.Series {
 			for _, v := range series.Values {
-				switch {
-				case v >= int64(200*time.Millisecond): // the CPU may have to be shared
+				if v > 0 { // how much depends on who else wants the CPUs
 					busy++
-				case v == 0:
+				} else {
 					idle++
 				}
 			}
 		}
-		return busy >= 2 && idle > busy, body
+		return busy >= 3 && idle > busy, body
 	})
 }
 
