@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build !race
-
-package main
+package main_test
 
 import (
-	"bytes"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"os/exec"
 	"strings"
 	"testing"
 )
@@ -18,14 +17,16 @@ func TestStatus(t *testing.T) {
 	t.Parallel()
 	f := func(exit int, want string, environ []string, args ...string) {
 		t.Helper()
-		var out bytes.Buffer
-		if got := run(append([]string{"status"}, args...), environ, &out, &out); got != exit || !strings.Contains(out.String(), want) {
-			t.Errorf("status %v: exit %d, want %d; output %q, want %q", args, got, exit, out.String(), want)
+		cmd := exec.Command(binary, append([]string{"status"}, args...)...)
+		cmd.Env = append(os.Environ(), environ...)
+		out, _ := cmd.CombinedOutput()
+		if got := cmd.ProcessState.ExitCode(); got != exit || !strings.Contains(string(out), want) {
+			t.Errorf("status %v %v: exit %d, want %d; output %q, want %q", args, environ, got, exit, out, want)
 		}
 	}
 	p := start(t, t.TempDir())
 	f(0, "ready", nil, "-http-address", p.http)
-	f(0, "ready", []string{envPrefix + "HTTP_ADDRESS=" + p.http})
+	f(0, "ready", []string{"STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + p.http})
 	_, port, err := net.SplitHostPort(p.http)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +49,7 @@ func TestStatus(t *testing.T) {
 	broken.Close()
 	f(1, "see -http-address", nil, "-http-address", address)
 	f(1, "-http-address", nil, "-http-address", "nonsense")
-	f(1, "NONSENSE is not a setting", []string{envPrefix + "NONSENSE=1"})
+	f(1, "NONSENSE is not a setting", []string{"STROBE_COLLECTIONAGENT_NONSENSE=1"})
 	f(2, "flag provided but not defined: -nope", nil, "-nope")
 	f(2, `unexpected argument "now"`, nil, "now")
 	f(0, "Usage: collectionagent status", nil, "-help")
