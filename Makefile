@@ -13,7 +13,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build collector run demo demo-images test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
+.PHONY: help all build collector run demo demo-images test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -92,6 +92,9 @@ proto: ## generate the protocol's Go code; needs protoc
 
 ui: ## build the web page; needs npm
 	cd $(UI) && npm ci --no-audit --no-fund && npm run build
+
+docs: ## write the parts of documents that are made from the code
+	$(GO) test -run '^TestDocument$$' ./agent ./agent/internal/config ./collectionagent ./strobectl -update
 
 drift: ## regenerate everything that is committed and fail on a difference
 	support/drift.sh

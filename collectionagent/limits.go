@@ -36,7 +36,7 @@ type Limits struct {
 }
 
 // defaultLimits are far above what honest agents send: a host with 64 busy CPUs
-// sends 1,300 samples and 60 kB a second.
+// sends 1,300 samples and 40 kB a second.
 func defaultLimits() Limits {
 	return Limits{
 		MaxConnections: 10_000, RequestTimeout: 30 * time.Second, IdleTimeout: 5 * time.Minute,

@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -52,14 +53,13 @@ func TestConfigureFiles(t *testing.T) {
 func TestOperate(t *testing.T) {
 	skip.UnlessRoot(t)
 	page, grpc, own, dir := freeAddress(t), freeAddress(t), freeAddress(t), t.TempDir()
-	port := func(address string) string { return address[strings.LastIndexByte(address, ':'):] }
 	fleet := doctest.Open(t, "docs/operate.md", "A fleet")
 	sh := fleet.Shell(t, doctest.Options{
 		Dir: t.TempDir(), Path: []string{bin},
 		Env: []string{"STROBE_AGENT_HTTP_ADDRESS=" + own, "STROBE_AGENT_SPOOL_DIR=" + dir + "/spool"},
 		Replace: map[string]string{
 			"/var/lib/strobe": dir + "/data", "/backups": dir + "/backups",
-			":7070": port(page), ":11000": port(grpc), "profiles.example.com": "localhost",
+			":7070": portOf(page), ":11000": portOf(grpc), "profiles.example.com": "localhost",
 		},
 	})
 	if err := os.Mkdir(dir+"/backups", 0o700); err != nil {
@@ -76,3 +76,60 @@ func TestOperate(t *testing.T) {
 	// The agent goes on with the new token.
 	sh.RunUntil(fleet.Block(2), nil)
 }
+
+// TestTroubleshoot runs the three commands that docs/troubleshoot.md begins with,
+// where all is well.
+func TestTroubleshoot(t *testing.T) {
+	skip.UnlessRoot(t)
+	page, grpc, own := freeAddress(t), freeAddress(t), freeAddress(t)
+	startServer(t, t.TempDir(), grpc, page)
+	startService(t, "agent", "-collection-agent", grpc, "-http-address", own)
+	doc := doctest.Open(t, "docs/troubleshoot.md", "Troubleshoot")
+	doctest.WaitHTTP(t, "http://"+page+"/-/ready")
+	sh := doc.Shell(t, doctest.Options{
+		Path: []string{bin}, Env: []string{"STROBE_AGENT_HTTP_ADDRESS=" + own, "STROBE_URL=http://" + page},
+	})
+	sh.Run(doc.Block(0))
+	sh.RunUntil(doc.Block(1), nil)
+	sh.RunUntil(doc.Block(2), nil)
+}
+
+// TestReadme tries the commands of the README: those for one program, those of a
+// fleet, and the questions, to a server with samples.
+func TestReadme(t *testing.T) {
+	skip.UnlessRoot(t)
+	dir := t.TempDir()
+	if err := os.Symlink(bin, dir+"/bin"); err != nil {
+		t.Fatal(err)
+	}
+	doc := doctest.Open(t, "README.md", "Use it")
+	one := doc.Shell(t, doctest.Options{Dir: dir, Replace: map[string]string{
+		"PID": strconv.Itoa(burner(t).Process.Pid), "10s": "1s", "./program": "perl -e '1 for 1 .. 1e7'",
+	}})
+	one.Run(doc.Block(0))
+	one.Run(doc.Block(1))
+
+	page, grpc, own := freeAddress(t), freeAddress(t), freeAddress(t)
+	fleet := doc.Shell(t, doctest.Options{
+		Dir: dir, Env: []string{"STROBE_AGENT_HTTP_ADDRESS=" + own, "STROBE_AGENT_SPOOL_DIR=" + dir + "/spool"},
+		Replace: map[string]string{
+			"/var/lib/strobe": dir + "/data", ":7070": portOf(page), ":11000": portOf(grpc), "collector.example": "localhost", " ca.pem": " data/tls/ca.pem",
+		},
+	})
+	fleet.Run(doc.Block(2))
+	doctest.WaitListen(t, page)
+	fleet.Run(doc.Block(3))
+	fleet.RunUntil(doc.Block(4), nil)
+
+	page, grpc = freeAddress(t), freeAddress(t)
+	startServer(t, t.TempDir(), grpc, page)
+	startService(t, "agent", "-collection-agent", grpc, "-http-address", "off")
+	ask := doc.Shell(t, doctest.Options{
+		Dir: dir, Env: []string{"STROBE_URL=http://" + page},
+		Replace: map[string]string{"127.0.0.1:7070": page, "service=web": "service=e2e-burner", `service="web"`: `service="e2e-burner"`},
+	})
+	ask.RunUntil(doc.Block(5), func(out string) bool { return strings.Contains(out, "burnInner") })
+	ask.Run(doc.Block(6))
+}
+
+func portOf(address string) string { return address[strings.LastIndexByte(address, ':'):] }

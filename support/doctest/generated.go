@@ -63,7 +63,7 @@ func Generated(t testing.TB, file, name, text string, update bool) {
 
 // region returns where the part with this name begins and ends.
 func region(src, name string) (begin, end int, err error) {
-	first := regexp.MustCompile(`(?m)^<!-- generated ` + regexp.QuoteMeta(name) + `:.*-->\n`).FindAllStringIndex(src, -1)
+	first := regexp.MustCompile(`(?m)^<!-- generated `+regexp.QuoteMeta(name)+`:.*-->\n`).FindAllStringIndex(src, -1)
 	last := "<!-- end " + name + " -->"
 	if len(first) != 1 || strings.Count(src, last) != 1 || strings.Index(src, last) < first[0][1] {
 		return 0, 0, fmt.Errorf("want one line <!-- generated %s: ... --> and one line %s after it", name, last)

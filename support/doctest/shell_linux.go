@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -127,6 +128,7 @@ func (sh *Shell) start() {
 // output is not what the document says, or if it takes too long.
 func (sh *Shell) Run(b *Block) string {
 	sh.t.Helper()
+	sh.blocks++
 	out, where, err := sh.run(b, false)
 	if err == nil && b.HasWant && !Matches(b.Want, out) {
 		where, err = b.Pos(), fmt.Errorf("the document says that it prints\n%s", b.Want)
@@ -158,7 +160,8 @@ func (sh *Shell) RunSection(s *Section) {
 // gone afterwards. It fails the test when that takes too long.
 func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 	sh.t.Helper()
-	deadline := time.Now().Add(sh.opts.Timeout)
+	sh.blocks++
+	deadline := time.Now().Add(sh.patience())
 	for {
 		out, where, err := sh.run(b, true)
 		switch {
@@ -178,7 +181,6 @@ func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 }
 
 func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
-	sh.blocks++
 	b.Ran()
 	name := fmt.Sprintf("%d-%s", sh.blocks, filepath.Base(b.File))
 	// As many empty lines as are above it in the document: so the shell's own
@@ -189,6 +191,7 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	}
 	failed := filepath.Join(sh.inside, name+".failed")
 	run := fmt.Sprintf(`. %s </dev/null >%s 2>&1 3>&-`, filepath.Join(sh.inside, name), filepath.Join(sh.inside, name+".out"))
+	_ = os.Remove(filepath.Join(sh.scratch, name+".failed")) // of the time before
 	set := fmt.Sprintf(`set -eE -o pipefail; trap 'printf "%%s %%s\n" "$?" "$LINENO" >%s' ERR`, failed)
 	if subshell {
 		run = "( " + set + "; " + run + " ) 3>&-"
@@ -197,7 +200,7 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	}
 	fmt.Fprintf(sh.in, "%s\nprintf '%%s\\n' $? >&3\n", run)
 
-	timeout := time.NewTimer(sh.opts.Timeout)
+	timeout := time.NewTimer(sh.patience())
 	defer timeout.Stop()
 	status, alive := "", true
 	select {
@@ -222,6 +225,18 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 		code = status
 	}
 	return string(text), where, fmt.Errorf("a command failed with status %s", code)
+}
+
+// patience is how long the next block may take: what the test has left, without
+// the time to end what was started, which a test that is killed never does.
+func (sh *Shell) patience() time.Duration {
+	patience := sh.opts.Timeout
+	if t, ok := sh.t.(interface{ Deadline() (time.Time, bool) }); ok {
+		if deadline, ok := t.Deadline(); ok {
+			patience = min(patience, time.Until(deadline)-sh.opts.Grace-5*time.Second)
+		}
+	}
+	return max(patience, 0)
 }
 
 func (sh *Shell) replace(text string) string {
@@ -305,6 +320,27 @@ func tail(s string) string {
 		return "…" + s[len(s)-most:]
 	}
 	return s
+}
+
+// WaitListen waits until something listens at an address, host:port, or fails
+// the test after 2 minutes.
+func WaitListen(t testing.TB, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for {
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", address)
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case <-ctx.Done():
+			t.Fatalf("wait for %s: %v", address, err)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
 
 // WaitHTTP waits until a GET of the URL is answered with 200, or fails the test after 2 minutes.

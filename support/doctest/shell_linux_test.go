@@ -102,8 +102,8 @@ func TestShell(t *testing.T) {
 		"until": {"```sh\necho x >> file\nwc -l < file\ntest $(wc -l < file) -ge 2\n```\n", Options{}, func(sh *Shell, s *Section) {
 			sh.RunUntil(s.Block(0), func(out string) bool { return strings.TrimSpace(out) == "3" })
 		}, ""},
-		"never": {"```sh\nfalse\n```\n", Options{Timeout: 50 * time.Millisecond}, func(sh *Shell, s *Section) { sh.RunUntil(s.Block(0), nil) },
-			"f.md:2: after 50ms still: a command failed with status 1"},
+		"never": {"```sh\nfalse\n```\n", Options{Timeout: 3 * time.Second}, func(sh *Shell, s *Section) { sh.RunUntil(s.Block(0), nil) },
+			"f.md:2: after 3s still: a command failed with status 1"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestShellEndsBackground(t *testing.T) {
 	}
 }
 
-func TestWaitHTTP(t *testing.T) {
+func TestWait(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -150,6 +150,7 @@ func TestWaitHTTP(t *testing.T) {
 	})}
 	go srv.Serve(l)
 	defer srv.Close()
+	WaitListen(t, l.Addr().String())
 	WaitHTTP(t, "http://"+l.Addr().String())
 	if calls != 3 {
 		t.Errorf("%d calls, want 3", calls)
