@@ -75,7 +75,7 @@ func (a *asker) run(ctx context.Context) {
 	defer a.source.close()
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	for followed := false; ; {
+	for followed := false; ctx.Err() == nil; {
 		ids, wait := a.due(time.Now())
 		if len(ids) > 0 {
 			if a.ask(ctx, ids) && !followed {
@@ -143,14 +143,14 @@ func (a *asker) settle(now time.Time, ids []string, told map[string]bool, err er
 	}
 	if err != nil {
 		reason := reasonOf(err)
-		count.WithLabelValues(reason).Inc()
 		a.pause(now)
 		a.change(reason, err)
-		// They wait for the next attempt, however long that takes, unless there never
-		// was anybody to ask.
 		if a.optional && errors.Is(err, fs.ErrNotExist) {
-			clear(a.pending)
+			clear(a.pending) // there is nobody to ask, and nobody said that there was
+			return
 		}
+		// They wait for the next attempt, however long that takes.
+		count.WithLabelValues(reason).Inc()
 		return
 	}
 	a.failing = 0

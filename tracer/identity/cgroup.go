@@ -97,6 +97,14 @@ func containerOfElement(element, parent string) (id, name string) {
 		return base, ""
 	case isECSTask(base):
 		return base, ""
+	case parent == "buildkit" && isBuild(base):
+		return base, ""
+	}
+	if prefix, step, ok := strings.Cut(base, "-"); ok && (prefix == "docker" || prefix == "buildkit") && isBuild(step) {
+		return step, "" // a build of Docker with the driver systemd
+	}
+	if allocation, task, ok := nomadTask(base, parent); ok {
+		return allocation, task
 	}
 	for _, prefix := range []string{"lxc.payload.", "systemd-nspawn@"} {
 		if machine, ok := strings.CutPrefix(base, prefix); ok {
@@ -162,6 +170,26 @@ func isECSTask(s string) bool {
 		return false
 	}
 	return strings.Trim(number, "0123456789") == ""
+}
+
+// isBuild recognises the steps of BuildKit: 25 digits in base 36.
+func isBuild(s string) bool {
+	return len(s) == 25 && strings.Trim(s, "0123456789abcdefghijklmnopqrstuvwxyz") == ""
+}
+
+// nomadTask takes apart the cgroup of a task that Nomad runs without another runtime,
+// "ALLOCATION.TASK" in one of Nomad's own groups. Several tasks share an allocation.
+func nomadTask(base, parent string) (allocation, task string, ok bool) {
+	switch parent {
+	case "nomad", "nomad.slice", "share.slice", "reserve.slice", "share", "reserve":
+	default:
+		return "", "", false
+	}
+	allocation, task, ok = strings.Cut(base, ".")
+	if !ok || !isUUID(allocation) || task == "" {
+		return "", "", false
+	}
+	return allocation, task, true
 }
 
 // isUUID reports whether s has the form 8-4-4-4-12 in hexadecimal digits.

@@ -15,8 +15,9 @@ const maxMounts = 20_000
 
 // mount is what is used of a line of /proc/PID/mountinfo.
 type mount struct {
-	// root is the path inside the mounted file system, point where it is seen.
-	root, point, fsType string
+	// root is the path inside the mounted file system, point where it is seen; device
+	// is the same for all mounts of one file system.
+	device, root, point, fsType string
 }
 
 // parseMount reads one line of a mountinfo file; see proc_pid_mountinfo(5).
@@ -30,7 +31,7 @@ func parseMount(line string) (mount, bool) {
 		return mount{}, false
 	}
 	fsType, _, _ := strings.Cut(after, " ")
-	return mount{root: unescapeMount(fields[3]), point: unescapeMount(fields[4]), fsType: fsType}, true
+	return mount{device: fields[2], root: unescapeMount(fields[3]), point: unescapeMount(fields[4]), fsType: fsType}, true
 }
 
 // unescapeMount undoes the octal escapes of mountinfo.
@@ -59,7 +60,7 @@ func mounts(r io.Reader, yield func(mount) bool) {
 // places:
 //
 //	docker      …/containers/ID/{hostname,hosts,resolv.conf}
-//	podman      …/overlay-containers/ID/userdata/{hostname,hosts,resolv.conf}
+//	podman      …/{overlay,vfs,btrfs}-containers/ID/userdata/{hostname,hosts,resolv.conf,.containerenv}
 //	containerd  …/io.containerd.grpc.v1.cri/sandboxes/ID/{hostname,resolv.conf}
 //	kubelet     …/pods/UID/etc-hosts, …/pods/UID/containers/NAME/HASH
 //
@@ -70,7 +71,7 @@ func containerOfMounts(r io.Reader) container {
 	sandbox := ""
 	mounts(r, func(m mount) bool {
 		switch m.point {
-		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev/termination-log":
+		case "/etc/hostname", "/etc/hosts", "/etc/resolv.conf", "/dev/termination-log", "/run/.containerenv":
 		default:
 			return true
 		}
@@ -78,7 +79,7 @@ func containerOfMounts(r io.Reader) container {
 		for i := 0; i+2 < len(elements); i++ {
 			value := elements[i+1]
 			switch elements[i] {
-			case "containers", "overlay-containers", "": // "" where that directory is a file system of its own
+			case "containers", "overlay-containers", "vfs-containers", "btrfs-containers", "": // "" where that directory is a file system of its own
 				switch {
 				case isHex(value, 64):
 					c.id = value

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/elastic/go-freelru"
@@ -52,6 +53,7 @@ type Options struct {
 type Resolver struct {
 	root         string
 	cgroupRoot   string
+	own          ownCgroup
 	exported     []string
 	wanted       map[string]bool
 	commandLines bool
@@ -111,6 +113,13 @@ func New(o Options) (*Resolver, error) {
 			r.log.Debug("cgroup IDs will be missing", "err", err)
 		}
 		r.cgroupRoot = cgroup2Mount(mountinfo)
+		r.own = findOwnCgroup(r.root, mountinfo)
+		if r.own.hidden {
+			r.log.Debug("this program is in a cgroup namespace of its own", "cgroup", r.own.path)
+		}
+		if r.own.path != "" && r.own.hostRoot != "" {
+			r.cgroupRoot = r.own.hostRoot
+		}
 	}
 	r.hostUTS, _ = os.Readlink(filepath.Join(r.root, "self", "ns", "uts"))
 
@@ -200,7 +209,7 @@ func (r *Resolver) alive(pid libpf.PID, s stat) *libpf.Process {
 
 // compose makes the answer from what was read.
 func (r *Resolver) compose(pid libpf.PID, s stat, e *entry) *libpf.Process {
-	groups := parseCgroup([]byte(e.cgroup))
+	groups := parseCgroup(r.own.absolute([]byte(e.cgroup)))
 	c := groups.merge(r.containerOfMounts(pid))
 	p := &libpf.Process{
 		PID:           pid,
@@ -276,7 +285,8 @@ func (r *Resolver) containerOfMounts(pid libpf.PID) container {
 // cgroupID returns the ID of a cgroup of the unified hierarchy, which is the
 // inode of its directory, 0 when it cannot be seen from here.
 func (r *Resolver) cgroupID(path string) uint64 {
-	if r.cgroupRoot == "" || path == "" {
+	// What begins with /.. is outside of the cgroup namespace of this program.
+	if r.cgroupRoot == "" || path == "" || path == "/.." || strings.HasPrefix(path, "/../") {
 		return 0
 	}
 	return inode(filepath.Join(r.cgroupRoot, filepath.Clean(path)))

@@ -133,7 +133,7 @@ func TestProcess(t *testing.T) {
 				environ: "OTEL_SERVICE_NAME=shop\x00OTEL_RESOURCE_ATTRIBUTES=service.name=other,deployment.environment=prod,service.namespace=eu\x00SECRET=x\x00",
 			},
 			want: libpf.Process{
-				Name: "java", Executable: "/nowhere/java", Service: "shop",
+				Name: "java", Executable: "/nowhere/java", Service: "shop", OwnService: true,
 				Labels: []libpf.Label{{Key: "deployment.environment", Value: "prod"}, {Key: "service.namespace", Value: "eu"}},
 			},
 		},
@@ -143,7 +143,7 @@ func TestProcess(t *testing.T) {
 				environ: "OTEL_RESOURCE_ATTRIBUTES=service.name=front%20end,k8s.pod.name=fe-1,k8s.namespace.name=shop,k8s.container.name=main,service.instance.id=123\x00",
 			},
 			want: libpf.Process{
-				Name: "node", Executable: "/nowhere/node", Service: "front end",
+				Name: "node", Executable: "/nowhere/node", Service: "front end", OwnService: true,
 				PodName: "fe-1", Namespace: "shop", ContainerName: "main",
 			},
 		},

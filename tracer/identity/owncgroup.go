@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package identity
+
+import (
+	"bytes"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"syscall"
+)
+
+// ownCgroup says where the resolver stands in the tree of cgroups. The kernel writes
+// paths as the reader may see them: to a program in a cgroup namespace of its own, its
+// own container is "/", one beside it "/../docker-ID.scope", and a second container of
+// its own pod "/../cri-containerd-ID.scope", without the pod.
+type ownCgroup struct {
+	// hidden says that the program is in a cgroup namespace of its own.
+	hidden bool
+	// path is that of the root of the namespace in the tree of the host, "" when it is not known.
+	path string
+	// hostRoot is where the host's tree can be seen, if it is the unified one.
+	hostRoot string
+}
+
+// initialCgroupNamespace is the inode of the host's namespace: PROC_CGROUP_INIT_INO
+// of the kernel's include/uapi/linux/nsfs.h, the same on all hosts.
+const initialCgroupNamespace = "cgroup:[4026531835]"
+
+// Bounds of the search for the own cgroup. Hosts with thousands of cgroups exist, and
+// containers are a few levels deep.
+const (
+	maxSearchedCgroups = 50_000
+	maxCgroupDepth     = 16
+)
+
+// findOwnCgroup finds where this program stands. Where its cgroup is hidden it looks for
+// the directory with the inode of its own root in the tree that process 1 sees, which is the
+// host's if there is the host's PID namespace.
+func findOwnCgroup(proc string, mountinfo []byte) ownCgroup {
+	namespace, err := os.Readlink(filepath.Join(proc, "self", "ns", "cgroup"))
+	if err != nil || namespace == initialCgroupNamespace {
+		return ownCgroup{}
+	}
+	own := ownCgroup{hidden: true}
+	mine := cgroupMounts(mountinfo)
+	first, err := readLimited(filepath.Join(proc, "1", "mountinfo"), maxMountinfoBytes)
+	if err != nil {
+		return own
+	}
+	host := cgroupMounts(first)
+	for device, m := range mine {
+		h, ok := host[device]
+		if !ok || m.root != "/" || h.root == "/" { // the host's root is "/.." from here, or above
+			continue
+		}
+		want := inode(m.point)
+		top := filepath.Join(proc, "1", "root", h.point)
+		found := findInode(top, want)
+		if found == "" {
+			continue
+		}
+		own.path = found
+		if m.fsType == "cgroup2" {
+			own.hostRoot = top
+			return own
+		}
+	}
+	return own
+}
+
+// cgroupMounts returns the mounts of cgroup hierarchies by device, of several of one
+// device that which shows most.
+func cgroupMounts(mountinfo []byte) map[string]mount {
+	found := map[string]mount{}
+	mounts(bytes.NewReader(mountinfo), func(m mount) bool {
+		if m.fsType != "cgroup" && m.fsType != "cgroup2" {
+			return true
+		}
+		if known, ok := found[m.device]; !ok || strings.HasPrefix(known.root, m.root) && strings.HasPrefix(m.root, "/..") {
+			found[m.device] = m
+		}
+		return true
+	})
+	return found
+}
+
+// findInode returns the path, below top, of the directory with an inode, "" if it is
+// not found within the bounds.
+func findInode(top string, want uint64) string {
+	if want == 0 {
+		return ""
+	}
+	found, searched := "", 0
+	_ = filepath.WalkDir(top, func(at string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return nil // gone, or not to be seen: others may be
+		}
+		if searched++; searched > maxSearchedCgroups {
+			return filepath.SkipAll
+		}
+		below := strings.TrimPrefix(at, top)
+		if strings.Count(below, "/") > maxCgroupDepth {
+			return filepath.SkipDir
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil //nolint:nilerr // gone
+		}
+		if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Ino == want {
+			found = path.Join("/", below)
+			return filepath.SkipAll
+		}
+		return nil
+	})
+	return found
+}
+
+// absolute writes the paths of /proc/PID/cgroup as the host would see them.
+func (o *ownCgroup) absolute(cgroup []byte) []byte {
+	if o.path == "" {
+		return cgroup
+	}
+	var out bytes.Buffer
+	for line := range bytes.Lines(cgroup) {
+		line = bytes.TrimSuffix(line, []byte("\n"))
+		i := bytes.Index(line, []byte(":/"))
+		if i < 0 {
+			continue
+		}
+		out.Write(line[:i+1])
+		out.WriteString(path.Join(o.path, string(line[i+1:])))
+		out.WriteByte('\n')
+	}
+	return out.Bytes()
+}
