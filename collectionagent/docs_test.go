@@ -43,7 +43,7 @@ func TestDocument(t *testing.T) {
 	var help strings.Builder
 	for _, name := range []string{
 		"token create", "token list", "token rotate", "token revoke", "project create", "project list", "project remove",
-		"backup", "restore", "verify", "inspect", "compact",
+		"backup", "restore", "verify", "inspect", "compact", "status",
 	} {
 		var out bytes.Buffer
 		if status := run(append(strings.Fields(name), "-help"), nil, &out, &out); status != exitOK || out.Len() == 0 {

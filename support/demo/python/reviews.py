@@ -16,7 +16,7 @@ WORDS = sorted(GOOD | BAD) + "kettle lantern mirror needle oar quill rope saddle
 def write_reviews(product):
     """Customers of a product write the same each time."""
     r = random.Random(product)
-    return [" ".join(r.choices(WORDS, k=30)) for _ in range(12)]
+    return [" ".join(r.choices(WORDS, k=30)) for _ in range(150)]
 
 
 def score_review(text):
@@ -57,6 +57,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         pass
 
 
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
+    Server(("", 8080), Handler).serve_forever()

@@ -3,7 +3,7 @@
 require "socket"
 require "json"
 
-LINES = 60
+LINES = 400
 
 def wrap(text, width)
   lines = [+""]

@@ -41,7 +41,7 @@ func run(ctx context.Context, service string, arguments []string) error {
 	case "gateway":
 		return serve(ctx, newGateway(os.Getenv))
 	case "catalog":
-		return serve(ctx, newCatalog(products(20_000), os.Getenv("SHOP_VERSION")))
+		return serve(ctx, newCatalog(products(50_000), os.Getenv("SHOP_VERSION")))
 	case "customers":
 		return newCustomers(os.Getenv).run(ctx)
 	case "thumbnails":
