@@ -12,6 +12,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -22,11 +23,13 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/daemon"
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
+	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	engine "github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
 	"github.com/strobe-profiler/strobe/internal/settings"
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -68,13 +71,27 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err != nil {
 		return err
 	}
+	options := cfg.Containers()
+	options.Logger, options.Registerer = log, registry
+	known, err := containers.New(options)
+	if err != nil {
+		return daemonUsage(err)
+	}
+	known.Start()
+	defer known.Close()
+	to.describe = known.Describe
 	return daemon.Run(ctx, &cfg.Config, daemon.Dependencies{
 		NewTracer: live.New,
 		NewReporter: func(host hostinfo.Host, limits func() []sampling.Capability) (daemon.Reporter, error) {
 			return to.newReporter(host, log, registry, limits)
 		},
-		Confine:      confinement(&cfg.Config),
-		Identify:     resolver.Process,
+		Confine: confinement(&cfg.Config),
+		Identify: func(pid libpf.PID, comm string) *libpf.Process {
+			p := resolver.Process(pid, comm)
+			known.Want(p.ContainerID) // so that the answer is there when the samples leave
+			return p
+		},
+		Containers:   known.Status,
 		Probe:        live.Probe,
 		Registry:     registry,
 		Logger:       log,
@@ -114,7 +131,7 @@ Exit status: 0 if this host can be profiled, 1 if not, 2 wrong usage.
 }
 
 // runDoctor says what the host allows.
-func runDoctor(args []string, stdout io.Writer) (int, error) {
+func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error) {
 	fs := flag.NewFlagSet("agent doctor", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
@@ -128,7 +145,8 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildInfo().version, append(live.Probe(), live.ProbeRuntimes()...))
+	found := slices.Concat(live.Probe(), live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
+	report := doctor.New(buildInfo().version, found)
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}
@@ -136,6 +154,16 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 		return exitError, nil
 	}
 	return exitOK, nil
+}
+
+// containerOptions says whom an agent would ask for containers that is started as this
+// command was: by its environment.
+func containerOptions() containers.Options {
+	cfg, err := config.Load(nil, os.Environ())
+	if err != nil {
+		cfg = &config.Loaded{Config: config.Default()}
+	}
+	return cfg.Containers()
 }
 
 // confinement returns how the agent gives up what it does not need once it profiles,

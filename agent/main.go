@@ -44,7 +44,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	case "record":
 		status, err = runRecord(ctx, args[1:], stdout, stderr)
 	case "doctor":
-		status, err = runDoctor(args[1:], stdout)
+		status, err = runDoctor(ctx, args[1:], stdout)
 	case "status":
 		status, err = runStatus(ctx, args[1:], os.Environ(), stdout)
 	case "version":

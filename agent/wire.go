@@ -16,6 +16,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
 )
 
@@ -92,6 +93,8 @@ type destination struct {
 	config   *reporter.Config
 	options  *reporter.Options
 	protocol string // as in the status
+	// describe says who a process is by now.
+	describe func(*libpf.Process) *libpf.Process
 	address  string // for people
 }
 
@@ -143,6 +146,7 @@ func (d *destination) newReporter(host hostinfo.Host, log *slog.Logger, registry
 	o.AgentVersion = buildInfo().version
 	o.SpoolDir, o.SpoolMaxBytes = cfg.Spool(), int64(cfg.SpoolBytes)
 	o.Limitations = limitations(limits)
+	o.Describe = d.describe
 	var r agentReporter
 	var err error
 	if d.protocol == status.ProtocolStrobe {

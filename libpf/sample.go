@@ -37,6 +37,9 @@ type Process struct {
 	CgroupID uint64
 	// Service is never empty: OTEL_SERVICE_NAME, else the container, else the executable.
 	Service string
+	// OwnService says that Service is what the process calls itself and not made of
+	// something else, so that nothing that is found out later takes its place.
+	OwnService bool
 	// Labels are further attributes, sorted by key.
 	Labels []Label
 }

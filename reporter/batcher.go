@@ -47,6 +47,7 @@ func NewBatcher(o *Options) (*Batcher, error) {
 		return nil, err
 	}
 	b.samples = newSampleQueue(int(s.CountsForTracesMaxQueue), s.MaxQueueBytes/2, b.signal)
+	b.samples.describe = s.Describe
 	return b, nil
 }
 

@@ -120,6 +120,7 @@ func StartWithOptions(ctx context.Context, c *Config, o *Options) (*GRPCReporter
 func (r *GRPCReporter) makeQueues() error {
 	s, wake := &r.settings, r.pump.wake
 	r.samples = newSampleQueue(int(s.CountsForTracesMaxQueue), s.MaxQueueBytes/2, wake)
+	r.samples.describe = s.Describe
 	small := s.MaxQueueBytes / 32
 	var err error
 	if r.catalogue, err = newCatalogue(s, wake); err != nil {

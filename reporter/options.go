@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc/credentials"
 
+	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 )
 
@@ -76,6 +77,12 @@ type Options struct {
 	// Limitations lists what is off or limited on this host, for the report of status to
 	// the server. It is called at each report, from a goroutine of the reporter; nil: none.
 	Limitations func() []Limitation
+	// Describe says who the process of a sample is by now: it returns the process that it is
+	// given, or another value with what has been found out since the sample was reported,
+	// such as the name of its container. It is called for each process of a batch, from a
+	// goroutine of the reporter, must not block, and should return the same value as long as
+	// nothing changes; nil: processes stay as they were reported.
+	Describe func(*libpf.Process) *libpf.Process
 
 	// The rest is for [OTLPReporter] alone; [OTLPFromEnvironment] fills it as well.
 

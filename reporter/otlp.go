@@ -80,6 +80,7 @@ func startOTLP(ctx context.Context, c *Config, o *Options, dial func(*settings) 
 	}
 	r.pump = newPump(ctx, &r.settings, r, r.backlog, r.link)
 	r.samples = newSampleQueue(int(s.CountsForTracesMaxQueue), s.MaxQueueBytes/2, r.pump.wake)
+	r.samples.describe = s.Describe
 	if r.catalogue, err = newCatalogue(&r.settings, r.pump.wake); err != nil {
 		return nil, errors.Join(err, r.pump.abort())
 	}

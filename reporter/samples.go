@@ -80,6 +80,8 @@ type sampleQueue struct {
 	signalled   bool
 	closed      bool
 	wake        func() // called when half full, once between leases
+	// describe, if not nil, says who the process of a sample is by now.
+	describe func(*libpf.Process) *libpf.Process
 }
 
 func newSampleQueue(maxItems, maxBytes int, wake func()) *sampleQueue {
@@ -289,6 +291,25 @@ func labelKey(labels []libpf.Label) string {
 // lease takes at most n rows, oldest first. They belong to the caller, who
 // returns the buffer with release, and must tell what became of their weight.
 func (q *sampleQueue) lease(n int) []libpf.Sample {
+	rows := q.take(n)
+	if q.describe == nil || len(rows) == 0 {
+		return rows
+	}
+	described := map[*libpf.Process]*libpf.Process{}
+	for i := range rows {
+		p := rows[i].Process
+		known, ok := described[p]
+		if !ok {
+			known = q.describe(p)
+			described[p] = known
+		}
+		rows[i].Process = known
+	}
+	return rows
+}
+
+// take is lease as the samples came.
+func (q *sampleQueue) take(n int) []libpf.Sample {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.signalled = false

@@ -321,6 +321,7 @@ func (r *resolver) describeGone(c *libpf.Process, h *support.StrobeSampleHeader)
 	if parent.ContainerID != "" && (parent.CgroupID == 0 || parent.CgroupID == h.CgroupId) {
 		c.ContainerID, c.ContainerName = parent.ContainerID, parent.ContainerName
 		c.PodName, c.Namespace, c.Service = parent.PodName, parent.Namespace, parent.Service
+		c.OwnService = parent.OwnService
 		c.Labels = parent.Labels
 	}
 }

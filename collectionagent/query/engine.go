@@ -78,10 +78,17 @@ type Selection struct {
 }
 
 func (s *Selection) query(groupBy []string) *store.Query {
-	return &store.Query{
+	q := &store.Query{
 		Project: s.Project, Type: s.Type, From: s.From, To: s.To, Matchers: s.Matchers,
 		TraceIDs: s.TraceIDs, SpanIDs: s.SpanIDs, GroupBy: groupBy,
 	}
+	for i, name := range groupBy {
+		if known := store.LabelNamed(name); known != name {
+			q.GroupBy = slices.Clone(q.GroupBy) // the answer has the names of the question
+			q.GroupBy[i] = known
+		}
+	}
+	return q
 }
 
 // sum is the sum of the samples of a group that have a stack.

@@ -43,6 +43,7 @@ func (e *Engine) Labels(ctx context.Context, s *Selection) ([]Label, error) {
 // LabelValues lists the values of a label with how much of the selection
 // carries them, the largest first.
 func (e *Engine) LabelValues(ctx context.Context, s *Selection, search store.LabelSearch) (store.LabelValues, error) {
+	search.Name = store.LabelNamed(search.Name)
 	if s.Stacks.selects() {
 		return e.labelValuesOfStacks(ctx, s, search)
 	}

@@ -149,7 +149,7 @@ func (p *selectorParser) matcher() (*store.Matcher, error) {
 			return nil, err
 		}
 	}
-	m, err := store.NewMatcher(name, op, value)
+	m, err := store.NewMatcher(store.LabelNamed(name), op, value)
 	if err != nil {
 		return nil, syntaxErrorf(start, "%s", err.Error())
 	}

@@ -96,10 +96,11 @@ func (e *Engine) timeline(ctx context.Context, s *Selection, by string, step tim
 		return nil, err
 	}
 	t.Summary = k.summary(s)
-	q := s.query(nil)
+	var groupBy []string
 	if by != "" {
-		q.GroupBy = []string{by}
+		groupBy = []string{by}
 	}
+	q := s.query(groupBy)
 	q.Step = step
 	series := map[string][]cell{}
 	places := map[cellOf]int{} // of the cells of rows that are of one stack only

@@ -186,6 +186,24 @@ var BuiltinLabels = []string{
 	LabelContainer, LabelContainerID, LabelExecutable, LabelHostID,
 }
 
+// otherNames are what OpenTelemetry calls labels that every store knows.
+var otherNames = map[string]string{
+	"service.name": LabelService, "host.name": LabelHost, "host.id": LabelHostID,
+	"k8s.namespace.name": LabelNamespace, "k8s.pod.name": LabelPod,
+	"k8s.container.name": LabelContainer, "container.name": LabelContainer, "container.id": LabelContainerID,
+	"process.executable.name": LabelProcess, "process.executable.path": LabelExecutable, "process.pid": LabelPID,
+	"thread.name": LabelComm, "thread.id": LabelTID,
+}
+
+// LabelNamed returns the name of a label as stores have it: a question may also use that
+// of OpenTelemetry, by which the label came.
+func LabelNamed(name string) string {
+	if known, ok := otherNames[name]; ok {
+		return known
+	}
+	return name
+}
+
 // Query selects samples.
 type Query struct {
 	Project string

@@ -221,6 +221,7 @@ func (r *Resolver) compose(pid libpf.PID, s stat, e *entry) *libpf.Process {
 	}
 	describe(p, e.facts.env, r.exported, c.podUID != "", ownHostname)
 	p.Labels = r.sorted(p.Labels)
+	p.OwnService = p.Service != ""
 	p.Service = cmp.Or(p.Service, p.ContainerName, shortID(p.ContainerID),
 		executableName(p.Executable), p.Name, "pid-"+strconv.FormatUint(uint64(pid), 10))
 	return p

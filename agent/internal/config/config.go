@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
@@ -40,6 +41,12 @@ type Config struct {
 	settings.Profiling
 	MemoryLimit settings.Bytes
 	Tags        []libpf.Label
+
+	// Whom to ask for the names of containers, and which labels of theirs to send.
+	ContainerSockets           []string
+	Kubelet, KubeletCA         string
+	KubeletSkipVerify          bool
+	ContainerLabels, PodLabels []string
 
 	HTTPAddress      string
 	KeepCapabilities bool
@@ -71,6 +78,9 @@ func Default() Config {
 		MemoryLimit:     256 << 20,
 		HTTPAddress:     "127.0.0.1:7071",
 		LogFormat:       "text",
+
+		ContainerSockets: []string{containers.SocketsAuto},
+		Kubelet:          containers.KubeletAuto,
 	}
 }
 
@@ -83,6 +93,7 @@ func (c *Config) Validate() error {
 	}
 	c.Check(report)
 	c.checkOTLP(report)
+	c.checkContainers(report)
 	if err := checkAddress(c.CollectionAgent); err != nil {
 		report("collection-agent", "%w", err)
 	}

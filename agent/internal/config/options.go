@@ -76,6 +76,14 @@ func (c *Config) groups() []group {
 			{"label-cpus", "", "", "label samples with the number of the CPU, which makes more data", boolean(&c.LabelCPUs)},
 			{"tags", "", "KEY=VALUE", "labels of everything from this host", labels(&c.Tags)},
 		}},
+		{"Containers: whom to ask for their names, images, labels and pods; nothing waits for the answers", []option{
+			{"container-labels", "", "KEY", "labels of containers to send, as container.label.KEY", texts(&c.ContainerLabels)},
+			{"container-sockets", "", "PATH", "sockets of Docker, Podman, containerd and CRI-O to ask; auto for those at the usual places, off for none", texts(&c.ContainerSockets)},
+			{"kubelet", "", "URL", "the kubelet to ask for its pods; auto for that of $NODE_IP or $NODE_NAME if there is a service account, off for none", text(&c.Kubelet)},
+			{"kubelet-ca", "", "FILE", "PEM certificates to trust for -kubelet; those of the service account if empty", text(&c.KubeletCA)},
+			{"kubelet-skip-verify", "", "", "trust whatever answers at -kubelet, and show it the token of the service account", boolean(&c.KubeletSkipVerify)},
+			{"pod-labels", "", "KEY", "labels of pods to send, as k8s.pod.label.KEY", texts(&c.PodLabels)},
+		}},
 		{"Operation", []option{
 			{"http-address", "", "HOST:PORT", "serve /metrics, /-/healthy, /-/ready and, on loopback, /debug/pprof; \"off\" for none", text(&c.HTTPAddress)},
 			{"keep-capabilities", "", "", "do not give up the privileges that are not needed after the start", boolean(&c.KeepCapabilities)},

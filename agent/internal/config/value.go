@@ -74,14 +74,19 @@ func scalar[T any](p *T, parse func(string) (T, error), format func(T) string) *
 
 // list makes the setting of a field with several values.
 func list[T any](p *[]T, parse func(string) (T, error), format func(T) string) *setting {
+	given := false
 	return &setting{
 		isList: true,
 		set: func(text string) error {
 			v, err := parse(text)
-			if err == nil {
-				*p = append(*p, v)
+			if err != nil {
+				return err
 			}
-			return err
+			if !given {
+				*p, given = nil, true // what is given takes the place of the default
+			}
+			*p = append(*p, v)
+			return nil
 		},
 		values: func() []string {
 			out := make([]string, len(*p))

@@ -23,6 +23,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/selfmetrics"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -46,6 +47,8 @@ type Dependencies struct {
 	// on it: nothing until that is known, which takes a minute.
 	NewReporter func(host hostinfo.Host, limits func() []sampling.Capability) (Reporter, error)
 	Identify    func(pid libpf.PID, comm string) *libpf.Process
+	// Containers, if not nil, says how it stands with those who know containers.
+	Containers func() []containers.Status
 	// Probe says what the host allows. It is asked when there is no tracer, to
 	// explain why, and once while there is one, to say what is off.
 	Probe    func() []sampling.Capability
@@ -91,7 +94,7 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	log.Info("starting", "version", deps.Version, "host", host.Name, "host_id", host.ID, "host_id_from", host.IDSource)
 
 	limits := sampling.NewLimits(deps.Probe, log)
-	page := &statusPage{version: deps.Version, start: start, host: host, samplesPerSecond: cfg.SamplesPerSecond, state: s, limits: limits}
+	page := &statusPage{version: deps.Version, start: start, host: host, samplesPerSecond: cfg.SamplesPerSecond, state: s, limits: limits, containers: deps.Containers}
 	server, err := serveHTTP(cfg.HTTPAddress, s, page, deps.Registry, log)
 	if err != nil {
 		// Losing the page is no reason to lose the profile.

@@ -19,6 +19,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/status"
+	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 )
@@ -153,6 +154,7 @@ type statusPage struct {
 	samplesPerSecond int
 	state            *state
 	limits           *sampling.Limits
+	containers       func() []containers.Status
 
 	mu         sync.Mutex
 	tracer     sampling.Tracer
@@ -192,6 +194,9 @@ func (p *statusPage) report() *status.Report {
 		r.Limits = p.limits.Known()
 	} else {
 		r.Limits = p.limits.Ask()
+	}
+	if p.containers != nil {
+		r.Containers = p.containers()
 	}
 	if tracer != nil && r.State == status.Ready {
 		if s, err := tracer.Stats(); err == nil {

@@ -7,6 +7,7 @@ package status
 import (
 	"time"
 
+	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 )
 
@@ -33,6 +34,8 @@ type Report struct {
 	SamplesPerSecond int             `json:"samples_per_second"`
 	Sampling         *sampling.Stats `json:"sampling,omitempty"`
 	Delivery         *Delivery       `json:"delivery,omitempty"`
+	// Containers are those who are asked for the names of containers.
+	Containers []containers.Status `json:"containers,omitempty"`
 	// Privileges are the capabilities that the agent has left; nil: it gave up none.
 	Privileges []string `json:"privileges,omitzero"`
 	// Limits are what is off on this host.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/strobe-profiler/strobe/internal/containers"
 )
 
 // WriteJSON writes the report as the page has it.
@@ -39,6 +41,7 @@ func (r *Report) WriteText(w io.Writer, now time.Time) error {
 	} else {
 		t.row("delivery", "not started")
 	}
+	r.writeContainers(t)
 	switch {
 	case r.Privileges == nil:
 		t.row("privileges", "all that it was started with")
@@ -67,6 +70,28 @@ func (r *Report) WriteText(w io.Writer, now time.Time) error {
 	t.line(r.verdict())
 	_, err := io.WriteString(w, t.String())
 	return err
+}
+
+// writeContainers shows who is asked for the names of containers.
+func (r *Report) writeContainers(t *text) {
+	title := "containers"
+	for i := range r.Containers {
+		s := &r.Containers[i]
+		state := s.State
+		switch state {
+		case containers.StateIdle:
+			state = "not asked: no process in a container so far"
+		case containers.StateAsked:
+			state = "asked, and answers"
+		default:
+			state = "does not answer (" + s.State + "): " + s.Error
+		}
+		t.row(title, "%s at %s: %s", s.Kind, s.Where, state)
+		if s.Fix != "" {
+			t.row("", "  fix: %s", s.Fix)
+		}
+		title = ""
+	}
 }
 
 func (r *Report) verdict() string {
