@@ -80,6 +80,7 @@ func usage(fs *flag.FlagSet) {
        collectionagent token create|list|rotate|revoke
        collectionagent project create|list|remove
        collectionagent backup|restore|verify|inspect|compact
+       collectionagent ca
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and
@@ -129,7 +130,7 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		rest, ok := strings.CutPrefix(variable, envPrefix)
-		if !ok {
+		if !ok || isServiceLink(rest) {
 			continue
 		}
 		name := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
@@ -145,6 +146,12 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isServiceLink recognises, behind the prefix, the variables by which Kubernetes tells
+// every pod of a service named strobe-collectionagent.
+func isServiceLink(name string) bool {
+	return strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_")
 }
 
 // setFromFile sets what neither command line nor environment did from a file.

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -98,6 +99,30 @@ func FuzzParseToken(f *testing.F) {
 			t.Errorf("%q is read as token %q", text, id)
 		}
 	})
+}
+
+// foreign is a file of user 0 with a mode.
+type foreign struct {
+	fs.FileInfo
+	mode fs.FileMode
+}
+
+func (f foreign) Mode() fs.FileMode { return f.mode }
+func (f foreign) Sys() any          { return &syscall.Stat_t{Uid: 0} }
+
+// TestSecretModes has the file as Kubernetes mounts it for who is not root: it is root's,
+// and the group of the process may read it.
+func TestSecretModes(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[fs.FileMode]bool{0o440: true, 0o640: true, 0o400: true, 0o460: false, 0o444: false, 0o442: false} {
+		err := checkMode("auth.json", foreign{mode: mode})
+		if os.Geteuid() == 0 {
+			want = mode&0o066 == 0 // root has files of its own
+		}
+		if (err == nil) != want {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
 }
 
 func TestModes(t *testing.T) {

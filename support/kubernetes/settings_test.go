@@ -93,6 +93,16 @@ func (c *cluster) run(t *testing.T, bin string, w *workload) map[string]any {
 		return out
 	}
 	ask("-check-config")
+	for _, e := range env {
+		// The agent only warns of variables that are no settings.
+		name, _, _ := strings.Cut(e, "=")
+		if flag, ok := strings.CutPrefix(name, "STROBE_AGENT_"); ok {
+			flag = strings.ToLower(strings.ReplaceAll(flag, "_", "-"))
+			if usage := ask("-help"); !regexp.MustCompile(`(?m)^\s+-` + flag + `\b`).Match(usage) {
+				t.Errorf("%s stands for no setting", name)
+			}
+		}
+	}
 	var settings map[string]any
 	if err := sigs.Unmarshal(ask("-print-config"), &settings); err != nil {
 		t.Fatal(err)
@@ -169,6 +179,9 @@ func (c *cluster) compare(t *testing.T, w *workload, settings map[string]any) {
 		}
 		if settings["host-name"] != "node-1" {
 			t.Errorf("agent: is called %v", settings["host-name"])
+		}
+		if asks := settings["kubelet"] != "off" && settings["kubelet"] != false; asks != (len(c.roles) > 0) {
+			t.Errorf("agent: kubelet %v, %d roles", settings["kubelet"], len(c.roles))
 		}
 		if settings["disable-tls"] != true && settings["tls-ca"] == "" {
 			t.Error("agent: knows no authority, and the image has none")

@@ -96,6 +96,14 @@ memory-limit: {{ .Values.agent.memoryMiB }}MiB
 spool-dir: /var/lib/strobe/agent/spool
 spool-bytes: {{ .Values.agent.spool.sizeMiB }}MiB
 http-address: 0.0.0.0:7071
+{{- if .Values.agent.kubelet.enabled }}
+{{- if .Values.agent.kubelet.skipVerify }}
+kubelet-skip-verify: true
+{{- end }}
+{{- else }}
+kubelet: "off"
+{{- end }}
+container-sockets: {{ default "off" .Values.agent.runtimeSocket | quote }}
 {{- end }}
 
 {{/* Settings of the collection agent, before those of the user. */}}
