@@ -23,7 +23,7 @@ var cases = map[string]string{
 		collectionagent: {store: clickhouse, replicas: 3, clickhouse: {cluster: main, caConfigMap: ch-ca}}}`,
 	"scaled": `{tls: {mode: secret}, collectionagent: {store: clickhouse, autoscaling: {enabled: true}}}`,
 	"mutual": `{tls: {clientCA: agents-ca}, agent: {clientCertificate: agent-tls, kubelet: {enabled: false}}}`,
-	"kubelet": `{agent: {kubelet: {url: "https://[$(NODE_IP)]:10250", skipVerify: true}, runtimeSocket: /run/containerd/containerd.sock},
+	"kubelet": `{agent: {kubelet: {url: "https://$(NODE_IP):10250", skipVerify: true}, runtimeSocket: /run/containerd/containerd.sock},
 		networkPolicy: {httpNamespaces: [ops, monitoring], metricsNamespaces: [monitoring], grpcFrom: [{ipBlock: {cidr: 10.0.0.0/8}}]}}`,
 	"old nodes": `{agent: {privileged: true, kubelet: {resource: nodes/proxy}, seLinuxOptions: {type: spc_t}, spool: {type: emptyDir, sizeMiB: 100}}}`,
 	"everything": `{nameOverride: x, fullnameOverride: profiles, imagePullSecrets: [registry], namespace: {create: true}, serviceAccount: {annotations: {a: b}},
