@@ -16,7 +16,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels demo demo-images
+.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels demo demo-images test-kubernetes manifests
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,12 @@ test-root: ## run the tests that sample this host or start servers (as root)
 test-collector: ## test the Collector, which is a module of its own (as root)
 	for os in darwin windows; do GOOS=$$os $(GO) vet ./collector || exit 1; done
 	cd collector/distribution && $(GO) vet ./... && $(GO) test -timeout 20m ./...
+
+test-kubernetes: ## test the Helm chart and the manifests, which are a module of their own
+	cd support/kubernetes && $(GO) vet ./... && $(GO) test -timeout 10m ./...
+
+manifests: ## write the plain manifests for Kubernetes anew from the chart
+	cd support/kubernetes && $(GO) test -run TestManifests -update .
 
 test-ui: ## run the tests of the web page
 	cd $(UI) && npm test

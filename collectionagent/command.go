@@ -40,6 +40,8 @@ func findCommand(args []string) (command, bool) {
 		return group(projectUsage, map[string]command{
 			"create": projectCreate, "list": projectList, "remove": projectRemove,
 		}), true
+	case "ca":
+		return authority, true
 	case "backup":
 		return backup, true
 	case "restore":

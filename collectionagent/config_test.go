@@ -52,6 +52,19 @@ func TestPrecedence(t *testing.T) {
 }
 
 // TestLoadErrors checks that every problem is reported, and where it is.
+// TestServiceLinks has the variables that Kubernetes gives to all pods beside a service
+// with the name of the program.
+func TestServiceLinks(t *testing.T) {
+	t.Parallel()
+	_, _, err := load(nil, []string{
+		envPrefix + "SERVICE_HOST=10.0.0.1", envPrefix + "SERVICE_PORT_GRPC=11000", envPrefix + "PORT=tcp://10.0.0.1:11000",
+		envPrefix + "PORT_11000_TCP_ADDR=10.0.0.1",
+	}, io.Discard)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 func TestLoadErrors(t *testing.T) {
 	t.Parallel()
 	f := func(args, environ []string, want ...string) {

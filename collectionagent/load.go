@@ -82,6 +82,7 @@ func usage(fs *flag.FlagSet) {
        collectionagent backup|restore|verify|inspect|compact
        collectionagent version
        collectionagent status
+       collectionagent ca
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and
@@ -131,7 +132,7 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		rest, ok := strings.CutPrefix(variable, envPrefix)
-		if !ok {
+		if !ok || isServiceLink(rest) {
 			continue
 		}
 		name := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
@@ -147,6 +148,12 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// isServiceLink recognises, behind the prefix, the variables by which Kubernetes tells
+// every pod of a service named strobe-collectionagent.
+func isServiceLink(name string) bool {
+	return strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_")
 }
 
 // setFromFile sets what neither command line nor environment did from a file.

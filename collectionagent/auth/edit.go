@@ -60,9 +60,14 @@ func read(path string) (*File, stamp, error) {
 	return f, stampOf(info), nil
 }
 
-// checkMode refuses a file that somebody else may read or change.
+// checkMode refuses a file that somebody else may read or change. One of root's that
+// this process can only read by its group is what Kubernetes makes of a Secret.
 func checkMode(path string, info fs.FileInfo) error {
-	if mode := info.Mode().Perm(); mode&0o066 != 0 {
+	others := fs.FileMode(0o066)
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid == 0 && os.Geteuid() != 0 {
+		others = 0o026
+	}
+	if mode := info.Mode().Perm(); mode&others != 0 {
 		return fmt.Errorf("read projects and tokens: %s has mode %04o, so that others can read or change it: run chmod 600 %[1]s", path, mode)
 	}
 	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int64(s.Uid) != int64(os.Geteuid()) && os.Geteuid() != 0 {

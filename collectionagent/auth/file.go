@@ -28,7 +28,9 @@ const (
 
 // File is what is in the file of projects and tokens.
 type File struct {
-	Version  int       `json:"version"`
+	Version int `json:"version"`
+	// Needs is the first version of Strobe that knows Version. Only later versions write it.
+	Needs    string    `json:"needs,omitempty"`
 	Projects []Project `json:"projects"`
 	Tokens   []Token   `json:"tokens"`
 }
@@ -91,6 +93,18 @@ func checkComment(name string) error {
 // decodeFile reads the file. What it does not know is an error, as a setting
 // that is ignored could be one that was to keep somebody out.
 func decodeFile(b []byte) (*File, error) {
+	var newer struct {
+		Version int    `json:"version"`
+		Needs   string `json:"needs"`
+	}
+	// A file of a later version has more than this one knows, so that comes first.
+	if err := json.Unmarshal(b, &newer); err == nil && newer.Version > fileVersion {
+		use := "the version of Strobe that wrote it"
+		if newer.Needs != "" {
+			use = fmt.Sprintf("Strobe %q or newer", newer.Needs)
+		}
+		return nil, fmt.Errorf("version: is %d, this program knows version %d: use %s", newer.Version, fileVersion, use)
+	}
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.DisallowUnknownFields()
 	f := &File{}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -44,7 +45,8 @@ func TestDecodeFile(t *testing.T) {
 	f(`{"version":1}`, "")
 	f(``, "EOF")
 	f(`{}`, "version: is 0")
-	f(`{"version":2}`, "version: is 2, this program knows version 1")
+	f(`{"version":2}`, "version: is 2, this program knows version 1: use the version of Strobe that wrote it")
+	f(`{"version":2,"needs":"0.3","roles":[]}`, `version: is 2, this program knows version 1: use Strobe "0.3" or newer`)
 	f(`{"version":1}{}`, "behind its end")
 	f(`{"version":1,"tokenz":[]}`, `unknown field "tokenz"`)
 	f(token1(`,"role":"admin"`), `unknown field "role"`)
@@ -98,6 +100,30 @@ func FuzzParseToken(f *testing.F) {
 			t.Errorf("%q is read as token %q", text, id)
 		}
 	})
+}
+
+// foreign is a file of user 0 with a mode.
+type foreign struct {
+	fs.FileInfo
+	mode fs.FileMode
+}
+
+func (f foreign) Mode() fs.FileMode { return f.mode }
+func (f foreign) Sys() any          { return &syscall.Stat_t{Uid: 0} }
+
+// TestSecretModes has the file as Kubernetes mounts it for who is not root: it is root's,
+// and the group of the process may read it.
+func TestSecretModes(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[fs.FileMode]bool{0o440: true, 0o640: true, 0o400: true, 0o460: false, 0o444: false, 0o442: false} {
+		err := checkMode("auth.json", foreign{mode: mode})
+		if os.Geteuid() == 0 {
+			want = mode&0o066 == 0 // root has files of its own
+		}
+		if (err == nil) != want {
+			t.Errorf("mode %o: %v", mode, err)
+		}
+	}
 }
 
 func TestModes(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -323,7 +324,7 @@ func TestFormat1(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if v, err := get(s.db, []byte(keyFormat)); err != nil || string(v) != formatVersion {
+	if v, err := get(s.db, []byte(keyFormat)); err != nil || string(v) != strconv.Itoa(formatWritten) {
 		t.Errorf("format %q, %v", v, err)
 	}
 	if len(s.blocks) < 2 || s.blocks[0].info.Level == 0 {

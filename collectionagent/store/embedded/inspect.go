@@ -102,6 +102,9 @@ func offline(dir string, bucket objects.Bucket) (_ *Store, err error) {
 	if _, err := os.Stat(filepath.Join(dir, "meta")); err != nil {
 		return nil, fmt.Errorf("%s is not the data directory of a store, nor a backup: %w", dir, err)
 	}
+	if _, err := readFormat(dir); err != nil {
+		return nil, err
+	}
 	if s.metrics, err = newMetrics(prometheus.NewRegistry(), s); err != nil {
 		return nil, err
 	}
@@ -109,7 +112,7 @@ func offline(dir string, bucket objects.Bucket) (_ *Store, err error) {
 		return nil, fmt.Errorf("create decompressor: %w", err)
 	}
 	s.db, err = pebble.Open(filepath.Join(dir, "meta"), &pebble.Options{
-		ReadOnly: true, FormatMajorVersion: pebble.FormatNewest, Logger: pebbleLogger{s.logger}, FS: vfs.Default, ErrorIfNotExists: true,
+		ReadOnly: true, FormatMajorVersion: metaFormat, Logger: pebbleLogger{s.logger}, FS: vfs.Default, ErrorIfNotExists: true,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("open definitions: %w", err)

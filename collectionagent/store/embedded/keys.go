@@ -14,7 +14,7 @@ import (
 // prefix of another's.
 const (
 	keyEpoch      = "e" // 16 bytes
-	keyFormat     = "v" // version of the directory's format
+	keyFormat     = "v" // format of the directory, in digits; the file FORMAT has it as well
 	keyWALFirst   = "l" // uvarint: first log segment that is still needed; then maybe uvarint: from where on
 	keyExpired    = "t" // varint: time in ms before which nothing is visible
 	keyCounts     = "c" // numbers of definitions
@@ -29,11 +29,6 @@ const (
 	keyExecutable = 'x' // + project, file: executable
 	keyHost       = 'h' // + project, host: host
 	keyMetric     = 'm' // + project, host, metric, time: value
-
-	// formatVersion is that of the directory. Format 1 has no levels, no companions,
-	// and sorts stacks otherwise; it is read, and becomes format 2 when it is opened.
-	formatVersion    = "2"
-	formatWithoutSum = "1"
 )
 
 func projectKey(kind byte, project string) []byte {

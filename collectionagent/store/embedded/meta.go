@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"strconv"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
@@ -35,7 +36,7 @@ var definitionsCompression = func() sstblock.CompressionProfile {
 // written to and the one that is being flushed.
 func openPebble(dir string, fs vfs.FS, logger *slog.Logger, bytes int64) (*pebble.DB, error) {
 	opts := &pebble.Options{
-		FormatMajorVersion: pebble.FormatNewest,
+		FormatMajorVersion: metaFormat,
 		Logger:             pebbleLogger{logger},
 		FS:                 fs,
 		MemTableSize:       uint64(min(max(bytes/4, 1<<20), 16<<20)), //nolint:gosec // positive
@@ -175,14 +176,14 @@ func loadMeta(db *pebble.DB) (*meta, error) {
 		m := &meta{expired: minExpired}
 		return m, m.create(db)
 	}
-	switch string(format) {
-	case formatVersion:
-	case formatWithoutSum: // an older program must not open what this one is going to write
-		if err := db.Set([]byte(keyFormat), []byte(formatVersion), pebble.Sync); err != nil {
+	f := formatOfMeta(format)
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	if f.Format < formatWritten { // an older program must not open what this one is going to write
+		if err := db.Set([]byte(keyFormat), []byte(strconv.Itoa(formatWritten)), pebble.Sync); err != nil {
 			return nil, fmt.Errorf("raise format of data directory: %w", err)
 		}
-	default:
-		return nil, fmt.Errorf("data directory has format %q, this program reads %q", format, formatVersion)
 	}
 	return readMeta(db)
 }
@@ -241,7 +242,7 @@ func (m *meta) create(db *pebble.DB) error {
 	_, _ = rand.Read(m.epoch[:]) // cannot fail
 	b := db.NewBatch()
 	err := errors.Join(
-		b.Set([]byte(keyFormat), []byte(formatVersion), nil),
+		b.Set([]byte(keyFormat), []byte(strconv.Itoa(formatWritten)), nil),
 		b.Set([]byte(keyEpoch), m.epoch[:], nil),
 		b.Commit(pebble.Sync),
 	)

@@ -204,7 +204,7 @@ func decodeManifest(text []byte) (*Manifest, error) {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	if m.Format != manifestFormat {
-		return nil, fmt.Errorf("backup has format %d, this program reads %d", m.Format, manifestFormat)
+		return nil, fmt.Errorf("backup has format %d, this program reads %d: restore it with the version of Strobe that made it", m.Format, manifestFormat)
 	}
 	return &m, nil
 }
@@ -224,6 +224,9 @@ func Restore(ctx context.Context, backup string, archive io.Reader, dir string) 
 		m, err = copyBackup(ctx, backup, inner)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if _, err := readFormat(inner); err != nil {
 		return nil, err
 	}
 	if err := renew(filepath.Join(inner, "meta")); err != nil {

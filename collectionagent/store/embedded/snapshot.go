@@ -153,9 +153,11 @@ func (p *Snapshot) files() ([]snapshotFile, error) {
 		}
 		return nil
 	}
-	if err := errors.Join(add("meta"), add("wal")); err != nil {
+	format, err := formatEntry(p.store.cfg.Dir)
+	if err := errors.Join(err, add("meta"), add("wal")); err != nil {
 		return nil, err
 	}
+	files = append(files, format)
 	for _, b := range p.blocks {
 		for _, i := range b.fileInfos() {
 			part := &blockInfo{File: i.name, Bytes: i.bytes, Sum: i.sum, Remote: b.Remote}

@@ -191,6 +191,9 @@ func (s *Store) open() (err error) {
 	if s.lock, err = lockDir(dir); err != nil {
 		return err
 	}
+	if err := raiseFormat(dir); err != nil { // before anything is touched
+		return err
+	}
 	if err := errors.Join(checkRestored(dir), s.removeSnapshots()); err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func VerifyDir(ctx context.Context, dir string, bucket objects.Bucket, report fu
 	}
 	defer func() { err = errors.Join(err, unlock()) }()
 	s, err := offline(dir, bucket)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, errFormat) { // which is no damage
 		return nil, err
 	}
 	v := &verifier{Store: s, report: report}

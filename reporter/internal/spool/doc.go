@@ -26,6 +26,9 @@
 // on at the next intact header. A segment that vanished or cannot be read costs its
 // own records. Each is counted by reason and logged, and its weight is reported.
 //
+// A segment of another format is not damaged: it is left to the version of the agent
+// that wrote it, and goes before that only when the cap leaves no other choice.
+//
 // # The cap
 //
 // Before a record would exceed the cap, the oldest segment of counts goes, and one

@@ -48,6 +48,8 @@ func Reason(err error) string {
 		return "in_use"
 	case errors.Is(err, ErrTooLarge):
 		return "too_large"
+	case errors.Is(err, ErrFormat):
+		return "format"
 	}
 	return "io"
 }
@@ -58,4 +60,6 @@ var (
 	ErrInUse = errors.New("the directory is used by another process")
 	// ErrTooLarge: a record is larger than the cap.
 	ErrTooLarge = errors.New("the batch is larger than the spool may become")
+	// ErrFormat: a segment that another version of the agent wrote, in a format of its own.
+	ErrFormat = errors.New("the segment has a format that this agent does not read")
 )

@@ -4,7 +4,9 @@ package spool
 
 import (
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"io"
 	"time"
 )
 
@@ -76,8 +78,23 @@ const (
 	flagCompletes = 2
 )
 
-// magic is no text, so that it is rare in what is stored uncompressed.
+// magic is no text, so that it is rare in what is stored uncompressed. Its last byte is the
+// format; a new one, or a new kind of record, is read by a minor version before one writes it.
 var magic = [magicBytes]byte{0xd5, 'S', 'R', 0x02}
+
+// checkFormat returns an error when a segment starts with a record of another format:
+// what this version would take for damage is whole to the one that wrote it.
+func checkFormat(f io.ReaderAt) error {
+	var b [magicBytes]byte
+	if n, err := f.ReadAt(b[:], 0); n < magicBytes && err != nil {
+		return nil // too short, or not to be read, which the walker finds
+	}
+	const last = magicBytes - 1
+	if [last]byte(b[:]) != [last]byte(magic[:]) || b[last] == magic[last] {
+		return nil
+	}
+	return fmt.Errorf("%w: format %d, it reads %d; the version that wrote it delivers it, or it goes when the room is needed", ErrFormat, b[last], magic[last])
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 

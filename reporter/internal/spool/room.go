@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"slices"
 )
 
@@ -16,6 +17,9 @@ func (s *Spool) makeRoom(need int64) error {
 		if len(list) == 0 {
 			list = s.lists[Definitions]
 		}
+		if len(list) == 0 && s.evictOther() {
+			continue
+		}
 		if len(list) == 0 {
 			return fmt.Errorf("files that cannot be removed fill the spool: %w", fs.ErrPermission)
 		}
@@ -24,6 +28,27 @@ func (s *Spool) makeRoom(need int64) error {
 		}
 	}
 	return nil
+}
+
+// evictOther removes the oldest segment of another format and reports whether there was one.
+// How much is in it nobody here can tell.
+func (s *Spool) evictOther() bool {
+	for _, name := range slices.Sorted(maps.Keys(s.strays)) {
+		st := s.strays[name]
+		if !st.other || s.dir.remove(name) != nil {
+			continue
+		}
+		delete(s.strays, name)
+		if stream, first, ok := parseName(name, segmentSuffix); ok {
+			s.remove(segmentName(stream, first, settledSuffix), 0)
+		}
+		s.mu.Lock()
+		s.stats.Corrupt[reasonFormat]++
+		s.mu.Unlock()
+		s.Logger.Warn("the spool is full; a segment of another version is given up", "file", name, "bytes", st.size)
+		return true
+	}
+	return false
 }
 
 // Trim evicts what is over the cap, which may have been lowered since the last run.

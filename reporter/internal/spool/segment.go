@@ -80,6 +80,9 @@ func (s *segment) load(dir directory, skipped func(*segment, string, int64), par
 	if err != nil {
 		return 0, fmt.Errorf("open segment: %w", err)
 	}
+	if err := checkFormat(f); err != nil {
+		return 0, errors.Join(err, f.Close())
+	}
 	w := walker{file: f, stream: s.stream, size: s.size, skipped: func(reason string, n int64) { skipped(s, reason, n) }}
 	for {
 		h, _, err := w.next()

@@ -82,6 +82,8 @@ type stray struct {
 	size int64
 	// foreign: it could not be read when the spool was opened, and is left for the next run.
 	foreign bool
+	// other: it has another format, and goes when the cap wants its room and nothing else is left.
+	other bool
 }
 
 // holding is a record that was read, or appended as read.
@@ -144,7 +146,7 @@ func (s *Spool) load() error {
 		case err != nil:
 			s.failed("a segment cannot be read and is left alone", name, err)
 			s.order = max(s.order, first+uint64(size/headerBytes)) //nolint:gosec // what may be in it
-			s.strays[name] = stray{size: size, foreign: true}
+			s.strays[name] = stray{size: size, foreign: true, other: errors.Is(err, ErrFormat)}
 		case seg.left == 0:
 			s.erase(seg)
 		default:

@@ -13,6 +13,7 @@ const (
 	reasonTorn    = "torn"    // the end of a segment was not written in full
 	reasonHeader  = "header"  // bytes between intact records
 	reasonPayload = "payload" // a payload that does not match its header
+	reasonFormat  = "format"  // a segment of another version, which went for its room
 	reasonMissing = "missing" // a segment, or records of it, that were there before
 )
 
