@@ -127,6 +127,7 @@ func configure(spec *ebpf.CollectionSpec, cfg *Config) (map[string]any, error) {
 		"sample_period": uint64(time.Second) / uint64(cfg.SamplesPerSecond), //nolint:gosec // 1 to 1000
 		"wake_bytes":    uint32(ring / 4),                                   //nolint:gosec // at most 4 MiB
 		"wanted":        cfg.Filter.wanted(),
+		"pid_namespace": cfg.pids.variable(),
 	}
 	for name, value := range vars {
 		v := spec.Variables[name]

@@ -65,6 +65,8 @@ type Config struct {
 
 	// withoutPrograms makes tests run as on a kernel that has no hook for them.
 	withoutPrograms []string
+	// pids says what the numbers of processes mean.
+	pids pidNamespace
 }
 
 func (c *Config) withDefaults() (Config, error) {
@@ -124,6 +126,12 @@ func New(cfg Config) (*Tracer, error) {
 		return nil, err
 	}
 	if err := cfg.Filter.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.pids, err = readPIDNamespace(); err != nil {
+		return nil, err
+	}
+	if err := cfg.pids.check(&cfg.Filter); err != nil {
 		return nil, err
 	}
 	k, err := loadKernelSide(&cfg)
