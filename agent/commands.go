@@ -11,7 +11,6 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -23,10 +22,10 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/doctor"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 	engine "github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
-	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
 
@@ -57,7 +56,9 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err := confine.Early(); err != nil {
 		log.Warn("some protections of the agent are off", "err", err)
 	}
-	limitMemory(cfg.MemoryLimit, cfg.UnwindTableBytes)
+	if err := fitMemory(&cfg.MemoryLimit, &cfg.UnwindTableBytes, log); err != nil {
+		return fmt.Errorf("cannot profile this host: %w", err)
+	}
 	registry, err := newRegistry()
 	if err != nil {
 		return err
@@ -90,8 +91,10 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 	if err != nil {
 		return 0, recordUsage(err)
 	}
-	limitMemory(o.MemoryLimit, o.UnwindTableBytes)
 	log := newLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelWarn))
+	if err := fitMemory(&o.MemoryLimit, &o.UnwindTableBytes, log); err != nil {
+		return 0, fmt.Errorf("cannot profile this host: %w", err)
+	}
 	resolver, err := identity.New(identity.Options{Logger: log})
 	if err != nil {
 		return 0, err
@@ -128,7 +131,9 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	report := doctor.New(buildInfo().version, append(live.Probe(), live.ProbeRuntimes()...))
+	d := config.Default()
+	found := append(live.Probe(), probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}))
+	report := doctor.New(buildInfo().version, append(found, live.ProbeRuntimes()...))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}
@@ -163,13 +168,6 @@ func levelIf(verbose bool, yes, no slog.Level) slog.Level {
 		return yes
 	}
 	return no
-}
-
-// limitMemory gives the Go runtime what the unwind tables leave of the limit.
-func limitMemory(limit, tables settings.Bytes) {
-	if os.Getenv("GOMEMLIMIT") == "" { // whoever sets it knows why
-		debug.SetMemoryLimit(int64(limit - tables))
-	}
 }
 
 // newRegistry makes a registry with the metrics that every program has.

@@ -163,15 +163,23 @@ func isVerifierError(err error) bool {
 // explainLoad turns the kernel's refusal into what a person can do about it.
 func explainLoad(err error) error {
 	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("not allowed to load eBPF programs: run as root or with CAP_BPF and CAP_PERFMON "+
-			"(and see kernel.unprivileged_bpf_disabled and kernel lockdown): %w", err)
-	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("the kernel has no type information: it needs CONFIG_DEBUG_INFO_BTF (/sys/kernel/btf/vmlinux): %w", err)
+	case isRefusal(err):
+		return explainRefusal("not allowed to load eBPF programs", "bpf", err, capBPF, capPerfmon)
+	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist), noTypes():
+		return explainTypes(err)
 	case errors.Is(err, unix.ENOMEM):
-		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup: %w", err)
+		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup "+
+			"(systemd: MemoryMax=, docker run --memory, Kubernetes: resources.limits.memory): %w", err)
+	case errors.Is(err, unix.EMFILE):
+		return fmt.Errorf("too few open files are allowed: raise the limit to 1024 (systemd: LimitNOFILE=, docker run --ulimit nofile=1024): %w", err)
 	}
 	return fmt.Errorf("load eBPF programs: %w", err)
+}
+
+// noTypes reports whether the kernel's type information cannot be read.
+func noTypes() bool {
+	_, err := btf.LoadKernelSpec()
+	return err != nil
 }
 
 // freeIDStep is how many IDs of executables are made available at a time: each

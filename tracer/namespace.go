@@ -10,6 +10,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/strobe-profiler/strobe/tracer/process"
 )
 
 // initialPIDNamespace is the inode number of the first PID namespace, which is the same
@@ -70,6 +72,12 @@ func nsPIDs(status string) []string {
 // errForeignProc is why a process cannot be named by its number.
 var errForeignProc = errors.New("/proc has the processes of another PID namespace, so their numbers are not those that are known here: " +
 	"mount this namespace's own (mount -t proc proc /proc), or start in the namespace of /proc")
+
+// visible counts the processes that can be seen.
+func (n pidNamespace) visible() int {
+	pids, _ := process.All()
+	return len(pids)
+}
 
 // check refuses numbers of processes that would mean others.
 func (n pidNamespace) check(f *Filter) error {

@@ -40,6 +40,19 @@ func (l *Limits) Ask() []Capability {
 	return l.Known()
 }
 
+// Explain logs what is missing that nothing can be sampled without, and nothing else:
+// the rest would hide it.
+func (l *Limits) Explain() {
+	if l.probe == nil {
+		return
+	}
+	for _, c := range l.probe() {
+		if c.Required && !c.OK {
+			explain(l.log, c)
+		}
+	}
+}
+
 // Known returns what is missing or limited, nothing if nobody asked so far.
 func (l *Limits) Known() []Capability {
 	if found := l.found.Load(); found != nil {
