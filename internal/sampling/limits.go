@@ -3,7 +3,9 @@
 package sampling
 
 import (
+	"cmp"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -28,10 +30,15 @@ func (l *Limits) Ask() []Capability {
 	l.once.Do(func() {
 		var found []Capability
 		if l.probe != nil {
-			for _, c := range l.probe() {
+			all := l.probe()
+			for _, c := range all {
 				if c.Limits() {
 					found = append(found, c)
 				}
+			}
+			// What nothing works without comes first.
+			slices.SortStableFunc(all, func(a, b Capability) int { return cmp.Compare(rank(a), rank(b)) })
+			for _, c := range all {
 				explain(l.log, c)
 			}
 		}
@@ -40,25 +47,20 @@ func (l *Limits) Ask() []Capability {
 	return l.Known()
 }
 
-// Explain logs what is missing that nothing can be sampled without, and nothing else:
-// the rest would hide it.
-func (l *Limits) Explain() {
-	if l.probe == nil {
-		return
-	}
-	for _, c := range l.probe() {
-		if c.Required && !c.OK {
-			explain(l.log, c)
-		}
-	}
-}
-
 // Known returns what is missing or limited, nothing if nobody asked so far.
 func (l *Limits) Known() []Capability {
 	if found := l.found.Load(); found != nil {
 		return *found
 	}
 	return nil
+}
+
+// rank is 0 for what nothing works without.
+func rank(c Capability) int {
+	if c.Required && !c.OK {
+		return 0
+	}
+	return 1
 }
 
 // explain logs what is missing or limited.

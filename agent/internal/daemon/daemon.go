@@ -110,7 +110,7 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 		Registerer:       deps.Registry,
 	})
 	if err != nil {
-		limits.Explain()
+		limits.Ask()
 		return fmt.Errorf("cannot profile this host: %w", err)
 	}
 	reporter, err := deps.NewReporter(host, limits.Known)
