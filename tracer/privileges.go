@@ -28,7 +28,7 @@ var (
 	capDACReadSearch     = capability{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE}
 	capSysPtrace         = capability{"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE, 0}
 	capCheckpointRestore = capability{"CAP_CHECKPOINT_RESTORE", unix.CAP_CHECKPOINT_RESTORE, unix.CAP_SYS_ADMIN}
-	capSyslog            = capability{"CAP_SYSLOG", unix.CAP_SYSLOG, unix.CAP_SYS_ADMIN}
+	capSyslog            = capability{"CAP_SYSLOG", unix.CAP_SYSLOG, 0}
 	capPerfmon           = capability{"CAP_PERFMON", unix.CAP_PERFMON, unix.CAP_SYS_ADMIN}
 	capBPF               = capability{"CAP_BPF", unix.CAP_BPF, unix.CAP_SYS_ADMIN}
 

@@ -151,7 +151,7 @@ func probes() []probe {
 			fix: grant([]string{capSysPtrace.name}), try: probeOthers, call: "ptrace", needs: []capability{capSysPtrace},
 		},
 		{
-			name: "files of others", effect: "executables that the agent's user may not read have no unwind tables and no names",
+			name: "files of others", effect: "executables and environments that the agent's user may not read are not read: no unwind tables, no names of functions, no service that a program names itself",
 			fix: grant([]string{capDACReadSearch.name}), try: probeCapability(capDACReadSearch), call: "open", needs: []capability{capDACReadSearch},
 		},
 		{
