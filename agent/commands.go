@@ -132,7 +132,7 @@ func runDoctor(args []string, stdout io.Writer) (int, error) {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
 	d := config.Default()
-	found := append(live.Probe(), probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}))
+	found := append(live.Probe(), probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}), probeFiles())
 	report := doctor.New(buildInfo().version, append(found, live.ProbeRuntimes()...))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err

@@ -9,6 +9,8 @@ import (
 	"os"
 	"runtime/debug"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/strobe-profiler/strobe/internal/hostmemory"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/settings"
@@ -57,5 +59,33 @@ func probeMemory(wanted hostmemory.Grant) sampling.Capability {
 		return c
 	}
 	c.Fix = fmt.Sprintf(memoryFix, hostmemory.Whole(wanted))
+	return c
+}
+
+// Open files: each map, program, sampled CPU and executable in use takes one. Below the least
+// the sampler cannot be loaded, below the good ones runtimes and executables are missing.
+const (
+	leastFiles = 128
+	goodFiles  = 1024
+)
+
+// probeFiles says whether the agent may open as many files as it does.
+func probeFiles() sampling.Capability {
+	c := sampling.Capability{Name: "open files", OK: true}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		c.Detail = err.Error()
+		return c
+	}
+	c.Detail = fmt.Sprintf("at most %d", limit.Max)
+	if limit.Max >= goodFiles {
+		return c
+	}
+	c.OK, c.Required = false, limit.Max < leastFiles
+	c.Effect = "programs of runtimes are not loaded and executables are not read when there are many"
+	if c.Required {
+		c.Effect = "no program can be loaded"
+	}
+	c.Fix = fmt.Sprintf("raise the limit to %[1]d (systemd: LimitNOFILE=%[1]d, docker run --ulimit nofile=%[1]d)", goodFiles)
 	return c
 }

@@ -97,7 +97,7 @@ func (p privileges) explain(call string, err error, needs ...capability) (why, f
 	case locked():
 		return "the kernel is locked down", "boot with lockdown=integrity or without Secure Boot"
 	}
-	return firstLine(err), "run as root; if this is root already, ask what else guards " + call + " (AppArmor, SELinux, LSM)"
+	return firstLine(err), "see in the log of the kernel what guards " + call + " (AppArmor, SELinux): dmesg"
 }
 
 // grant says how to give capabilities to the agent.
@@ -106,8 +106,12 @@ func grant(names []string) string {
 	for i, n := range names {
 		short[i] = "--cap-add " + strings.TrimPrefix(n, "CAP_")
 	}
-	return fmt.Sprintf("run as root, or add %s (systemd: AmbientCapabilities=%s, docker run %s)",
-		strings.Join(names, ", "), strings.Join(names, " "), strings.Join(short, " "))
+	or := "run as root, or "
+	if os.Geteuid() == 0 {
+		or = ""
+	}
+	return fmt.Sprintf("%sadd %s (systemd: AmbientCapabilities=%s, docker run %s)",
+		or, strings.Join(names, ", "), strings.Join(names, " "), strings.Join(short, " "))
 }
 
 // locked reports whether the kernel keeps its memory from everybody.

@@ -200,23 +200,35 @@ func probeCapability(c capability) func() (string, error) {
 	}
 }
 
-// probeOthers looks into a process of another user, if there is one.
+// probeOthers looks into processes of other users until it is let into one: some are
+// guarded by more than this takes.
 func probeOthers() (string, error) {
+	if detail, err := probeCapability(capSysPtrace)(); err != nil {
+		return detail, err
+	}
 	pids, err := process.All()
 	if err != nil {
 		return "", err
 	}
+	var refused error
 	for _, pid := range pids {
 		var st unix.Stat_t
 		name := "/proc/" + pid.String()
 		if unix.Stat(name, &st) != nil || int(st.Uid) == os.Geteuid() {
 			continue
 		}
-		if _, err := os.Readlink(name + "/exe"); isRefusal(err) {
-			return "", err
+		_, err := os.Readlink(name + "/exe")
+		if err == nil {
+			return "readable", nil
+		}
+		if isRefusal(err) {
+			refused = err
 		}
 	}
-	return probeCapability(capSysPtrace)()
+	if refused != nil {
+		return "", refused
+	}
+	return "readable", nil
 }
 
 func probeBTF() (string, error) {

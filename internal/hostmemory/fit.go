@@ -14,11 +14,11 @@ import (
 const (
 	// kernelBytes is what the maps and programs of the sampler and of some runtimes take,
 	// and perCPU the part of it for each CPU.
-	kernelBytes = 22 << 20
+	kernelBytes = 32 << 20
 	perCPU      = 256 << 10
 	// leastRuntime is the least for the Go runtime: with less it does nothing but collect
 	// garbage, and its stacks and tables do not fit. leastTables is one segment.
-	leastRuntime = 32 << 20
+	leastRuntime = 40 << 20
 	leastTables  = 1 << 20
 	// cacheShare of the whole is left for the pages of files that are read.
 	cacheShare = 16
