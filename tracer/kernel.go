@@ -171,7 +171,7 @@ func explainLoad(err error) error {
 		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup "+
 			"(systemd: MemoryMax=, docker run --memory, Kubernetes: resources.limits.memory): %w", err)
 	case errors.Is(err, unix.EMFILE):
-		return fmt.Errorf("too few open files are allowed: raise the limit to 1024 (systemd: LimitNOFILE=, docker run --ulimit nofile=1024): %w", err)
+		return fmt.Errorf("too few open files are allowed: raise the limit to 1024 (systemd: LimitNOFILE=, docker run --ulimit nofile=1024): %w", unix.EMFILE)
 	}
 	return fmt.Errorf("load eBPF programs: %w", err)
 }
