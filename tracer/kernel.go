@@ -163,6 +163,8 @@ func isVerifierError(err error) bool {
 // explainLoad turns the kernel's refusal into what a person can do about it.
 func explainLoad(err error) error {
 	switch {
+	case fewFiles(): // the library takes it for a kernel that lacks something
+		return fmt.Errorf("too few open files are allowed: raise the limit to 1024 (systemd: LimitNOFILE=, docker run --ulimit nofile=1024): %w", unix.EMFILE)
 	case isRefusal(err):
 		return explainRefusal("not allowed to load eBPF programs", "bpf", err, capBPF, capPerfmon)
 	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist), noTypes():
@@ -170,10 +172,17 @@ func explainLoad(err error) error {
 	case errors.Is(err, unix.ENOMEM):
 		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup "+
 			"(systemd: MemoryMax=, docker run --memory, Kubernetes: resources.limits.memory): %w", err)
-	case errors.Is(err, unix.EMFILE):
-		return fmt.Errorf("too few open files are allowed: raise the limit to 1024 (systemd: LimitNOFILE=, docker run --ulimit nofile=1024): %w", unix.EMFILE)
 	}
 	return fmt.Errorf("load eBPF programs: %w", err)
+}
+
+// leastFiles is how many open files programs, maps and what else there is at the start take.
+const leastFiles = 128
+
+// fewFiles reports whether fewer are allowed.
+func fewFiles() bool {
+	var limit unix.Rlimit
+	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < leastFiles
 }
 
 // noTypes reports whether the kernel's type information cannot be read.
