@@ -10,7 +10,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -25,10 +24,10 @@ import (
 	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 	engine "github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/sampling/live"
-	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/internal/systemd"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/tracer/identity"
@@ -61,7 +60,9 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	if err := confine.Early(); err != nil {
 		log.Warn("some protections of the agent are off", "err", err)
 	}
-	limitMemory(cfg.MemoryLimit, cfg.UnwindTableBytes)
+	if err := fitMemory(&cfg.MemoryLimit, &cfg.UnwindTableBytes, log); err != nil {
+		return fmt.Errorf("cannot profile this host: %w", err)
+	}
 	registry, err := newRegistry()
 	if err != nil {
 		return err
@@ -108,8 +109,10 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 	if err != nil {
 		return 0, recordUsage(err)
 	}
-	limitMemory(o.MemoryLimit, o.UnwindTableBytes)
 	log := systemd.NewLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelWarn))
+	if err := fitMemory(&o.MemoryLimit, &o.UnwindTableBytes, log); err != nil {
+		return 0, fmt.Errorf("cannot profile this host: %w", err)
+	}
 	resolver, err := identity.New(identity.Options{Logger: log})
 	if err != nil {
 		return 0, err
@@ -146,7 +149,9 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	found := slices.Concat(live.Probe(), live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
+	d := config.Default()
+	found := slices.Concat(live.Probe(), []sampling.Capability{probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}), probeFiles()},
+		live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
 	report := doctor.New(buildinfo.Version(), found)
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
@@ -184,13 +189,6 @@ func levelIf(verbose bool, yes, no slog.Level) slog.Level {
 		return yes
 	}
 	return no
-}
-
-// limitMemory gives the Go runtime what the unwind tables leave of the limit.
-func limitMemory(limit, tables settings.Bytes) {
-	if os.Getenv("GOMEMLIMIT") == "" { // whoever sets it knows why
-		debug.SetMemoryLimit(int64(limit - tables))
-	}
 }
 
 // newRegistry makes a registry with the metrics that every program has.

@@ -45,6 +45,7 @@ const (
 	CounterLabelsCut              = 36
 	CounterLabelsUnreadable       = 37
 	CounterDropLabels             = 38
+	CounterErrOutside             = 39
 )
 
 // Counter describes a counter of the kernel side.
@@ -94,4 +95,5 @@ var Counters = [...]Counter{
 	{"labels_cut", "samples whose program had set more labels than are kept"},
 	{"labels_unreadable", "samples whose labels could not be read"},
 	{"labels_ring_full", "sets of labels lost because user space did not read the ring in time"},
+	{"outside_pid_namespace", "user stacks missing because the process is outside of the agent's PID namespace"},
 }

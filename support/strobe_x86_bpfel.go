@@ -305,7 +305,8 @@ const (
 	StrobeStrobeCounterCTR_LABELS_CUT               StrobeStrobeCounter = 36
 	StrobeStrobeCounterCTR_LABELS_UNREADABLE        StrobeStrobeCounter = 37
 	StrobeStrobeCounterCTR_DROP_LABELS              StrobeStrobeCounter = 38
-	StrobeStrobeCounterCTR_COUNT                    StrobeStrobeCounter = 39
+	StrobeStrobeCounterCTR_ERR_OUTSIDE              StrobeStrobeCounter = 39
+	StrobeStrobeCounterCTR_COUNT                    StrobeStrobeCounter = 40
 )
 
 type StrobeUnwindEnd uint32
@@ -325,7 +326,8 @@ const (
 	StrobeUnwindEndEND_NO_PROGRESS     StrobeUnwindEnd = 11
 	StrobeUnwindEndEND_DEPTH           StrobeUnwindEnd = 12
 	StrobeUnwindEndEND_RUNTIME         StrobeUnwindEnd = 13
-	StrobeUnwindEndEND_SWITCH          StrobeUnwindEnd = 14
+	StrobeUnwindEndEND_OUTSIDE         StrobeUnwindEnd = 14
+	StrobeUnwindEndEND_SWITCH          StrobeUnwindEnd = 15
 )
 
 type StrobeUnwindRule struct {
@@ -385,6 +387,7 @@ const (
 	StrobeVarEpoch              = "epoch"
 	StrobeVarHashSeedHi         = "hash_seed_hi"
 	StrobeVarHashSeedLo         = "hash_seed_lo"
+	StrobeVarPidNamespace       = "pid_namespace"
 	StrobeVarSamplePeriod       = "sample_period"
 	StrobeVarUnusedCounter      = "unused_counter"
 	StrobeVarUnusedEnd          = "unused_end"
@@ -485,6 +488,7 @@ type StrobeVariableSpecs struct {
 	Epoch              *ebpf.VariableSpec `ebpf:"epoch"`
 	HashSeedHi         *ebpf.VariableSpec `ebpf:"hash_seed_hi"`
 	HashSeedLo         *ebpf.VariableSpec `ebpf:"hash_seed_lo"`
+	PidNamespace       *ebpf.VariableSpec `ebpf:"pid_namespace"`
 	SamplePeriod       *ebpf.VariableSpec `ebpf:"sample_period"`
 	UnusedCounter      *ebpf.VariableSpec `ebpf:"unused_counter"`
 	UnusedEnd          *ebpf.VariableSpec `ebpf:"unused_end"`
@@ -580,6 +584,7 @@ type StrobeVariables struct {
 	Epoch              *ebpf.Variable `ebpf:"epoch"`
 	HashSeedHi         *ebpf.Variable `ebpf:"hash_seed_hi"`
 	HashSeedLo         *ebpf.Variable `ebpf:"hash_seed_lo"`
+	PidNamespace       *ebpf.Variable `ebpf:"pid_namespace"`
 	SamplePeriod       *ebpf.Variable `ebpf:"sample_period"`
 	UnusedCounter      *ebpf.Variable `ebpf:"unused_counter"`
 	UnusedEnd          *ebpf.Variable `ebpf:"unused_end"`

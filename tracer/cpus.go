@@ -4,7 +4,6 @@ package tracer
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -80,9 +79,8 @@ func hasPMU(cpu int) bool {
 func (c *cpuEvents) open(cpu int) error {
 	fd, err := unix.PerfEventOpen(c.attr(), -1, cpu, -1, unix.PERF_FLAG_FD_CLOEXEC)
 	if err != nil {
-		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
-			return fmt.Errorf("not allowed to sample CPU %d: run as root or with CAP_PERFMON "+
-				"(kernel.perf_event_paranoid above 0 forbids it to others): %w", cpu, err)
+		if isRefusal(err) {
+			return explainRefusal(fmt.Sprintf("not allowed to sample CPU %d", cpu), "perf_event_open", err, capPerfmon)
 		}
 		return fmt.Errorf("open sampling event on CPU %d: %w", cpu, err)
 	}

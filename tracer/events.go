@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/libpf/hostfile"
 	"github.com/strobe-profiler/strobe/support"
 	"github.com/strobe-profiler/strobe/tracer/process"
 )
@@ -352,8 +353,8 @@ func (l *eventLoop) executableID(pid libpf.PID, m *process.Mapping) uint32 {
 	if !m.IsFile() {
 		return execNone
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(process.MapFile(pid, m.Start, m.End), &st); err != nil {
+	st, err := statMapped(pid, m)
+	if err != nil {
 		return execNone
 	}
 	key := support.StrobeFileKey{
@@ -377,6 +378,26 @@ func (l *eventLoop) executableID(pid libpf.PID, m *process.Mapping) uint32 {
 	}
 	l.newFile(id, key, mappedAt{pid, m.Start, m.End})
 	return id
+}
+
+// statMapped describes a mapped file: by the mapping, or by its path where the agent may not
+// follow that link, if the file is the same.
+func statMapped(pid libpf.PID, m *process.Mapping) (st unix.Stat_t, err error) {
+	if err = unix.Stat(process.MapFile(pid, m.Start, m.End), &st); err == nil || !isRefusal(err) || m.Deleted {
+		return st, err
+	}
+	file, err := hostfile.OpenInRoot(rootOf(pid), m.Path)
+	if err != nil {
+		return st, err
+	}
+	defer file.Close()
+	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
+		return st, err
+	}
+	if st.Ino != m.Inode {
+		return st, hostfile.Refuse(hostfile.Replaced, "%s is another file now", m.Path)
+	}
+	return st, nil
 }
 
 // reclaim gives the IDs of executables that no process maps back, when more

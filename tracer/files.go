@@ -243,6 +243,8 @@ func (f *execFile) nameLocked() string {
 		p := f.places[i]
 		if s, err := os.Readlink(process.MapFile(p.pid, p.start, p.end)); err == nil {
 			f.path = strings.TrimSuffix(s, " (deleted)")
+		} else if isRefusal(err) {
+			f.path = process.MappedPath(p.pid, p.start)
 		}
 	}
 	return f.path

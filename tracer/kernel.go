@@ -165,6 +165,7 @@ func configure(spec *ebpf.CollectionSpec, cfg *Config) (map[string]any, error) {
 		"sample_period": uint64(time.Second) / uint64(cfg.SamplesPerSecond), //nolint:gosec // 1 to 1000
 		"wake_bytes":    uint32(ring / 4),                                   //nolint:gosec // at most 4 MiB
 		"wanted":        cfg.Filter.wanted(),
+		"pid_namespace": cfg.pids.variable(),
 	}
 	for name, value := range vars {
 		v := spec.Variables[name]
@@ -200,15 +201,32 @@ func isVerifierError(err error) bool {
 // explainLoad turns the kernel's refusal into what a person can do about it.
 func explainLoad(err error) error {
 	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, os.ErrPermission):
-		return fmt.Errorf("not allowed to load eBPF programs: run as root or with CAP_BPF and CAP_PERFMON "+
-			"(and see kernel.unprivileged_bpf_disabled and kernel lockdown): %w", err)
-	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		return fmt.Errorf("the kernel has no type information: it needs CONFIG_DEBUG_INFO_BTF (/sys/kernel/btf/vmlinux): %w", err)
+	case fewFiles(): // the library takes it for a kernel that lacks something
+		return fmt.Errorf("too few open files are allowed: raise the limit to 1024 (systemd: LimitNOFILE=, docker run --ulimit nofile=1024): %w", unix.EMFILE)
+	case isRefusal(err):
+		return explainRefusal("not allowed to load eBPF programs", "bpf", err, capBPF, capPerfmon)
+	case errors.Is(err, btf.ErrNotFound), errors.Is(err, os.ErrNotExist), noTypes():
+		return explainTypes(err)
 	case errors.Is(err, unix.ENOMEM):
-		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup: %w", err)
+		return fmt.Errorf("no memory for eBPF maps: raise the memory limit of the agent's cgroup "+
+			"(systemd: MemoryMax=, docker run --memory, Kubernetes: resources.limits.memory): %w", err)
 	}
 	return fmt.Errorf("load eBPF programs: %w", err)
+}
+
+// leastFiles is how many open files programs, maps and what else there is at the start take.
+const leastFiles = 128
+
+// fewFiles reports whether fewer are allowed.
+func fewFiles() bool {
+	var limit unix.Rlimit
+	return unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) == nil && limit.Cur < leastFiles
+}
+
+// noTypes reports whether the kernel's type information cannot be read.
+func noTypes() bool {
+	_, err := btf.LoadKernelSpec()
+	return err != nil
 }
 
 // freeIDStep is how many IDs of executables are made available at a time: each

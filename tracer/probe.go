@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strconv"
 	"strings"
 
 	"github.com/cilium/ebpf"
@@ -15,6 +14,8 @@ import (
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
+
+	"github.com/strobe-profiler/strobe/tracer/process"
 )
 
 // Capability is something that the host allows or does not allow.
@@ -35,59 +36,140 @@ type Capability struct {
 // trying each thing with the smallest program there is. It changes nothing.
 func Probe() []Capability {
 	var out []Capability
-	for _, p := range probes {
-		c := Capability{Name: p.name, Required: p.required}
-		detail, err := p.try()
-		c.Detail = detail
-		if c.OK = err == nil; !c.OK {
-			// The library's hint at a limit is wrong on kernels that can run this.
-			reason, _, _ := strings.Cut(firstLine(err), " (MEMLOCK may be too low")
-			c.Detail = strings.TrimSpace(detail + " " + reason)
-			c.Effect, c.Fix = p.effect, p.fix
-			if errors.Is(err, os.ErrPermission) && strings.HasPrefix(p.fix, "use ") {
-				// Nobody knows what a kernel can do that refuses to say.
-				c.Fix = "run as root or with CAP_BPF and CAP_PERFMON"
-			}
-		}
+	has := map[string]bool{}
+	allowed := readPrivileges()
+	for _, p := range probes() {
+		c := p.run(has, allowed)
+		has[p.name] = c.OK
 		out = append(out, c)
 	}
 	return out
 }
 
+// probe is one thing to try.
 type probe struct {
 	name        string
 	required    bool
 	effect, fix string
 	try         func() (detail string, err error)
+	// after are probes without which it is known to fail, and nothing can be said of it.
+	after []string
+	// call and needs are the system call and the capabilities that it takes.
+	call  string
+	needs []capability
 }
 
-var probes = []probe{
-	{"kernel", false, "nothing is known to fail", "", kernelVersion},
-	{"capabilities", false, "features that need a missing capability are off",
-		"run as root, or with CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYSLOG, CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE", capabilities},
-	{"type information (BTF)", true, "no program can be loaded", "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", probeBTF},
-	{"eBPF programs", true, "no program can be loaded",
-		"run as root or with CAP_BPF and CAP_PERFMON; in a container add both and allow the bpf system call", probeProgram(ebpf.SocketFilter, 0, "")},
-	{"ring buffer", true, "samples cannot be read", "use Linux 5.8 or newer", probeMap(ebpf.RingBuf, 4096)},
-	{"bpf_loop", true, "stacks cannot be unwound", "use Linux 5.17 or newer", probeHelper(ebpf.PerfEvent, asm.FnLoop)},
-	{"sampling events", true, "nothing can be sampled",
-		"run as root or with CAP_PERFMON, or set kernel.perf_event_paranoid to -1", probePerf},
-	{"hardware cycles (PMU)", false, "the CPU clock is sampled instead: code that runs with interrupts off is seen where it turns them on",
-		"virtual machines: expose the PMU to the guest", probePMU},
-	{"BTF tracepoints", false, "new processes are read from /proc when their first sample is taken, which loses that sample",
-		"use a kernel with BTF tracepoints (5.5 or newer)", probeTracepoint("sched_process_exec")},
-	{"file fault tracepoint", false, "code mapped after the start of a process is read from /proc when it is first sampled, which loses that sample",
-		"use a kernel with the mm_filemap_map_pages tracepoint (about 6.12)", probeTracepoint("mm_filemap_map_pages")},
-	{"iterator over mappings", false, "programs that start are read from /proc when they are first sampled, which loses that sample", "use Linux 6.7 or newer", probeKfunc("bpf_iter_task_vma_new")},
-	{"fentry", false, "nothing: it is not used", "", probeTracing(ebpf.AttachTraceFEntry, "do_exit")},
-	{"kprobe", false, "nothing: it is not used", "", probeKprobe},
-	{"kernel symbols", false, "kernel functions have no names", "run with CAP_SYSLOG, or set kernel.kptr_restrict to 0 or 1", probeKallsyms},
-	{"mapped files", false, "executables that were deleted or replaced, or are in a container, have no unwind tables and no names",
-		"run with CAP_SYS_PTRACE and CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN", probeMapFiles},
-	{"host's PID namespace", false, "processes outside of this PID namespace have no names",
-		"start the container with the host's PID namespace (docker run --pid=host, hostPID: true)", probePIDNamespace},
-	{"cgroup v2", false, "filters by cgroup are off", "mount it: mount -t cgroup2 none /sys/fs/cgroup", func() (string, error) { return cgroupRoot() }},
-	{"tracefs", false, "nothing yet: events of the host need it", "mount it: mount -t tracefs none /sys/kernel/tracing", probeTracefs},
+func (p *probe) run(has map[string]bool, allowed privileges) Capability {
+	c := Capability{Name: p.name, Required: p.required}
+	for _, other := range p.after {
+		if !has[other] {
+			c.Required, c.Detail = false, "not tried: it needs "+other
+			return c
+		}
+	}
+	detail, err := p.try()
+	c.Detail = detail
+	if c.OK = err == nil; c.OK {
+		return c
+	}
+	// The library's hint at a limit is wrong on kernels that can run this.
+	reason, _, _ := strings.Cut(firstLine(err), " (MEMLOCK may be too low")
+	c.Detail, c.Effect, c.Fix = strings.TrimSpace(detail+" "+reason), p.effect, p.fix
+	var known *refusal
+	switch {
+	case errors.As(err, &known):
+		c.Detail, c.Fix = known.why, known.fix
+	case isRefusal(err) && p.needs != nil:
+		c.Detail, c.Fix = allowed.explain(p.call, err, p.needs...)
+	}
+	return c
+}
+
+// Names of probes that others come after.
+const (
+	typeInformation = "type information (BTF)"
+	programsLoad    = "eBPF programs"
+	samplingEvents  = "sampling events"
+)
+
+func probes() []probe {
+	bpf := []capability{capBPF, capPerfmon}
+	return []probe{
+		{name: "kernel", effect: "nothing is known to fail", try: kernelVersion},
+		{name: "capabilities", effect: "nothing by itself: what is off is said below", try: capabilities},
+		{
+			name: programsLoad, required: true, effect: "no program can be loaded", fix: "use Linux 5.17 or newer",
+			try: probeProgram(ebpf.PerfEvent, 0, ""), call: "bpf", needs: bpf,
+		},
+		{
+			name: typeInformation, required: true, effect: "no program can be loaded",
+			fix: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", try: probeBTF,
+		},
+		{
+			name: "ring buffer", required: true, effect: "samples cannot be read", fix: "use Linux 5.8 or newer",
+			try: probeMap(ebpf.RingBuf, 4096), after: []string{programsLoad}, call: "bpf", needs: bpf,
+		},
+		{
+			name: "bpf_loop", required: true, effect: "stacks cannot be unwound", fix: "use Linux 5.17 or newer",
+			try: probeHelper(ebpf.PerfEvent, asm.FnLoop), after: []string{programsLoad}, call: "bpf", needs: bpf,
+		},
+		{
+			name: "reading kernel memory", required: true, effect: "stacks cannot be unwound",
+			fix: "boot with lockdown=integrity, or without lockdown; the mode confidentiality (/sys/kernel/security/lockdown) forbids it",
+			try: probeHelper(ebpf.PerfEvent, asm.FnProbeReadKernel), after: []string{programsLoad},
+		},
+		{
+			name: samplingEvents, required: true, effect: "nothing can be sampled", fix: "use a kernel built with CONFIG_PERF_EVENTS=y",
+			try: probePerf, call: "perf_event_open", needs: []capability{capPerfmon},
+		},
+		{
+			name:   "hardware cycles (PMU)",
+			effect: "the CPU clock is sampled instead: code that runs with interrupts off is seen where it turns them on",
+			fix:    "virtual machines: expose the PMU to the guest", try: probePMU, after: []string{samplingEvents},
+		},
+		{
+			name: "BTF tracepoints", effect: "new processes are read from /proc when their first sample is taken, which loses that sample",
+			fix: "use a kernel with BTF tracepoints (5.5 or newer)", try: probeTracepoint("sched_process_exec"),
+			after: []string{programsLoad, typeInformation}, call: "bpf", needs: bpf,
+		},
+		{
+			name:   "file fault tracepoint",
+			effect: "code mapped after the start of a process is read from /proc when it is first sampled, which loses that sample",
+			fix:    "use a kernel with the mm_filemap_map_pages tracepoint (about 6.12)", try: probeTracepoint("mm_filemap_map_pages"),
+			after: []string{programsLoad, typeInformation}, call: "bpf", needs: bpf,
+		},
+		{
+			name: "iterator over mappings", effect: "programs that start are read from /proc when they are first sampled, which loses that sample", fix: "use Linux 6.7 or newer",
+			try: probeKfunc("bpf_iter_task_vma_new"), after: []string{programsLoad, typeInformation},
+		},
+		{
+			name: "fentry", effect: "nothing: it is not used", try: probeTracing(ebpf.AttachTraceFEntry, "do_exit"),
+			after: []string{programsLoad, typeInformation},
+		},
+		{name: "kprobe", effect: "nothing: it is not used", try: probeKprobe, after: []string{programsLoad}},
+		{
+			name: "kernel symbols", effect: "kernel functions have no names", fix: "use a kernel built with CONFIG_KALLSYMS=y",
+			try: probeKallsyms, call: "syslog", needs: []capability{capSyslog},
+		},
+		{
+			name: "processes of others", effect: "of processes of other users only the CPU time, the names of threads and the kernel's functions are shown",
+			fix: grant([]string{capSysPtrace.name}), try: probeOthers, call: "ptrace", needs: []capability{capSysPtrace},
+		},
+		{
+			name: "files of others", effect: "executables and environments that the agent's user may not read are not read: no unwind tables, no names of functions, no service that a program names itself",
+			fix: grant([]string{capDACReadSearch.name}), try: probeCapability(capDACReadSearch), call: "open", needs: []capability{capDACReadSearch},
+		},
+		{
+			name: "mapped files", effect: "executables that were deleted or replaced have no unwind tables and no names",
+			fix: "mount /proc", try: probeMapFiles, call: "open", needs: []capability{capCheckpointRestore},
+		},
+		{
+			name: "host's PID namespace", effect: "of processes outside of it only the CPU time, the names of threads and the kernel's functions are shown",
+			fix: "start the agent in the host's PID namespace (docker run --pid=host, Kubernetes: hostPID: true)", try: probePIDNamespace,
+		},
+		{name: "cgroup v2", effect: "filters by cgroup are off", fix: "mount it: mount -t cgroup2 none /sys/fs/cgroup", try: probeCgroup},
+		{name: "tracefs", effect: "nothing: it is not used", try: probeTracefs},
+	}
 }
 
 func kernelVersion() (string, error) {
@@ -98,52 +180,89 @@ func kernelVersion() (string, error) {
 	return unix.ByteSliceToString(u.Release[:]) + " " + unix.ByteSliceToString(u.Machine[:]), nil
 }
 
-// wantedCapabilities are the ones that the agent uses, and keeps after its start.
-// CAP_SYS_ADMIN stands for most of them, and CAP_DAC_OVERRIDE for one.
-var wantedCapabilities = []struct {
-	name         string
-	bit, instead uint
-}{
-	{"CAP_DAC_READ_SEARCH", unix.CAP_DAC_READ_SEARCH, unix.CAP_DAC_OVERRIDE}, {"CAP_SYS_PTRACE", unix.CAP_SYS_PTRACE, 0},
-	{"CAP_CHECKPOINT_RESTORE", unix.CAP_CHECKPOINT_RESTORE, unix.CAP_SYS_ADMIN}, {"CAP_SYSLOG", unix.CAP_SYSLOG, unix.CAP_SYS_ADMIN},
-	{"CAP_PERFMON", unix.CAP_PERFMON, unix.CAP_SYS_ADMIN}, {"CAP_BPF", unix.CAP_BPF, unix.CAP_SYS_ADMIN},
+func capabilities() (string, error) {
+	p := readPrivileges()
+	missing := p.missing(wantedCapabilities...)
+	switch {
+	case p.userNamespace:
+		return "", &refusal{why: userNamespaceWhy, fix: userNamespaceFix}
+	case len(missing) > 0:
+		return "", &refusal{why: "missing " + strings.Join(missing, ", "), fix: grant(missing)}
+	}
+	return "all that are used", nil
 }
 
-func capabilities() (string, error) {
-	f, err := os.Open("/proc/self/status")
+// probeCapability is for what cannot be tried without a file that this is about.
+func probeCapability(c capability) func() (string, error) {
+	return func() (string, error) {
+		if readPrivileges().userNamespace {
+			return "", &refusal{why: userNamespaceWhy, fix: userNamespaceFix}
+		}
+		if missing := readPrivileges().missing(c); len(missing) > 0 {
+			return "", &refusal{why: "missing " + c.name, fix: grant(missing)}
+		}
+		return "readable", nil
+	}
+}
+
+// probeOthers looks into processes of other users until it is let into one: some are
+// guarded by more than this takes.
+func probeOthers() (string, error) {
+	if detail, err := probeCapability(capSysPtrace)(); err != nil {
+		return detail, err
+	}
+	pids, err := process.All()
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	s := bufio.NewScanner(f)
-	for s.Scan() {
-		hex, ok := strings.CutPrefix(s.Text(), "CapEff:\t")
-		if !ok {
+	var refused error
+	for _, pid := range pids {
+		var st unix.Stat_t
+		name := "/proc/" + pid.String()
+		if unix.Stat(name, &st) != nil || int(st.Uid) == os.Geteuid() {
 			continue
 		}
-		set, err := strconv.ParseUint(hex, 16, 64)
-		if err != nil {
-			return "", fmt.Errorf("read CapEff: %w", err)
+		_, err := os.Readlink(name + "/exe")
+		if err == nil {
+			return "readable", nil
 		}
-		var missing []string
-		for _, c := range wantedCapabilities {
-			if set&(1<<c.bit) == 0 && (c.instead == 0 || set&(1<<c.instead) == 0) {
-				missing = append(missing, c.name)
-			}
+		if isRefusal(err) {
+			refused = err
 		}
-		if len(missing) > 0 {
-			return "", errors.New("missing " + strings.Join(missing, ", "))
-		}
-		return "all that are used", nil
 	}
-	return "", errors.New("/proc/self/status has no CapEff")
+	if refused != nil {
+		return "", refused
+	}
+	return "readable", nil
 }
 
 func probeBTF() (string, error) {
 	if _, err := btf.LoadKernelSpec(); err != nil {
-		return "", err
+		return "", explainTypes(err)
 	}
-	return "/sys/kernel/btf/vmlinux", nil
+	return kernelTypes, nil
+}
+
+const kernelTypes = "/sys/kernel/btf/vmlinux"
+
+// explainTypes tells a kernel without type information from one that is not let show it.
+func explainTypes(err error) error {
+	p, hidden := ebpf.NewProgram(&ebpf.ProgramSpec{
+		// The kernel needs its own types to know what this returns.
+		Type: ebpf.PerfEvent, License: "Dual BSD/GPL",
+		Instructions: asm.Instructions{asm.FnGetCurrentTaskBtf.Call(), asm.Mov.Imm(asm.R0, 0), asm.Return()},
+	})
+	if hidden != nil {
+		return &refusal{
+			"no type information", kernelTypes + " is not there",
+			"use a kernel built with CONFIG_DEBUG_INFO_BTF=y, and mount /sys", err,
+		}
+	}
+	p.Close() //nolint:errcheck // nothing was done with it
+	return &refusal{
+		"no type information", "the kernel has it, but " + kernelTypes + " cannot be seen here",
+		"mount it: mount -t sysfs sysfs /sys (docker run -v /sys/kernel/btf:/sys/kernel/btf:ro)", err,
+	}
 }
 
 var errNotInKernel = errors.New("the kernel does not have it")
@@ -278,7 +397,10 @@ func probeKallsyms() (string, error) {
 			return "readable", nil
 		}
 	}
-	return "", errors.New("addresses are hidden")
+	if b, err := os.ReadFile("/proc/sys/kernel/kptr_restrict"); err == nil && strings.TrimSpace(string(b)) == "2" {
+		return "", &refusal{why: "kernel.kptr_restrict is 2, which hides them from everybody", fix: "sysctl kernel.kptr_restrict=1"}
+	}
+	return "", fmt.Errorf("addresses are hidden: %w", unix.EPERM)
 }
 
 func probeMapFiles() (string, error) {
@@ -297,16 +419,24 @@ func probeMapFiles() (string, error) {
 }
 
 func probePIDNamespace() (string, error) {
-	// The initial PID namespace has a fixed inode number (include/linux/proc_ns.h).
-	const initialPIDNamespace = 0xEFFFFFFC
-	var st unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/pid", &st); err != nil {
+	n, err := readPIDNamespace()
+	switch {
+	case err != nil:
 		return "", err
-	}
-	if st.Ino != initialPIDNamespace {
-		return "", errors.New("this process is in a PID namespace of its own")
+	case n.foreignProc:
+		return "", &refusal{why: "/proc is that of another PID namespace, so -p and filters by PID are off", fix: "mount -t proc proc /proc"}
+	case !n.isInitial():
+		return "", fmt.Errorf("no: in a PID namespace of its own, where it sees %d processes", n.visible())
 	}
 	return "yes", nil
+}
+
+func probeCgroup() (string, error) {
+	root, err := cgroupRoot()
+	if err != nil {
+		return "", errors.New("not mounted")
+	}
+	return root, nil
 }
 
 func probeTracefs() (string, error) {

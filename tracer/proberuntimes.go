@@ -89,8 +89,14 @@ func (p *runtimeProbe) detect(pid libpf.PID, m *process.Mapping) *detected {
 		return d
 	}
 	p.files[id] = nil
-	path := process.MapFile(pid, m.Start, m.End)
-	f, err := pfelf.Open(path)
+	open := func() (*pfelf.File, error) {
+		f, err := pfelf.Open(process.MapFile(pid, m.Start, m.End))
+		if isRefusal(err) && !m.Deleted {
+			f, err = pfelf.OpenInRoot(rootOf(pid), m.Path)
+		}
+		return f, err
+	}
+	f, err := open()
 	if err != nil {
 		return nil
 	}
@@ -99,7 +105,7 @@ func (p *runtimeProbe) detect(pid libpf.PID, m *process.Mapping) *detected {
 	if err != nil {
 		return nil
 	}
-	e := &interpreter.Executable{Path: m.Path, FileID: fileID, Open: func() (*pfelf.File, error) { return pfelf.Open(path) }}
+	e := &interpreter.Executable{Path: m.Path, FileID: fileID, Open: open}
 	p.files[id] = p.recognise(e)
 	return p.files[id]
 }

@@ -50,7 +50,11 @@ var endReasons = map[support.StrobeUnwindEnd]string{
 	support.StrobeUnwindEndEND_NO_PROGRESS:     "stack pointer did not move",
 	support.StrobeUnwindEndEND_DEPTH:           "deeper than 1024 frames",
 	support.StrobeUnwindEndEND_RUNTIME:         "runtime's frames cannot be followed",
+	support.StrobeUnwindEndEND_OUTSIDE:         "outside of the agent's PID namespace",
 }
+
+// outsideService is the service of processes that are outside of the agent's PID namespace.
+const outsideService = "outside-pid-namespace"
 
 type processKey struct {
 	pid   uint32
@@ -286,6 +290,10 @@ func (r *resolver) report(e *libpf.Executable, sink Sink) {
 // process describes the process of a record. One that is gone already is
 // described by what the kernel recorded and by its parent.
 func (r *resolver) process(h *support.StrobeSampleHeader, comm string) *libpf.Process {
+	if support.StrobeUnwindEnd(h.End) == support.StrobeUnwindEndEND_OUTSIDE {
+		// Its number means another process here, or none. Only its threads' names are known.
+		return &libpf.Process{Name: outsideService, Service: outsideService, StartTime: h.StartTime, CgroupID: h.CgroupId}
+	}
 	key := processKey{h.Tgid, h.StartTime}
 	if e, ok := r.processes.Get(key); ok && (e.exec == h.MainExec || h.MainExec == execNone) {
 		return e.proc

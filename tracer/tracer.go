@@ -65,6 +65,8 @@ type Config struct {
 
 	// withoutPrograms makes tests run as on a kernel that has no hook for them.
 	withoutPrograms []string
+	// pids says what the numbers of processes mean.
+	pids pidNamespace
 }
 
 func (c *Config) withDefaults() (Config, error) {
@@ -124,6 +126,12 @@ func New(cfg Config) (*Tracer, error) {
 		return nil, err
 	}
 	if err := cfg.Filter.validate(); err != nil {
+		return nil, err
+	}
+	if cfg.pids, err = readPIDNamespace(); err != nil {
+		return nil, err
+	}
+	if err := cfg.pids.check(&cfg.Filter); err != nil {
 		return nil, err
 	}
 	k, err := loadKernelSide(&cfg)
@@ -190,6 +198,10 @@ func (t *Tracer) Run(ctx context.Context, sink Sink) error {
 	t.once.Do(func() { close(t.started) })
 	t.log.Info("sampling", "cpus", cpus.Len(), "event", cpus.Kind(), "samples_per_second", t.cfg.SamplesPerSecond,
 		"process_discovery", t.kernel.discovery())
+	if !t.cfg.pids.isInitial() {
+		t.log.Warn("processes outside of the agent's PID namespace are known by the names of their threads only",
+			"visible_processes", t.cfg.pids.visible(), "fix", "start the agent in the host's PID namespace (docker run --pid=host, Kubernetes: hostPID: true)")
+	}
 
 	hotplug := make(chan struct{})
 	go func() {

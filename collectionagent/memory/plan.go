@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 )
 
 // Part is something that takes memory.
@@ -124,7 +126,7 @@ func NewPlan(total int64, fixed map[Part]Fixed, floors map[Part]Fixed) (*Plan, e
 
 // DefaultTotal returns a quarter of what the machine or the cgroup has, at least 256
 // MiB and at most 2 GiB.
-func DefaultTotal() int64 { return min(max(Available()/4, leastDefault), mostDefault) }
+func DefaultTotal() int64 { return min(max(hostmemory.Available()/4, leastDefault), mostDefault) }
 
 // RuntimeLimit returns what the runtime should keep the process below.
 func (p *Plan) RuntimeLimit() int64 { return p.Total / 100 * 85 }

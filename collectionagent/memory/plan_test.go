@@ -7,6 +7,8 @@ import (
 	"math"
 	"strings"
 	"testing"
+
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 )
 
 func TestPlan(t *testing.T) {
@@ -75,7 +77,7 @@ func TestDefaultTotal(t *testing.T) {
 	if p, err := NewPlan(leastDefault, nil, map[Part]Fixed{Ingest: {Flag: "-max-request-bytes", Bytes: 64 << 20}}); err != nil || p == nil {
 		t.Errorf("the least default does not suffice: %v", err)
 	}
-	if Available() == math.MaxInt64 {
+	if hostmemory.Available() == math.MaxInt64 {
 		t.Log("the memory of this machine is not known")
 	}
 }

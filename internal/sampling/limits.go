@@ -3,7 +3,9 @@
 package sampling
 
 import (
+	"cmp"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -28,10 +30,15 @@ func (l *Limits) Ask() []Capability {
 	l.once.Do(func() {
 		var found []Capability
 		if l.probe != nil {
-			for _, c := range l.probe() {
+			all := l.probe()
+			for _, c := range all {
 				if c.Limits() {
 					found = append(found, c)
 				}
+			}
+			// What nothing works without comes first.
+			slices.SortStableFunc(all, func(a, b Capability) int { return cmp.Compare(rank(a), rank(b)) })
+			for _, c := range all {
 				explain(l.log, c)
 			}
 		}
@@ -46,6 +53,14 @@ func (l *Limits) Known() []Capability {
 		return *found
 	}
 	return nil
+}
+
+// rank is 0 for what nothing works without.
+func rank(c Capability) int {
+	if c.Required && !c.OK {
+		return 0
+	}
+	return 1
 }
 
 // explain logs what is missing or limited.

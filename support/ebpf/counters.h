@@ -47,7 +47,8 @@
 	COUNTER(RUNTIME_SWITCHES, "runtime_switches", "times that unwinding passed from one runtime's program to another's") \
 	COUNTER(LABELS_CUT, "labels_cut", "samples whose program had set more labels than are kept")                            \
 	COUNTER(LABELS_UNREADABLE, "labels_unreadable", "samples whose labels could not be read")                               \
-	COUNTER(DROP_LABELS, "labels_ring_full", "sets of labels lost because user space did not read the ring in time")
+	COUNTER(DROP_LABELS, "labels_ring_full", "sets of labels lost because user space did not read the ring in time") \
+	COUNTER(ERR_OUTSIDE, "outside_pid_namespace", "user stacks missing because the process is outside of the agent's PID namespace")
 
 enum strobe_counter {
 #define COUNTER(name, reason, help) CTR_##name,

@@ -84,6 +84,25 @@ struct pt_regs___kernel {
 } __core;
 #endif
 
+/* Where a process is in the tree of PID namespaces, and its number in each. */
+struct ns_common {
+	unsigned int inum;
+} __core;
+
+struct pid_namespace {
+	struct ns_common ns;
+} __core;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} __core;
+
+struct pid {
+	unsigned int level;
+	struct upid numbers[1];
+} __core;
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -93,6 +112,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct signal_struct *signal;
+	struct pid *thread_pid;
 	struct thread_struct thread;
 } __core;
 

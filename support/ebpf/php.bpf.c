@@ -526,7 +526,7 @@ __attribute__((noinline)) int php_lost(u32 mode)
 	if (!st->rt[RT_STARTED]) {
 		struct php_process *p = php_record(c);
 		/* Without thread-safety PHP runs in the first thread as a rule. */
-		if (!p || (!(p->flags & PHP_ZTS) && (u32)bpf_get_current_pid_tgid() != st->tgid) || php_start(c, p))
+		if (!p || (!(p->flags & PHP_ZTS) && c->rec->hdr.tid != st->tgid) || php_start(c, p))
 			return 0;
 	}
 	return st->rt[RT_NEXT] ? mode : MODE_NATIVE;

@@ -88,7 +88,7 @@ static __always_inline void fill_process(struct process *p, struct task_struct *
 	p->mm = (u64)mm;
 	p->exec_vm = mm->exec_vm;
 	p->start_time = task->group_leader->start_boottime;
-	p->ppid = task->real_parent->tgid;
+	p->ppid = process_of(task->real_parent);
 }
 
 /* Tells user space of a process that maps a runtime, before its first sample. */
@@ -105,10 +105,10 @@ static __always_inline void announce_runtime(u32 tgid, u64 mm)
 /* Reads the executable mappings of the current process into its record. */
 static __always_inline int walk_mappings(struct task_struct *task, struct mm_struct *mm)
 {
-	u32 zero = 0, tgid = task->tgid;
+	u32 zero = 0, tgid = process_of(task);
 	struct walk_scratch *w = bpf_map_lookup_elem(&walk_map, &zero);
 
-	if (!w)
+	if (!w || !tgid) /* nothing of a process that user space cannot see can be read there */
 		return 0;
 	if (w->busy) {
 		count(CTR_SCRATCH_BUSY);
@@ -202,9 +202,11 @@ static __always_inline void forget_process(u32 tgid)
 
 static __always_inline void inherit(struct task_struct *parent, struct task_struct *child)
 {
-	u32 from = parent->tgid, to = child->tgid, zero = 0;
+	u32 from = process_of(parent), to = process_of(child), zero = 0;
 	struct mm_struct *mm = child->mm;
 
+	if (!from || !to)
+		return;
 	if (wanted & WANT_CHILDREN) {
 		u8 *action = bpf_map_lookup_elem(&filter_pids, &from);
 		if (action) {

@@ -105,7 +105,11 @@ static __always_inline int begin_user(struct perf_context *ctx, struct scratch *
 	struct unwind_state *st = &s->st;
 	struct mm_struct *mm = task->mm;
 
-	if (!mm || (task->flags & PF_KTHREAD))
+	if (task->flags & PF_KTHREAD)
+		return END_NO_USER;
+	if (!st->tgid)
+		return END_OUTSIDE;
+	if (!mm)
 		return END_NO_USER;
 	if (proc && !proc->mm) { /* read from /proc: it is valid from now on as it is */
 		proc->mm = (u64)mm;
@@ -130,14 +134,15 @@ static long hash_kernel_frame(u32 i, struct loop_context *c)
 /* Takes one sample of the current task. */
 static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 value)
 {
-	u64 id = bpf_get_current_pid_tgid();
-	u32 tgid = id >> 32, zero = 0;
+	struct task_struct *task = bpf_get_current_task_btf();
+	u32 zero = 0;
 
 	count(CTR_SAMPLES);
-	if (!tgid) {
+	if (!task->tgid) {
 		count(CTR_SAMPLES_IDLE);
 		return 0;
 	}
+	u32 tgid = process_of(task);
 	struct process *proc = bpf_map_lookup_elem(&processes, &tgid);
 	u64 cgroup = bpf_get_current_cgroup_id();
 	if ((wanted & WANT_FILTERS) && !is_wanted(tgid, proc, cgroup)) {
@@ -148,7 +153,6 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 	if (!s)
 		return 0;
 
-	struct task_struct *task = bpf_get_current_task_btf();
 	struct sample_header *h = &s->rec.hdr;
 	struct unwind_state *st = &s->st;
 
@@ -157,8 +161,8 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 	h->start_time = task->group_leader->start_boottime;
 	h->value = value;
 	h->tgid = tgid;
-	h->tid = (u32)id;
-	h->ppid = task->real_parent->tgid;
+	h->tid = number_of(task);
+	h->ppid = process_of(task->real_parent);
 	h->main_exec = proc ? proc->main_exec : EXEC_NONE;
 	h->cpu = bpf_get_smp_processor_id();
 	h->type = type;

@@ -6,6 +6,7 @@
  * kernel has no hook for before it loads the rest.
  */
 #include "all.h"
+#include "namespace.h"
 #include "sample.h"
 #include "processes.h"
 
@@ -54,9 +55,9 @@ SEC("tp_btf/sched_process_exit")
 int follow_exit(u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	u32 tgid = task->tgid;
+	u32 tgid = process_of(task);
 
-	if (task->signal->live.counter)
+	if (task->signal->live.counter || !tgid)
 		return 0;
 	forget_process(tgid);
 	if (wanted & WANT_CHILDREN)
@@ -70,9 +71,9 @@ int follow_fault(u64 *ctx)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct mm_struct *mm = task->mm;
-	u32 tgid = task->tgid;
+	u32 tgid = process_of(task);
 
-	if (!mm)
+	if (!mm || !tgid)
 		return 0;
 	struct process *p = bpf_map_lookup_elem(&processes, &tgid);
 	if (p && p->mm == (u64)mm && p->exec_vm == mm->exec_vm)

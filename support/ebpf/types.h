@@ -171,6 +171,7 @@ enum unwind_end {
 	END_NO_PROGRESS,
 	END_DEPTH,
 	END_RUNTIME, /* a runtime's frames could not be followed; an error frame says why */
+	END_OUTSIDE, /* the process is in a PID namespace that user space cannot see */
 	END_SWITCH,  /* never in a record: the next frame is for another runtime's program */
 };
 

@@ -125,6 +125,8 @@ static __always_inline void count_end(u32 end)
 		return count(CTR_ERR_DEPTH);
 	case END_RUNTIME:
 		return count(CTR_ERR_RUNTIME);
+	case END_OUTSIDE:
+		return count(CTR_ERR_OUTSIDE);
 	}
 }
 

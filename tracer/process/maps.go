@@ -118,6 +118,18 @@ func MapFile(pid libpf.PID, start, end uint64) string {
 	return fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, start, end)
 }
 
+// MappedPath returns the path of the file that a process maps at an address, "" for none.
+// It takes fewer privileges than [MapFile], and tells less: another file may be there now.
+func MappedPath(pid libpf.PID, start uint64) string {
+	maps, _ := Mappings(pid) // what was read counts
+	for i := range maps {
+		if m := &maps[i]; m.Start == start && m.IsFile() {
+			return m.Path
+		}
+	}
+	return ""
+}
+
 // All lists the processes of the host.
 func All() ([]libpf.PID, error) {
 	d, err := os.Open("/proc")

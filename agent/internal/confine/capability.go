@@ -33,7 +33,7 @@ const Needed = Set(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_SYS_PTRAC
 // that is missing. CAP_SYS_ADMIN had the powers of many before they got names of
 // their own; containers get CAP_DAC_OVERRIDE by default.
 func (s Set) keep(needed Set) Set {
-	const once = Set(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_CHECKPOINT_RESTORE | 1<<unix.CAP_SYSLOG)
+	const once = Set(1<<unix.CAP_BPF | 1<<unix.CAP_PERFMON | 1<<unix.CAP_CHECKPOINT_RESTORE)
 	out := s & needed
 	if missing := needed &^ s; missing&once != 0 {
 		out |= s & (1 << unix.CAP_SYS_ADMIN)

@@ -32,20 +32,21 @@ type Report struct {
 // New judges what was found.
 func New(version string, capabilities []sampling.Capability) *Report {
 	r := &Report{CanProfile: true, Version: version, Capabilities: capabilities}
-	missing, limited := 0, 0
+	var missing []string
+	limited := 0
 	for i := range capabilities {
 		switch c := &capabilities[i]; {
 		case c.OK:
 		case c.Required:
-			missing++
+			missing = append(missing, c.Name)
 		case c.Limits():
 			limited++
 		}
 	}
 	switch {
-	case missing > 0:
+	case len(missing) > 0:
 		r.CanProfile = false
-		r.Verdict = fmt.Sprintf("cannot profile: %s missing", things(missing))
+		r.Verdict = "cannot profile, for want of: " + strings.Join(missing, ", ")
 	case limited > 0:
 		r.Verdict = fmt.Sprintf("can profile, with %s limited", things(limited))
 	default:
@@ -92,6 +93,8 @@ func (r *Report) text() string {
 		width = max(width, utf8.RuneCountInString(r.Capabilities[i].Name))
 	}
 	var b strings.Builder
+	// First, as people of logs look at the first line.
+	fmt.Fprintf(&b, "%s\n\n", r.Verdict)
 	for i := range r.Capabilities {
 		c := &r.Capabilities[i]
 		fmt.Fprintf(&b, "%-7s  %-*s  %s", mark(c), width, c.Name, oneLine(c.Detail))
@@ -106,7 +109,6 @@ func (r *Report) text() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s\n", r.Verdict)
 	return b.String()
 }
 

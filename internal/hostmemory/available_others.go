@@ -2,7 +2,7 @@
 
 //go:build !linux
 
-package memory
+package hostmemory
 
 import "math"
 
