@@ -32,14 +32,7 @@ func (t *Tree) AddPackages(ctx context.Context, s Source, names ...string) error
 // Packages fetches packages, and what they depend on, and returns their files. It may
 // run at the same time only for different sources.
 func Packages(ctx context.Context, s Source, names ...string) ([]string, error) {
-	if s.Cache == "" {
-		root, err := projectRoot(ctx)
-		if err != nil {
-			return nil, err
-		}
-		s.Cache = filepath.Join(root, ".test", "kernels")
-	}
-	a, err := newAPT(ctx, filepath.Join(s.Cache, "apt", s.Suite+"-"+s.Arch), s.Suite, s.Arch)
+	a, err := s.apt(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +47,36 @@ func Packages(ctx context.Context, s Source, names ...string) ([]string, error) 
 		}
 	}
 	return a.simulated(ctx, install)
+}
+
+// Download fetches the named packages alone, and returns their files. It may run at
+// the same time only for different sources.
+func Download(ctx context.Context, s Source, names ...string) ([]string, error) {
+	a, err := s.apt(ctx)
+	if err != nil {
+		return nil, err
+	}
+	debs, err := a.download(ctx, names)
+	if err != nil || s.Update {
+		if err := a.update(ctx); err != nil {
+			return nil, err
+		}
+		debs, err = a.download(ctx, names)
+	}
+	return debs, err
+}
+
+// apt returns the apt of a source.
+func (s *Source) apt(ctx context.Context) (*apt, error) {
+	cache := s.Cache
+	if cache == "" {
+		root, err := projectRoot(ctx)
+		if err != nil {
+			return nil, err
+		}
+		cache = filepath.Join(root, ".test", "kernels")
+	}
+	return newAPT(ctx, filepath.Join(cache, "apt", s.Suite+"-"+s.Arch), s.Suite, s.Arch)
 }
 
 // simulated returns the files in the cache that an installation would take.

@@ -83,24 +83,46 @@ func Build(t testing.TB, name, dir string) string {
 		t.Fatalf("there is no subject %q", name)
 	}
 	out := filepath.Join(dir, r.binary)
+	for _, args := range r.commands(dir, out) {
+		var env []string
+		if args[0] == "go" {
+			env = goEnvironment(name)
+		}
+		build(t, name, args, env)
+	}
+	return out
+}
+
+// commands returns the commands that build a subject.
+func (r *recipe) commands(dir, out string) [][]string {
+	var all [][]string
 	for _, command := range append(append([]string(nil), r.before...), r.command) {
 		args := strings.Fields(strings.NewReplacer("%S", sources(), "%B", dir, "%O", out).Replace(command))
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "~", " ")
 		}
-		if _, err := exec.LookPath(args[0]); err != nil {
-			skip.Because(t, fmt.Sprintf("subject %s needs %s", name, args[0]))
-		}
-		cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the table above
-		cmd.Env = os.Environ()
-		if name == "go-plain" || name == "go-strip" {
-			cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
-		}
-		if b, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build subject %s: %v\n%s", name, err, b)
-		}
+		all = append(all, args)
 	}
-	return out
+	return all
+}
+
+func goEnvironment(name string) []string {
+	if name == "go-plain" || name == "go-strip" {
+		return []string{"CGO_ENABLED=0"}
+	}
+	return nil
+}
+
+func build(t testing.TB, name string, args, env []string) {
+	t.Helper()
+	if _, err := exec.LookPath(args[0]); err != nil {
+		skip.Because(t, fmt.Sprintf("subject %s needs %s", name, args[0]))
+	}
+	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the tables here
+	cmd.Env = append(os.Environ(), env...)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("build subject %s: %v\n%s", name, err, b)
+	}
 }
 
 // Start builds a subject, or a variant of one ([Variants]), runs it for at most the given number of seconds, and
