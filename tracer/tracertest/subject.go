@@ -4,6 +4,7 @@ package tracertest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,19 +79,38 @@ func sources() string {
 // with a reason, when the compiler is not there.
 func Build(t testing.TB, name, dir string) string {
 	t.Helper()
+	return built(t)(Compile(name, dir))
+}
+
+// built returns the path of what was compiled, or ends the test.
+func built(t testing.TB) func(path string, err error) string {
+	t.Helper()
+	return func(path string, err error) string {
+		t.Helper()
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			skip.Because(t, err.Error())
+		case err != nil:
+			t.Fatal(err)
+		}
+		return path
+	}
+}
+
+// Compile compiles a subject into dir and returns its path. The error is
+// [exec.ErrNotFound] when the compiler is not there.
+func Compile(name, dir string) (string, error) {
 	r, ok := recipes[name]
 	if !ok {
-		t.Fatalf("there is no subject %q", name)
+		return "", fmt.Errorf("there is no subject %q", name)
 	}
 	out := filepath.Join(dir, r.binary)
 	for _, args := range r.commands(dir, out) {
-		var env []string
-		if args[0] == "go" {
-			env = goEnvironment(name)
+		if err := compileOne(name, args, goEnvironment(name)); err != nil {
+			return "", err
 		}
-		build(t, name, args, env)
 	}
-	return out
+	return out, nil
 }
 
 // commands returns the commands that build a subject.
@@ -113,16 +133,16 @@ func goEnvironment(name string) []string {
 	return nil
 }
 
-func build(t testing.TB, name string, args, env []string) {
-	t.Helper()
+func compileOne(name string, args, env []string) error {
 	if _, err := exec.LookPath(args[0]); err != nil {
-		skip.Because(t, fmt.Sprintf("subject %s needs %s", name, args[0]))
+		return fmt.Errorf("subject %s needs %s: %w", name, args[0], exec.ErrNotFound)
 	}
 	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the tables here
 	cmd.Env = append(os.Environ(), env...)
 	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build subject %s: %v\n%s", name, err, b)
+		return fmt.Errorf("build subject %s: %w\n%s", name, err, b)
 	}
+	return nil
 }
 
 // Start builds a subject, or a variant of one ([Variants]), runs it for at most the given number of seconds, and
