@@ -70,9 +70,9 @@ func TestGuest(t *testing.T) {
 	r.build(native)
 	r.addRuntimes(onRuntimes, expected)
 	b := r.boot(seconds)
-	b.judge(t, expected, r.names)
-	if *update && !t.Failed() {
-		b.keep(t, r.names)
+	good, failed := b.judge(t, expected, r.names)
+	if *update {
+		b.keep(t, good, failed, seconds)
 	}
 }
 
@@ -227,8 +227,9 @@ func (r *rig) boot(d time.Duration) *booted {
 }
 
 // judge compares a recording with what is expected of each subject, and prints a table.
-func (b *booted) judge(t *testing.T, expected map[string]*tracertest.Expectation, names []string) {
+func (b *booted) judge(t *testing.T, expected map[string]*tracertest.Expectation, names []string) (good []string, failed map[string][]string) {
 	t.Helper()
+	failed = map[string][]string{}
 	for _, name := range names {
 		report, err := tracertest.Judge(expected[name], strings.NewReader(string(b.folded)))
 		if err != nil {
@@ -237,8 +238,12 @@ func (b *booted) judge(t *testing.T, expected map[string]*tracertest.Expectation
 		verdict := "as expected"
 		if len(report.Problems) > 0 {
 			verdict = strings.Join(report.Problems, "; ")
+			failed[name] = report.Problems
 			t.Errorf("%s: %s", name, verdict)
+		} else {
+			good = append(good, name)
 		}
 		fmt.Printf("| %s | %d | %.1f %% | %s |\n", name, report.Samples, 100*float64(report.Complete)/float64(max(1, report.Samples)), verdict)
 	}
+	return good, failed
 }
