@@ -13,7 +13,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
+.PHONY: test-arm64 test-kernels help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -66,6 +66,11 @@ reliability: ## try what docs/reliability.md promises, for more than half an hou
 	$(GO) run ./agent/reliability outage
 	$(GO) run ./agent/reliability disk
 	$(GO) run ./agent/reliability fleet -overload 2
+
+test-arm64: ## record programs with known stacks on an emulated arm64 machine, all of them
+	$(GO) test -timeout 90m -v -run TestGuest ./agent/arm64 -all
+
+test-kernels: test-arm64
 
 lint: ## run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
