@@ -22,8 +22,8 @@ const nothing = 0xd50324bf // hint #37
 // instruction that the stack unwinds to its root.
 func TestEveryInstructionARM64(t *testing.T) {
 	t.Parallel()
-	// Before version 16, clang says nothing of what is between the instructions that
-	// make and remove a frame.
+	// Debian 12's clang says nothing of what is between the instructions that make and
+	// remove a frame.
 	const gcc, clang = "aarch64-linux-gnu-gcc", "clang-19"
 	signed := "-march=armv8.3-a"
 	for name, command := range map[string][]string{

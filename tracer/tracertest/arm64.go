@@ -14,7 +14,8 @@ import (
 
 const (
 	armGCC = "aarch64-linux-gnu-gcc"
-	// Clang describes what is between the instructions that make a frame from 16 on.
+	// Debian 12's usual one does not describe what is between the instructions that make
+	// a frame.
 	armClang = "clang-19 --target=aarch64-linux-gnu"
 	signed   = " -march=armv8.3-a -mbranch-protection="
 )
