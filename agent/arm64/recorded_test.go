@@ -106,11 +106,11 @@ func TestRecorded(t *testing.T) {
 			t.Fatal(err)
 		}
 		folded := readRecorded(t, strings.TrimSuffix(file, ".json")+".folded.gz")
-		if len(rec.Subjects) < 25 {
-			t.Errorf("%s: %d subjects", file, len(rec.Subjects))
+		if len(rec.Subjects) == 0 {
+			t.Errorf("%s: no subjects", file)
 		}
 		for _, name := range rec.Subjects {
-			t.Run(rec.Kernel+"/"+name, func(t *testing.T) {
+			t.Run(filepath.Base(file)+"/"+name, func(t *testing.T) {
 				t.Parallel()
 				e := expected[name]
 				if e == nil {
