@@ -18,6 +18,10 @@ want ld.lld lld
 want clang-19 clang-19
 want llvm-strip-19 llvm-19
 want protoc protobuf-compiler
+want aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+want aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
+want qemu-aarch64-static qemu-user-static
+want qemu-system-aarch64 qemu-system-arm
 want chromium chromium
 want rustc rustc
 want python3 python3

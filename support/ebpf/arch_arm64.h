@@ -14,6 +14,14 @@
 #define PSTATE_MODE_MASK 0xf
 #define PSTATE_32BIT	 0x10
 
+/* struct pt_regs, behind user_pt_regs. */
+struct pt_regs___syscall {
+	s32 syscallno; /* -1 outside of system calls */
+} __attribute__((preserve_access_index));
+
+/* runtime.g.stack.hi: has not moved since Go 1.5. */
+#define GO_G_STACK_HI 8
+
 #define STEP_OK	  0
 #define STEP_STOP 1 /* st->end says why */
 
@@ -54,6 +62,11 @@ static __always_inline int load_user_regs(struct unwind_state *st, struct perf_c
 			return END_NO_REGS;
 		if (pstate & PSTATE_MODE_MASK)
 			return END_NO_USER;
+		/* In a system call the address is where it returns to. */
+		struct pt_regs___syscall *call = (void *)regs;
+		s32 number;
+		if (!bpf_core_read(&number, sizeof(number), &call->syscallno) && number >= 0)
+			st->exact = 0;
 	}
 	if (pstate & PSTATE_32BIT)
 		return END_COMPAT;
@@ -116,12 +129,47 @@ static __always_inline int restore_signal_frame(struct unwind_state *st)
 	return STEP_OK;
 }
 
+/* Go's asmcgocall has left the goroutine's stack. What it keeps on the system stack
+ * are g and how deep g's stack was, or 0 and the stack pointer if it did not leave. */
+static __always_inline int step_go_call(struct unwind_state *st)
+{
+	u64 g, sp, hi, ra, fp;
+
+	if (!read_stack(st, st->sp, &g) || !read_stack(st, st->sp + 8, &sp))
+		return fail(st, END_STACK_READ);
+	if (g) {
+		if (!read_stack(st, g + GO_G_STACK_HI, &hi))
+			return fail(st, END_STACK_READ);
+		sp = hi - sp;
+	}
+	if (!read_stack(st, sp - 8, &fp) || !read_stack(st, sp, &ra))
+		return fail(st, END_STACK_READ);
+	return finish_step(st, sp + 16, ra, fp);
+}
+
+/* The signal handler of Go made it look as if the interrupted code had called this,
+ * whose return address is thus no return address, and pushed its link register. */
+static __always_inline int step_go_preempt(struct unwind_state *st, u64 cfa, u64 ra, u64 fp)
+{
+	u64 lr;
+
+	if (!read_stack(st, cfa, &lr))
+		return fail(st, END_STACK_READ);
+	st->lr = lr & address_mask;
+	int r = finish_step(st, cfa + 16, ra, fp);
+	st->exact = 1;
+	st->regs_valid = 1;
+	return r;
+}
+
 static __always_inline int step_rule(struct unwind_state *st, struct unwind_rule *r)
 {
 	u64 cfa, ra, fp = st->fp;
 
 	if (r->cfa_kind == CFA_GO_CALLBACK)
 		return step_frame_pointer(st, true);
+	if (r->cfa_kind == CFA_GO_CALL)
+		return step_go_call(st);
 	if (r->cfa_reg == DWARF_SP)
 		cfa = st->sp;
 	else if (r->cfa_reg == DWARF_FP)
@@ -160,6 +208,8 @@ static __always_inline int step_rule(struct unwind_state *st, struct unwind_rule
 			return fail(st, END_REGISTER);
 		ra = st->lr;
 	}
+	if (r->cfa_kind == CFA_GO_PREEMPT)
+		return step_go_preempt(st, cfa, ra, fp);
 	return finish_step(st, cfa, ra, fp);
 }
 

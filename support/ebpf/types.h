@@ -133,6 +133,8 @@ struct executable {
 #define CFA_REG		0
 #define CFA_DEREF	1
 #define CFA_GO_CALLBACK 2
+#define CFA_GO_CALL	3 /* arm64 only, as is the next */
+#define CFA_GO_PREEMPT	4
 
 #define RA_CFA_MINUS_8 0
 #define RA_CFA_OFFSET  1

@@ -25,6 +25,8 @@ const (
 	goNormal   goKind = iota
 	goStop            // the root of its stack
 	goSwitch          // changes to another stack and calls something there
+	goCall            // the same, to call C
+	goPreempt         // made to look as if it were called by what a signal interrupted
 	goSignal          // returns from signal handlers
 	goCallback        // called from C, runs Go on the goroutine's stack
 	goCross           // called from C, before goCallback
@@ -37,7 +39,7 @@ var goKinds = map[string]goKind{
 	// These have left the goroutine's stack for good, or have cleared the way back.
 	"runtime.mcall": goStop, "runtime.morestack": goStop,
 
-	"runtime.asmcgocall": goSwitch, "runtime.systemstack": goSwitch, "runtime.asmcgocall_no_g": goSwitch,
+	"runtime.asmcgocall": goCall, "runtime.asyncPreempt": goPreempt, "runtime.systemstack": goSwitch, "runtime.asmcgocall_no_g": goSwitch,
 	"runtime.sigreturn__sigaction": goSignal, "runtime.sigreturn": goSignal,
 	"runtime.cgocallback": goCallback, "crosscall2": goCross,
 	// Marked as roots for the runtime's own tracebacks, but the kernel has left
@@ -162,6 +164,9 @@ func (b *builder) goFramesAMD64(f *gopclntab.Func, kind goKind, steps []goStep) 
 	var fp struct {
 		known         bool
 		saved, points uint64 // from where on it is in the frame, and from where on BP points to it
+	}
+	if kind == goCall {
+		kind = goSwitch
 	}
 	largest := int32(0)
 	for i, step := range steps {

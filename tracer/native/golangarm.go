@@ -17,6 +17,11 @@ const (
 	insnAddSP     = 0x910003ff // add sp, sp, #imm12
 	insnAddSPMask = 0xff8003ff
 	insnAddSPReg  = 0x8b3b63ff // add sp, sp, x27
+	insnReturn    = 0xd65f03c0 // ret
+	insnCall      = 0xd63f0000 // blr xN
+	insnCallMask  = 0xfffffc1f
+	insnSetSP     = 0x9100001f // mov sp, xN
+	insnSetSPMask = 0xfffffc1f
 )
 
 // goFramesARM64 makes the rows of a Go function. The return address is at SP
@@ -30,6 +35,14 @@ const (
 //
 // Up to the end of the prologue the return address is in LR as well.
 func (b *builder) goFramesARM64(f *gopclntab.Func, kind goKind, steps []goStep) {
+	rule := b.rule
+	if kind == goPreempt {
+		rule = func(s *state) uint16 {
+			r := s.rule(arm64FP)
+			r.CFAKind = CFAGoPreempt
+			return b.intern(r)
+		}
+	}
 	for i, step := range steps {
 		end := f.End
 		if i+1 < len(steps) {
@@ -47,7 +60,7 @@ func (b *builder) goFramesARM64(f *gopclntab.Func, kind goKind, steps []goStep) 
 		}
 		leaf := state{cfa: address{reg: arm64SP, off: step.delta}}
 		if step.delta == 0 {
-			b.add(step.pc, b.rule(&leaf))
+			b.add(step.pc, rule(&leaf))
 			continue
 		}
 		body := b.goPrologueEndARM64(step.pc)
@@ -56,26 +69,45 @@ func (b *builder) goFramesARM64(f *gopclntab.Func, kind goKind, steps []goStep) 
 			saved := leaf
 			saved.fp = location{kind: locOffset, off: -16}
 			saved.ra = location{kind: locOffset, off: -8}
-			b.add(step.pc, b.rule(&saved))
+			b.add(step.pc, rule(&saved))
 			continue
 		}
-		if body == step.pc && i > 0 && steps[i-1].delta == 0 && f.Flags&gopclntab.FlagAsm != 0 {
-			b.add(step.pc, b.rule(&leaf)) // without a frame record
+		if body == step.pc && i > 0 && steps[i-1].delta == 0 && f.Flags&gopclntab.FlagAsm != 0 && b.instruction(step.pc-4) != insnReturn {
+			b.add(step.pc, rule(&leaf)) // without a frame record
 			continue
 		}
 		if body > step.pc {
-			b.add(step.pc, b.rule(&leaf))
+			b.add(step.pc, rule(&leaf))
 		}
-		rule := uint16(RuleGoSwitch)
-		if kind != goSwitch {
+		in := uint16(RuleGoSwitch)
+		if kind != goSwitch && kind != goCall {
 			frame := state{cfa: address{reg: arm64FP, off: step.delta + 8}}
 			frame.fp = location{kind: locOffset, off: -step.delta - 8}
 			frame.ra = location{kind: locOffset, off: -step.delta}
-			rule = b.rule(&frame)
+			in = rule(&frame)
 		}
-		b.addBefore(body, rule)
+		b.addBefore(body, in)
+		if kind == goCall {
+			b.goCallsARM64(max(body, step.pc), end)
+		}
 		if i+1 < len(steps) && steps[i+1].delta == 0 {
 			b.goEpilogueARM64(max(body, step.pc), end, step.delta)
+		}
+	}
+}
+
+// goCallsARM64 describes the calls in asmcgocall, from each to where the stack pointer
+// is set again: the frame pointer is not the goroutine's there.
+func (b *builder) goCallsARM64(lo, end uint64) {
+	called := false
+	for at := lo; at < min(end, b.hi); at += 4 {
+		switch in := b.instruction(at); {
+		case in&insnCallMask == insnCall:
+			called = true
+			b.add(at, b.intern(Rule{CFAKind: CFAGoCall, CFAReg: arm64SP}))
+		case called && in&insnSetSPMask == insnSetSP:
+			called = false
+			b.add(at+4, RuleGoSwitch)
 		}
 	}
 }

@@ -109,6 +109,31 @@ func singleStep(pid, signal int) error {
 	return nil
 }
 
+// unwind returns the frames of a stopped thread, leaf first.
+func (p *process) unwind(tid int) ([]unwound, End) {
+	p.t.Helper()
+	var regs unix.PtraceRegs
+	if err := unix.PtraceGetRegs(tid, &regs); err != nil {
+		p.t.Fatal(err)
+	}
+	r := Registers{PC: regs.Rip, SP: regs.Rsp, FP: regs.Rbp, Leaf: true, Exact: int64(regs.Orig_rax) < 0}
+	copy(r.GPR[:], []uint64{
+		regs.Rax, regs.Rdx, regs.Rcx, regs.Rbx, regs.Rsi, regs.Rdi, regs.Rbp, regs.Rsp,
+		regs.R8, regs.R9, regs.R10, regs.R11, regs.R12, regs.R13, regs.R14, regs.R15,
+	})
+	s := Stepper{GoStack: func() (uint64, bool) {
+		v := regs.Fs_base - 8
+		for _, off := range []uint64{0, 48, 0, 56} { // g, g.m, m.g0, g.sched.sp
+			var ok bool
+			if v, ok = p.Uint64(v + off); !ok {
+				return 0, false
+			}
+		}
+		return v, true
+	}}
+	return p.unwindFrom(s, r)
+}
+
 // atTrap reports whether the next instruction is int3.
 func (p *process) atTrap(tid int) bool {
 	var regs unix.PtraceRegs

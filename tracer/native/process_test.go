@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build linux && amd64
+//go:build linux
 
 package native
 
@@ -14,8 +14,6 @@ import (
 	"sort"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
 )
@@ -36,6 +34,11 @@ type process struct {
 	tables map[string]*Tables
 	pages  map[pageKey][]Row
 	maps   []procMap
+	// code is what the permissions of mappings with code have: "x", or "r" where an
+	// emulator reads the code and nothing runs it.
+	code string
+	// special gives the rule of code that is in no file; it may be nil.
+	special func(pc uint64) (rule uint16, ok bool)
 }
 
 type pageKey struct {
@@ -55,7 +58,9 @@ func newProcess(t *testing.T, pid int) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = mem.Close() })
-	return &process{t: t, pid: pid, mem: mem, rules: NewRules(), tables: map[string]*Tables{}, pages: map[pageKey][]Row{}}
+	return &process{
+		t: t, pid: pid, mem: mem, rules: NewRules(), tables: map[string]*Tables{}, pages: map[pageKey][]Row{}, code: "x",
+	}
 }
 
 // Uint64 implements [Memory].
@@ -78,7 +83,7 @@ func (p *process) readMaps() {
 		var perms, dev string
 		var inode uint64
 		n, _ := fmt.Sscanf(sc.Text(), "%x-%x %s %x %s %d %s", &m.lo, &m.hi, &perms, &m.off, &dev, &inode, &m.path)
-		if n == 7 && strings.Contains(perms, "x") {
+		if n == 7 && strings.Contains(perms, p.code) {
 			p.maps = append(p.maps, m)
 		}
 	}
@@ -114,31 +119,22 @@ func (p *process) open(m procMap) *Tables {
 	return t
 }
 
-// unwind returns the frames of a stopped thread, leaf first.
-func (p *process) unwind(tid int) ([]unwound, End) {
+// unwindFrom returns the frames from those registers on, leaf first.
+func (p *process) unwindFrom(s Stepper, r Registers) ([]unwound, End) {
 	p.t.Helper()
-	var regs unix.PtraceRegs
-	if err := unix.PtraceGetRegs(tid, &regs); err != nil {
-		p.t.Fatal(err)
-	}
-	r := Registers{PC: regs.Rip, SP: regs.Rsp, FP: regs.Rbp, Leaf: true, Exact: int64(regs.Orig_rax) < 0}
-	copy(r.GPR[:], []uint64{
-		regs.Rax, regs.Rdx, regs.Rcx, regs.Rbx, regs.Rsi, regs.Rdi, regs.Rbp, regs.Rsp,
-		regs.R8, regs.R9, regs.R10, regs.R11, regs.R12, regs.R13, regs.R14, regs.R15,
-	})
-	s := Stepper{Memory: p, Rules: p.rules, GoStack: func() (uint64, bool) {
-		v := regs.Fs_base - 8
-		for _, off := range []uint64{0, 48, 0, 56} { // g, g.m, m.g0, g.sched.sp
-			var ok bool
-			if v, ok = p.Uint64(v + off); !ok {
-				return 0, false
-			}
-		}
-		return v, true
-	}}
+	s.Memory, s.Rules = p, p.rules
 	var frames []unwound
 	for range 2000 {
 		pc := r.LookupPC()
+		if p.special != nil {
+			if rule, ok := p.special(pc); ok {
+				frames = append(frames, unwound{off: pc, rule: p.format(rule)})
+				if end := s.Step(rule, &r); end != EndNone {
+					return frames, end
+				}
+				continue
+			}
+		}
 		m, ok := p.find(pc)
 		if !ok {
 			return append(frames, unwound{off: pc, rule: "unmapped"}), EndCorrupt

@@ -17,6 +17,9 @@ const (
 	CFARegister   = 0 // register + CFAOff
 	CFADeref      = 1 // *(register + CFAOff) + CFAOff2
 	CFAGoCallback = 2 // the stack pointer that Go saved when a callback left the system stack, + CFAOff
+	// Of arm64 only:
+	CFAGoCall    = 3 // that on the goroutine's stack, which Go left to call C, by what it keeps at SP
+	CFAGoPreempt = 4 // register + CFAOff; the caller was interrupted, its LR is at the CFA, and 16 bytes of its stack
 )
 
 // How a rule finds the return address.
@@ -57,6 +60,10 @@ func (r Rule) String() string {
 		cfa = fmt.Sprintf("r%d%+d", r.CFAReg, r.CFAOff)
 	case CFADeref:
 		cfa = fmt.Sprintf("*(r%d%+d)%+d", r.CFAReg, r.CFAOff, r.CFAOff2)
+	case CFAGoCall:
+		return "go-call"
+	case CFAGoPreempt:
+		cfa = fmt.Sprintf("preempted r%d%+d", r.CFAReg, r.CFAOff)
 	case CFAGoCallback:
 		cfa = fmt.Sprintf("gosp%+d", r.CFAOff)
 	default:

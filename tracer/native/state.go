@@ -146,6 +146,16 @@ func encodeARM64(s *state) (rule uint16, intern Rule, inline bool) {
 		return rule, Rule{}, true
 	}
 	cfa := &c.cfa
+	if c.ra.kind == locOffset && c.ra.off == 8 && cfa.reg == arm64SP && !cfa.deref {
+		// glibc's _dl_runtime_resolve does not count the two words that the linkage
+		// table pushed, the return address being the second. No other return address
+		// is above the CFA.
+		const pushed = 16
+		cfa.off, c.ra.off = cfa.off+pushed, c.ra.off-pushed
+		if c.fp.kind == locOffset {
+			c.fp.off -= pushed
+		}
+	}
 	if !cfa.deref && (cfa.reg == arm64SP || cfa.reg == arm64FP) && cfa.off&7 == 0 && uint32(cfa.off) <= maxInlineOff { //nolint:gosec // negative becomes large
 		base, units := cfa.reg == arm64FP, uint16(cfa.off>>3)
 		fp, ra := &c.fp, &c.ra

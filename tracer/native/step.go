@@ -199,6 +199,8 @@ func (s *Stepper) interned(rule Rule, r *Registers) End {
 	var cfa uint64
 	switched := rule.CFAKind == CFAGoCallback
 	switch {
+	case rule.CFAKind == CFAGoCall && s.ARM64:
+		return s.goCall(r)
 	case switched && s.ARM64:
 		return s.framePointer(r, true)
 	case switched:
@@ -243,7 +245,43 @@ func (s *Stepper) interned(rule Rule, r *Registers) End {
 	if end != EndNone {
 		return end
 	}
+	if rule.CFAKind == CFAGoPreempt && s.ARM64 {
+		return s.goPreempt(r, cfa, ra, fp)
+	}
 	return s.finish(r, cfa, ra, fp)
+}
+
+// goCall steps from asmcgocall, which has left the goroutine's stack, to its caller
+// there. At SP are g and how deep its stack was, or 0 and the stack pointer.
+func (s *Stepper) goCall(r *Registers) End {
+	const stackHi = 8
+	g, ok1 := s.Memory.Uint64(r.SP)
+	sp, ok2 := s.Memory.Uint64(r.SP + 8)
+	if ok1 && g != 0 {
+		var hi uint64
+		hi, ok1 = s.Memory.Uint64(g + stackHi)
+		sp = hi - sp
+	}
+	if !ok1 || !ok2 {
+		return EndStackRead
+	}
+	fp, ok1 := s.Memory.Uint64(sp - 8)
+	ra, ok2 := s.Memory.Uint64(sp)
+	if !ok1 || !ok2 {
+		return EndStackRead
+	}
+	return s.finish(r, sp+16, ra, fp)
+}
+
+// goPreempt steps to the code that a signal handler of Go interrupted.
+func (s *Stepper) goPreempt(r *Registers, cfa, ra, fp uint64) End {
+	lr, ok := s.Memory.Uint64(cfa)
+	if !ok {
+		return EndStackRead
+	}
+	end := s.finish(r, cfa+16, ra, fp)
+	r.LR, r.Exact, r.Leaf = lr&armAddressMask, true, true
+	return end
 }
 
 // returnAddress finds the return address of a frame by an interned rule.

@@ -118,6 +118,10 @@ func TestStepARM64(t *testing.T) {
 		"in x9":          {rule(Rule{CFAReg: 31, RAKind: RARegister, RAOff: 9}), leaf, words{}, callerAt(0x43, 0x1000, 7), EndNone},
 		"linkage table":  {RulePLT, leaf, words{}, callerAt(0x42, 0x1000, 7), EndNone},
 		"no linkage":     {RulePLT, callerAt(1, 0x1000, 7), words{}, Registers{}, EndRegister},
+		"call of C":      {rule(Rule{CFAKind: CFAGoCall, CFAReg: 31}), callerAt(1, 0x1000, 7), words{0x1000: 0x700, 0x1008: 0x100, 0x708: 0x600, 0x4f8: 9, 0x500: 0x42}, callerAt(0x42, 0x510, 9), EndNone},
+		"call on g0":     {rule(Rule{CFAKind: CFAGoCall, CFAReg: 31}), callerAt(1, 0x1000, 7), words{0x1000: 0, 0x1008: 0x1030, 0x1028: 9, 0x1030: 0x42}, callerAt(0x42, 0x1040, 9), EndNone},
+		"call, no g":     {rule(Rule{CFAKind: CFAGoCall, CFAReg: 31}), callerAt(1, 0x1000, 7), words{0x1000: 0x700, 0x1008: 0x100}, Registers{}, EndStackRead},
+		"preempted":      {rule(Rule{CFAKind: CFAGoPreempt, CFAReg: 31, CFAOff: 16, RAKind: RAOffset, RAOff: -16}), callerAt(1, 0x1000, 7), words{0x1000: 0x42, 0x1010: 0x99}, Registers{PC: 0x42, SP: 0x1020, FP: 7, Exact: true, Leaf: true}, EndNone},
 		"callback":       {rule(Rule{CFAKind: CFAGoCallback}), callerAt(1, 0x1000, 0x500), words{0x500: 9, 0x508: 0x42}, callerAt(0x42, 0x510, 9), EndNone},
 	} {
 		s := Stepper{Memory: c.mem, Rules: rules, ARM64: true}

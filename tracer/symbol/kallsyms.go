@@ -102,6 +102,10 @@ func (k *kallsyms) add(line []byte, numbers map[string]uint16) bool {
 	switch kind {
 	case 't', 'T', 'w', 'W':
 	default:
+		// On arm64 the end of the code counts as data.
+		if rest[2] == '_' && addr >= kernelHalf {
+			k.mark(rest[2:], addr)
+		}
 		return true
 	}
 	if addr < kernelHalf || len(k.symbols) >= maxKallsyms {

@@ -233,3 +233,26 @@ func FuzzKallsyms(f *testing.F) {
 		}
 	})
 }
+
+// TestEndOfCodeIsData reads symbols as arm64 has them: the end of the code is the
+// beginning of data, and the initial code, which has both ends, is not all there is.
+func TestEndOfCodeIsData(t *testing.T) {
+	t.Parallel()
+	k, err := parseKallsyms(strings.NewReader(`ffff800080000000 T _text
+ffff800080010000 T _stext
+ffff800080010040 T el0_svc
+ffff800081000000 D _etext
+ffff800082000000 T _sinittext
+ffff800082001000 T _einittext
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []kernelModule{
+		{start: 0xffff800080000000, end: 0xffff800081000000},
+		{start: 0xffff800082000000, end: 0xffff800082001000},
+	}
+	if diff := cmp.Diff(want, k.imageText(), cmp.AllowUnexported(kernelModule{})); diff != "" {
+		t.Error(diff)
+	}
+}

@@ -79,14 +79,22 @@ func sources() string {
 // with a reason, when the compiler is not there.
 func Build(t testing.TB, name, dir string) string {
 	t.Helper()
-	out, err := Compile(name, dir)
-	switch {
-	case errors.Is(err, exec.ErrNotFound):
-		skip.Because(t, err.Error())
-	case err != nil:
-		t.Fatal(err)
+	return built(t)(Compile(name, dir))
+}
+
+// built returns the path of what was compiled, or ends the test.
+func built(t testing.TB) func(path string, err error) string {
+	t.Helper()
+	return func(path string, err error) string {
+		t.Helper()
+		switch {
+		case errors.Is(err, exec.ErrNotFound):
+			skip.Because(t, err.Error())
+		case err != nil:
+			t.Fatal(err)
+		}
+		return path
 	}
-	return out
 }
 
 // Compile compiles a subject into dir and returns its path. The error is
@@ -97,24 +105,44 @@ func Compile(name, dir string) (string, error) {
 		return "", fmt.Errorf("there is no subject %q", name)
 	}
 	out := filepath.Join(dir, r.binary)
+	for _, args := range r.commands(dir, out) {
+		if err := compileOne(name, args, goEnvironment(name)); err != nil {
+			return "", err
+		}
+	}
+	return out, nil
+}
+
+// commands returns the commands that build a subject.
+func (r *recipe) commands(dir, out string) [][]string {
+	var all [][]string
 	for _, command := range append(append([]string(nil), r.before...), r.command) {
 		args := strings.Fields(strings.NewReplacer("%S", sources(), "%B", dir, "%O", out).Replace(command))
 		for i := range args {
 			args[i] = strings.ReplaceAll(args[i], "~", " ")
 		}
-		if _, err := exec.LookPath(args[0]); err != nil {
-			return "", fmt.Errorf("subject %s needs %s: %w", name, args[0], exec.ErrNotFound)
-		}
-		cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the table above
-		cmd.Env = os.Environ()
-		if name == "go-plain" || name == "go-strip" {
-			cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
-		}
-		if b, err := cmd.CombinedOutput(); err != nil {
-			return "", fmt.Errorf("build subject %s: %w\n%s", name, err, b)
-		}
+		all = append(all, args)
 	}
-	return out, nil
+	return all
+}
+
+func goEnvironment(name string) []string {
+	if name == "go-plain" || name == "go-strip" {
+		return []string{"CGO_ENABLED=0"}
+	}
+	return nil
+}
+
+func compileOne(name string, args, env []string) error {
+	if _, err := exec.LookPath(args[0]); err != nil {
+		return fmt.Errorf("subject %s needs %s: %w", name, args[0], exec.ErrNotFound)
+	}
+	cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the tables here
+	cmd.Env = append(os.Environ(), env...)
+	if b, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("build subject %s: %w\n%s", name, err, b)
+	}
+	return nil
 }
 
 // Start builds a subject, or a variant of one ([Variants]), runs it for at most the given number of seconds, and

@@ -12,6 +12,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __aarch64__
+#define MARK __asm__ volatile("hint #37") // does nothing
+#else
+#define MARK __asm__ volatile("int3")
+#endif
+
 static volatile unsigned long sink;
 static jmp_buf buf;
 
@@ -59,7 +65,7 @@ int main(void)
 	int v[9];
 	struct timespec ts;
 
-	__asm__ volatile("int3"); // from here on
+	MARK; // from here on
 	signal(SIGUSR1, on_signal);
 	raise(SIGUSR1);
 	for (int i = 0; i < 9; i++)
@@ -75,6 +81,6 @@ int main(void)
 		jump(5);
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	sink += ts.tv_nsec;
-	__asm__ volatile("int3"); // to here
+	MARK; // to here
 	_exit(0);
 }

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build linux
+
+package arm64
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/strobe-profiler/strobe/support/skip"
+	"github.com/strobe-profiler/strobe/support/vm"
+	"github.com/strobe-profiler/strobe/tracer/tracertest"
+)
+
+var (
+	everything = flag.Bool("all", false, "run all subjects, and the runtimes")
+	update     = flag.Bool("update", false, "keep what was recorded")
+	suite      = flag.String("suite", "trixie", "Debian's release that has the kernel")
+	only       = flag.String("only", "", "run these subjects: names with commas between")
+	duration   = flag.Duration("duration", 0, "how long to record, in the guest's time")
+)
+
+// release is the release of Debian whose libraries and runtimes the guest has.
+const release = "bookworm"
+
+// quick are the subjects of an ordinary run: signed return addresses, return addresses
+// in the link register, frames without frame pointer; and frame records.
+var quick = []string{"arm-pac-leaf", "go-plain"}
+
+// TestGuest records subjects in an emulated machine, and judges.
+func TestGuest(t *testing.T) {
+	if _, err := exec.LookPath("qemu-system-aarch64"); err != nil {
+		skip.Because(t, "needs qemu-system-arm")
+	}
+	expected, err := tracertest.ARM64Subjects()
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, seconds := quick, 20*time.Second
+	switch {
+	case *only != "":
+		names = strings.Split(*only, ",")
+	case *everything:
+		names, seconds = append(slices.Sorted(maps.Keys(expected)), runtimeNames()...), 4*time.Minute
+	}
+	if *duration != 0 {
+		seconds = *duration
+	}
+	r := newRig(t)
+	var native, onRuntimes []string
+	for _, name := range names {
+		if _, ok := programs[name]; ok {
+			onRuntimes = append(onRuntimes, name)
+		} else {
+			native = append(native, name)
+		}
+	}
+	r.build(native)
+	r.addRuntimes(onRuntimes, expected)
+	b := r.boot(seconds)
+	good, failed := b.judge(t, expected, r.names)
+	if *update {
+		b.keep(t, good, failed, seconds)
+	}
+}
+
+// rig is what a guest is made of.
+type rig struct {
+	t        *testing.T
+	dir      string
+	tree     *vm.Tree
+	names    []string
+	subjects []subject
+}
+
+// subject is that of the program guest.
+type subject struct{ Args, Env []string }
+
+// lasting is how long subjects are told to run, in seconds: to the end.
+const lasting = "36000"
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	dir := t.TempDir()
+	tree, err := vm.NewTree(filepath.Join(dir, "root"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: dir, tree: tree}
+	r.packages("libc6", "libstdc++6", "libgcc-s1")
+	for from, to := range map[string]string{"..": "agent", "./guest": "guest"} {
+		r.goBuild(from, tree.Path("usr/bin/"+to))
+	}
+	return r
+}
+
+func (r *rig) goBuild(from, to string) {
+	r.t.Helper()
+	cmd := exec.Command("go", "build", "-trimpath", "-o", to, from) //nolint:gosec // ours
+	cmd.Env = append(os.Environ(), "GOARCH=arm64", "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		r.t.Fatalf("build %s: %v\n%s", from, err, out)
+	}
+}
+
+func (r *rig) packages(names ...string) {
+	r.t.Helper()
+	if err := r.tree.AddPackages(r.t.Context(), vm.Source{Suite: release, Arch: "arm64"}, names...); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// build compiles subjects into the tree.
+func (r *rig) build(names []string) {
+	r.t.Helper()
+	var rustc []string
+	for _, name := range names {
+		if name == "rust-forge" {
+			rustc = r.rustc()
+		}
+		path := tracertest.BuildARM64(r.t, name, r.tree.Path("opt"), rustc)
+		r.add(name, subject{Args: []string{"/opt/" + filepath.Base(path), lasting}})
+	}
+}
+
+func (r *rig) add(name string, s subject) {
+	r.names = append(r.names, name)
+	r.subjects = append(r.subjects, s)
+}
+
+// rustc returns the command of a compiler for arm64: Debian's for this architecture,
+// with Debian's library for arm64.
+func (r *rig) rustc() []string {
+	r.t.Helper()
+	dir := filepath.Join(r.dir, "rust")
+	for arch, names := range map[string][]string{
+		"amd64": {"rustc", "libstd-rust-1.63", "libllvm14"},
+		"arm64": {"libstd-rust-dev", "libstd-rust-1.63"},
+	} {
+		debs, err := vm.Download(r.t.Context(), vm.Source{Suite: release, Arch: arch}, names...)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, deb := range debs {
+			if err := vm.Unpack(r.t.Context(), deb, filepath.Join(dir, arch)); err != nil {
+				r.t.Fatal(err)
+			}
+		}
+	}
+	host := filepath.Join(dir, "amd64", "usr")
+	return []string{
+		// The version is from before the subject's one feature was called stable.
+		"env", "RUSTC_BOOTSTRAP=1", "LD_LIBRARY_PATH=" + host + "/lib/x86_64-linux-gnu:" + host + "/lib",
+		host + "/bin/rustc", "-Z", "crate-attr=feature(bench_black_box)", "--sysroot", filepath.Join(dir, "arm64", "usr"),
+		"--target", "aarch64-unknown-linux-gnu", "-C", "linker=aarch64-linux-gnu-gcc",
+	}
+}
+
+// booted is what came out of a guest.
+type booted struct {
+	kernel string
+	folded []byte
+	log    string
+	result *vm.Result
+}
+
+// boot records all subjects in a guest for a time.
+func (r *rig) boot(d time.Duration) *booted {
+	r.t.Helper()
+	spec, err := json.Marshal(r.subjects)
+	if err == nil {
+		err = os.WriteFile(r.tree.Path("etc/subjects.json"), spec, 0o644) //nolint:gosec // no secret
+	}
+	image := filepath.Join(r.dir, "root.img")
+	if err := errors.Join(err, r.tree.Image(r.t.Context(), image)); err != nil {
+		r.t.Fatal(err)
+	}
+	k, err := vm.Fetch(r.t.Context(), vm.Source{Suite: *suite, Arch: "arm64"})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	m := vm.Machine{Kernel: k, Root: image, MemoryMB: 2048}
+	// Emulated, and beside other tests: the agent's start alone takes up to a minute.
+	ctx, cancel := context.WithTimeout(r.t.Context(), 20*d+20*time.Minute)
+	defer cancel()
+	out := filepath.Join(r.dir, "out")
+	var said strings.Builder
+	begin := time.Now()
+	res, err := m.Run(ctx, vm.Command{
+		Args: []string{
+			"guest", "/etc/subjects.json", "/usr/bin/agent", "record", "-F", "99",
+			"-d", d.String(), "-format", "folded", "-o", "/run/all.folded",
+		},
+		Limit: 10*d + 10*time.Minute, Output: &said, Collect: []string{"/run/all.folded"}, CollectDir: out,
+	})
+	if err != nil {
+		r.t.Fatalf("%v\n%s", err, said.String())
+	}
+	if res.Status != 0 || res.TimedOut {
+		r.t.Fatalf("status %d, timed out %v, %v\n%s\n%s", res.Status, res.TimedOut, res.Warnings, said.String(), res.Console)
+	}
+	b := &booted{kernel: res.Kernel, log: said.String(), result: res}
+	found, _ := filepath.Glob(filepath.Join(out, "*"))
+	if err := filepath.WalkDir(out, func(path string, e os.DirEntry, err error) error {
+		if err == nil && e.Name() == "all.folded" {
+			b.folded, err = os.ReadFile(path) //nolint:gosec // just collected
+		}
+		return err
+	}); err != nil || len(b.folded) == 0 {
+		r.t.Fatalf("nothing was recorded: %v, %v\n%s", err, found, b.log)
+	}
+	r.t.Logf("kernel %s: booted in %v, ran %v, %v in all\n%s", b.kernel, res.Boot.Round(time.Second), res.Run.Round(time.Second),
+		time.Since(begin).Round(time.Second), b.log)
+	return b
+}
+
+// judge compares a recording with what is expected of each subject, and prints a table.
+func (b *booted) judge(t *testing.T, expected map[string]*tracertest.Expectation, names []string) (good []string, failed map[string][]string) {
+	t.Helper()
+	failed = map[string][]string{}
+	for _, name := range names {
+		report, err := tracertest.Judge(expected[name], strings.NewReader(string(b.folded)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		verdict := "as expected"
+		if len(report.Problems) > 0 {
+			verdict = strings.Join(report.Problems, "; ")
+			failed[name] = report.Problems
+			t.Errorf("%s: %s", name, verdict)
+		} else {
+			good = append(good, name)
+		}
+		fmt.Printf("| %s | %d | %.1f %% | %s |\n", name, report.Samples, 100*float64(report.Complete)/float64(max(1, report.Samples)), verdict)
+	}
+	return good, failed
+}
