@@ -70,6 +70,8 @@ var probes = []probe{
 		"run as root or with CAP_BPF and CAP_PERFMON; in a container add both and allow the bpf system call", probeProgram(ebpf.SocketFilter, 0, "")},
 	{"ring buffer", true, "samples cannot be read", "use Linux 5.8 or newer", probeMap(ebpf.RingBuf, 4096)},
 	{"bpf_loop", true, "stacks cannot be unwound", "use Linux 5.17 or newer", probeHelper(ebpf.PerfEvent, asm.FnLoop)},
+	{"reading kernel memory", true, "stacks cannot be unwound",
+		"boot with lockdown=integrity, or without lockdown; the mode confidentiality (/sys/kernel/security/lockdown) forbids it", probeHelper(ebpf.PerfEvent, asm.FnProbeReadKernel)},
 	{"sampling events", true, "nothing can be sampled",
 		"run as root or with CAP_PERFMON, or set kernel.perf_event_paranoid to -1", probePerf},
 	{"hardware cycles (PMU)", false, "the CPU clock is sampled instead: code that runs with interrupts off is seen where it turns them on",
