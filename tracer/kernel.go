@@ -71,7 +71,7 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read eBPF object: %w", err)
 	}
-	if err := checkKernel(probeHelper(ebpf.PerfEvent, asm.FnLoop)); err != nil {
+	if err := checkKernel(func(fn asm.BuiltinFunc) error { _, err := probeHelper(ebpf.PerfEvent, fn)(); return err }); err != nil {
 		return nil, err
 	}
 	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
@@ -108,16 +108,22 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	return k, nil
 }
 
-// errTooOld is returned on kernels that lack what nothing works without.
-var errTooOld = errors.New("this kernel is too old: use Linux 5.17 or newer")
+// What a kernel can lack without which nothing works.
+var (
+	errTooOld   = errors.New("this kernel is too old: use Linux 5.17 or newer")
+	errLockdown = errors.New("this kernel is locked down: no eBPF program may read its memory: boot it with lockdown=integrity, or without lockdown")
+)
 
-// checkKernel looks for the youngest thing that is needed, the helper bpf_loop. Without
-// it, what the kernel refuses first differs from version to version, and none of the
-// refusals says that it is too old: 5.10 complains of locked memory.
-func checkKernel(loop func() (string, error)) error {
-	if _, err := loop(); errors.Is(err, errNotInKernel) {
-		release, _ := kernelVersion()
+// checkKernel looks for the youngest helper that is needed, and for the one that
+// lockdown takes away. What a kernel refuses first without them differs from version
+// to version, and none of its refusals says why: 5.10 complains of locked memory.
+func checkKernel(has func(asm.BuiltinFunc) error) error {
+	release, _ := kernelVersion()
+	if errors.Is(has(asm.FnLoop), errNotInKernel) {
 		return fmt.Errorf("%w: %s does not have bpf_loop", errTooOld, release)
+	}
+	if errors.Is(has(asm.FnProbeReadKernel), errNotInKernel) {
+		return fmt.Errorf("%w: %s does not have bpf_probe_read_kernel", errLockdown, release)
 	}
 	return nil // what else is wrong shows when the programs are loaded
 }

@@ -217,10 +217,6 @@ func (m *Machine) arguments(initrd string) (qemu string, args []string, err erro
 		return "", nil, fmt.Errorf("%w: %s", ErrNoQEMU, name)
 	}
 	accel := "tcg,thread=multi"
-	if m.Kernel.Arch == "amd64" {
-		// Guests with several threads lose their flags register now and then (qemu 7.2).
-		accel = "tcg,thread=single"
-	}
 	if m.Accelerated() {
 		accel = "kvm"
 	}
