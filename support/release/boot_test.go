@@ -177,7 +177,7 @@ func TestInstallDebianPackage(t *testing.T) {
 			t.Errorf("services: not %d times %s\n%s", n, text, parts["services"])
 		}
 	}
-	has("journal", "msg=ready http=127.0.0.1:7070", "msg=starting version="+oldVersion)
+	has("journal", "msg=ready http=127.0.0.1:7070", "msg=starting version="+made.version)
 	if strings.Contains(parts["journal"], "level=INFO") || strings.Contains(parts["warnings"], "msg=ready") {
 		t.Errorf("the journal has no priorities:\n%s", parts["journal"])
 	}
