@@ -87,7 +87,7 @@ func boot(t *testing.T, dir, script string) string {
 	m := vm.Machine{Kernel: kernel}
 	accel, cpu, patience := "tcg,thread=multi", "max", 15*time.Minute
 	if m.Accelerated() {
-		accel, cpu, patience = "kvm", "host,arch-capabilities=off", 5*time.Minute // as docs/install.md says
+		accel, cpu, patience = "kvm", "host,arch-capabilities=off", 10*time.Minute // for a boot and the five of docs/install.md
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
