@@ -117,7 +117,7 @@ func TestInstallDebianPackage(t *testing.T) {
 	doc := doctest.Open(t, "docs/install.md", "Debian package")
 	dir, _ := releases(t)
 	var script strings.Builder
-	script.WriteString("set -eu\nfail() { echo FAILED at $1; }\ntrap 'fail $LINENO' ERR\n")
+	script.WriteString("set -eu\nfail() { echo FAILED at $1; journalctl -b -o cat --no-pager -u strobe-agent -u strobe-collectionagent | tail -n 60; }\ntrap 'fail $LINENO' ERR\n")
 	part := func(name string) { fmt.Fprintf(&script, "echo '=== %s'\n", name) }
 	for i := range doc.Len() {
 		block := doc.Block(i)
