@@ -16,7 +16,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/st
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: release release-check test-release help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store clean
+.PHONY: release release-check test-release help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui drift bench bench-store soak-store test-kernels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -78,6 +78,10 @@ reliability: ## try what docs/reliability.md promises, for more than half an hou
 	$(GO) run ./agent/reliability outage
 	$(GO) run ./agent/reliability disk
 	$(GO) run ./agent/reliability fleet -overload 2
+
+test-kernels: ## boot Debian's kernels under qemu, try the agent on each, and write the table of docs/kernels.md; KERNELS=6.1,6.12 selects, QUICK=1 tries less
+	support/kerneltest/deps.sh
+	$(GO) run ./support/kerneltest -doc docs/kernels.md -jobs $(or $(JOBS),1) $(if $(KERNELS),-kernels $(KERNELS)) $(if $(QUICK),-quick)
 
 lint: ## run the linters
 	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
 	"github.com/cilium/ebpf/btf"
 	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
@@ -70,6 +71,9 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read eBPF object: %w", err)
 	}
+	if err := checkKernel(func(fn asm.BuiltinFunc) error { _, err := probeHelper(ebpf.PerfEvent, fn)(); return err }); err != nil {
+		return nil, err
+	}
 	k := &kernelSide{log: cfg.Logger, missing: map[string]error{}}
 	if k.variables, err = configure(spec, cfg); err != nil {
 		return nil, err
@@ -77,8 +81,9 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	for _, name := range cfg.withoutPrograms {
 		k.leaveOut(spec, name, errors.New("left out on purpose"))
 	}
-	// A kernel that lacks a hook or the iterator over mappings (before 6.7) refuses
-	// the programs that need it. They are optional: user space reads /proc instead.
+	k.leaveOutUnsupported(spec)
+	// A kernel may refuse other programs that are optional, for reasons of its own. Each
+	// attempt verifies all programs anew.
 	for {
 		if k.coll, err = ebpf.NewCollection(spec); err == nil {
 			break
@@ -101,6 +106,45 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 		return nil, err
 	}
 	return k, nil
+}
+
+// What a kernel can lack without which nothing works.
+var (
+	errTooOld   = errors.New("this kernel is too old: use Linux 5.17 or newer")
+	errLockdown = errors.New("this kernel is locked down: no eBPF program may read its memory: boot it with lockdown=integrity, or without lockdown")
+)
+
+// checkKernel looks for the youngest helper that is needed, and for the one that
+// lockdown takes away. What a kernel refuses first without them differs from version
+// to version, and none of its refusals says why: 5.10 complains of locked memory.
+func checkKernel(has func(asm.BuiltinFunc) error) error {
+	release, _ := kernelVersion()
+	if errors.Is(has(asm.FnLoop), errNotInKernel) {
+		return fmt.Errorf("%w: %s does not have bpf_loop", errTooOld, release)
+	}
+	if errors.Is(has(asm.FnProbeReadKernel), errNotInKernel) {
+		return fmt.Errorf("%w: %s does not have bpf_probe_read_kernel", errLockdown, release)
+	}
+	return nil // what else is wrong shows when the programs are loaded
+}
+
+// Why programs are left out on older kernels.
+var (
+	errNoIterator = errors.New("the kernel has no iterator over mappings, which came with Linux 6.7")
+	errNoFault    = errors.New("the kernel has no tracepoint of file faults, which came with about Linux 6.12")
+)
+
+// leaveOutUnsupported leaves out the programs that this kernel is known to lack
+// something for. User space reads /proc instead.
+func (k *kernelSide) leaveOutUnsupported(spec *ebpf.CollectionSpec) {
+	if _, err := probeKfunc("bpf_iter_task_vma_new")(); errors.Is(err, errNotInKernel) {
+		for _, name := range []string{progExec, progFault, progIter} {
+			k.leaveOut(spec, name, errNoIterator)
+		}
+	}
+	if err := hasTracepoint("btf_trace_mm_filemap_map_pages"); errors.Is(err, btf.ErrNotFound) {
+		k.leaveOut(spec, progFault, errNoFault)
+	}
 }
 
 func (k *kernelSide) leaveOut(spec *ebpf.CollectionSpec, name string, why error) {
@@ -202,11 +246,21 @@ func (k *kernelSide) follow() error {
 		}
 		k.links = append(k.links, l)
 	}
-	for name, why := range k.missing {
-		k.log.Warn("a part of process discovery is off: processes are read from /proc instead",
-			"program", name, "reason", firstLine(why))
-	}
+	k.logMissing()
 	return nil
+}
+
+// logMissing says which programs are missing, in one line for each reason.
+func (k *kernelSide) logMissing() {
+	programs := map[string][]string{}
+	for name, why := range k.missing {
+		programs[firstLine(why)] = append(programs[firstLine(why)], name)
+	}
+	for _, why := range slices.Sorted(maps.Keys(programs)) {
+		slices.Sort(programs[why])
+		k.log.Warn("a part of process discovery is off: processes are read from /proc instead",
+			"programs", programs[why], "reason", why)
+	}
 }
 
 // discovery names how processes are followed.

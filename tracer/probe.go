@@ -70,6 +70,8 @@ var probes = []probe{
 		"run as root or with CAP_BPF and CAP_PERFMON; in a container add both and allow the bpf system call", probeProgram(ebpf.SocketFilter, 0, "")},
 	{"ring buffer", true, "samples cannot be read", "use Linux 5.8 or newer", probeMap(ebpf.RingBuf, 4096)},
 	{"bpf_loop", true, "stacks cannot be unwound", "use Linux 5.17 or newer", probeHelper(ebpf.PerfEvent, asm.FnLoop)},
+	{"reading kernel memory", true, "stacks cannot be unwound",
+		"boot with lockdown=integrity, or without lockdown; the mode confidentiality (/sys/kernel/security/lockdown) forbids it", probeHelper(ebpf.PerfEvent, asm.FnProbeReadKernel)},
 	{"sampling events", true, "nothing can be sampled",
 		"run as root or with CAP_PERFMON, or set kernel.perf_event_paranoid to -1", probePerf},
 	{"hardware cycles (PMU)", false, "the CPU clock is sampled instead: code that runs with interrupts off is seen where it turns them on",
@@ -78,7 +80,7 @@ var probes = []probe{
 		"use a kernel with BTF tracepoints (5.5 or newer)", probeTracepoint("sched_process_exec")},
 	{"file fault tracepoint", false, "code mapped after the start of a process is read from /proc when it is first sampled, which loses that sample",
 		"use a kernel with the mm_filemap_map_pages tracepoint (about 6.12)", probeTracepoint("mm_filemap_map_pages")},
-	{"iterator over mappings", false, "mappings of processes are read from /proc", "use Linux 6.7 or newer", probeKfunc("bpf_iter_task_vma_new")},
+	{"iterator over mappings", false, "programs that start are read from /proc when they are first sampled, which loses that sample", "use Linux 6.7 or newer", probeKfunc("bpf_iter_task_vma_new")},
 	{"fentry", false, "nothing: it is not used", "", probeTracing(ebpf.AttachTraceFEntry, "do_exit")},
 	{"kprobe", false, "nothing: it is not used", "", probeKprobe},
 	{"kernel symbols", false, "kernel functions have no names", "run with CAP_SYSLOG, or set kernel.kptr_restrict to 0 or 1", probeKallsyms},
@@ -146,6 +148,8 @@ func probeBTF() (string, error) {
 	return "/sys/kernel/btf/vmlinux", nil
 }
 
+var errNotInKernel = errors.New("the kernel does not have it")
+
 // exitProgram does nothing and returns 0.
 var exitProgram = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 
@@ -184,7 +188,7 @@ func probeHelper(t ebpf.ProgramType, fn asm.BuiltinFunc) func() (string, error) 
 		case errors.Is(err, unix.EPERM):
 			return "", err
 		case strings.Contains(fmt.Sprintf("%+v", err), "unknown func"), strings.Contains(fmt.Sprintf("%+v", err), "invalid func"):
-			return "", errors.New("the kernel does not have it")
+			return "", errNotInKernel
 		}
 		return "available", nil // known, and rightly refused with these arguments
 	}
@@ -254,8 +258,11 @@ func probeKfunc(name string) func() (string, error) {
 			return "", err
 		}
 		var f *btf.Func
-		if err := spec.TypeByName(name, &f); err != nil {
-			return "", errors.New("the kernel does not have it")
+		switch err := spec.TypeByName(name, &f); {
+		case errors.Is(err, btf.ErrNotFound):
+			return "", errNotInKernel
+		case err != nil:
+			return "", err
 		}
 		return "available", nil
 	}

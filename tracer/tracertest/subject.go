@@ -4,6 +4,7 @@ package tracertest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -78,9 +79,22 @@ func sources() string {
 // with a reason, when the compiler is not there.
 func Build(t testing.TB, name, dir string) string {
 	t.Helper()
+	out, err := Compile(name, dir)
+	switch {
+	case errors.Is(err, exec.ErrNotFound):
+		skip.Because(t, err.Error())
+	case err != nil:
+		t.Fatal(err)
+	}
+	return out
+}
+
+// Compile compiles a subject into dir and returns its path. The error is
+// [exec.ErrNotFound] when the compiler is not there.
+func Compile(name, dir string) (string, error) {
 	r, ok := recipes[name]
 	if !ok {
-		t.Fatalf("there is no subject %q", name)
+		return "", fmt.Errorf("there is no subject %q", name)
 	}
 	out := filepath.Join(dir, r.binary)
 	for _, command := range append(append([]string(nil), r.before...), r.command) {
@@ -89,7 +103,7 @@ func Build(t testing.TB, name, dir string) string {
 			args[i] = strings.ReplaceAll(args[i], "~", " ")
 		}
 		if _, err := exec.LookPath(args[0]); err != nil {
-			skip.Because(t, fmt.Sprintf("subject %s needs %s", name, args[0]))
+			return "", fmt.Errorf("subject %s needs %s: %w", name, args[0], exec.ErrNotFound)
 		}
 		cmd := exec.Command(args[0], args[1:]...) //nolint:gosec // from the table above
 		cmd.Env = os.Environ()
@@ -97,10 +111,10 @@ func Build(t testing.TB, name, dir string) string {
 			cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
 		}
 		if b, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("build subject %s: %v\n%s", name, err, b)
+			return "", fmt.Errorf("build subject %s: %w\n%s", name, err, b)
 		}
 	}
-	return out
+	return out, nil
 }
 
 // Start builds a subject, or a variant of one ([Variants]), runs it for at most the given number of seconds, and

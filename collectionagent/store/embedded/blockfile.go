@@ -11,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
@@ -93,7 +94,7 @@ type rowFile[R any] struct {
 
 // blockCodec compresses the pages of all files. They share it because it keeps its
 // encoders, of a megabyte each: with its own, a small file costs more than its rows do.
-var blockCodec = &zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}
+var blockCodec compress.Codec = &zstd.Codec{Level: zstd.SpeedBetterCompression, Concurrency: 1}
 
 // bufferedRows is how many rows are handed to the encoder at once.
 const bufferedRows = 256

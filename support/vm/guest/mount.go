@@ -55,8 +55,8 @@ func (g *guest) enterRoot() error {
 		mounts = append(mounts, written...)
 	}
 	for _, m := range mounts {
-		if slices.Contains(g.cfg.Without, m.at) {
-			continue
+		if slices.Contains(g.cfg.Without, m.at) || (m.at == "/run" && g.cfg.Root != "") {
+			continue // switchRoot has mounted /run, and it holds the files
 		}
 		if err := m.mount(""); err != nil {
 			g.warn("%v", err) // an old kernel does not have all of them

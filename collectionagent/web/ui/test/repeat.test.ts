@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { repeat } from "../src/app/repeat";
+import { repeat } from "../src/api/repeat";
 
 const page = Object.assign(new EventTarget(), { hidden: false });
 const see = (seen: boolean) => {

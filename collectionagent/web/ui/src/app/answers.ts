@@ -5,7 +5,7 @@ import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api/client";
 import { Tree } from "../model/tree";
 import type { Level } from "../state/state";
-import { repeat, type Repeated } from "./repeat";
+import { repeat, type Repeated } from "../api/repeat";
 
 export interface Question {
   project: string;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Asks the server again and again. What is there stays while the next answer is on its way.
 
-import { useCallback, useEffect, useState } from "preact/hooks";
+import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { QueryError } from "../api/client";
+import { repeat, type Repeated } from "../api/repeat";
 
 export interface Polled<T> {
   /** The newest answer, null before the first one. */
@@ -30,28 +31,26 @@ export function usePolled<T>(ask: (signal: AbortSignal) => Promise<T>, key: stri
   const [answer, setAnswer] = useState<{ data: T; key: string; owner: string } | null>(null);
   const [error, setError] = useState("");
   const [asked, setAsked] = useState(0);
+  const running = useRef<Repeated | null>(null);
+  const every = useRef(everyMs);
+  every.current = everyMs;
   useEffect(() => {
-    const abort = new AbortController();
-    let timer = 0;
-    const round = async () => {
+    const round = async (signal: AbortSignal) => {
       try {
-        const data = await ask(abort.signal);
-        if (abort.signal.aborted) return;
+        const data = await ask(signal);
+        if (signal.aborted) return;
         setAnswer({ data, key, owner });
         setError("");
       } catch (e) {
-        if (abort.signal.aborted || (e as Error).name === "AbortError") return;
-        setError(advice(e, everyMs));
+        if (signal.aborted || (e as Error).name === "AbortError") return;
+        setError(advice(e, every.current));
       }
-      if (everyMs) timer = window.setTimeout(() => (document.hidden ? wait() : round()), everyMs);
     };
-    const wait = () => document.addEventListener("visibilitychange", () => round(), { once: true, signal: abort.signal });
-    round();
-    return () => {
-      abort.abort();
-      clearTimeout(timer);
-    };
-  }, [key, owner, everyMs, asked]);
+    const here = repeat(round, every.current);
+    running.current = here;
+    return () => here.stop();
+  }, [key, owner, asked]);
+  useEffect(() => running.current?.every(everyMs), [everyMs]);
   const again = useCallback(() => setAsked((n) => n + 1), []);
   const mine = answer && answer.owner === owner ? answer : null;
   return { data: mine?.data ?? null, error, stale: !!mine && mine.key !== key, again };
