@@ -31,6 +31,11 @@ want npm npm
 want xz xz-utils
 want objcopy binutils
 want systemd-analyze systemd
+want debootstrap debootstrap
+want rpm rpm
+want cpio cpio
+want busybox busybox-static
+want qemu-system-x86_64 qemu-system-x86
 want curl curl
 want promtool prometheus
 want zsh zsh
@@ -83,6 +88,7 @@ s3=v1.8.0
 }
 
 (cd "$root/collector/distribution" && "${GO:-go}" mod download)
+(cd "$root/support/release" && "${GO:-go}" mod download github.com/CycloneDX/cyclonedx-go github.com/goreleaser/nfpm/v2 github.com/santhosh-tekuri/jsonschema/v6)
 
 cd "$(dirname "$0")/../collectionagent/web/ui"
 ../../../support/test-runtimes.sh

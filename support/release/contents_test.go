@@ -174,7 +174,7 @@ func TestImages(t *testing.T) {
 		tag := docker[0].RepoTags[0]
 		output(t, "docker", "load", "-i", path)
 		t.Cleanup(func() { _ = exec.Command("docker", "rmi", "-f", tag).Run() })
-		if got := output(t, "docker", "run", "--rm", tag, "version"); !strings.HasPrefix(got, i.command+" "+oldVersion+" ") {
+		if got := output(t, "docker", "run", "--rm", tag, "version"); !strings.HasPrefix(got, i.command+" "+made.version+" ") {
 			t.Errorf("%s: %s", tag, got)
 		}
 	}

@@ -126,7 +126,7 @@ func TestDebian(t *testing.T) {
 	c.wants("enabled\ndisabled\n", "systemctl is-enabled strobe-agent strobe-collectionagent || true")
 
 	c.sh("dpkg -r strobe-agent")
-	c.wants("agent.conf agent.env agent.token collectionagent.conf collectionagent.env\n", "echo $(ls /etc/strobe)")
+	c.wants("agent.conf agent.conf.dpkg-dist agent.env agent.token collectionagent.conf collectionagent.env\n", "echo $(ls /etc/strobe)")
 	c.wants("spool\n", "ls /var/lib/private/strobe/agent")
 	c.sh("! test -e /usr/bin/strobe-agent")
 	c.sh("dpkg -i /packages/strobe-agent_*.deb")

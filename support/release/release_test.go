@@ -27,8 +27,40 @@ import (
 // version, in which a default has changed.
 var made struct {
 	sync.Once
-	dir, next string
-	err       error
+	top, dir, next        string
+	version, commit, date string // of dir
+	err                   error
+}
+
+// dirVar names a release that was made before, with one architecture, to try in place
+// of one that the tests make.
+const dirVar = "STROBE_RELEASE"
+
+// describe reads from the image what the release of dirVar is.
+func describe() error {
+	found, err := filepath.Glob(filepath.Join(made.dir, "strobe-agent_*_"+runtime.GOARCH+".image.tar"))
+	if err != nil || len(found) != 1 {
+		return fmt.Errorf("%s: %v: %w", dirVar, found, err)
+	}
+	out, err := exec.Command("tar", "-xOf", found[0], "index.json").Output()
+	if err != nil {
+		return err
+	}
+	var index ociIndex
+	if err := json.Unmarshal(out, &index); err != nil {
+		return err
+	}
+	out, err = exec.Command("tar", "-xOf", found[0], "blobs/sha256/"+strings.TrimPrefix(index.Manifests[0].Digest, "sha256:")).Output()
+	if err != nil {
+		return err
+	}
+	var m ociManifest
+	if err := json.Unmarshal(out, &m); err != nil {
+		return err
+	}
+	const prefix = "org.opencontainers.image."
+	made.version, made.commit, made.date = m.Annotations[prefix+"version"], m.Annotations[prefix+"revision"], m.Annotations[prefix+"created"]
+	return nil
 }
 
 const (
@@ -40,8 +72,8 @@ const (
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if made.dir != "" {
-		_ = os.RemoveAll(filepath.Dir(made.dir))
+	if made.top != "" {
+		_ = os.RemoveAll(made.top)
 	}
 	os.Exit(code)
 }
@@ -61,10 +93,16 @@ func makeBoth() (err error) {
 	if err != nil {
 		return err
 	}
-	made.dir, made.next = filepath.Join(top, "old"), filepath.Join(top, "new")
-	err = run(noContext, []string{
-		"-root", "../..", "-out", made.dir, "-version", oldVersion, "-commit", testCommit, "-date", testDate, "-arch", runtime.GOARCH,
-	})
+	made.top, made.dir, made.next = top, filepath.Join(top, "old"), filepath.Join(top, "new")
+	made.version, made.commit, made.date = oldVersion, testCommit, testDate
+	if dir := os.Getenv(dirVar); dir != "" {
+		made.dir = dir
+		err = describe()
+	} else {
+		err = run(noContext, []string{
+			"-root", "../..", "-out", made.dir, "-version", oldVersion, "-commit", testCommit, "-date", testDate, "-arch", runtime.GOARCH,
+		})
+	}
 	if err != nil {
 		return err
 	}
@@ -181,7 +219,7 @@ func TestTarball(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.ModTime.Format(time.RFC3339) == "" || h.ModTime.UTC().Format(time.RFC3339) != testDate {
+		if h.Uid != 0 || h.Gid != 0 || h.Uname != "" || h.ModTime.UTC().Format(time.RFC3339) != made.date {
 			t.Errorf("%+v", h)
 		}
 		_, name, _ := strings.Cut(h.Name, "/")
@@ -202,7 +240,7 @@ func TestTarball(t *testing.T) {
 			if err := json.Unmarshal([]byte(output(t, path, "version", "-o", "json")), &info); err != nil {
 				t.Fatal(err)
 			}
-			if info.Version != oldVersion || info.Commit != testCommit || info.Date != testDate {
+			if info.Version != made.version || info.Commit != made.commit || info.Date != made.date {
 				t.Errorf("%s: %+v", name, info)
 			}
 			// What is static has no interpreter, which file(1) would name.
