@@ -10,8 +10,9 @@ LDFLAGS := -s -w -X $(BUILT).version=$(VERSION) -X $(BUILT).commit=$(COMMIT) -X 
 UI      := collectionagent/web/ui
 # Packages whose tests load eBPF programs, start whole programs or database servers
 # run one after another: they use the same two CPUs.
-ROOT_PKGS := ./collectionagent/store/clickhouse ./tracer ./agent/e2e ./agent/reliability
-PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/strobe/tracer$$' -e '/agent/e2e$$' -e '/agent/reliability$$')
+ROOT_PKGS := ./collectionagent/store/clickhouse ./tracer ./internal/containers ./support/dockertest ./agent/e2e ./agent/restricted ./agent/reliability ./support/demo
+PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/store/clickhouse$$' -e '/strobe/tracer$$' -e '/internal/containers$$' -e '/support/dockertest$$' \
+	-e '/agent/e2e$$' -e '/agent/restricted$$' -e '/agent/reliability$$' -e '/agent/arm64$$' -e '/support/demo$$')
 # Packages that own goroutines or locks and whose tests need no kernel.
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
@@ -51,13 +52,14 @@ demo: demo-images ## build, then run the demo in containers: docs/demo.md; DEMO 
 test: test-deps drift check-fmt ## install what the tests need, then run all of them
 	$(GO) vet ./...
 	$(GO) test -timeout 15m $(PURE_PKGS)
-	$(MAKE) test-ui test-race test-root test-collector
+	$(MAKE) test-ui test-race test-root test-collector test-kubernetes test-release
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol)' $(RACE_PKGS)
+	$(GO) test -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol|DockerEngine|Containerd)' $(RACE_PKGS)
 
 test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
+	$(GO) test -run Recorded ./agent/arm64
 
 test-collector: ## test the Collector, which is a module of its own (as root)
 	for os in darwin windows; do GOOS=$$os $(GO) vet ./collector || exit 1; done
