@@ -93,9 +93,8 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	var text, encoded, stderr bytes.Buffer
 	status := run(t.Context(), []string{"doctor"}, &text, &stderr)
-	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
-	if last := lines[len(lines)-1]; (status == exitOK) != strings.HasPrefix(last, "can profile") {
-		t.Errorf("status %d, verdict %q", status, last)
+	if verdict, _, _ := strings.Cut(text.String(), "\n"); (status == exitOK) != strings.HasPrefix(verdict, "can profile") {
+		t.Errorf("status %d, verdict %q", status, verdict)
 	}
 	if again := run(t.Context(), []string{"doctor", "-o", "json"}, &encoded, &stderr); again != status {
 		t.Errorf("status %d, then %d", status, again)

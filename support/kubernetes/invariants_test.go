@@ -230,15 +230,14 @@ func TestPrivileges(t *testing.T) {
 	want := capabilities(t)
 	var compose struct {
 		Services map[string]struct {
-			CapAdd  []string `json:"cap_add"`
-			CapDrop []string `json:"cap_drop"`
+			CapAdd []string `json:"cap_add"`
 		} `json:"services"`
 	}
-	if err := sigs.Unmarshal(file(t, "../../docker-compose.yml"), &compose); err != nil {
+	if err := sigs.Unmarshal(file(t, "../../support/docker/capabilities.yml"), &compose); err != nil {
 		t.Fatal(err)
 	}
 	if got := slices.Sorted(slices.Values(compose.Services["agent"].CapAdd)); !slices.Equal(got, want) {
-		t.Errorf("docker-compose.yml adds %v, the unit has %v", got, want)
+		t.Errorf("support/docker/capabilities.yml adds %v, the unit has %v", got, want)
 	}
 	for name, values := range cases {
 		c := install(t, values)
