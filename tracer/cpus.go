@@ -82,7 +82,8 @@ func (c *cpuEvents) open(cpu int) error {
 	if err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EACCES) {
 			return fmt.Errorf("not allowed to sample CPU %d: run as root or with CAP_PERFMON "+
-				"(kernel.perf_event_paranoid above 0 forbids it to others): %w", cpu, err)
+				"(kernel.perf_event_paranoid above 0 forbids it to others; above 2, as on Debian, also "+
+				"with CAP_PERFMON: CAP_SYS_ADMIN is needed at the start, or sysctl kernel.perf_event_paranoid=2): %w", cpu, err)
 		}
 		return fmt.Errorf("open sampling event on CPU %d: %w", cpu, err)
 	}

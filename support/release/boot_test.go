@@ -178,6 +178,12 @@ func TestInstallDebianPackage(t *testing.T) {
 		}
 	}
 	has("journal", "msg=ready http=127.0.0.1:7070", "msg=starting version="+made.version)
+	for line := range strings.Lines(parts["journal"]) {
+		if strings.Contains(line, "are given up") && strings.Contains(line, "SYS_ADMIN") {
+			t.Errorf("the agent keeps more than it needs: %s", line)
+		}
+	}
+	has("journal", "privileges that are not needed any more are given up")
 	if strings.Contains(parts["journal"], "level=INFO") || strings.Contains(parts["warnings"], "msg=ready") {
 		t.Errorf("the journal has no priorities:\n%s", parts["journal"])
 	}
