@@ -122,9 +122,13 @@ func TestInstallDebianPackage(t *testing.T) {
 	for i := range doc.Len() {
 		block := doc.Block(i)
 		part(fmt.Sprintf("block %d", i))
-		if !block.HasWant {
+		switch {
+		case strings.HasPrefix(block.Text, "strobe-agent status"):
+			// What the kernel allows is asked for once, which takes a while on a busy host.
+			fmt.Fprintf(&script, "for i in $(seq 30); do { %s\n} && break; sleep 1; done\n", strings.TrimSpace(block.Text))
+		case !block.HasWant:
 			script.WriteString(block.Text + "\n")
-		} else { // "after ten seconds"
+		default: // "after ten seconds"
 			// The answer is there when the last word of what is expected is.
 			fmt.Fprintf(&script, "for i in $(seq 60); do { %s\n} >/tmp/out 2>&1 && grep -q 'main::slow' /tmp/out && break; sleep 1; done; cat /tmp/out\n", strings.TrimSpace(block.Text))
 		}
