@@ -30,6 +30,7 @@ var (
 	capCheckpointRestore = capability{"CAP_CHECKPOINT_RESTORE", unix.CAP_CHECKPOINT_RESTORE, unix.CAP_SYS_ADMIN}
 	capSyslog            = capability{"CAP_SYSLOG", unix.CAP_SYSLOG, 0}
 	capPerfmon           = capability{"CAP_PERFMON", unix.CAP_PERFMON, unix.CAP_SYS_ADMIN}
+	capSysAdmin          = capability{"CAP_SYS_ADMIN", unix.CAP_SYS_ADMIN, 0}
 	capBPF               = capability{"CAP_BPF", unix.CAP_BPF, unix.CAP_SYS_ADMIN}
 
 	wantedCapabilities = []capability{capBPF, capPerfmon, capSysPtrace, capSyslog, capDACReadSearch, capCheckpointRestore}
@@ -91,6 +92,9 @@ func (p privileges) explain(call string, err error, needs ...capability) (why, f
 		return userNamespaceWhy, userNamespaceFix
 	case len(missing) > 0:
 		return "missing " + strings.Join(missing, " and "), grant(missing)
+	case call == "perf_event_open" && paranoid() > 2 && len(p.missing(capSysAdmin)) > 0:
+		return fmt.Sprintf("kernel.perf_event_paranoid is %d, where CAP_PERFMON does not do on kernels of Debian and Ubuntu", paranoid()),
+			"sysctl kernel.perf_event_paranoid=2, or " + grant([]string{capSysAdmin.name}) + ", which the agent gives up as soon as it samples"
 	case p.seccomp:
 		return "a filter of system calls (seccomp) refuses " + call, fmt.Sprintf(
 			"allow %[1]s (systemd: SystemCallFilter=%[1]s, docker run --security-opt seccomp=FILE)", call)
@@ -112,6 +116,20 @@ func grant(names []string) string {
 	}
 	return fmt.Sprintf("%sadd %s (systemd: AmbientCapabilities=%s, docker run %s)",
 		or, strings.Join(names, ", "), strings.Join(names, " "), strings.Join(short, " "))
+}
+
+// paranoid is how far sampling is forbidden; 0 where that cannot be read. Distributions
+// add levels above the kernel's own, which end at 2.
+func paranoid() int {
+	b, err := os.ReadFile("/proc/sys/kernel/perf_event_paranoid")
+	if err != nil {
+		return 0
+	}
+	level, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0
+	}
+	return level
 }
 
 // locked reports whether the kernel keeps its memory from everybody.

@@ -122,9 +122,13 @@ func TestInstallDebianPackage(t *testing.T) {
 	for i := range doc.Len() {
 		block := doc.Block(i)
 		part(fmt.Sprintf("block %d", i))
-		if !block.HasWant {
+		switch {
+		case strings.HasPrefix(block.Text, "strobe-agent status"):
+			// What the kernel allows is asked for once, which takes a while on a busy host.
+			fmt.Fprintf(&script, "for i in $(seq 30); do { %s\n} && break; sleep 1; done\n", strings.TrimSpace(block.Text))
+		case !block.HasWant:
 			script.WriteString(block.Text + "\n")
-		} else { // "after ten seconds"
+		default: // "after ten seconds"
 			// The answer is there when the last word of what is expected is.
 			fmt.Fprintf(&script, "for i in $(seq 60); do { %s\n} >/tmp/out 2>&1 && grep -q 'main::slow' /tmp/out && break; sleep 1; done; cat /tmp/out\n", strings.TrimSpace(block.Text))
 		}
@@ -178,6 +182,12 @@ func TestInstallDebianPackage(t *testing.T) {
 		}
 	}
 	has("journal", "msg=ready http=127.0.0.1:7070", "msg=starting version="+made.version)
+	for line := range strings.Lines(parts["journal"]) {
+		if strings.Contains(line, "are given up") && strings.Contains(line, "SYS_ADMIN") {
+			t.Errorf("the agent keeps more than it needs: %s", line)
+		}
+	}
+	has("journal", "privileges that are not needed any more are given up")
 	if strings.Contains(parts["journal"], "level=INFO") || strings.Contains(parts["warnings"], "msg=ready") {
 		t.Errorf("the journal has no priorities:\n%s", parts["journal"])
 	}

@@ -15,7 +15,7 @@ trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 
 release() { # directory of the sources
 	mkdir -p "$1"
-	git archive HEAD | tar -x -C "$1"
+	git archive "$commit" | tar -x -C "$1"
 	(cd "$1/support/release" &&
 		"${GO:-go}" run . -root ../.. -out ../../dist -version "$version" -commit "$commit" -date "$date" -arch "$arches")
 }

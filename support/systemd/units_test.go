@@ -26,7 +26,7 @@ var units = []struct {
 }
 
 const (
-	agentExposure           = 2.8
+	agentExposure           = 3.0
 	collectionAgentExposure = 1.1
 )
 
