@@ -28,9 +28,10 @@ var packages = []struct {
 	test
 }{
 	{"./support", test{Binary: "support.test", Run: "Verifier"}},
-	// TestDeepStacks and its like want stacks of 900 frames, whole, 500 times a second:
-	// what an emulated CPU does not do in their time. Subjects are judged instead.
-	{"./tracer", test{Binary: "tracer.test", Skip: "DeepStacks|TooDeep|Budget|StackIdentity"}},
+	// TestDeepStacks and its like want 95 in 100 stacks of 900 frames to be whole, 500
+	// times a second. In an emulated guest a fifth of the samples is of Go's scheduler,
+	// which the signals of its own timer keep busy. Subjects are judged instead.
+	{"./tracer", test{Binary: "tracer.test", Skip: "DeepStacks|TooDeep|NewProcess|Budget|StackIdentity"}},
 	{"./tracer/process", test{Binary: "process.test"}},
 }
 
@@ -57,6 +58,11 @@ func prepare(ctx context.Context, dir string, quick bool) (*plan, string, error)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return nil, "", fmt.Errorf("go %s: %w\n%s", strings.Join(args, " "), err, out)
+		}
+	}
+	for _, path := range []string{"/bin/sh", "/bin/sleep"} { // for tests
+		if err := tree.AddProgram(path); err != nil {
+			return nil, "", err
 		}
 	}
 	if p.Subjects, err = addSubjects(tree, dir, quick); err != nil {
