@@ -146,6 +146,17 @@ func table(rows []row) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// leaves leaves out the tests that failed only because a test within them did.
+func leaves(names []string) []string {
+	var out []string
+	for _, name := range names {
+		if !slices.ContainsFunc(names, func(other string) bool { return strings.HasPrefix(other, name+"/") }) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 func (r *row) worked() []string {
 	verifier := ""
 	if r.Report.Instructions > 0 {
@@ -155,8 +166,8 @@ func (r *row) worked() []string {
 	if r.Report.Passed > 0 {
 		tests = fmt.Sprintf("%d passed", r.Report.Passed)
 	}
-	if n := len(r.Report.Failed); n > 0 {
-		tests += fmt.Sprintf(", **%d failed** (%s)", n, strings.Join(r.Report.Failed, ", "))
+	if bad := leaves(r.Report.Failed); len(bad) > 0 {
+		tests += fmt.Sprintf(", **%d failed** (%s)", len(bad), strings.Join(bad, ", "))
 	}
 	if n := len(r.Report.Skipped); n > 0 {
 		tests += fmt.Sprintf(", %d skipped", n)

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/skip"
+
 	"compress/gzip"
 )
 
@@ -19,7 +21,7 @@ import (
 func TestArchive(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("cpio"); err != nil {
-		t.Skip("needs cpio")
+		skip.Because(t, "needs cpio")
 	}
 	var b bytes.Buffer
 	a := newArchive(&b)
@@ -104,7 +106,7 @@ func TestTree(t *testing.T) {
 	}
 	program, err := exec.LookPath("cat")
 	if err != nil {
-		t.Skip("needs cat")
+		skip.Because(t, "needs cat")
 	}
 	if err := tree.AddProgram(program); err != nil {
 		t.Fatal(err)
