@@ -4,6 +4,7 @@ package vm
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/binary"
 	"io"
 	"os"
@@ -13,8 +14,6 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/skip"
-
-	"compress/gzip"
 )
 
 // TestArchive unpacks what the kernel unpacks, with a program that is not ours.
