@@ -12,7 +12,7 @@ import (
 func TestLimits(t *testing.T) {
 	t.Parallel()
 	probe := func() []Capability {
-		return []Capability{{Name: "events", Required: true}, {Name: "symbols", Effect: "no names"}, {Name: "BTF", Required: true, OK: true}}
+		return []Capability{{Name: "events", Required: true, Effect: "no samples"}, {Name: "symbols", Effect: "no names"}, {Name: "BTF", Required: true, OK: true}}
 	}
 	f := func(started bool, want string, errors int) {
 		t.Helper()
