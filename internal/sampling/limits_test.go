@@ -29,6 +29,6 @@ func TestLimits(t *testing.T) {
 			t.Errorf("started %v: %q, want %q\n%s", started, got, want, log.String())
 		}
 	}
-	f(false, "events symbols", 1)
+	f(false, "symbols", 1)
 	f(true, "symbols", 0)
 }
