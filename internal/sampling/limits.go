@@ -17,12 +17,18 @@ type Limits struct {
 	log   *slog.Logger
 	once  sync.Once
 	found atomic.Pointer[[]Capability]
+	// started: what profiling needs was there.
+	started atomic.Bool
 }
 
 // NewLimits makes Limits that ask the host by probe, nil for nothing to ask.
 func NewLimits(probe func() []Capability, log *slog.Logger) *Limits {
 	return &Limits{probe: probe, log: log}
 }
+
+// Started says that the host is being profiled. What that takes has been there: if it is
+// refused from now on, a privilege was given up that only the start needed.
+func (l *Limits) Started() { l.started.Store(true) }
 
 // Ask returns what is missing or limited. The first time that takes some 100 ms, and
 // a line of the log for each.
@@ -32,6 +38,9 @@ func (l *Limits) Ask() []Capability {
 		if l.probe != nil {
 			all := l.probe()
 			for _, c := range all {
+				if c.Required && l.started.Load() {
+					continue
+				}
 				if c.Limits() {
 					found = append(found, c)
 				}

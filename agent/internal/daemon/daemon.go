@@ -169,6 +169,7 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	case err := <-ran:
 		return ended(ctx, err)
 	case <-tracer.Started():
+		d.limits.Started()
 		d.confine()
 		d.state.set(status.Ready)
 		d.deps.Systemd.Tell(systemd.Ready)
