@@ -36,11 +36,8 @@ func (l *Limits) Ask() []Capability {
 	l.once.Do(func() {
 		var found []Capability
 		if l.probe != nil {
-			all := l.probe()
+			all := slices.DeleteFunc(l.probe(), func(c Capability) bool { return c.Required && !c.OK && l.started.Load() })
 			for _, c := range all {
-				if c.Required && l.started.Load() {
-					continue
-				}
 				if c.Limits() {
 					found = append(found, c)
 				}
