@@ -106,8 +106,8 @@ func checkOutcome(t *testing.T, r *OTLPReporter, want outcome, calls func() int)
 	const rows = 64
 	r.ReportSample(oneRequestOf(rows))
 	eventually(t, "everything is settled", func() bool {
-		st := r.Status() // which is told after the ledger
-		return st.Ledger.Queued == 0 && (st.Connected || st.State == StateRefused)
+		st := r.Status() // whose state is told after the ledger, and may still be that of the connection
+		return st.Ledger.Queued == 0 && (want.dropped == "" && st.Connected || want.dropped != "" && st.State == StateRefused)
 	})
 	st := r.Status()
 	l := checkLedger(t, r)
