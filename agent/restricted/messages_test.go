@@ -107,6 +107,9 @@ func describe(t *testing.T, b *strings.Builder, got result, tracefs bool) {
 		fmt.Fprintln(b, report.Verdict)
 	}
 	for _, c := range report.Capabilities {
+		if strings.HasPrefix(c.Name, "names of containers") { // which runtimes a host has is its own affair
+			continue
+		}
 		switch c.Name {
 		case "hardware cycles (PMU)", "fentry", "kprobe", "file fault tracepoint", "iterator over mappings", "cgroup v2", "memory", "BTF tracepoints":
 			continue
