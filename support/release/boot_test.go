@@ -132,7 +132,7 @@ func TestInstallDebianPackage(t *testing.T) {
 			// The answer is there when the last word of what is expected is.
 			fmt.Fprintf(&script, "for i in $(seq 60); do { %s\n} >/tmp/out 2>&1 && grep -q 'main::slow' /tmp/out && break; sleep 1; done; cat /tmp/out\n", strings.TrimSpace(block.Text))
 		}
-		doc.Ran(block)
+		block.Ran()
 	}
 	part("services")
 	script.WriteString("for u in strobe-agent strobe-collectionagent; do systemctl show -p Id,ActiveState,NRestarts,WatchdogUSec,StatusText,NotifyAccess $u; done\n")
