@@ -186,7 +186,7 @@ type StrobeSampleHeader struct {
 	End          uint8
 	Compact      uint8
 	Runtime      uint8
-	Reserved     [4]uint8
+	Execs        uint32
 	Comm         [16]int8
 }
 
@@ -250,7 +250,7 @@ type StrobeScratch struct {
 			End          uint8
 			Compact      uint8
 			Runtime      uint8
-			Reserved     [4]uint8
+			Execs        uint32
 			Comm         [16]int8
 		}
 		Frames [3584]uint64

@@ -62,8 +62,9 @@ type processKey struct {
 }
 
 type processEntry struct {
-	proc *libpf.Process
-	exec uint32 // changes at exec
+	proc  *libpf.Process
+	execs uint32 // of the sample, see support/ebpf/types.h
+	main  uint32 // execNone: not known, as it never is on a file system of layers, where mappings have another inode than the program
 }
 
 // resolver turns raw frames and PIDs into what people read. It is used by one
@@ -295,7 +296,7 @@ func (r *resolver) process(h *support.StrobeSampleHeader, comm string) *libpf.Pr
 		return &libpf.Process{Name: outsideService, Service: outsideService, StartTime: h.StartTime, CgroupID: h.CgroupId}
 	}
 	key := processKey{h.Tgid, h.StartTime}
-	if e, ok := r.processes.Get(key); ok && (e.exec == h.MainExec || h.MainExec == execNone) {
+	if e, ok := r.processes.Get(key); ok && e.execs == h.Execs && (e.main == h.MainExec || h.MainExec == execNone) {
 		return e.proc
 	}
 	p := r.cfg.Identify(libpf.PID(h.Tgid), comm)
@@ -308,7 +309,7 @@ func (r *resolver) process(h *support.StrobeSampleHeader, comm string) *libpf.Pr
 	if file := r.files.get(h.MainExec); file != nil && h.MainExec != execNone && r.files.open(file) {
 		c.ExecutableID = file.info.FileID
 	}
-	r.processes.Add(key, processEntry{proc: &c, exec: h.MainExec})
+	r.processes.Add(key, processEntry{proc: &c, execs: h.Execs, main: h.MainExec})
 	return &c
 }
 

@@ -28,6 +28,9 @@ const childVar = "STROBE_TEST_CHILD"
 func TestMain(m *testing.M) {
 	if depth, err := strconv.Atoi(os.Getenv(childVar)); err == nil {
 		fmt.Println("ready")
+		if program := os.Getenv(execVar); program != "" {
+			becomeAnother(program)
+		}
 		summit(depth)
 		return
 	}

@@ -108,6 +108,7 @@ struct task_struct {
 	int tgid;
 	unsigned int flags;
 	u64 start_boottime;
+	u64 self_exec_id;
 	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;

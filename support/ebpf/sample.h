@@ -164,6 +164,7 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 	h->tid = number_of(task);
 	h->ppid = process_of(task->real_parent);
 	h->main_exec = proc ? proc->main_exec : EXEC_NONE;
+	h->execs = (u32)task->self_exec_id;
 	h->cpu = bpf_get_smp_processor_id();
 	h->type = type;
 	bpf_get_current_comm(h->comm, sizeof(h->comm));

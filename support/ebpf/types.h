@@ -258,7 +258,7 @@ struct sample_header {
 	u8 end; /* enum unwind_end */
 	u8 compact;
 	u8 runtime; /* enum runtime_id: what the process was known to run on first */
-	u8 reserved[4];
+	u32 execs;  /* changes when the process becomes another program */
 	char comm[16];
 };
 
