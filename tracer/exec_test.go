@@ -9,8 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -18,16 +18,28 @@ import (
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
-// execVar makes the child of this test become that program when its standard input ends.
-const execVar = "STROBE_TEST_EXEC"
+const (
+	// execVar makes the child of this test become that program when its standard input ends.
+	execVar = "STROBE_TEST_EXEC"
+	// secondThreadVar makes the child work on a second thread, too.
+	secondThreadVar = "STROBE_TEST_SECOND_THREAD"
+)
 
-// becomeAnother is what the child does: it works, and then runs a program with another service.
+// becomeAnother is what the child does: it works, and then runs a program with another service,
+// from a thread that need not be the process's first.
 func becomeAnother(program string) {
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
-		panic(syscall.Exec(program, []string{program}, []string{childVar + "=3", "OTEL_SERVICE_NAME=after"}))
+		panic(syscall.Exec(program, []string{program}, []string{childVar + "=3", secondThreadVar + "=yes", "OTEL_SERVICE_NAME=after"}))
 	}()
 	summit(3)
+}
+
+// workOnThread wants a CPU for itself, on a thread for itself.
+func workOnThread() {
+	runtime.LockOSThread()
+	for n := 0; ; n++ {
+	}
 }
 
 // TestExecInContainer goes the way of a container's first process: it is the runtime's, is seen
@@ -40,7 +52,11 @@ func TestExecInContainer(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if out, err := exec.Command("cp", "/proc/self/exe", filepath.Join(dir, "lower", "program")).CombinedOutput(); err != nil {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", self, filepath.Join(dir, "lower", "program")).CombinedOutput(); err != nil {
 		t.Fatalf("cp: %v\n%s", err, out)
 	}
 	image := filepath.Join(dir, "image")
@@ -73,23 +89,36 @@ func TestExecInContainer(t *testing.T) {
 		t.Fatal(err)
 	}
 	pid := libpf.PID(cmd.Process.Pid) //nolint:gosec // a PID
-	var asked atomic.Int32
+	identified := 0                   // as what it becomes
 	identify := func(p libpf.PID, comm string) *libpf.Process {
-		asked.Add(1)
 		env, _ := os.ReadFile("/proc/" + strconv.Itoa(int(p)) + "/environ")
 		_, after, _ := bytes.Cut(env, []byte("OTEL_SERVICE_NAME="))
 		service, _, _ := bytes.Cut(after, []byte{0})
-		return &libpf.Process{PID: p, Name: comm, Service: string(service), StartTime: 1}
+		if string(service) == "after" {
+			identified++
+		}
+		return &libpf.Process{PID: p, Name: comm, Executable: "/program", Service: string(service)}
 	}
-	seen := false
+	// Identities are kept by what all threads of a process share, so samples of one and then of
+	// another ask for none.
+	const alternations = 20
+	seen, left, thread := false, alternations, libpf.TID(0)
 	run(t, Config{Identify: identify, Filter: Filter{IncludePIDs: []libpf.PID{pid}}}, 1, func(s *libpf.Sample) bool {
 		if s.Process.Service == "before" && !seen {
 			seen = true
 			_ = in.Close() // now it becomes the other program
 		}
-		return s.Process.Service == "after"
+		if s.Process.Service == "after" && s.TID != thread {
+			thread = s.TID
+			left--
+		}
+		return left == 0
 	})
 	if !seen {
 		t.Error("the program was not seen as what it was at first")
+	}
+	// Once for its first sample, and once more if its executable was not known by then.
+	if identified > 2 {
+		t.Errorf("what it became was identified %d times for %d turns of its threads, want once or twice", identified, alternations)
 	}
 }

@@ -31,6 +31,9 @@ func TestMain(m *testing.M) {
 		if program := os.Getenv(execVar); program != "" {
 			becomeAnother(program)
 		}
+		if os.Getenv(secondThreadVar) != "" {
+			go workOnThread()
+		}
 		summit(depth)
 		return
 	}
