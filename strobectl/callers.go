@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/strobe-profiler/strobe/internal/nearest"
 	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/render"
 	"github.com/strobe-profiler/strobe/strobectl/internal/term"
@@ -157,7 +158,7 @@ func (q *question) noFunction(function string) error {
 			like = append(like, r.Name)
 		}
 	}
-	if near := nearest(function, names); len(like) == 0 && near != "" {
+	if near := nearest.Name(function, names); len(like) == 0 && near != "" {
 		like = append(like, near)
 	}
 	if len(like) > 0 {

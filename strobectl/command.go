@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/strobe-profiler/strobe/internal/nearest"
 )
 
 // command is a node of the tree of commands: a group of commands, or one that runs.
@@ -82,7 +84,7 @@ func (c *command) runAs(path string, in *call) int {
 		}
 	}
 	like := ""
-	if near := nearest(name, c.names()); near != "" {
+	if near := nearest.Name(name, c.names()); near != "" {
 		like = "; did you mean " + near + "?"
 	}
 	_, _ = fmt.Fprintf(in.stderr, "%s: unknown command %q%s %s -help lists them\n", path, name, cmp.Or(like, ";"), path)
@@ -157,7 +159,7 @@ func flagMistake(flags *flag.FlagSet, err error) error {
 	}
 	var names []string
 	flags.VisitAll(func(f *flag.Flag) { names = append(names, f.Name) })
-	if near := nearest(name, names); near != "" && len(name) > 1 {
+	if near := nearest.Name(name, names); near != "" && len(name) > 1 {
 		return misuse("%v; did you mean -%s?", err, near)
 	}
 	return misuse("%v", err)

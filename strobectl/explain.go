@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/strobe-profiler/strobe/internal/nearest"
 	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/term"
 )
@@ -80,41 +81,6 @@ func caret(e *client.Error) string {
 	return before + term.Clean(value) + "\n" + strings.Repeat(" ", term.Width(before)+term.Width(value[:e.Position])) + "^"
 }
 
-// nearest returns the name that is most like one that is not known, "" if none is.
-func nearest(unknown string, names []string) string {
-	best, distance := "", max(2, len(unknown)/3)+1
-	for _, name := range slices.Sorted(slices.Values(names)) {
-		d := edits(strings.ToLower(unknown), strings.ToLower(name))
-		if d < distance {
-			best, distance = name, d
-		}
-	}
-	return best
-}
-
-// edits counts the letters to insert, delete or replace to turn a into b.
-func edits(a, b string) int {
-	if len(a) > 100 || len(b) > 100 {
-		return 100
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost = 1 + min(diagonal, row[j], row[j+1])
-			}
-			diagonal, row[j+1] = row[j+1], cost
-		}
-	}
-	return row[len(b)]
-}
-
 // nothingFound says why there may be no samples: a label that does not exist, a value
 // that it does not have, or a range without any.
 func (q *question) nothingFound() string { return term.Clean(q.whyNothing()) }
@@ -153,7 +119,7 @@ func (q *question) whyNothing() string {
 	for _, m := range matchers(q.values.Get("query")) {
 		if !slices.Contains(names, m.name) {
 			text := fmt.Sprintf("No samples: none has the label %q %s.", m.name, span)
-			if like := nearest(m.name, names); like != "" {
+			if like := nearest.Name(m.name, names); like != "" {
 				text += fmt.Sprintf(" Did you mean %s?", like)
 			}
 			return text
@@ -171,7 +137,7 @@ func (q *question) whyNothing() string {
 		}
 		if !slices.Contains(values, m.value) && found.Hidden == 0 {
 			text := fmt.Sprintf("No samples: %s is never %q %s.", m.name, m.value, span)
-			if like := nearest(m.value, values); like != "" {
+			if like := nearest.Name(m.value, values); like != "" {
 				text += fmt.Sprintf(" Did you mean %s=%s?", m.name, like)
 			} else if len(values) > 0 {
 				text += fmt.Sprintf(" It is %s; strobectl labels %s lists them.", strings.Join(values[:min(len(values), 5)], ", "), m.name)

@@ -44,16 +44,6 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-func TestNearest(t *testing.T) {
-	t.Parallel()
-	names := []string{"service", "host", "process", "comm"}
-	for in, want := range map[string]string{"servce": "service", "Service": "service", "hots": "host", "xyz": "", "": ""} {
-		if got := nearest(in, names); got != want {
-			t.Errorf("%q: %q instead of %q", in, got, want)
-		}
-	}
-}
-
 func TestFunctionPattern(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{

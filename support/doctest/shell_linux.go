@@ -36,8 +36,11 @@ type Options struct {
 	// Dir is then a path in there.
 	Chroot string
 
-	// Timeout of each block, 5 minutes if 0, and less when the test has less.
+	// Timeout of each block, 5 minutes if 0, and less when the test or Deadline has less.
 	Timeout time.Duration
+
+	// Deadline of all blocks together, none if zero.
+	Deadline time.Time
 
 	// Grace is how long commands in the background have to end after SIGTERM, 30 s if 0.
 	Grace time.Duration
@@ -161,7 +164,8 @@ func (sh *Shell) RunSection(s *Section) {
 func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 	sh.t.Helper()
 	sh.blocks++
-	deadline := time.Now().Add(sh.patience())
+	patience := sh.patience()
+	deadline := time.Now().Add(patience)
 	for {
 		out, where, err := sh.run(b, true)
 		switch {
@@ -174,7 +178,7 @@ func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 			return out
 		}
 		if time.Now().After(deadline) {
-			sh.t.Fatalf("%s: after %v still: %v\nit printed:\n%s", where, sh.opts.Timeout, err, tail(out))
+			sh.t.Fatalf("%s: after %v still: %v\nit printed:\n%s", where, patience.Round(time.Millisecond), err, tail(out))
 		}
 		time.Sleep(500 * time.Millisecond)
 	}
@@ -200,13 +204,14 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	}
 	fmt.Fprintf(sh.in, "%s\nprintf '%%s\\n' $? >&3\n", run)
 
-	timeout := time.NewTimer(sh.patience())
+	patience := sh.patience()
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	status, alive := "", true
 	select {
 	case status, alive = <-sh.status:
 	case <-timeout.C:
-		err = fmt.Errorf("still running after %v", sh.opts.Timeout)
+		err = fmt.Errorf("still running after %v", patience.Round(time.Millisecond))
 	}
 	text, readErr := os.ReadFile(filepath.Join(sh.scratch, name+".out"))
 	if err == nil {
@@ -227,14 +232,18 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	return string(text), where, fmt.Errorf("a command failed with status %s", code)
 }
 
-// patience is how long the next block may take: what the test has left, without
-// the time to end what was started, which a test that is killed never does.
+// patience is how long the next block may take: what is left until the deadline, and
+// what the test has without the time to end what was started, which a test that is
+// killed never does.
 func (sh *Shell) patience() time.Duration {
 	patience := sh.opts.Timeout
 	if t, ok := sh.t.(interface{ Deadline() (time.Time, bool) }); ok {
 		if deadline, ok := t.Deadline(); ok {
 			patience = min(patience, time.Until(deadline)-sh.opts.Grace-5*time.Second)
 		}
+	}
+	if !sh.opts.Deadline.IsZero() {
+		patience = min(patience, time.Until(sh.opts.Deadline))
 	}
 	return max(patience, 0)
 }

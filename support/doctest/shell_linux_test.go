@@ -97,6 +97,7 @@ func TestShell(t *testing.T) {
 		"left out":        {"```sh\ntrue\n```\n```sh\ntrue\n```\n", Options{}, func(sh *Shell, s *Section) { sh.Run(s.Block(0)) }, "f.md:5: the test opens this section and does not run this block"},
 		"no such block":   {"```sh\ntrue\n```\n", Options{}, func(_ *Shell, s *Section) { s.Block(1) }, "has 1 blocks"},
 		"too slow":        {"```sh\nsleep 600\n```\n", Options{Timeout: 100 * time.Millisecond}, all, "f.md:2: still running after 100ms"},
+		"after all":       {"```sh\ntrue\n```\n", Options{Deadline: time.Now().Add(-time.Hour)}, all, "f.md:2: still running after 0s"},
 		"background":      {"```sh\nsleep 600 &\n```\n```sh\necho on\n```\n```text\non\n```\n", Options{}, all, ""},
 		"does not end":    {"```sh\nsh -c 'trap \"\" TERM; echo up; while :; do sleep 600; done' &\nuntil grep -q up $OUT/*.out; do :; done\n```\n", Options{Grace: 100 * time.Millisecond}, all, "did not end 100ms after SIGTERM"},
 		"until": {"```sh\necho x >> file\nwc -l < file\ntest $(wc -l < file) -ge 2\n```\n", Options{}, func(sh *Shell, s *Section) {

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/strobe-profiler/strobe/internal/nearest"
 	"github.com/strobe-profiler/strobe/internal/settings"
 )
 
@@ -155,37 +156,11 @@ func ExplainFlagError(err error, fs *flag.FlagSet) error {
 
 // suggest returns a hint at the name that is most like an unknown one, if any is.
 func suggest(unknown string, names []string) string {
-	best, distance := "", max(2, len(unknown)/4)+1
-	for _, name := range slices.Sorted(slices.Values(names)) {
-		if d := editDistance(unknown, name); d < distance {
-			best, distance = name, d
-		}
-	}
-	if best == "" {
+	name := nearest.Name(unknown, names)
+	if name == "" {
 		return ""
 	}
-	return fmt.Sprintf("; did you mean %s?", best)
-}
-
-// editDistance counts the letters to insert, delete or replace to turn a into b.
-func editDistance(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return fmt.Sprintf("; did you mean %s?", name)
 }
 
 // maxFileBytes bounds the configuration file, in case it is another file.
