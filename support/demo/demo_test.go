@@ -262,7 +262,7 @@ func (s *stack) share(version, function string) (share float64) {
 				share += row.Total / top.Total
 			}
 		}
-		return top.Samples >= 100, body
+		return top.Samples >= 30, body
 	})
 	return share
 }
