@@ -6,12 +6,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
 )
 
@@ -27,11 +29,16 @@ type cpuEvents struct {
 	hz       int
 	hardware bool
 	fds      map[int]int
+	// refused are CPUs that are online and cannot be sampled. Each is told of once, and
+	// tried again: whoever lets the agent do so need not start it again.
+	refused map[int]bool
+	// unsampled is their number.
+	unsampled prometheus.Gauge
 }
 
 // sample starts sampling on all CPUs.
-func (k *kernelSide) sample(hz int) (*cpuEvents, error) {
-	c := &cpuEvents{prog: k.coll.Programs["sample_cpu"].FD(), hz: hz, fds: map[int]int{}}
+func (k *kernelSide) sample(hz int, unsampled prometheus.Gauge) (*cpuEvents, error) {
+	c := &cpuEvents{prog: k.coll.Programs["sample_cpu"].FD(), hz: hz, fds: map[int]int{}, refused: map[int]bool{}, unsampled: unsampled}
 	cpus, err := readCPUs()
 	if err != nil {
 		return nil, err
@@ -140,9 +147,13 @@ func (c *cpuEvents) update(online []int, log *slog.Logger) {
 			continue
 		}
 		if err := c.open(cpu); err != nil {
-			log.Warn("a CPU that came online is not sampled", "cpu", cpu, "error", err)
+			if !c.refused[cpu] {
+				c.refused[cpu] = true
+				log.Warn("a CPU that came online is not sampled", "cpu", cpu, "error", err)
+			}
 			continue
 		}
+		delete(c.refused, cpu)
 		log.Info("CPU came online", "cpu", cpu)
 	}
 	for cpu, fd := range c.fds {
@@ -152,6 +163,8 @@ func (c *cpuEvents) update(online []int, log *slog.Logger) {
 			log.Info("CPU went offline", "cpu", cpu)
 		}
 	}
+	maps.DeleteFunc(c.refused, func(cpu int, _ bool) bool { return !is[cpu] })
+	c.unsampled.Set(float64(len(c.refused)))
 }
 
 // Close stops sampling.

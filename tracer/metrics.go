@@ -21,7 +21,7 @@ const (
 type metrics struct {
 	samples, incomplete, lostStacks, badRecords, confirmErrors prometheus.Counter
 	lostLabels                                                 prometheus.Counter
-	tableBytes                                                 prometheus.Gauge
+	tableBytes, unsampledCPUs                                  prometheus.Gauge
 	tableLoads, tableEvictions, tableMisses, tableErrors       prometheus.Counter
 	directoryFull, idsExhausted, unreadable, procReads         prometheus.Counter
 	runtimeErrors, runtimesUnsupported, runtimesAttached       *prometheus.CounterVec
@@ -59,6 +59,10 @@ func newMetrics() *metrics {
 		tableBytes: prometheus.NewGauge(prometheus.GaugeOpts{
 			Namespace: namespace, Name: "unwind_table_bytes", Help: "Kernel memory that rows of unwind tables take.",
 		}),
+		unsampledCPUs: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: namespace, Name: "unsampled_cpus",
+			Help: "CPUs that came online and cannot be sampled: their samples are missing, and the log says why.",
+		}),
 		tableLoads:     counter("unwind_table_loads_total", "Pages of unwind tables loaded."),
 		tableEvictions: counter("unwind_table_evictions_total", "Pages of unwind tables evicted to keep the budget."),
 		tableMisses:    counter("unwind_table_misses_total", "Pages of unwind tables that a stack needed and that were not loaded."),
@@ -73,7 +77,7 @@ func newMetrics() *metrics {
 func (m *metrics) register(reg prometheus.Registerer, t *Tracer) error {
 	var errs []error
 	for _, c := range []prometheus.Collector{
-		m.samples, m.incomplete, m.lostStacks, m.lostLabels, m.badRecords, m.confirmErrors, m.tableBytes, m.tableLoads,
+		m.samples, m.incomplete, m.lostStacks, m.lostLabels, m.badRecords, m.confirmErrors, m.tableBytes, m.unsampledCPUs, m.tableLoads,
 		m.tableEvictions, m.tableMisses, m.tableErrors, m.directoryFull, m.idsExhausted, m.unreadable, m.procReads,
 		m.runtimeErrors, m.runtimesUnsupported, m.runtimesAttached,
 		refusalCollector{}, &kernelCollector{k: t.kernel}, &runtimeCollector{k: t.kernel, runtimes: t.runtimes},

@@ -191,7 +191,7 @@ func (t *Tracer) Run(ctx context.Context, sink Sink) error {
 		events.run(serveCtx)
 	}()
 
-	cpus, err := t.kernel.sample(t.cfg.SamplesPerSecond)
+	cpus, err := t.kernel.sample(t.cfg.SamplesPerSecond, t.metrics.unsampledCPUs)
 	if err != nil {
 		return err
 	}

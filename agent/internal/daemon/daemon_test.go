@@ -3,6 +3,7 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -367,6 +369,54 @@ func TestNoProfilesOffLoopback(t *testing.T) {
 	if code, _ := r.get("/debug/pprof/cmdline", ""); code != http.StatusNotFound {
 		t.Errorf("pprof off loopback: %d", code)
 	}
+}
+
+// lateTracer runs on after it was told to stop.
+type lateTracer struct {
+	sampling.Tracer
+	started, release chan struct{}
+}
+
+func (l *lateTracer) Started() <-chan struct{} { return l.started }
+
+func (l *lateTracer) Run(context.Context, sampling.Sink) error {
+	close(l.started)
+	<-l.release
+	return nil
+}
+
+// TestLateStop: a tracer that does not stop is waited for, told of, and no failure of who
+// was asked to end.
+func TestLateStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, nil))
+		fake := &lateTracer{started: make(chan struct{}), release: make(chan struct{})}
+		defer close(fake.release)
+		s := &state{}
+		s.set(status.Starting)
+		d := &daemon{
+			deps: Dependencies{Registry: prometheus.NewRegistry()}, log: log, state: s, page: &statusPage{},
+			limits: sampling.NewLimits(nil, log), reporter: newFakeReporter(),
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- d.profile(ctx, fake) }()
+		<-fake.started
+		synctest.Wait()
+		began := time.Now()
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("it ends with %v", err)
+		}
+		if took := time.Since(began); took != drainTimeout { // the time of the bubble, which is exact
+			t.Errorf("it ends after %v", took)
+		}
+		if !strings.Contains(out.String(), "the tracer did not stop in time") {
+			t.Errorf("the log does not say that samples are lost:\n%s", out.String())
+		}
+	})
 }
 
 // TestStopReporter: what became of the samples is told when all of them are settled.
