@@ -4,13 +4,16 @@ package containers
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -89,6 +92,41 @@ func TestHungSource(t *testing.T) {
 		d.Want(fmt.Sprintf("%064x", i+1))
 	}
 	d.Close()
+}
+
+// stuckLog is a log that takes a line and does not come back.
+type stuckLog struct {
+	slog.Handler
+	entered, release chan struct{}
+}
+
+func (l *stuckLog) Handle(context.Context, slog.Record) error {
+	l.entered <- struct{}{}
+	<-l.release
+	return nil
+}
+
+// TestStuckLog: whose log is written into a pipe that nobody reads still profiles.
+func TestStuckLog(t *testing.T) {
+	t.Parallel()
+	log := &stuckLog{slog.NewTextHandler(io.Discard, nil), make(chan struct{}), make(chan struct{})}
+	answers := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, dockerList(webID, "web")) })
+	d := started(t, Options{Sockets: []string{answers}, Logger: slog.New(log)})
+	defer close(log.release)
+	d.Want(webID)
+	<-log.entered
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.Want(setupID)
+		d.Describe(process(debugID))
+		_ = d.Status()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("who wants something waits for the log")
+	}
 }
 
 func TestReasons(t *testing.T) {
