@@ -38,6 +38,10 @@ type question struct {
 // maxPending bounds the questions that wait. A host runs some hundred containers.
 const maxPending = 1024
 
+// maxTogetherAsked bounds one question. Docker's has all IDs in its address, 73 bytes each, and
+// proxies in front of it take 8 KiB.
+const maxTogetherAsked = 100
+
 func newAsker(s source, d *Directory, number int) *asker {
 	a := &asker{
 		source: s, dir: d, number: number, interval: minInterval,
@@ -107,7 +111,7 @@ func (a *asker) due(now time.Time) (ids []string, wait time.Duration) {
 	for id, q := range a.pending {
 		if pause := q.due.Sub(now); pause > 0 {
 			wait = min(wait, pause)
-		} else if len(ids) < 256 {
+		} else if len(ids) < maxTogetherAsked {
 			ids = append(ids, id)
 		}
 	}

@@ -5,6 +5,7 @@ package containers
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -126,6 +127,43 @@ func TestStuckLog(t *testing.T) {
 	case <-done:
 	case <-time.After(30 * time.Second):
 		t.Fatal("who wants something waits for the log")
+	}
+}
+
+// TestManyContainers: questions about all containers of a large host fit into what a proxy in front
+// of the engine takes for an address.
+func TestManyContainers(t *testing.T) {
+	t.Parallel()
+	const containers = 500
+	var told atomic.Int32
+	socket := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var filter struct{ ID []string }
+		if len(r.RequestURI) > 8<<10 || json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filter) != nil {
+			http.Error(w, "too long", http.StatusRequestURITooLong)
+			return
+		}
+		list := make([]string, 0, len(filter.ID))
+		for _, id := range filter.ID {
+			list = append(list, strings.Trim(dockerList(id, id[:4]), "[]"))
+		}
+		told.Add(int32(len(list))) //nolint:gosec // small
+		_, _ = io.WriteString(w, "["+strings.Join(list, ",")+"]")
+	})
+	d, err := New(Options{Sockets: []string{socket}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := func(i int) string { return fmt.Sprintf("%064x", i+1) }
+	for i := range containers { // all at once, as when the agent starts
+		d.Want(id(i))
+	}
+	d.Start()
+	t.Cleanup(d.Close)
+	for i := range containers {
+		described(t, d, process(id(i)), named)
+	}
+	if n := told.Load(); n != containers {
+		t.Errorf("told of %d containers", n)
 	}
 }
 
