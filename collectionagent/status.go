@@ -22,7 +22,9 @@ const statusUsage = `Usage: collectionagent status [flags]
 Asks the server that runs on this machine whether it is ready, and prints its
 answer: the health check of a container that has no shell. It finds the server by
 -http-address and the settings of TLS, which may come from the environment and
-the file of -config too, as for the server itself.
+the file of -config too, as for the server itself. It needs no token, and shows
+-tls-cert to a server that wants a certificate of all clients. What the server
+stores, and how its agents are, "strobectl status" asks from anywhere.
 
 Exit status: 0 if it is ready, 1 if not or if nobody answers, 2 wrong usage.
 `
