@@ -4,6 +4,7 @@ package containers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -50,7 +51,11 @@ func newPodman(t *testing.T) *podman {
 		// The monitor of a container tidies up after it, too.
 		for _, fd := range p.monitors {
 			poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}} //nolint:gosec // a file descriptor
-			if n, err := unix.Poll(poll, int(time.Minute.Milliseconds())); n != 1 {
+			n, err := unix.Poll(poll, int(time.Minute.Milliseconds()))
+			for errors.Is(err, unix.EINTR) {
+				n, err = unix.Poll(poll, int(time.Minute.Milliseconds()))
+			}
+			if n != 1 {
 				t.Errorf("wait for the end of a monitor: %v", err)
 			}
 			_ = unix.Close(fd)
@@ -58,9 +63,21 @@ func newPodman(t *testing.T) *podman {
 		if err := os.RemoveAll(dir); err != nil {
 			t.Error(err)
 		}
+		// Cgroups that Podman leaves, with those of its monitors, by hierarchy or in the only one.
+		for _, pattern := range []string{"*/" + p.cgroup() + "/*", "*/" + p.cgroup(), p.cgroup() + "/*", p.cgroup()} {
+			left, _ := filepath.Glob(filepath.Join("/sys/fs/cgroup", pattern))
+			for _, c := range left {
+				if err := unix.Rmdir(c); err != nil && !errors.Is(err, unix.ENOTDIR) { // files go with their cgroup
+					t.Errorf("remove %s: %v", c, err)
+				}
+			}
+		}
 	})
 	return p
 }
+
+// cgroup is the name of the parent of all of its cgroups.
+func (p *podman) cgroup() string { return filepath.Base(p.dir) }
 
 func (p *podman) command(ctx context.Context, args ...string) *exec.Cmd {
 	in := func(name string) string { return filepath.Join(p.dir, name) }
@@ -104,7 +121,7 @@ func (p *podman) image(t *testing.T, name, pkg string) {
 func (p *podman) start(t *testing.T, image string, args ...string) (id string, pid libpf.PID) {
 	t.Helper()
 	// Podman takes the limits of processes that systemd gives, which not every host allows.
-	args = append([]string{"run", "-d", "--network", "none", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}, args...)
+	args = append([]string{"run", "-d", "--network", "none", "--cgroup-parent", "/" + p.cgroup(), "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"}, args...)
 	id = p.run(t, append(args, image, "/main", "-idle")...)
 	var monitor int
 	if _, err := fmt.Sscan(p.run(t, "inspect", "--format", "{{.State.Pid}} {{.State.ConmonPid}}", id), &pid, &monitor); err != nil {
@@ -136,7 +153,7 @@ func (p *podman) serve(t *testing.T, socket string) {
 func TestPodman(t *testing.T) {
 	engine := newPodman(t)
 	engine.image(t, "localhost/shop/web:3", "./testdata/busy")
-	engine.run(t, "pod", "create", "--infra=false", "--share", "", "--name", "shop")
+	engine.run(t, "pod", "create", "--cgroup-parent", "/"+engine.cgroup(), "--infra=false", "--share", "", "--name", "shop")
 	socket := filepath.Join(engine.dir, "docker.sock") // as the package podman-docker has it
 	d := started(t, Options{Sockets: []string{socket}, Labels: []string{"team"}})
 	who, err := identity.New(identity.Options{})
