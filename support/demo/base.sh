@@ -35,8 +35,8 @@ without() {
 	rm -rf "$work"
 }
 
-# from_npm ROOT: adds the Node.js of its own makers. Distributions strip theirs of the symbols by
-# which the profiler finds JavaScript; with such a one the demo runs, and shows what is not known.
+# from_npm ROOT: adds the Node.js of its own makers. Distributions strip theirs of the names of
+# V8's own builtins; with such a one the demo runs, and shows these as addresses.
 node=22.23.3
 from_npm() {
 	case $(dpkg --print-architecture) in

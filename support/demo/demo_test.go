@@ -140,21 +140,11 @@ func (s *stack) functions() []wanted {
 		switch reason := without(s.t, s.dir, language); {
 		case reason != "":
 			skip.Because(s.t, "the demo goes without "+language+": "+reason)
-		case language == "node" && !s.nodeHasSymbols():
-			s.t.Log("the distribution's Node.js has no symbols, so JavaScript has no names, only what calls it; with npm here it would")
-			f.function = "v8::Function::Call"
-			all = append(all, f)
 		default:
 			all = append(all, f)
 		}
 	}
 	return all
-}
-
-// nodeHasSymbols reports whether Node.js is the one of its makers, as base.sh has it.
-func (s *stack) nodeHasSymbols() bool {
-	_, err := exec.LookPath("npm")
-	return err == nil
 }
 
 // waitHealthy waits until all containers run, and are healthy where they can tell.

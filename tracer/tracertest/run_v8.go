@@ -3,15 +3,23 @@
 package tracertest
 
 import (
+	"debug/elf"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/strobe-profiler/strobe/support/skip"
 )
 
-// nodes are the versions of Node.js that support/test-runtimes.sh fetches.
-var nodes = []string{"18", "22", "24", "26"}
+// nodes are the versions of Node.js that support/test-runtimes.sh fetches, and the
+// distribution's.
+var nodes = []string{"18", "22", "24", "26", distribution}
+
+// distribution is the variant that runs the package of Debian or Ubuntu as it is:
+// a library without symbols.
+const distribution = "distribution"
 
 // v8Programs returns the subjects that run on Node.js, the distribution's and the
 // versions that were fetched, and on Deno.
@@ -22,19 +30,29 @@ func v8Programs() map[string]program {
 		return program{
 			command: func(t testing.TB, _, variant string) []string {
 				t.Helper()
-				path := ""
-				if variant == "" {
-					path = Installed(t, "node")
-				} else {
-					path = Fetched(t, nodePath(variant)...)
+				var command []string
+				source := Source("v8", script[0])
+				switch variant {
+				case distribution:
+					command, source = inDistribution(t, source)
+				case "":
+					command = []string{Installed(t, "node")}
+					if script[0] == "shoal.js" && isLibrary(t, command[0]) {
+						command[0] = Fetched(t, nodePath("22")...) // builtins have to have names
+					}
+				default:
+					command = []string{Fetched(t, nodePath(variant)...)}
 				}
-				command := append([]string{path}, strings.Fields(options)...)
-				return append(append(command, Source("v8", script[0])), script[1:]...)
+				command = append(command, strings.Fields(options)...)
+				return append(append(command, source), script[1:]...)
 			},
 			variants: func() []string {
 				var out []string
 				for _, v := range nodes {
 					path := filepath.Join(append([]string{runtimesDir()}, nodePath(v)...)...)
+					if v == distribution {
+						path = filepath.Join(runtimesDir(), distributionRoot, ".complete")
+					}
 					if _, err := os.Stat(path); err == nil && !slices.Contains(without, v) {
 						out = append(out, v)
 					}
@@ -43,6 +61,15 @@ func v8Programs() map[string]program {
 			},
 		}
 	}
+	// The distribution's runs one subject of each tier: the rest of V8 is not different there.
+	elsewhere := []string{distribution}
+	// What the builtins around JavaScript are called is not known there.
+	unnamed := program{onlyVariants: true, command: node("", nil, "shoal.js").command, variants: func() []string {
+		if _, err := os.Stat(filepath.Join(runtimesDir(), distributionRoot, ".complete")); err != nil {
+			return nil
+		}
+		return elsewhere
+	}}
 	// The same on Deno.
 	deno := func(flags string, script ...string) program {
 		return program{command: func(t testing.TB, _, _ string) []string {
@@ -61,16 +88,55 @@ func v8Programs() map[string]program {
 		"deno-abyss":    deno("--stack-size=4000,--no-turbo-inlining,--no-maglev-inlining", "abyss.js", "900"),
 
 		"node":          node("", nil, "river.js"),
-		"node-jitless":  node("--jitless", nil, "river.js"),
+		"node-jitless":  node("--jitless", elsewhere, "river.js"),
 		"node-ignition": node("--no-opt --no-sparkplug --max-lazy", nil, "river.js"),
 		"node-baseline": node("--always-sparkplug --no-opt", nil, "river.js"),
-		"node-maglev":   node("--maglev --no-opt", []string{"18"}, "river.js"),
-		"node-shoal":    node("", nil, "shoal.js"),
+		"node-maglev":   node("--maglev --no-opt", []string{"18", distribution}, "river.js"),
+		"node-shoal":    node("", elsewhere, "shoal.js"),
 		"node-abyss":    node("--stack-size=4000", nil, "abyss.js", "900"),
-		"node-slow900":  node("--jitless --stack-size=4000", nil, "abyss.js", "900"),
-		"node-kelp":     node("", nil, "kelp.js"),
-		"node-school":   node("", nil, "school.js"),
+		"node-slow900":  node("--jitless --stack-size=4000", elsewhere, "abyss.js", "900"),
+		"node-kelp":     node("", elsewhere, "kelp.js"),
+		"node-unnamed":  unnamed,
+		"node-school":   node("", elsewhere, "school.js"),
 	}
+}
+
+// distributionRoot is below bin/runtimes: the root directory of a process.
+const distributionRoot = "node-distribution"
+
+// inDistribution returns what runs the distribution's Node.js, and the path of a
+// copy of a script that it sees.
+func inDistribution(t testing.TB, script string) (command []string, source string) {
+	t.Helper()
+	skip.UnlessRoot(t)
+	root := filepath.Dir(Fetched(t, distributionRoot, ".complete"))
+	dir, err := os.MkdirTemp(root, "subject")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // a copy
+	b, err := os.ReadFile(script)           //nolint:gosec // a subject
+	if err == nil {
+		source = filepath.Join("/", filepath.Base(dir), filepath.Base(script))
+		err = os.WriteFile(filepath.Join(root, source), b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return []string{Installed(t, "chroot"), root, "/usr/bin/node"}, source
+}
+
+// isLibrary reports whether Node.js is a library and without symbols, as
+// distributions have it.
+func isLibrary(t testing.TB, path string) bool {
+	t.Helper()
+	f, err := elf.Open(path)
+	if err != nil {
+		return false // a script that starts it
+	}
+	defer f.Close() //nolint:errcheck // read only
+	libraries, err := f.ImportedLibraries()
+	return err == nil && slices.ContainsFunc(libraries, func(l string) bool { return strings.HasPrefix(l, "libnode.so.") })
 }
 
 func nodePath(version string) []string {

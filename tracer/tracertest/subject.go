@@ -162,6 +162,9 @@ func Start(t testing.TB, name string, seconds int) int {
 		if path, err = filepath.EvalSymlinks(args[0]); err != nil {
 			t.Fatalf("subject %s: %v", name, err)
 		}
+		if filepath.Base(path) == "chroot" {
+			path = args[2] // what it becomes
+		}
 	} else {
 		path = Build(t, name, dir)
 		args = []string{path, strconv.Itoa(seconds)}

@@ -146,10 +146,9 @@ func findCore(f *pfelf.File, fdes []span) (span, bool) {
 
 // Bounds of what is read of a file.
 const (
-	maxRelocs = 64 << 20
-	maxData   = 64 << 20
-	maxText   = 256 << 20
-	chunk     = 1 << 20
+	maxData = 64 << 20
+	maxText = 256 << 20
+	chunk   = 1 << 20
 )
 
 // eachPointer calls fn for the pointers in a file's read-only data, by address:
@@ -159,9 +158,9 @@ func eachPointer(f *pfelf.File, fn func(at, value uint64)) {
 	if f.Machine == elf.EM_AARCH64 {
 		relative = uint32(elf.R_AARCH64_RELATIVE)
 	}
-	eachReloc(f, func(r reloc) bool {
-		if r.typ == relative && r.addend > 0 {
-			fn(r.at, uint64(r.addend)) //nolint:gosec // positive
+	f.EachRelocation(func(r pfelf.Relocation) bool {
+		if r.Type == relative && r.Addend > 0 {
+			fn(r.Vaddr, uint64(r.Addend)) //nolint:gosec // positive
 		}
 		return true
 	})

@@ -134,16 +134,16 @@ func threadLocal(f *pfelf.File, s pfelf.Symbol) (context, error) {
 	// The module's number is the same in every slot of the file. A slot for the
 	// offset or a descriptor is for one variable; it is told by its addend, or by
 	// what the exported symbol's name is.
-	eachReloc(f, func(r reloc) bool {
-		named := r.symbol == 0 && uint64(r.addend) == s.Value || r.symbol != 0 && exportedAs(f, r.symbol, s) //nolint:gosec // an offset
+	f.EachRelocation(func(r pfelf.Relocation) bool {
+		named := r.Symbol == 0 && uint64(r.Addend) == s.Value || r.Symbol != 0 && exportedAs(f, r.Symbol, s) //nolint:gosec // an offset
 		switch {
-		case r.typ == types.module:
-			c = context{kind: contextModule, value: s.Value, slot: r.at}
+		case r.Type == types.module:
+			c = context{kind: contextModule, value: s.Value, slot: r.Vaddr}
 			return false
-		case r.typ == types.offset && named:
-			c = context{kind: contextOffsetSlot, slot: r.at}
-		case r.typ == types.descriptor && named:
-			c = context{kind: contextDescriptor, slot: r.at}
+		case r.Type == types.offset && named:
+			c = context{kind: contextOffsetSlot, slot: r.Vaddr}
+		case r.Type == types.descriptor && named:
+			c = context{kind: contextDescriptor, slot: r.Vaddr}
 		}
 		return true
 	})
@@ -267,8 +267,8 @@ func loadAfterCall(b []byte) (uint64, bool) {
 func holdsModule(f *pfelf.File, slot uint64) bool {
 	found := false
 	types := tlsRelocsOf(f.Machine)
-	eachReloc(f, func(r reloc) bool {
-		found = r.at == slot && r.typ == types.module
+	f.EachRelocation(func(r pfelf.Relocation) bool {
+		found = r.Vaddr == slot && r.Type == types.module
 		return !found
 	})
 	return found

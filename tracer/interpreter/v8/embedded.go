@@ -13,13 +13,14 @@ import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
 )
 
-// Executables that V8 is linked into without symbols and without its table of
-// constants: those built on the crate that wraps V8 for Rust, of which Deno is
-// one. What must be known is found by its content:
+// Executables that V8 is linked into without symbols. Those of distributions have its
+// version and its table of constants all the same, as Node.js exports these; those that
+// are built on the crate that wraps V8 for Rust, of which Deno is one, have neither.
+// What must be known is found by its content:
 //
 // - the version, a string that ends in the crate's mark;
-// - the table that tells a builtin by an address, in the metadata of the builtins:
-//   where each ends. With it the code is found: at the page in which padding
+// - the table that tells a builtin by an address, in the metadata of the builtins since
+//   V8 12: where each ends. With it the code is found: at the page in which padding
 //   ends where the table says;
 // - the lengths of bytecodes, whose first ones never change.
 
@@ -41,7 +42,6 @@ const (
 	chunkOverlap     = 1 << 10
 	minBuiltins      = 1000
 	maxBuiltins      = 8192
-	maxBuiltinsSize  = 64 << 20
 	builtinsAlign    = 4096
 	builtinAlign     = 32
 	builtinsSample   = 256     // ends of builtins that are looked at
@@ -50,26 +50,31 @@ const (
 	maxBytecodeTable = 256
 )
 
-// embedded is what was found of V8 in an executable without symbols.
+// embedded is what is known of V8 in an executable; what is not is zero.
 type embedded struct {
 	version  version
 	builtins interpreter.Range
 	sizes    bytecodeSizes
 }
 
-// findEmbedded looks for V8 in an executable. The version is 0 if it is not there.
-func findEmbedded(f *pfelf.File) embedded {
-	var e embedded
+// complete reports whether nothing is left to be searched.
+func (e *embedded) complete() bool {
+	return e.version.major != 0 && e.builtins.End != 0 && e.sizes[0] != nil
+}
+
+// search looks for what is not known yet by its content. An executable whose
+// version is not found either is not V8.
+func (e *embedded) search(f *pfelf.File) {
 	s := f.FindSection(".rodata")
 	if s == nil || s.FileSize > maxReadOnlyData {
-		return e
+		return
 	}
 	var tables lookupFinder
 	buffer := make([]byte, readOnlyChunk+chunkOverlap)
 	for off := uint64(0); off < s.FileSize; off += readOnlyChunk {
 		b := buffer[:min(uint64(len(buffer)), s.FileSize-off)]
 		if n, _ := f.ReadAt(b, int64(s.Offset+off)); n != len(b) { //nolint:gosec // inside of a file, or an error
-			return e
+			return
 		}
 		if e.version.major == 0 {
 			e.version = findVersion(b)
@@ -77,13 +82,14 @@ func findEmbedded(f *pfelf.File) embedded {
 		if e.sizes[0] == nil {
 			e.sizes, _ = findBytecodeSizes(b)
 		}
-		tables.add(b[:min(readOnlyChunk, len(b))])
+		if e.builtins.End == 0 {
+			tables.add(b[:min(readOnlyChunk, len(b))])
+		}
 	}
 	tables.end()
-	if e.version.major != 0 {
+	if e.version.major != 0 && e.builtins.End == 0 {
 		e.builtins, _ = findBuiltinsCode(f, tables.found)
 	}
-	return e
 }
 
 func findVersion(b []byte) (v version) {

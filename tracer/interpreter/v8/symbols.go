@@ -3,9 +3,7 @@
 package v8
 
 import (
-	"bytes"
 	"encoding/binary"
-	"strings"
 
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
@@ -84,15 +82,14 @@ func readInt(f *pfelf.File, at uint64) (int32, bool) {
 	return int32(binary.LittleEndian.Uint32(b[:])), n == 4 || mapped //nolint:gosec // as in the file
 }
 
-func readPointer(f *pfelf.File, at uint64) uint64 {
-	var b [8]byte
-	if n, _ := f.ReadVaddr(b[:], at); n != 8 {
-		return 0
-	}
-	return binary.LittleEndian.Uint64(b[:])
-}
+// Bounds on the size of the builtins. V8's have 1 to 2.5 MB.
+const (
+	minBuiltinsSize = 64 << 10
+	maxBuiltinsSize = 64 << 20
+)
 
-// findBuiltins returns where the code of the builtins is.
+// findBuiltins returns where the code of the builtins is, by the symbols of its
+// variables or the functions that return them.
 func findBuiltins(f *pfelf.File, s *symbols) (interpreter.Range, bool) {
 	var size uint64
 	for _, name := range []string{"v8_Default_embedded_blob_code_size_", "v8_Default_embedded_blob_size_"} {
@@ -103,68 +100,42 @@ func findBuiltins(f *pfelf.File, s *symbols) (interpreter.Range, bool) {
 	}
 	for _, name := range []string{"_ZN2v88internal27DefaultEmbeddedBlobCodeSizeEv", "_ZN2v88internal23DefaultEmbeddedBlobSizeEv"} {
 		if sym, ok := s.at[name]; ok && size == 0 {
-			size = readAccessor(f, sym.Value) & 0xffffffff
+			v, _ := readAccessor(f, sym.Value)
+			size = v & 0xffffffff
 		}
 	}
-	var starts []uint64
+	if size < minBuiltinsSize || size > maxBuiltinsSize {
+		return interpreter.Range{}, false
+	}
+	at := func(start uint64, ok bool) (interpreter.Range, bool) {
+		if !ok || start%builtinAlign != 0 {
+			return interpreter.Range{}, false
+		}
+		return fileRange(f, start, size)
+	}
 	for _, name := range []string{
 		"v8_Default_embedded_blob_code_", "v8_Default_embedded_blob_code_data_",
 		"v8_Default_embedded_blob_", "v8_Default_embedded_blob_data_",
 	} {
-		if sym, ok := s.at[name]; ok {
-			starts = append(starts, sym.Value, readPointer(f, sym.Value))
+		sym, ok := s.at[name]
+		if !ok {
+			continue
+		}
+		if r, ok := at(sym.Value, true); ok {
+			return r, true
+		}
+		if r, ok := at(f.PointerAt(sym.Value)); ok {
+			return r, true
 		}
 	}
 	for _, name := range []string{"_ZN2v88internal23DefaultEmbeddedBlobCodeEv", "_ZN2v88internal19DefaultEmbeddedBlobEv"} {
 		if sym, ok := s.at[name]; ok {
-			starts = append(starts, readAccessor(f, sym.Value))
-		}
-	}
-	for _, start := range starts {
-		if r, ok := fileRange(f, start, size); ok {
-			return r, true
+			if r, ok := at(readAccessor(f, sym.Value)); ok {
+				return r, true
+			}
 		}
 	}
 	return interpreter.Range{}, false
-}
-
-// readAccessor returns what a function returns that does nothing but return a
-// variable or its address, 0 if it is not like that. (x86-64 only.)
-func readAccessor(f *pfelf.File, at uint64) uint64 {
-	var b [24]byte
-	n, _ := f.ReadVaddr(b[:], at)
-	code := b[:n]
-	pc := at
-	skip := func(prefix string) {
-		if rest, ok := bytes.CutPrefix(code, []byte(prefix)); ok {
-			code, pc = rest, pc+uint64(len(prefix))
-		}
-	}
-	skip("\xf3\x0f\x1e\xfa") // endbr64
-	skip("\x55")             // push rbp
-	skip("\x48\x89\xe5")     // mov rbp, rsp
-	operand := func(opcode string) (uint32, uint64, bool) {
-		if !strings.HasPrefix(string(code), opcode) || len(code) < len(opcode)+4 {
-			return 0, 0, false
-		}
-		v := binary.LittleEndian.Uint32(code[len(opcode):])
-		next := pc + uint64(len(opcode)) + 4
-		return v, next + uint64(int64(int32(v))), true //nolint:gosec // a signed displacement
-	}
-	if v, _, ok := operand("\xb8"); ok { // mov eax, imm32
-		return uint64(v)
-	}
-	if _, target, ok := operand("\x48\x8d\x05"); ok { // lea rax, [rip+d]
-		return target
-	}
-	if _, target, ok := operand("\x48\x8b\x05"); ok { // mov rax, [rip+d]
-		return readPointer(f, target)
-	}
-	if _, target, ok := operand("\x8b\x05"); ok { // mov eax, [rip+d]
-		v, _ := readInt(f, target)
-		return uint64(uint32(v)) //nolint:gosec // a size
-	}
-	return 0
 }
 
 // bytecodeSizes is the length of every bytecode, without its prefix, for each

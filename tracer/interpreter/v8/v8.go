@@ -61,44 +61,39 @@ func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 	if err != nil {
 		return nil, err
 	}
-	found := embedded{version: s.version}
-	if len(s.constants) == 0 && !exported {
-		if found = findEmbedded(f); found.version.major == 0 {
-			found.version = s.version
-		}
+	compressed := s.constants["TaggedSize"] == 4
+	found := embedded{version: s.version, sizes: readBytecodeSizes(f, s)}
+	found.builtins, _ = findBuiltins(f, s)
+	if !found.complete() && !compressed {
+		// Distributions export little more than what extensions need.
+		found.search(f)
 	}
-	s.version = found.version
-	if s.version.major == 0 {
+	if found.version.major == 0 {
 		return nil, nil
 	}
 	unsupported := func(reason string) error {
-		return &interpreter.UnsupportedError{Runtime: "v8", Version: s.version.String(), Reason: reason}
+		return &interpreter.UnsupportedError{Runtime: "v8", Version: found.version.String(), Reason: reason}
 	}
-	if s.version.less(8, 1, 0) {
+	switch {
+	case found.version.less(8, 1, 0):
 		return nil, unsupported("version is older than 8.1")
-	}
-	if s.constants["TaggedSize"] == 4 {
+	case compressed:
 		return nil, unsupported("compressed pointers")
+	case found.builtins.End == 0:
+		return nil, unsupported(noBuiltins)
+	case len(s.constants) == 0:
+		return newEmbedder(found, unsupported)
 	}
-	blob, ok := findBuiltins(f, s)
-	if !ok {
-		blob, ok = found.builtins, found.builtins.End != 0
-	}
-	if !ok {
-		return nil, unsupported("builtins not found: the executable has no symbols")
-	}
-	if len(s.constants) == 0 {
-		if found.sizes[0] == nil {
-			found.sizes = readBytecodeSizes(f, s)
-		}
-		return newEmbedder(found, blob, unsupported)
-	}
-	l, err := newLayout(s.version, s.constants)
+	l, err := newLayout(found.version, s.constants)
 	if err != nil {
 		return nil, unsupported(err.Error())
 	}
-	return &engine{version: s.version, layout: l, builtins: blob, sizes: readBytecodeSizes(f, s)}, nil
+	return &engine{version: found.version, layout: l, builtins: found.builtins, sizes: found.sizes}, nil
 }
+
+// noBuiltins tells people with an executable in which nothing says where the
+// builtins are what to run instead.
+const noBuiltins = "builtins not found: stripped of symbols (nodejs.org's builds have them)"
 
 // engine implements [interpreter.Binary].
 type engine struct {
@@ -119,7 +114,7 @@ func (b *engine) Attach(p *interpreter.Process, _ *interpreter.Module) (interpre
 // embedder is V8 in an executable that says nothing of its layout.
 type embedder struct{ engine }
 
-func newEmbedder(found embedded, blob interpreter.Range, unsupported func(string) error) (interpreter.Binary, error) {
+func newEmbedder(found embedded, unsupported func(string) error) (interpreter.Binary, error) {
 	constants, ok := nearestConstants(found.version)
 	if !ok {
 		return nil, unsupported(errNoConstants.Error())
@@ -128,7 +123,7 @@ func newEmbedder(found embedded, blob interpreter.Range, unsupported func(string
 	if err != nil {
 		return nil, unsupported(err.Error())
 	}
-	return &embedder{engine{version: found.version, layout: l, builtins: blob, sizes: found.sizes}}, nil
+	return &embedder{engine{version: found.version, layout: l, builtins: found.builtins, sizes: found.sizes}}, nil
 }
 
 func (b *embedder) Attach(p *interpreter.Process, _ *interpreter.Module) (interpreter.Instance, error) {
