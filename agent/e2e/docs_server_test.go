@@ -16,7 +16,7 @@ import (
 // scrapes itself and is sent the samples of this host.
 func TestServerDocuments(t *testing.T) {
 	skip.UnlessRoot(t)
-	page, grpc, own, dir := freeAddress(t), freeAddress(t), freeAddress(t), t.TempDir()
+	page, grpc, own, dir := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t), t.TempDir()
 	work := doctest.Options{
 		Dir: dir, Path: []string{bin},
 		Env: []string{
@@ -68,10 +68,10 @@ func TestServerDocuments(t *testing.T) {
 	})
 	t.Run("prometheus", func(t *testing.T) {
 		doc := doctest.Open(t, "docs/prometheus.md", "Metrics of profiles")
-		page := freeAddress(t)
+		page := program.FreeAddress(t)
 		sh := doc.Shell(t, doctest.Options{Path: []string{bin}, Env: []string{
 			"STROBE_COLLECTIONAGENT_DATA_DIR=" + t.TempDir(), "STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + page,
-			"STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + freeAddress(t),
+			"STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + program.FreeAddress(t),
 		}})
 		sh.RunAll()
 		doctest.WaitHTTP(t, "http://"+page+"/-/ready")

@@ -27,11 +27,11 @@ func TestTwinsNeverMerge(t *testing.T) {
 	if err != nil {
 		skip.Because(t, "needs python3")
 	}
-	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
-	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 	cmd := exec.CommandContext(t.Context(), python, "testdata/twins/twins.py", "120") //nolint:gosec // found above
 	cmd.Env = append(os.Environ(), "OTEL_SERVICE_NAME=twins")
 	cmd.Stderr = os.Stderr
