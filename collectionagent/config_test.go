@@ -51,7 +51,6 @@ func TestPrecedence(t *testing.T) {
 	}
 }
 
-// TestLoadErrors checks that every problem is reported, and where it is.
 // TestServiceLinks has the variables that Kubernetes gives to all pods beside a service
 // with the name of the program.
 func TestServiceLinks(t *testing.T) {
@@ -65,6 +64,7 @@ func TestServiceLinks(t *testing.T) {
 	}
 }
 
+// TestLoadErrors checks that every problem is reported, and where it is.
 func TestLoadErrors(t *testing.T) {
 	t.Parallel()
 	f := func(args, environ []string, want ...string) {

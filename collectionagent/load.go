@@ -15,6 +15,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/store/clickhouse"
 	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
+	"github.com/strobe-profiler/strobe/internal/settings"
 )
 
 // envPrefix starts the names of environment variables: -data-dir is also
@@ -132,7 +133,7 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 	for _, entry := range environ {
 		variable, value, _ := strings.Cut(entry, "=")
 		rest, ok := strings.CutPrefix(variable, envPrefix)
-		if !ok || isServiceLink(rest) {
+		if !ok || settings.IsServiceLink(rest) {
 			continue
 		}
 		name := strings.ReplaceAll(strings.ToLower(rest), "_", "-")
@@ -148,12 +149,6 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// isServiceLink recognises, behind the prefix, the variables by which Kubernetes tells
-// every pod of a service named strobe-collectionagent.
-func isServiceLink(name string) bool {
-	return strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_")
 }
 
 // setFromFile sets what neither command line nor environment did from a file.

@@ -10,9 +10,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"time"
+
+	"github.com/strobe-profiler/strobe/internal/settings"
 )
 
 const statusUsage = `Usage: collectionagent status [flags]
@@ -57,21 +58,14 @@ func statusCommand(args, environ []string, stdout, stderr io.Writer) int {
 
 // askReady returns what the server says while it is ready.
 func askReady(ctx context.Context, c *Config) (string, error) {
-	host, port, err := net.SplitHostPort(c.HTTPAddress)
-	if err != nil {
-		return "", fmt.Errorf("-http-address %q: %w", c.HTTPAddress, err)
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip != nil && ip.To4() == nil {
-			host = "::1"
-		}
+	if err := checkAddress(c.HTTPAddress); err != nil {
+		return "", fmt.Errorf("-http-address: %w", err)
 	}
 	scheme := "http"
 	if c.encrypts(c.HTTPAddress) {
 		scheme = "https"
 	}
-	at := scheme + "://" + net.JoinHostPort(host, port) + "/-/ready"
+	at := scheme + "://" + settings.Dialable(c.HTTPAddress) + "/-/ready"
 	// The certificate may be for other names than that of this machine. Nothing is sent, and what
 	// is believed is only that somebody is ready.
 	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // see above

@@ -5,7 +5,6 @@
 package arm64
 
 import (
-	"maps"
 	"os/exec"
 	"slices"
 
@@ -34,13 +33,9 @@ var programs = map[string]program{
 	},
 }
 
-// addRuntimes adds the programs of runtimes and what is expected of them.
-func (r *rig) addRuntimes(names []string, expected map[string]*tracertest.Expectation) {
+// addRuntimes adds the programs of runtimes.
+func (r *rig) addRuntimes(names []string) {
 	r.t.Helper()
-	all, err := tracertest.Expectations()
-	if err != nil {
-		r.t.Fatal(err)
-	}
 	for _, name := range names {
 		p := programs[name]
 		r.packages(p.packages...)
@@ -59,9 +54,6 @@ func (r *rig) addRuntimes(names []string, expected map[string]*tracertest.Expect
 				r.t.Fatalf("javac: %v\n%s", err, out)
 			}
 		}
-		expected[name] = all[name]
 		r.add(name, subject{Args: append(slices.Clone(p.command), lasting)})
 	}
 }
-
-func runtimeNames() []string { return slices.Sorted(maps.Keys(programs)) }

@@ -50,7 +50,7 @@ func read(path string) (*File, stamp, error) {
 	if err != nil {
 		return nil, stampOf(info), fmt.Errorf("read projects and tokens: %w", err)
 	}
-	if err := checkMode(path, info); err != nil {
+	if err := checkMode(path, info, os.Geteuid()); err != nil {
 		return nil, stampOf(info), err
 	}
 	f, err := decodeFile(b)
@@ -60,18 +60,18 @@ func read(path string) (*File, stamp, error) {
 	return f, stampOf(info), nil
 }
 
-// checkMode refuses a file that somebody else may read or change. One of root's that
-// this process can only read by its group is what Kubernetes makes of a Secret.
-func checkMode(path string, info fs.FileInfo) error {
+// checkMode refuses a file that somebody beside the user euid may read or change. One of
+// root's that the user can only read by its group is what Kubernetes makes of a Secret.
+func checkMode(path string, info fs.FileInfo, euid int) error {
 	others := fs.FileMode(0o066)
-	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid == 0 && os.Geteuid() != 0 {
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid == 0 && euid != 0 {
 		others = 0o026
 	}
 	if mode := info.Mode().Perm(); mode&others != 0 {
 		return fmt.Errorf("read projects and tokens: %s has mode %04o, so that others can read or change it: run chmod 600 %[1]s", path, mode)
 	}
-	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int64(s.Uid) != int64(os.Geteuid()) && os.Geteuid() != 0 {
-		return fmt.Errorf("read projects and tokens: %s belongs to user %d, who can change it: run chown %d %[1]s", path, s.Uid, os.Geteuid())
+	if s, ok := info.Sys().(*syscall.Stat_t); ok && s.Uid != 0 && int64(s.Uid) != int64(euid) && euid != 0 {
+		return fmt.Errorf("read projects and tokens: %s belongs to user %d, who can change it: run chown %d %[1]s", path, s.Uid, euid)
 	}
 	return nil
 }

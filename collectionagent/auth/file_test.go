@@ -102,28 +102,39 @@ func FuzzParseToken(f *testing.F) {
 	})
 }
 
-// foreign is a file of user 0 with a mode.
+// foreign is a file of a user with a mode.
 type foreign struct {
 	fs.FileInfo
 	mode fs.FileMode
+	uid  uint32
 }
 
 func (f foreign) Mode() fs.FileMode { return f.mode }
-func (f foreign) Sys() any          { return &syscall.Stat_t{Uid: 0} }
+func (f foreign) Sys() any          { return &syscall.Stat_t{Uid: f.uid} }
 
 // TestSecretModes has the file as Kubernetes mounts it for who is not root: it is root's,
-// and the group of the process may read it.
+// and the group of the process may read it. Files of others may not be that open.
 func TestSecretModes(t *testing.T) {
 	t.Parallel()
-	for mode, want := range map[fs.FileMode]bool{0o440: true, 0o640: true, 0o400: true, 0o460: false, 0o444: false, 0o442: false} {
-		err := checkMode("auth.json", foreign{mode: mode})
-		if os.Geteuid() == 0 {
-			want = mode&0o066 == 0 // root has files of its own
-		}
-		if (err == nil) != want {
-			t.Errorf("mode %o: %v", mode, err)
+	const user = 1000
+	f := func(mode fs.FileMode, of uint32, to int, want bool) {
+		t.Helper()
+		if err := checkMode("auth.json", foreign{mode: mode, uid: of}, to); (err == nil) != want {
+			t.Errorf("mode %o of user %d, read by %d: %v", mode, of, to, err)
 		}
 	}
+	f(0o440, 0, user, true)
+	f(0o640, 0, user, true)
+	f(0o400, 0, user, true)
+	f(0o460, 0, user, false)
+	f(0o444, 0, user, false)
+	f(0o442, 0, user, false)
+	f(0o440, user, user, false) // the user's own
+	f(0o400, user, user, true)
+	f(0o440, 0, 0, false) // root has files of its own
+	f(0o400, 0, 0, true)
+	f(0o400, user+1, user, false)
+	f(0o400, user, 0, true)
 }
 
 func TestModes(t *testing.T) {

@@ -9,13 +9,13 @@ package compat
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -66,34 +66,81 @@ func hold(t *testing.T, name string, have []string) {
 	}
 }
 
-// TestFlags holds that flags stay, with those of the commands.
+// TestFlags holds that flags stay, with those of all commands. They are read from
+// docs/configure.md, which the tests of the three programs hold to the code.
 func TestFlags(t *testing.T) {
 	t.Parallel()
-	bin := t.TempDir()
-	cmd := exec.Command("go", "build", "-o", bin+"/", "./agent", "./collectionagent", "./strobectl")
-	cmd.Dir = "../.."
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	b, err := os.ReadFile("../../docs/configure.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	var have []string
-	line := regexp.MustCompile(`(?m)^\s+(-[a-z][a-z0-9-]*)`)
-	for _, command := range []string{
-		"agent", "agent record", "agent doctor", "agent status", "collectionagent", "collectionagent token create", "collectionagent token list",
-		"collectionagent token rotate", "collectionagent token revoke", "collectionagent project create", "collectionagent project list", "collectionagent project remove",
-		"collectionagent backup", "collectionagent restore", "collectionagent verify", "collectionagent inspect", "collectionagent compact",
-		"strobectl top", "strobectl flamegraph", "strobectl diff", "strobectl timeline", "strobectl export", "strobectl import",
-	} {
-		args := strings.Fields(command)
-		out, err := exec.Command(filepath.Join(bin, args[0]), append(args[1:], "-help")...).CombinedOutput()
-		if err != nil {
-			t.Fatalf("%s -help: %v\n%s", command, err, out)
-		}
-		for _, m := range line.FindAllSubmatch(out, -1) {
-			have = append(have, command+" "+string(m[1]))
-		}
+	have, err := flags(string(b))
+	if err != nil {
+		t.Fatal(err)
 	}
 	hold(t, "flags", have)
+}
+
+// flags lists the commands of docs/configure.md with each of their flags.
+func flags(doc string) (have []string, err error) {
+	var (
+		row    = regexp.MustCompile("(?m)^\\| ((?:`-[^`]+`(?:, )?)+) \\| ([^|]*) \\|")
+		name   = regexp.MustCompile("`(-[a-z][a-z0-9-]*)")
+		help   = regexp.MustCompile("(?s)```text\n(.*?)\n```")
+		usage  = regexp.MustCompile(`(?m)^(?:Usage:)? +((?:agent|collectionagent)(?: [a-z]+)+)(.*)$`)
+		option = regexp.MustCompile(`(?m)(?:^ +|\[|, )(-[a-z][a-z0-9-]*)`)
+	)
+	parts := map[string]string{}
+	for _, part := range []string{"agent", "agent commands", "collectionagent", "collectionagent commands", "strobectl"} {
+		_, rest, ok1 := strings.Cut(doc, "<!-- generated "+part+":")
+		text, _, ok2 := strings.Cut(rest, "<!-- end "+part+" -->")
+		if !ok1 || !ok2 {
+			return nil, fmt.Errorf("there is no part %q", part)
+		}
+		parts[part] = text
+	}
+	_, other, ok := strings.Cut(parts["agent"], "\nNot settings")
+	if !ok {
+		return nil, errors.New("the agent has no flags that are not settings")
+	}
+	for _, n := range name.FindAllStringSubmatch(other, -1) {
+		have = append(have, "agent "+n[1])
+	}
+	for _, program := range []string{"agent", "collectionagent"} {
+		for _, m := range row.FindAllStringSubmatch(parts[program], -1) {
+			for _, n := range name.FindAllStringSubmatch(m[1], -1) {
+				have = append(have, program+" "+n[1])
+			}
+		}
+		for _, block := range help.FindAllStringSubmatch(parts[program+" commands"], -1) {
+			m := usage.FindStringSubmatch(block[1])
+			if m == nil {
+				return nil, fmt.Errorf("no usage in %q", block[1])
+			}
+			for _, n := range option.FindAllStringSubmatch(block[1], -1) {
+				have = append(have, m[1]+" "+n[1])
+			}
+		}
+	}
+	rows := row.FindAllStringSubmatch(parts["strobectl"], -1)
+	all := "" // commands that ask a server
+	for _, m := range rows {
+		if strings.HasPrefix(m[1], "`-server ") {
+			all = m[2]
+		}
+	}
+	for _, m := range rows {
+		of := m[2]
+		if of == "all that ask a server" {
+			of = all
+		}
+		for _, n := range name.FindAllStringSubmatch(m[1], -1) {
+			for _, command := range strings.Split(of, ", ") {
+				have = append(have, "strobectl "+command+" "+n[1])
+			}
+		}
+	}
+	return have, nil
 }
 
 // TestProtocol holds that messages between agent and collection agent keep their fields,

@@ -24,8 +24,6 @@ func TestFlagsExist(t *testing.T) {
 	for _, m := range flag.FindAllStringSubmatch(string(src), -1) {
 		known[m[1]] = true
 	}
-	command := regexp.MustCompile(`(?:^|[\s/` + "`" + `])(?:strobe-)?(?:agent|collectionagent|strobectl) ([^|#;&` + "`" + `]*)`)
-	comment := regexp.MustCompile(`\s#.*`)
 	flags := 0
 	for _, doc := range documents(t, root) {
 		src, err := os.ReadFile(filepath.Join(root, doc))
@@ -40,7 +38,7 @@ func TestFlagsExist(t *testing.T) {
 			}
 			var commands []string
 			if fenced || strings.HasPrefix(line, "    ") {
-				commands = []string{comment.ReplaceAllString(strings.TrimSpace(line), "")}
+				commands = []string{line}
 			} else {
 				for j, span := range strings.Split(line, "`") {
 					if j%2 == 1 {
@@ -49,18 +47,10 @@ func TestFlagsExist(t *testing.T) {
 				}
 			}
 			for _, c := range commands {
-				if strings.Contains(c, "go run") || strings.Contains(c, "go test") || strings.Contains(c, "ctl -u ") {
-					continue
-				}
-				before, _, _ := strings.Cut(c, " -- ") // what follows is another program's
-				m := command.FindStringSubmatch(before)
-				if m == nil {
-					continue
-				}
-				for _, f := range flag.FindAllStringSubmatch(" "+m[1], -1) {
+				for _, f := range flagsOf(c) {
 					flags++
-					if !known[f[1]] {
-						t.Errorf("%s:%d: no program has the flag -%s, in %q", doc, i+1, f[1], c)
+					if !known[f] {
+						t.Errorf("%s:%d: no program has the flag -%s, in %q", doc, i+1, f, c)
 					}
 				}
 			}
@@ -68,6 +58,62 @@ func TestFlagsExist(t *testing.T) {
 	}
 	if flags < 50 {
 		t.Errorf("only %d flags were found", flags)
+	}
+}
+
+var (
+	ours       = regexp.MustCompile(`^(?:\S*/)?(?:strobe-)?(?:agent|collectionagent|strobectl)$`)
+	before     = regexp.MustCompile(`^(?:sudo|env|\w+=.*)$`) // what may stand before the program
+	given      = regexp.MustCompile(`^[\[(]*--?([a-zA-Z][a-zA-Z0-9-]*)`)
+	quotedText = regexp.MustCompile(`'[^']*'|"[^"$]*"`)
+	between    = strings.NewReplacer("$(", " ; ", ";", " ; ", "`", " ; ")
+)
+
+// flagsOf returns the names of the flags that a line of shell gives to our
+// programs. Whose a flag is, the first word of its command says; what follows
+// "--" is a command again.
+func flagsOf(line string) (names []string) {
+	first, own := true, false
+	for _, word := range strings.Fields(between.Replace(quotedText.ReplaceAllString(line, "TEXT"))) {
+		switch {
+		case strings.HasPrefix(word, "#"):
+			return names
+		case word == "|" || word == "||" || word == "&" || word == "&&" || word == ";" || word == "--":
+			first, own = true, false
+		case first && before.MatchString(word):
+		case first:
+			first, own = false, ours.MatchString(word)
+		case own:
+			if m := given.FindStringSubmatch(word); m != nil {
+				names = append(names, m[1])
+			}
+		}
+	}
+	return names
+}
+
+func TestFlagsOf(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]string{
+		"agent -a -b=1 --c":                          "a b c",
+		"    bin/agent record -p PID   # not -this":  "p",
+		"/usr/bin/strobe-agent -a [-b text|json]":    "a b",
+		"sudo A=1 B='x y' strobectl top -a":          "a",
+		"cat x | strobectl import -a -":              "a",
+		"collectionagent -a data & bin/agent -b":     "a b",
+		"TOKEN=$(collectionagent token create -a)":   "a",
+		"kubectl -n x exec ds/strobe -- /agent -a":   "a",
+		"agent record -a -- ./program -b":            "a",
+		"strobectl top 'x -b' \"-c\" -a":             "a",
+		"journalctl -u strobe-agent -p warning":      "",
+		"systemctl status strobe-agent -n 5":         "",
+		"go run ./agent -a":                          "",
+		"no agent runs here, or has another -a":      "",
+		"strobectl export -o - | flamegraph.pl --bw": "o",
+	} {
+		if got := strings.Join(flagsOf(line), " "); got != want {
+			t.Errorf("%q: flags %q, not %q", line, got, want)
+		}
 	}
 }
 

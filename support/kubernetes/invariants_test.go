@@ -15,7 +15,6 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
-	sigs "sigs.k8s.io/yaml"
 )
 
 // workload is the template of pods of a component.
@@ -225,21 +224,10 @@ func capabilities(t *testing.T) []string {
 	return slices.Sorted(strings.FieldsSeq(strings.ReplaceAll(string(m[1]), "CAP_", "")))
 }
 
-// TestPrivileges holds what each program may do, and that this is the same wherever it runs.
+// TestPrivileges holds what each program may do. The agent gets what the unit gives it, which the
+// tests of agent/internal/confine hold to what it needs, as they do support/docker/capabilities.yml.
 func TestPrivileges(t *testing.T) {
 	want := capabilities(t)
-	var compose struct {
-		Services map[string]struct {
-			CapAdd []string `json:"cap_add"`
-		} `json:"services"`
-	}
-	if err := sigs.Unmarshal(file(t, "../../support/docker/capabilities.yml"), &compose); err != nil {
-		t.Fatal(err)
-	}
-	narrow := slices.DeleteFunc(slices.Clone(want), func(c string) bool { return c == "SYS_ADMIN" }) // what it does without
-	if got := slices.Sorted(slices.Values(compose.Services["agent"].CapAdd)); !slices.Equal(got, narrow) {
-		t.Errorf("support/docker/capabilities.yml adds %v, the unit has %v", got, want)
-	}
 	for name, values := range cases {
 		c := install(t, values)
 		if d := c.daemonSet; d != nil {

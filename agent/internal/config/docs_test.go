@@ -3,6 +3,7 @@
 package config
 
 import (
+	"flag"
 	"strings"
 	"testing"
 
@@ -33,5 +34,10 @@ func TestDocument(t *testing.T) {
 		}
 		b.WriteString("**" + g.title + "**\n\n" + doctest.FlagTable(flags) + "\n")
 	}
+	modes := flag.NewFlagSet("", flag.ContinueOnError)
+	new(Modes).flags(modes)
+	var names []string
+	modes.VisitAll(func(f *flag.Flag) { names = append(names, "`-"+f.Name+"`") })
+	b.WriteString("Not settings, and on the command line only, but for the file (`" + EnvPrefix + "CONFIG`): " + strings.Join(names, ", ") + ".\n")
 	doctest.Generated(t, "docs/configure.md", "agent", b.String(), *update)
 }

@@ -109,7 +109,7 @@ func (l *Loaded) lower(options map[string]*option, given map[string]bool, enviro
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		if !isServiceLink(name) {
+		if !settings.IsServiceLink(strings.TrimPrefix(name, EnvPrefix)) {
 			l.Warnings = append(l.Warnings, "environment variable "+name+" is not a setting"+suggest(name, envNames(options)))
 		}
 	}
@@ -130,13 +130,6 @@ func environment(environ []string) map[string]string {
 		}
 	}
 	return env
-}
-
-// isServiceLink recognises the variables by which Kubernetes tells every pod of
-// a service named strobe-agent.
-func isServiceLink(name string) bool {
-	name = strings.TrimPrefix(name, EnvPrefix)
-	return strings.HasPrefix(name, "SERVICE_") || name == "PORT" || strings.HasPrefix(name, "PORT_")
 }
 
 func envNames(options map[string]*option) []string {

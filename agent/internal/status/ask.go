@@ -8,10 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/strobe-profiler/strobe/internal/settings"
 )
 
 const (
@@ -27,7 +28,7 @@ var ErrNotRunning = errors.New("no agent runs here, or it has another -http-addr
 func Ask(ctx context.Context, address string) (*Report, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
-	address = dialable(address)
+	address = settings.Dialable(address)
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/status", nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask %s: %w", address, err)
@@ -52,19 +53,4 @@ func Ask(ctx context.Context, address string) (*Report, error) {
 		return nil, fmt.Errorf("what answers at %s is not an agent (HTTP status %d)", address, response.StatusCode)
 	}
 	return r, nil
-}
-
-// dialable turns an address to listen at into one to connect to.
-func dialable(address string) string {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return address
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		host = "127.0.0.1"
-		if ip != nil && ip.To4() == nil {
-			host = "::1"
-		}
-	}
-	return net.JoinHostPort(host, port)
 }

@@ -150,18 +150,6 @@ func TestAsk(t *testing.T) {
 	}
 }
 
-func TestDialable(t *testing.T) {
-	t.Parallel()
-	for address, want := range map[string]string{
-		"127.0.0.1:7071": "127.0.0.1:7071", ":7071": "127.0.0.1:7071", "0.0.0.0:7071": "127.0.0.1:7071",
-		"[::]:7071": "[::1]:7071", "web-1:7071": "web-1:7071",
-	} {
-		if got := dialable(address); got != want {
-			t.Errorf("%s: %s, want %s", address, got, want)
-		}
-	}
-}
-
 func TestAdvise(t *testing.T) {
 	t.Parallel()
 	const at = "c.example:11000"
