@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // interval is a range of times.

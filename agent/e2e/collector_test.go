@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -37,7 +38,7 @@ var distribution = sync.OnceValues(func() (string, error) {
 // collection agent at an address. Both receiver and its configuration are YAML.
 func startCollector(t *testing.T, receiver, configuration, to string) *program.Running {
 	t.Helper()
-	program, err := distribution()
+	path, err := distribution()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,7 +61,7 @@ service:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startService(t, program, "--config", config)
+	return startService(t, path, "--config", config)
 }
 
 // TestCollectorReceiver profiles this host from inside a Collector, with the receiver of

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/agent/internal/confine"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )

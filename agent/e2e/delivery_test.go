@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )
@@ -185,7 +186,7 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 		selector := `{process="` + process[name] + `"}`
 		eventually(t, "samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 1000 })
 		query := url.Values{"query": {selector}, "from": {"now-1h"}, "group_by": {"comm"}}
-		folded := get(t.Context(), s.http+"/api/v1/folded?"+query.Encode())
+		folded := program.Get(t.Context(), s.http+"/api/v1/folded?"+query.Encode())
 		path := filepath.Join(t.TempDir(), "folded")
 		if err := os.WriteFile(path, []byte(folded), 0o600); err != nil {
 			t.Fatal(err)
@@ -210,9 +211,9 @@ func browse(t *testing.T, script, address string, environment ...string) {
 	if _, err := os.Stat(filepath.Join(ui, "node_modules")); err != nil {
 		skip.Because(t, "needs the page's development packages: make test-deps")
 	}
-	for _, program := range []string{"node", "chromium"} {
-		if _, err := exec.LookPath(program); err != nil {
-			skip.Because(t, "needs "+program)
+	for _, needed := range []string{"node", "chromium"} {
+		if _, err := exec.LookPath(needed); err != nil {
+			skip.Because(t, "needs "+needed)
 		}
 	}
 	shots := os.Getenv("STROBE_SHOTS")

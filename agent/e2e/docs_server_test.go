@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -47,7 +48,7 @@ func TestServerDocuments(t *testing.T) {
 	t.Run("push", func(t *testing.T) {
 		doc := doctest.Open(t, "docs/push.md", "With curl")
 		runAgent(t, "record", "-a", "-d", "1s", "-o", dir+"/cpu.pb.gz")
-		write(t, dir+"/mutex.pb.gz", get(t.Context(), "http://"+own+"/debug/pprof/mutex"))
+		write(t, dir+"/mutex.pb.gz", program.Get(t.Context(), "http://"+own+"/debug/pprof/mutex"))
 		write(t, dir+"/header", "User-Agent: a test\n") // this server needs no token
 		work := work
 		work.Replace = map[string]string{"127.0.0.1:7070": page, "perf script | stackcollapse-perf.pl": "echo 'main;work 7'"}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 

@@ -7,21 +7,18 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // burnVar makes the test binary the program that is profiled.
@@ -205,7 +202,7 @@ func TestPipeline(t *testing.T) {
 		_, _, total := folded(ctx)
 		return total >= before+100
 	})
-	if status := get(t.Context(), "http://"+agentHTTP+"/status"); !strings.Contains(status, `"state": "connected"`) {
+	if status := program.Get(t.Context(), "http://"+agentHTTP+"/status"); !strings.Contains(status, `"state": "connected"`) {
 		t.Errorf("status %s", status)
 	}
 	agent.Stop()

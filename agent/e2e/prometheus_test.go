@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 

@@ -23,6 +23,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )

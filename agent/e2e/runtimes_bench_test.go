@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"

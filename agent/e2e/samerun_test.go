@@ -13,6 +13,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer"
 	"github.com/strobe-profiler/strobe/tracer/identity"

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -45,7 +46,7 @@ func TestTwinsNeverMerge(t *testing.T) {
 	const selector = `{service="twins"}`
 	eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, selector) >= 2500 })
 	query := url.Values{"query": {selector}, "from": {"now-1h"}, "fold": {"interpreter"}, "max_nodes": {"100000"}}
-	values := pythonPaths(t, get(t.Context(), s.http+"/api/v1/flamegraph?"+query.Encode()))
+	values := pythonPaths(t, program.Get(t.Context(), s.http+"/api/v1/flamegraph?"+query.Encode()))
 
 	want := map[string]float64{
 		"left@twins.py;work@twin_a.py;burn@burn.py":  0.4,

@@ -58,13 +58,13 @@ type restriction struct {
 }
 
 // command returns a program that runs as the restriction says.
-func (r *restriction) command(ctx context.Context, t testing.TB, program string, args ...string) *exec.Cmd {
+func (r *restriction) command(ctx context.Context, t testing.TB, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	b, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{program}, args...)...)
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{path}, args...)...)
 	cmd.Env = append(os.Environ(), becomeVar+"="+string(b))
 	flags := uintptr(syscall.CLONE_NEWNS)
 	if r.PIDNamespace {
@@ -91,11 +91,11 @@ func (r *restriction) run(t testing.TB, args ...string) result {
 	return r.runProgram(t, agent, args...)
 }
 
-func (r *restriction) runProgram(t testing.TB, program string, args ...string) result {
+func (r *restriction) runProgram(t testing.TB, path string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := r.command(ctx, t, program, args...)
+	cmd := r.command(ctx, t, path, args...)
 	var out, messages bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &messages
 	err := cmd.Run()
@@ -257,11 +257,11 @@ func refuse(call int) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	code := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&code)), 0, 0)
 }
 
 // firstLine returns what people see first.

@@ -9,16 +9,14 @@
 package restricted
 
 import (
-	"flag"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite golden files")
+	"github.com/strobe-profiler/strobe/support/program"
+)
 
 // agent is the binary, where every user can execute it.
 var (

@@ -3,20 +3,16 @@
 package restricted
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/strobe-profiler/strobe/support/golden"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -61,7 +61,7 @@ func TestMessages(t *testing.T) {
 			}
 			got = test.r.run(t, "record", "-d", "200ms", "-a", "-o", "-")
 			fmt.Fprintf(&b, "\nagent record: %d\n%s\n", got.status, plain(firstLine(got.stderr)))
-			golden(t, title, b.String())
+			golden.Equal(t, filepath.Join("testdata", title+".txt"), b.String())
 		})
 	}
 }
@@ -134,21 +134,4 @@ var varying = regexp.MustCompile(`[0-9][0-9,.]* (samples|s|lost|with|processes)\
 func plain(s string) string {
 	s = regexp.MustCompile(`^time=\S+ `).ReplaceAllString(s, "")
 	return varying.ReplaceAllString(s, "N $1")
-}
-
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name+".txt")
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", path, diff)
-	}
 }
