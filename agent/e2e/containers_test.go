@@ -51,6 +51,7 @@ func TestContainerNames(t *testing.T) {
 	if values := askEngine(ctx, engine, "/api/v1/labels/container.name/values?from=now-1h"); !strings.Contains(values, `"agent"`) {
 		t.Errorf("containers: %s", values)
 	}
+	t.Run("filter", func(t *testing.T) { judgeFilter(t, engine) })
 }
 
 // askEngine returns an answer of the server, or why there is none.
