@@ -49,7 +49,7 @@ func judgeFilter(t *testing.T, engine *dockertest.Daemon) {
 		status         int
 	}
 	run := func(capabilities []string, command ...string) result {
-		args := append([]string{"run", "--rm", "--network", "none", "--pid", "host", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"}, capabilities...)
+		args := append([]string{"run", "--rm", "--network", "none", "--pid", "host", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"}, capabilities...)
 		cmd := engine.Command(t.Context(), "docker", append(append(args, "names/agent"), command...)...)
 		var out, messages bytes.Buffer
 		cmd.Stdout, cmd.Stderr = &out, &messages
