@@ -37,7 +37,8 @@ func TestContainerNames(t *testing.T) {
 	var found, values string
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("found by the name of the container: %s\nvalues: %s", found, values)
+			logs, _ := engine.Command(context.Background(), "docker", "logs", "agent").CombinedOutput()
+			t.Logf("found by the name of the container: %s\nvalues: %s\nagent: %s", found, values, logs)
 		}
 	})
 	program.Eventually(t, 2*time.Minute, "function by the name of the container", func(ctx context.Context) bool {
