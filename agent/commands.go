@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"runtime"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -59,6 +60,9 @@ func runDaemon(ctx context.Context, args []string, stdout, stderr io.Writer) err
 	makeSpoolDir(cfg.Spool())
 	if err := confine.Early(); err != nil {
 		log.Warn("some protections of the agent are off", "err", err)
+	}
+	if err := fitThreads(log); err != nil {
+		return fmt.Errorf("cannot profile this host: %w", err)
 	}
 	if err := fitMemory(&cfg.MemoryLimit, &cfg.UnwindTableBytes, log); err != nil {
 		return fmt.Errorf("cannot profile this host: %w", err)
@@ -110,6 +114,9 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 		return 0, recordUsage(err)
 	}
 	log := systemd.NewLogger(stderr, "text", levelIf(o.Verbose, slog.LevelDebug, slog.LevelWarn))
+	if err := fitThreads(log); err != nil {
+		return 0, fmt.Errorf("cannot profile this host: %w", err)
+	}
 	if err := fitMemory(&o.MemoryLimit, &o.UnwindTableBytes, log); err != nil {
 		return 0, fmt.Errorf("cannot profile this host: %w", err)
 	}
@@ -149,10 +156,7 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 	if *format != doctor.Text && *format != doctor.JSON {
 		return 0, doctorUsage(fmt.Errorf("-o: is %q, must be text or json", *format))
 	}
-	d := config.Default()
-	found := slices.Concat(live.Probe(), []sampling.Capability{probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}), probeFiles()},
-		live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
-	report := doctor.New(buildinfo.Version(), found)
+	report := doctor.New(buildinfo.Version(), probe(ctx))
 	if err := report.Write(stdout, *format); err != nil {
 		return 0, err
 	}
@@ -160,6 +164,19 @@ func runDoctor(ctx context.Context, args []string, stdout io.Writer) (int, error
 		return exitError, nil
 	}
 	return exitOK, nil
+}
+
+// probe asks the host. Where there are too few threads it asks for nothing else, which takes some.
+func probe(ctx context.Context) []sampling.Capability {
+	enough := probeThreads()
+	if enough.Required && !enough.OK {
+		runtime.GOMAXPROCS(1)
+		enough.Effect += "; nothing else was looked at"
+		return []sampling.Capability{enough}
+	}
+	d := config.Default()
+	return slices.Concat(live.Probe(), []sampling.Capability{probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}), probeFiles(), enough},
+		live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
 }
 
 // containerOptions says whom an agent would ask for containers that is started as this

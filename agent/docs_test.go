@@ -4,14 +4,12 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"strings"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the parts of documents that are made from the code")
 
 // TestDocument holds docs/configure.md to the help of the commands.
 func TestDocument(t *testing.T) {
@@ -24,5 +22,5 @@ func TestDocument(t *testing.T) {
 		}
 		b.WriteString("```text\n" + strings.Trim(out.String(), "\n") + "\n```\n\n")
 	}
-	doctest.Generated(t, "docs/configure.md", "agent commands", b.String(), *update)
+	doctest.Generated(t, "docs/configure.md", "agent commands", b.String(), golden.Update())
 }

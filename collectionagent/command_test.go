@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -13,10 +12,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // script runs commands, one a line, on one file of tokens and returns all that
 // they print. ID and TOKEN stand for the last ones that were printed.
@@ -123,19 +120,7 @@ func TestCommands(t *testing.T) {
 			got = tokenText.ReplaceAllString(got, "strobe_ID_SECRET")
 			got = timeText.ReplaceAllString(jsonTime.ReplaceAllString(got, "TIME"), "DATE        TIME")
 			got = strings.ReplaceAll(idText.ReplaceAllString(got, "ID__________"), dir, "DIR")
-			path := filepath.Join("testdata", "command-"+name+".txt")
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a golden file
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("%s differs, see -update (-want +got):\n%s", path, d)
-			}
+			golden.Equal(t, filepath.Join("testdata", "command-"+name+".txt"), got)
 		})
 	}
 }

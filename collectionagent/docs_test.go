@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
 
 // TestDocument holds docs/configure.md to the flags and commands.
@@ -38,7 +39,7 @@ func TestDocument(t *testing.T) {
 		})
 		table = append(table, row)
 	})
-	doctest.Generated(t, "docs/configure.md", "collectionagent", doctest.FlagTable(table), *update)
+	doctest.Generated(t, "docs/configure.md", "collectionagent", doctest.FlagTable(table), golden.Update())
 
 	var help strings.Builder
 	for _, name := range []string{
@@ -53,5 +54,5 @@ func TestDocument(t *testing.T) {
 		// Said once, above all of them.
 		help.WriteString("```text\n" + strings.Trim(strings.ReplaceAll(text, fileHelp, ""), "\n") + "\n```\n\n")
 	}
-	doctest.Generated(t, "docs/configure.md", "collectionagent commands", help.String(), *update)
+	doctest.Generated(t, "docs/configure.md", "collectionagent commands", help.String(), golden.Update())
 }

@@ -3,21 +3,15 @@
 package reporter
 
 import (
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	pc "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files anew")
 
 // dump writes a message as text that is stable and easy to compare.
 func dump(m protoreflect.Message) string {
@@ -62,28 +56,6 @@ func dumpField(b *strings.Builder, name, indent string, f protoreflect.FieldDesc
 		fmt.Fprintf(b, "%s: %q\n", name, v.String())
 	default:
 		fmt.Fprintf(b, "%s: %v\n", name, v)
-	}
-}
-
-// golden compares a request with the one in a file.
-func golden(t *testing.T, name string, req *pc.ExportProfilesServiceRequest) {
-	t.Helper()
-	path := filepath.Join("testdata", "otlp", name+".txt")
-	got := dump(req.ProtoReflect())
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path) //nolint:gosec // one of testdata
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Errorf("run the test with -update if this is right (-want +got):\n%s", diff)
 	}
 }
 
@@ -159,7 +131,7 @@ func TestEncodeGolden(t *testing.T) {
 	x := newTestExport(t, testSamples()...)
 	keepTestFiles(x.catalogue)
 	var e profileEncoder
-	golden(t, "everything", encodeChecked(t, &e, x))
+	golden.Equal(t, "testdata/otlp/everything.txt", dump(encodeChecked(t, &e, x).ProtoReflect()))
 
 	// What was reported by name and number alone, as by the first agents of the field.
 	plain := newPlainProcesses()
@@ -173,5 +145,5 @@ func TestEncodeGolden(t *testing.T) {
 	x = newTestExport(t, row(stack.Hash, 0), row(libpf.NewTraceHash(9, 9), 1), row(stack.Hash, 2))
 	x.catalogue.stacks.keep(stack.Hash, stack, func(*libpf.Trace) uint64 { return noteUnnamed }, nil)
 	x.catalogue.symbols.keep(stack.Frames[0].ID(), "fallback", contentOfSymbol, nil)
-	golden(t, "plain", encodeChecked(t, &e, x))
+	golden.Equal(t, "testdata/otlp/plain.txt", dump(encodeChecked(t, &e, x).ProtoReflect()))
 }

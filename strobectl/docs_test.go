@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
 
 // TestDocument holds docs/configure.md to the commands and their flags.
@@ -59,6 +60,6 @@ func TestDocument(t *testing.T) {
 		}
 	}
 	slices.SortStableFunc(rows, func(a, b doctest.Flag) int { return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Of, b.Of)) })
-	doctest.Generated(t, "docs/configure.md", "strobectl commands", list.String(), *update)
-	doctest.Generated(t, "docs/configure.md", "strobectl", doctest.FlagTable(rows), *update)
+	doctest.Generated(t, "docs/configure.md", "strobectl commands", list.String(), golden.Update())
+	doctest.Generated(t, "docs/configure.md", "strobectl", doctest.FlagTable(rows), golden.Update())
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -19,9 +18,8 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/strobe-profiler/strobe/proto/otlppprof"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // testProfile is a profile of two functions.
 func testProfile() *profile.Profile {
@@ -194,18 +192,7 @@ func TestCommands(t *testing.T) {
 			}
 			testFiles(t)
 			got := script(t, commands)
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil { //nolint:gosec // a golden file
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path) //nolint:gosec // a golden file
-			if err != nil {
-				t.Fatal(err)
-			}
-			if d := cmp.Diff(string(want), got); d != "" {
-				t.Errorf("%s differs, see -update (-want +got):\n%s", path, d)
-			}
+			golden.Equal(t, path, got)
 		})
 	}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
 
 func TestMain(m *testing.M) {
@@ -182,22 +183,6 @@ func session(t *testing.T, url, commands string) string {
 	return strings.ReplaceAll(all.String(), url, "http://server")
 }
 
-func goldenText(t *testing.T, name, got string) {
-	t.Helper()
-	if *update {
-		if err := os.WriteFile(name, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), got); d != "" {
-		t.Errorf("%s differs, see -update (-want +got):\n%s", name, d)
-	}
-}
-
 // TestQuestions compares what commands print of a server with golden files.
 func TestQuestions(t *testing.T) {
 	for name, commands := range map[string]string{
@@ -308,7 +293,7 @@ func TestQuestions(t *testing.T) {
 			strobectl completion tcsh`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			goldenText(t, filepath.Join("testdata", "server_"+name+".txt"), withoutClock(session(t, testServer(t), commands)))
+			golden.Equal(t, filepath.Join("testdata", "server_"+name+".txt"), withoutClock(session(t, testServer(t), commands)))
 		})
 	}
 }

@@ -16,6 +16,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // interval is a range of times.
@@ -38,7 +40,7 @@ func (s *server) weight(ctx context.Context, i interval) (sum uint64) {
 			Samples uint64 `json:"samples"`
 		} `json:"types"`
 	}
-	_ = json.Unmarshal([]byte(get(ctx, s.http+"/api/v1/types"+i.query())), &a) // 0 until it answers
+	_ = json.Unmarshal([]byte(program.Get(ctx, s.http+"/api/v1/types"+i.query())), &a) // 0 until it answers
 	for _, t := range a.Types {
 		sum += t.Samples
 	}

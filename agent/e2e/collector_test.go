@@ -11,6 +11,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -35,9 +36,9 @@ var distribution = sync.OnceValues(func() (string, error) {
 
 // startCollector starts a Collector whose profiles come from a receiver and go to the
 // collection agent at an address. Both receiver and its configuration are YAML.
-func startCollector(t *testing.T, receiver, configuration, to string) *service {
+func startCollector(t *testing.T, receiver, configuration, to string) *program.Running {
 	t.Helper()
-	program, err := distribution()
+	path, err := distribution()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,17 +61,17 @@ service:
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return startService(t, program, "--config", config)
+	return startService(t, path, "--config", config)
 }
 
 // TestCollectorReceiver profiles this host from inside a Collector, with the receiver of
 // this project, and judges what arrives behind it.
 func TestCollectorReceiver(t *testing.T) {
 	skip.UnlessRoot(t)
-	grpcAddress := freeAddress(t)
-	s := startServer(t, t.TempDir(), grpcAddress, freeAddress(t))
+	grpcAddress := program.FreeAddress(t)
+	s := startServer(t, t.TempDir(), grpcAddress, program.FreeAddress(t))
 	collector := startCollector(t, "strobe", "    samples_per_second: 499\n    reporter_interval: 500ms", grpcAddress)
 	eventually(t, "samples of the host", func(ctx context.Context) bool { return s.samples(ctx, "{}") > 0 })
 	judgeNative(t, s, "c-o2", "go-plain")
-	collector.stop()
+	collector.Stop()
 }

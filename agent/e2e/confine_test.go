@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/agent/internal/confine"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )
@@ -24,13 +25,13 @@ import (
 // are found that are deleted or in another root, and memory of interpreters is read.
 func TestAfterTheDrop(t *testing.T) {
 	skip.UnlessRoot(t)
-	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
 	// Nothing that runs already may have its runtime's program loaded before.
 	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "199", "-reporter-interval", "300ms")
-	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
-	checkPrivileges(t, agent.cmd.Process.Pid)
+	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	checkPrivileges(t, agent.Process.Pid)
 	expected, err := tracertest.Expectations()
 	if err != nil {
 		t.Fatal(err)
@@ -49,17 +50,17 @@ func TestAfterTheDrop(t *testing.T) {
 			query := url.Values{"query": {selector}, "from": {strconv.FormatInt(time.Now().UnixMilli(), 10)}, "group_by": {"comm"}}
 			var folded string
 			eventually(t, "samples of "+name, func(ctx context.Context) bool {
-				folded = get(ctx, s.http+"/api/v1/folded?"+query.Encode())
+				folded = program.Get(ctx, s.http+"/api/v1/folded?"+query.Encode())
 				return samplesIn(folded) >= 400
 			})
 			path := filepath.Join(t.TempDir(), "folded")
 			if err := os.WriteFile(path, []byte(folded), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			judge(t, e, path, agent.log.String())
+			judge(t, e, path, agent.Log())
 		})
 	}
-	checkPrivileges(t, agent.cmd.Process.Pid)
+	checkPrivileges(t, agent.Process.Pid)
 }
 
 // TestOTLPAfterTheDrop delivers over TLS and with a token to a server that is there only
@@ -79,14 +80,14 @@ func TestOTLPAfterTheDrop(t *testing.T) {
 		t.Fatal(err)
 	}
 	port := func() string {
-		_, port, err := net.SplitHostPort(freeAddress(t))
+		_, port, err := net.SplitHostPort(program.FreeAddress(t))
 		if err != nil {
 			t.Fatal(err)
 		}
 		return port
 	}
 	grpcPort, httpPort := port(), port()
-	serve := func() *service {
+	serve := func() *program.Running {
 		// Where others can reach it, it has TLS and wants tokens.
 		s := startService(t, "collectionagent", "-data-dir", data, "-grpc-address", "0.0.0.0:"+grpcPort, "-http-address", "0.0.0.0:"+httpPort)
 		eventually(t, "collection agent", func(context.Context) bool {
@@ -95,21 +96,21 @@ func TestOTLPAfterTheDrop(t *testing.T) {
 		})
 		return s
 	}
-	serve().stop() // it made its certificate
+	serve().Stop() // it made its certificate
 
 	pages := map[string]string{}
 	for protocol, port := range map[string]string{"grpc": grpcPort, "http/protobuf": httpPort} {
-		pages[protocol] = freeAddress(t)
+		pages[protocol] = program.FreeAddress(t)
 		agent := startService(t, "agent", "-exporter", "otlp", "-otlp-protocol", protocol, "-otlp-endpoint", "https://localhost:"+port,
 			"-tls-ca", ca, "-token-file", tokenFile, "-http-address", pages[protocol], "-samples-per-second", "99", "-reporter-interval", "300ms")
-		eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+pages[protocol]+"/-/ready") != "" })
-		checkPrivileges(t, agent.cmd.Process.Pid)
+		eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+pages[protocol]+"/-/ready") != "" })
+		checkPrivileges(t, agent.Process.Pid)
 	}
 	serve()
 	for protocol, page := range pages {
 		// The state is that of the last flush as a whole, so it comes after the first acknowledgement.
 		eventually(t, "delivery by "+protocol, func(ctx context.Context) bool {
-			s := get(ctx, "http://"+page+"/status")
+			s := program.Get(ctx, "http://"+page+"/status")
 			return readLedger(ctx, page).Delivery.Stored > 100 &&
 				strings.Contains(s, `"encrypted": true`) && strings.Contains(s, `"state": "connected"`)
 		})

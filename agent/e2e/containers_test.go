@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/support/dockertest"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // TestContainerNames profiles a container from within another one that has a cgroup
@@ -32,25 +33,24 @@ func TestContainerNames(t *testing.T) {
 	run("--name", "noisy", "--cgroupns", "private", "-l", "team=a", "-l", "com.docker.compose.project=shop",
 		"-l", "com.docker.compose.service=neighbour", "names/busy:7")
 
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
 	query := `{container.name="noisy",service="neighbour",compose.project="shop",container.image.name="names/busy",container.image.tag="7",container.label.team="a"}`
-	for {
-		body := askEngine(ctx, engine, "/api/v1/top?from=now-1h&query="+url.QueryEscape(query))
-		if strings.Contains(body, "main.spinForTheTest") {
-			break
+	var found, values string
+	t.Cleanup(func() {
+		if t.Failed() {
+			logs, _ := engine.Command(context.Background(), "docker", "logs", "agent").CombinedOutput()
+			t.Logf("found by the name of the container: %s\nvalues: %s\nagent: %s", found, values, logs)
 		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			t.Fatalf("not found by the name of the container: %s\nvalues: %s\nagent: %s", body,
-				askEngine(t.Context(), engine, "/api/v1/labels/container.name/values?from=now-1h"), engine.Run(t, "docker", "logs", "agent"))
-		}
-	}
+	})
+	program.Eventually(t, 2*time.Minute, "function by the name of the container", func(ctx context.Context) bool {
+		found = askEngine(ctx, engine, "/api/v1/top?from=now-1h&query="+url.QueryEscape(query))
+		return strings.Contains(found, "main.spinForTheTest")
+	})
 	// The agent's own container, whose cgroup it sees as "/".
-	if values := askEngine(ctx, engine, "/api/v1/labels/container.name/values?from=now-1h"); !strings.Contains(values, `"agent"`) {
-		t.Errorf("containers: %s", values)
-	}
+	program.Eventually(t, 2*time.Minute, "container of the agent", func(ctx context.Context) bool {
+		values = askEngine(ctx, engine, "/api/v1/labels/container.name/values?from=now-1h")
+		return strings.Contains(values, `"agent"`)
+	})
+	t.Run("filter", func(t *testing.T) { judgeFilter(t, engine) })
 }
 
 // askEngine returns an answer of the server, or why there is none.

@@ -13,13 +13,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )
 
 // server is a collection agent on a data folder that outlives it.
 type server struct {
-	*service
+	*program.Running
 	http string
 }
 
@@ -27,7 +28,7 @@ func startServer(t testing.TB, data, grpcAddress, httpAddress string, flags ...s
 	t.Helper()
 	args := append([]string{"-data-dir", data, "-grpc-address", grpcAddress, "-http-address", httpAddress}, flags...)
 	s := &server{startService(t, "collectionagent", args...), "http://" + httpAddress}
-	eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, s.http+"/-/ready") != "" })
+	eventually(t, "collection agent", func(ctx context.Context) bool { return program.Get(ctx, s.http+"/-/ready") != "" })
 	return s
 }
 
@@ -37,7 +38,7 @@ func (s *server) samples(ctx context.Context, selector string) int {
 		Samples int `json:"samples"`
 	}
 	query := url.Values{"query": {selector}, "from": {"now-1h"}, "limit": {"1"}}
-	_ = json.Unmarshal([]byte(get(ctx, s.http+"/api/v1/top?"+query.Encode())), &answer) // 0 until it answers
+	_ = json.Unmarshal([]byte(program.Get(ctx, s.http+"/api/v1/top?"+query.Encode())), &answer) // 0 until it answers
 	return answer.Samples
 }
 
@@ -54,7 +55,7 @@ type ledger struct {
 }
 
 func readLedger(ctx context.Context, address string) (l ledger) {
-	_ = json.Unmarshal([]byte(get(ctx, "http://"+address+"/status")), &l)
+	_ = json.Unmarshal([]byte(program.Get(ctx, "http://"+address+"/status")), &l)
 	return l
 }
 
@@ -63,8 +64,8 @@ func readLedger(ctx context.Context, address string) (l ledger) {
 // nothing is stored twice.
 func TestExactlyOnce(t *testing.T) {
 	skip.UnlessRoot(t)
-	grpcAddress := freeAddress(t)
-	stored, l := outages(t, 2, grpcAddress, freeAddress(t), "-collection-agent", grpcAddress)
+	grpcAddress := program.FreeAddress(t)
+	stored, l := outages(t, 2, grpcAddress, program.FreeAddress(t), "-collection-agent", grpcAddress)
 	if stored != l.Delivery.Captured {
 		t.Errorf("%d samples are stored, %d were captured", stored, l.Delivery.Captured)
 	}
@@ -77,7 +78,7 @@ func TestAtLeastOnce(t *testing.T) {
 	for _, protocol := range []string{"grpc", "http/protobuf"} {
 		t.Run(protocol, func(t *testing.T) {
 			t.Parallel()
-			grpcAddress, httpAddress := freeAddress(t), freeAddress(t)
+			grpcAddress, httpAddress := program.FreeAddress(t), program.FreeAddress(t)
 			endpoint := grpcAddress
 			if protocol != "grpc" {
 				endpoint = httpAddress
@@ -102,7 +103,7 @@ func TestAtLeastOnce(t *testing.T) {
 // how many samples are stored in the end and what the agent says of them.
 func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter ...string) (stored int, l ledger) {
 	t.Helper()
-	agentHTTP, data := freeAddress(t), t.TempDir()
+	agentHTTP, data := program.FreeAddress(t), t.TempDir()
 	// Only the subject is sampled, so that samples end with it.
 	dir := t.TempDir()
 	subject := exec.Command(tracertest.Build(t, "c-o2", dir), "120")
@@ -126,7 +127,7 @@ func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter
 		target := s.samples(t.Context(), all) + 300
 		eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, all) >= target })
 		acknowledged := readLedger(t.Context(), agentHTTP).Delivery.Stored
-		s.kill()
+		s.Kill()
 		taken := readLedger(t.Context(), agentHTTP).Sampling.Samples
 		eventually(t, "samples while there is no server", func(ctx context.Context) bool {
 			return readLedger(ctx, agentHTTP).Sampling.Samples > taken+300
@@ -145,19 +146,19 @@ func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter
 		return done
 	})
 	stored = s.samples(t.Context(), all)
-	agent.stop()
-	s.stop()
+	agent.Stop()
+	s.Stop()
 	return stored, l
 }
 
 // TestSubjectsThroughThePipeline judges what the API says of known stacks.
 func TestSubjectsThroughThePipeline(t *testing.T) {
 	skip.UnlessRoot(t)
-	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
-	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 	judgeNative(t, s, "c-o2", "cpp-shapes", "rust-forge", "go-plain")
 	t.Run("pprof", func(t *testing.T) {
 		u := s.http + "/api/v1/pprof?" + url.Values{"query": {`{process="c_o2"}`}, "from": {"now-1h"}}.Encode()
@@ -185,7 +186,7 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 		selector := `{process="` + process[name] + `"}`
 		eventually(t, "samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 1000 })
 		query := url.Values{"query": {selector}, "from": {"now-1h"}, "group_by": {"comm"}}
-		folded := get(t.Context(), s.http+"/api/v1/folded?"+query.Encode())
+		folded := program.Get(t.Context(), s.http+"/api/v1/folded?"+query.Encode())
 		path := filepath.Join(t.TempDir(), "folded")
 		if err := os.WriteFile(path, []byte(folded), 0o600); err != nil {
 			t.Fatal(err)
@@ -210,9 +211,9 @@ func browse(t *testing.T, script, address string, environment ...string) {
 	if _, err := os.Stat(filepath.Join(ui, "node_modules")); err != nil {
 		skip.Because(t, "needs the page's development packages: make test-deps")
 	}
-	for _, program := range []string{"node", "chromium"} {
-		if _, err := exec.LookPath(program); err != nil {
-			skip.Because(t, "needs "+program)
+	for _, needed := range []string{"node", "chromium"} {
+		if _, err := exec.LookPath(needed); err != nil {
+			skip.Because(t, "needs "+needed)
 		}
 	}
 	shots := os.Getenv("STROBE_SHOTS")
@@ -229,7 +230,7 @@ func browse(t *testing.T, script, address string, environment ...string) {
 
 // TestLogin logs in to the page of a server that needs tokens.
 func TestLogin(t *testing.T) {
-	data, httpAddress := t.TempDir(), freeAddress(t)
+	data, httpAddress := t.TempDir(), program.FreeAddress(t)
 	create := exec.Command(filepath.Join(bin, "collectionagent"), "token", "create", "-project", "default", "-role", "query", "-data-dir", data)
 	token, err := create.Output() // the hints for people are on standard error
 	if err != nil {
@@ -239,7 +240,7 @@ func TestLogin(t *testing.T) {
 	if err := os.WriteFile(file, token, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := startServer(t, data, freeAddress(t), httpAddress)
+	s := startServer(t, data, program.FreeAddress(t), httpAddress)
 	browse(t, "login.mjs", s.http, "STROBE_TOKEN_FILE="+file)
-	s.stop()
+	s.Stop()
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -16,7 +17,7 @@ import (
 // scrapes itself and is sent the samples of this host.
 func TestServerDocuments(t *testing.T) {
 	skip.UnlessRoot(t)
-	page, grpc, own, dir := freeAddress(t), freeAddress(t), freeAddress(t), t.TempDir()
+	page, grpc, own, dir := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t), t.TempDir()
 	work := doctest.Options{
 		Dir: dir, Path: []string{bin},
 		Env: []string{
@@ -47,7 +48,7 @@ func TestServerDocuments(t *testing.T) {
 	t.Run("push", func(t *testing.T) {
 		doc := doctest.Open(t, "docs/push.md", "With curl")
 		runAgent(t, "record", "-a", "-d", "1s", "-o", dir+"/cpu.pb.gz")
-		write(t, dir+"/mutex.pb.gz", get(t.Context(), "http://"+own+"/debug/pprof/mutex"))
+		write(t, dir+"/mutex.pb.gz", program.Get(t.Context(), "http://"+own+"/debug/pprof/mutex"))
 		write(t, dir+"/header", "User-Agent: a test\n") // this server needs no token
 		work := work
 		work.Replace = map[string]string{"127.0.0.1:7070": page, "perf script | stackcollapse-perf.pl": "echo 'main;work 7'"}
@@ -68,10 +69,10 @@ func TestServerDocuments(t *testing.T) {
 	})
 	t.Run("prometheus", func(t *testing.T) {
 		doc := doctest.Open(t, "docs/prometheus.md", "Metrics of profiles")
-		page := freeAddress(t)
+		page := program.FreeAddress(t)
 		sh := doc.Shell(t, doctest.Options{Path: []string{bin}, Env: []string{
 			"STROBE_COLLECTIONAGENT_DATA_DIR=" + t.TempDir(), "STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + page,
-			"STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + freeAddress(t),
+			"STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + program.FreeAddress(t),
 		}})
 		sh.RunAll()
 		doctest.WaitHTTP(t, "http://"+page+"/-/ready")

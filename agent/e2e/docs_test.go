@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -19,12 +20,12 @@ func TestInstallFromSource(t *testing.T) {
 	if _, err := os.Stat(root + "/.git"); err != nil {
 		skip.Because(t, "not a clone: there is nothing to clone from")
 	}
-	page, own := freeAddress(t), freeAddress(t)
+	page, own := program.FreeAddress(t), program.FreeAddress(t)
 	doc := doctest.Open(t, "docs/install.md", "From source")
 	sh := doc.Shell(t, doctest.Options{
 		Dir: t.TempDir(),
 		Env: []string{
-			"STROBE_HTTP=" + page, "STROBE_GRPC=" + freeAddress(t), "STROBE_URL=http://" + page,
+			"STROBE_HTTP=" + page, "STROBE_GRPC=" + program.FreeAddress(t), "STROBE_URL=http://" + page,
 			"STROBE_AGENT_HTTP_ADDRESS=" + own,
 			// The repository may belong to somebody else than root.
 			"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
@@ -52,7 +53,7 @@ func TestConfigureFiles(t *testing.T) {
 // TestOperate sets up the fleet of docs/operate.md on this host, and keeps it as it says.
 func TestOperate(t *testing.T) {
 	skip.UnlessRoot(t)
-	page, grpc, own, dir := freeAddress(t), freeAddress(t), freeAddress(t), t.TempDir()
+	page, grpc, own, dir := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t), t.TempDir()
 	fleet := doctest.Open(t, "docs/operate.md", "A fleet")
 	sh := fleet.Shell(t, doctest.Options{
 		Dir: t.TempDir(), Path: []string{bin},
@@ -81,7 +82,7 @@ func TestOperate(t *testing.T) {
 // where all is well.
 func TestTroubleshoot(t *testing.T) {
 	skip.UnlessRoot(t)
-	page, grpc, own := freeAddress(t), freeAddress(t), freeAddress(t)
+	page, grpc, own := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	startServer(t, t.TempDir(), grpc, page)
 	startService(t, "agent", "-collection-agent", grpc, "-http-address", own)
 	doc := doctest.Open(t, "docs/troubleshoot.md", "Troubleshoot")
@@ -109,7 +110,7 @@ func TestReadme(t *testing.T) {
 	one.Run(doc.Block(0))
 	one.Run(doc.Block(1))
 
-	page, grpc, own := freeAddress(t), freeAddress(t), freeAddress(t)
+	page, grpc, own := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	fleet := doc.Shell(t, doctest.Options{
 		Dir: dir, Env: []string{"STROBE_AGENT_HTTP_ADDRESS=" + own, "STROBE_AGENT_SPOOL_DIR=" + dir + "/spool"},
 		Replace: map[string]string{
@@ -121,7 +122,7 @@ func TestReadme(t *testing.T) {
 	fleet.Run(doc.Block(3))
 	fleet.RunUntil(doc.Block(4), nil)
 
-	page, grpc = freeAddress(t), freeAddress(t)
+	page, grpc = program.FreeAddress(t), program.FreeAddress(t)
 	startServer(t, t.TempDir(), grpc, page)
 	startService(t, "agent", "-collection-agent", grpc, "-http-address", "off")
 	ask := doc.Shell(t, doctest.Options{

@@ -7,21 +7,18 @@ package e2e
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // burnVar makes the test binary the program that is profiled.
@@ -48,11 +45,8 @@ func buildAndRun(m *testing.M) int {
 	}
 	defer os.RemoveAll(dir) //nolint:errcheck // a test
 	bin = dir
-	build := exec.Command("go", "build", "-o", dir+"/", "./agent", "./collectionagent", "./strobectl")
-	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	if err := program.Build(dir, "agent", "collectionagent", "strobectl"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
@@ -156,121 +150,43 @@ func TestRecordEndsWithItsTarget(t *testing.T) {
 	}
 }
 
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // a test
-	return l.Addr().String()
-}
-
-// service is a binary that runs until it is stopped.
-type service struct {
-	t    testing.TB
-	cmd  *exec.Cmd
-	log  bytes.Buffer
-	done bool
-}
-
 // startService starts one of the binaries by its name, or another program by its path.
-func startService(t testing.TB, name string, args ...string) *service {
+func startService(t testing.TB, name string, args ...string) *program.Running {
 	t.Helper()
 	path := name
 	if !filepath.IsAbs(name) {
 		path = filepath.Join(bin, name)
 	}
-	s := &service{t: t, cmd: exec.Command(path, args...)}
+	cmd := exec.Command(path, args...)
 	// No test may find in the agent's spool what another one left.
-	s.cmd.Env = append(os.Environ(), "STROBE_AGENT_SPOOL_DIR="+filepath.Join(t.TempDir(), "spool"))
-	s.cmd.Stderr = &s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if !s.done {
-			_ = s.cmd.Process.Kill()
-			_ = s.cmd.Wait()
-		}
-		if t.Failed() {
-			t.Logf("%s:\n%s", name, s.log.String())
-		}
-	})
-	return s
-}
-
-// stop stops it with SIGTERM and expects a clean end.
-func (s *service) stop() {
-	s.t.Helper()
-	s.done = true
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := s.cmd.Wait(); err != nil {
-		s.t.Errorf("after SIGTERM: %v", err)
-	}
-}
-
-func (s *service) kill() {
-	s.done = true
-	_ = s.cmd.Process.Kill()
-	_ = s.cmd.Wait()
-}
-
-// get returns the answer to a GET, "" if there is none.
-func get(ctx context.Context, url string) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return ""
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return ""
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return ""
-	}
-	return string(b)
+	cmd.Env = append(os.Environ(), "STROBE_AGENT_SPOOL_DIR="+filepath.Join(t.TempDir(), "spool"))
+	return program.Start(t, cmd)
 }
 
 // eventually asks until the answer is good.
 func eventually(t testing.TB, what string, good func(ctx context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for !good(ctx) {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("no %s: %v", what, errors.Join(ctx.Err()))
-		}
-	}
+	program.Eventually(t, time.Minute, what, good)
 }
 
 // TestPipeline starts the agent while there is no collection agent, then takes
 // the collection agent away under load, and looks at what arrives.
 func TestPipeline(t *testing.T) {
 	burner(t)
-	grpcAddress, serverHTTP, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, serverHTTP, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	data := t.TempDir()
 	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "99", "-reporter-interval", "500ms", "-tags", "suite=e2e", "-host-name", "e2e-host")
-	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 
-	startServer := func() *service {
+	startServer := func() *program.Running {
 		s := startService(t, "collectionagent", "-data-dir", data, "-grpc-address", grpcAddress, "-http-address", serverHTTP)
-		eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, "http://"+serverHTTP+"/-/ready") != "" })
+		eventually(t, "collection agent", func(ctx context.Context) bool { return program.Get(ctx, "http://"+serverHTTP+"/-/ready") != "" })
 		return s
 	}
 	folded := func(ctx context.Context) (string, float64, int) {
 		query := url.Values{"query": {`{service="e2e-burner",suite="e2e",host="e2e-host"}`}, "from": {"now-10m"}}
-		answer := get(ctx, "http://"+serverHTTP+"/api/v1/folded?"+query.Encode())
+		answer := program.Get(ctx, "http://"+serverHTTP+"/api/v1/folded?"+query.Encode())
 		part, total := share(t, answer, chain)
 		return answer, part, total
 	}
@@ -280,19 +196,19 @@ func TestPipeline(t *testing.T) {
 		_, _, before = folded(ctx)
 		return before >= 100
 	})
-	server.kill()
+	server.Kill()
 	server = startServer()
 	eventually(t, "samples after a restart", func(ctx context.Context) bool {
 		_, _, total := folded(ctx)
 		return total >= before+100
 	})
-	if status := get(t.Context(), "http://"+agentHTTP+"/status"); !strings.Contains(status, `"state": "connected"`) {
+	if status := program.Get(t.Context(), "http://"+agentHTTP+"/status"); !strings.Contains(status, `"state": "connected"`) {
 		t.Errorf("status %s", status)
 	}
-	agent.stop()
+	agent.Stop()
 	answer, part, total := folded(t.Context())
 	if part < 0.9 {
 		t.Errorf("%d samples, %.0f %% with the known stack\n%s", total, part*100, answer)
 	}
-	server.stop()
+	server.Stop()
 }

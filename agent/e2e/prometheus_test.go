@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -29,13 +30,13 @@ func TestPrometheusFiles(t *testing.T) {
 		}
 	}
 
-	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress, "-profile-metrics", "../../docs/prometheus/profile-metrics.yaml")
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP, "-reporter-interval", "500ms")
 	var served string
 	eventually(t, "metrics of both", func(ctx context.Context) bool {
-		_ = get(ctx, s.http+"/api/v1/top?from=nonsense") // a question that is not answered is counted once there is one
-		served = get(ctx, s.http+"/metrics") + get(ctx, "http://"+agentHTTP+"/metrics")
+		_ = program.Get(ctx, s.http+"/api/v1/top?from=nonsense") // a question that is not answered is counted once there is one
+		served = program.Get(ctx, s.http+"/metrics") + program.Get(ctx, "http://"+agentHTTP+"/metrics")
 		return s.samples(ctx, "") > 0 && strings.Contains(served, "strobe_collectionagent_query_errors_total") && strings.Contains(served, "strobe_agent_")
 	})
 	// Of functions there are metrics only once an interval has passed: profilemetrics tests those.

@@ -23,6 +23,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )
@@ -51,7 +52,7 @@ func TestRecord(t *testing.T) {
 	}
 	skip.UnlessRoot(t)
 	data := t.TempDir()
-	grpcAddress, httpAddress := freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress := program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, data, grpcAddress, httpAddress)
 	var times recordedTimes
 	t.Run("1.0", func(t *testing.T) {
@@ -71,7 +72,7 @@ func TestRecord(t *testing.T) {
 	}
 	recordRequests(t, grpcAddress)
 	times.To = time.Now().UnixMilli()
-	s.stop()
+	s.Stop()
 	compact := exec.Command(filepath.Join(bin, "collectionagent"), "compact", "-data-dir", data) //nolint:gosec // our own
 	if out, err := compact.CombinedOutput(); err != nil {
 		t.Fatalf("compact: %v\n%s", err, out)
@@ -98,13 +99,13 @@ func recordRelease(t *testing.T, s *server, grpcAddress, version string, service
 		t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "service.version="+version)
 		pids = append(pids, strconv.Itoa(tracertest.Start(t, subject, 120)))
 	}
-	agentHTTP := freeAddress(t)
+	agentHTTP := program.FreeAddress(t)
 	before, from := s.samples(t.Context(), ""), time.Now().UnixMilli()
 	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP, "-samples-per-second", "97",
 		"-reporter-interval", "1s", "-host-name", "shop-1", "-host-id", "1001", "-include-pid", strings.Join(pids, ","))
 	const enough = 2500
 	eventually(t, "samples of "+version, func(ctx context.Context) bool { return s.samples(ctx, "") > before+enough })
-	agent.stop()
+	agent.Stop()
 	return from
 }
 
@@ -163,7 +164,7 @@ func startRecorded(t *testing.T) (recordedTimes, *server) {
 	if err := unpack(recordedData, data); err != nil {
 		t.Fatal(err)
 	}
-	return times, startServer(t, data, freeAddress(t), freeAddress(t), "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0")
+	return times, startServer(t, data, program.FreeAddress(t), program.FreeAddress(t), "-retention", "0", "-retention-minutes", "0", "-retention-hours", "0")
 }
 
 // TestViews drives every view of the page in a browser, on recorded samples.

@@ -15,6 +15,7 @@ import (
 	"github.com/cilium/ebpf"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
@@ -138,17 +139,17 @@ func BenchmarkHostOfRuntimes(b *testing.B) {
 	for _, name := range busy {
 		tracertest.Start(b, name, 300)
 	}
-	grpcAddress, httpAddress, agentHTTP := freeAddress(b), freeAddress(b), freeAddress(b)
+	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(b), program.FreeAddress(b), program.FreeAddress(b)
 	startServer(b, b.TempDir(), grpcAddress, httpAddress)
 	agent := startService(b, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP, "-samples-per-second", "20")
-	eventually(b, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	eventually(b, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 	<-time.After(15 * time.Second) // all runtimes have been met
 	for b.Loop() {
-		before := processCPU(b, agent.cmd.Process.Pid)
+		before := processCPU(b, agent.Process.Pid)
 		<-time.After(30 * time.Second)
-		b.ReportMetric(100*(processCPU(b, agent.cmd.Process.Pid)-before).Seconds()/30, "core-%")
+		b.ReportMetric(100*(processCPU(b, agent.Process.Pid)-before).Seconds()/30, "core-%")
 	}
-	b.ReportMetric(float64(residentKB(b, agent.cmd.Process.Pid))/1024, "rss-MB")
+	b.ReportMetric(float64(residentKB(b, agent.Process.Pid))/1024, "rss-MB")
 }
 
 // processCPU returns the CPU time that a process has used.

@@ -13,6 +13,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer"
 	"github.com/strobe-profiler/strobe/tracer/identity"
@@ -102,7 +103,7 @@ func openRoutes(t *testing.T) []*route {
 	t.Helper()
 	add := func(name string, start func(grpcAddress, httpAddress string) (deliverer, error)) *route {
 		t.Helper()
-		grpcAddress, httpAddress := freeAddress(t), freeAddress(t)
+		grpcAddress, httpAddress := program.FreeAddress(t), program.FreeAddress(t)
 		r := &route{name: name, server: startServer(t, t.TempDir(), grpcAddress, httpAddress)}
 		var err error
 		if r.reporter, err = start(grpcAddress, httpAddress); err != nil {
@@ -127,7 +128,7 @@ func openRoutes(t *testing.T) []*route {
 			return otlp(reporter.ProtocolHTTP, reporter.CompressionZstd, "http://"+to)
 		}),
 		add("OTLP through a Collector", func(to, _ string) (deliverer, error) {
-			between := freeAddress(t)
+			between := program.FreeAddress(t)
 			startCollector(t, "otlp", fmt.Sprintf("    protocols: {grpc: {endpoint: %q, max_recv_msg_size_mib: 64}}", between), to)
 			return otlp(reporter.ProtocolGRPC, reporter.CompressionGzip, between)
 		}),

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -27,11 +28,11 @@ func TestTwinsNeverMerge(t *testing.T) {
 	if err != nil {
 		skip.Because(t, "needs python3")
 	}
-	grpcAddress, httpAddress, agentHTTP := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
-	eventually(t, "profiling", func(ctx context.Context) bool { return get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
+	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 	cmd := exec.CommandContext(t.Context(), python, "testdata/twins/twins.py", "120") //nolint:gosec // found above
 	cmd.Env = append(os.Environ(), "OTEL_SERVICE_NAME=twins")
 	cmd.Stderr = os.Stderr
@@ -45,7 +46,7 @@ func TestTwinsNeverMerge(t *testing.T) {
 	const selector = `{service="twins"}`
 	eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, selector) >= 2500 })
 	query := url.Values{"query": {selector}, "from": {"now-1h"}, "fold": {"interpreter"}, "max_nodes": {"100000"}}
-	values := pythonPaths(t, get(t.Context(), s.http+"/api/v1/flamegraph?"+query.Encode()))
+	values := pythonPaths(t, program.Get(t.Context(), s.http+"/api/v1/flamegraph?"+query.Encode()))
 
 	want := map[string]float64{
 		"left@twins.py;work@twin_a.py;burn@burn.py":  0.4,

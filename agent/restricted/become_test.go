@@ -4,6 +4,7 @@ package restricted
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -31,6 +33,8 @@ type restriction struct {
 	Capabilities []int
 	// Nobody is another user than root, whom the capabilities are given as systemd does.
 	Nobody bool
+	// User is who that is, 0 for the one that is called nobody.
+	User int
 	// UserNamespace makes the agent root of one of its own.
 	UserNamespace bool
 	// PIDNamespace is one of its own, with its own /proc.
@@ -39,6 +43,8 @@ type restriction struct {
 	HostProc bool
 	// Hidden directories are empty.
 	Hidden []string
+	// Full directories are disks of their own with room for next to nothing.
+	Full []string
 	// Unmounted directories are no mounts any more.
 	Unmounted []string
 	// ReadOnly makes the whole tree read-only.
@@ -58,14 +64,16 @@ type restriction struct {
 }
 
 // command returns a program that runs as the restriction says.
-func (r *restriction) command(ctx context.Context, t testing.TB, program string, args ...string) *exec.Cmd {
+func (r *restriction) command(ctx context.Context, t testing.TB, path string, args ...string) *exec.Cmd {
 	t.Helper()
 	b, err := json.Marshal(r)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{program}, args...)...)
-	cmd.Env = append(os.Environ(), becomeVar+"="+string(b))
+	cmd := exec.CommandContext(ctx, os.Args[0], append([]string{path}, args...)...)
+	// Settings of whoever runs the test are not those of the agent.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "STROBE_AGENT_") })
+	cmd.Env = append(cmd.Env, becomeVar+"="+string(b))
 	flags := uintptr(syscall.CLONE_NEWNS)
 	if r.PIDNamespace {
 		flags |= syscall.CLONE_NEWPID
@@ -91,11 +99,11 @@ func (r *restriction) run(t testing.TB, args ...string) result {
 	return r.runProgram(t, agent, args...)
 }
 
-func (r *restriction) runProgram(t testing.TB, program string, args ...string) result {
+func (r *restriction) runProgram(t testing.TB, path string, args ...string) result {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := r.command(ctx, t, program, args...)
+	cmd := r.command(ctx, t, path, args...)
 	var out, messages bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &messages
 	err := cmd.Run()
@@ -172,6 +180,11 @@ func (r *restriction) mounts() error {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}
+	for _, dir := range r.Full {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=755"); err != nil {
+			return fmt.Errorf("%s: %w", dir, err)
+		}
+	}
 	if r.ReadOnly {
 		attr := &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY}
 		if err := unix.MountSetattr(unix.AT_FDCWD, "/", unix.AT_RECURSIVE, attr); err != nil {
@@ -213,13 +226,14 @@ func (r *restriction) capabilities() error {
 		}
 	}
 	if r.Nobody {
+		user := cmp.Or(r.User, nobody)
 		if err := unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0); err != nil {
 			return err
 		}
 		for _, call := range []func() error{
 			func() error { return unix.Setgroups(nil) },
-			func() error { return unix.Setresgid(nobody, nobody, nobody) },
-			func() error { return unix.Setresuid(nobody, nobody, nobody) },
+			func() error { return unix.Setresgid(user, user, user) },
+			func() error { return unix.Setresuid(user, user, user) },
 		} {
 			if err := call(); err != nil {
 				return err
@@ -257,11 +271,11 @@ func refuse(call int) error {
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
 		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
 	}
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	code := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}
-	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&code)), 0, 0)
 }
 
 // firstLine returns what people see first.

@@ -9,16 +9,14 @@
 package restricted
 
 import (
-	"flag"
 	"fmt"
 	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite golden files")
+	"github.com/strobe-profiler/strobe/support/program"
+)
 
 // agent is the binary, where every user can execute it.
 var (
@@ -49,11 +47,8 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	agent = filepath.Join(dir, "agent")
-	build := exec.Command("go", "build", "-o", agent, "./agent")
-	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+	if err := program.Build(dir, "agent"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	status := m.Run()

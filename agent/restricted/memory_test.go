@@ -3,20 +3,16 @@
 package restricted
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -58,29 +54,25 @@ func TestMemory(t *testing.T) {
 			r := &restriction{Cgroups: []string{dir}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
-			address := freeAddress(t)
-			cmd := r.command(ctx, t, agent, "-http-address", address, "-disable-tls", "-spool-dir", "off", "-collection-agent", "127.0.0.1:1")
-			var log bytes.Buffer
-			cmd.Stderr = &log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			if test.fits {
-				if !waitForSamples(ctx, address) {
-					t.Errorf("no samples")
+			address := program.FreeAddress(t)
+			a := program.Start(t, r.command(ctx, t, agent, "-http-address", address, "-disable-tls", "-spool-dir", "off", "-collection-agent", "127.0.0.1:1"))
+			t.Cleanup(func() {
+				if killed() {
+					t.Error("it took more than there is and was killed")
 				}
-				_ = cmd.Process.Signal(syscall.SIGTERM)
+			})
+			var err error
+			if test.fits {
+				program.Eventually(t, time.Minute, "samples", func(ctx context.Context) bool { return samples(ctx, address) > 60 })
+				a.Stop()
+			} else {
+				err = a.Wait()
 			}
-			err := cmd.Wait()
-			text := log.String()
+			text := a.Log()
 			switch {
-			case killed():
-				t.Errorf("it took more than there is and was killed: %v\n%s", err, text)
-			case test.fits && cmd.ProcessState.ExitCode() < 0:
-				t.Errorf("%v\n%s", err, text)
 			case test.fits && !strings.Contains(text, "there is less memory than -memory-limit: the agent takes less"):
 				t.Errorf("it does not say that it takes less:\n%s", text)
-			case !test.fits && (cmd.ProcessState.ExitCode() != 1 ||
+			case !test.fits && (a.ProcessState.ExitCode() != 1 ||
 				!strings.Contains(text, fmt.Sprintf("agent: cannot profile this host: this cgroup or host has %dMiB of memory, and profiling needs at least ", test.limit>>20))):
 				t.Errorf("%v: it does not say what it needs:\n%s", err, text)
 			}
@@ -92,49 +84,16 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// waitForSamples waits until an agent has taken some hundred.
-func waitForSamples(ctx context.Context, address string) bool {
-	tick := time.NewTicker(200 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		for line := range strings.Lines(get(ctx, "http://"+address+"/metrics")) {
-			value, ok := strings.CutPrefix(line, "strobe_agent_reporter_captured_samples_total ")
-			if !ok {
-				continue
-			}
-			if n, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil && n > 60 {
-				return true
-			}
+// samples is how many an agent has taken.
+func samples(ctx context.Context, address string) int {
+	for line := range strings.Lines(program.Get(ctx, "http://"+address+"/metrics")) {
+		value, ok := strings.CutPrefix(line, "strobe_agent_reporter_captured_samples_total ")
+		if !ok {
+			continue
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return false
+		if n, err := strconv.ParseFloat(strings.TrimSpace(value), 64); err == nil {
+			return int(n)
 		}
 	}
-}
-
-func get(ctx context.Context, url string) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return ""
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return ""
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	b, _ := io.ReadAll(resp.Body)
-	return string(b)
-}
-
-// freeAddress returns an address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // a test
-	return l.Addr().String()
+	return 0
 }

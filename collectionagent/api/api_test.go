@@ -8,19 +8,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/google/pprof/profile"
 	"github.com/klauspost/compress/zstd"
 	"github.com/prometheus/client_golang/prometheus"
@@ -29,9 +26,8 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 func newTestHandler(tb testing.TB, s store.Store) http.Handler {
 	tb.Helper()
@@ -62,23 +58,6 @@ func get(tb testing.TB, h http.Handler, target string, headers ...string) *httpt
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
 	return w
-}
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path) //nolint:gosec // a golden file
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", name, diff)
-	}
 }
 
 func TestAnswers(t *testing.T) {
@@ -205,7 +184,7 @@ func TestAnswers(t *testing.T) {
 				}
 				body = pretty.Bytes()
 			}
-			golden(t, name, body)
+			golden.Equal(t, filepath.Join("testdata", name), body)
 		})
 	}
 }
@@ -224,7 +203,7 @@ func TestPprof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "pprof.txt", []byte(p.String()))
+	golden.Equal(t, "testdata/pprof.txt", p.String())
 
 	total := func(target string) (sum int64) {
 		t.Helper()

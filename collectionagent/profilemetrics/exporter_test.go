@@ -4,7 +4,6 @@ package profilemetrics
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -19,9 +18,8 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write golden files")
 
 var end = time.Date(2026, 11, 21, 10, 0, 0, 0, time.UTC)
 
@@ -123,19 +121,7 @@ rules:
 
 func TestExport(t *testing.T) {
 	got := exported(t, rules, end.Add(20*time.Second))
-	golden := filepath.Join("testdata", "metrics.txt")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil { //nolint:gosec // not secret
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got\n%s\nwant\n%s", got, want)
-	}
+	golden.Equal(t, filepath.Join("testdata", "metrics.txt"), got)
 }
 
 // What is old is gone, but for the time that it is of.

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"encoding/hex"
 	"encoding/json"
-	"flag"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -20,9 +19,8 @@ import (
 	"google.golang.org/protobuf/types/dynamicpb"
 
 	"github.com/strobe-profiler/strobe/proto/pyroscope/querier"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the answers to recorded requests anew; testdata/README.md says how they are checked")
 
 // recorded is a request that a client of Pyroscope's definitions sent, and what it is answered.
 type recorded struct {
@@ -115,18 +113,7 @@ func TestRecorded(t *testing.T) {
 			w := send(body, r.Headers)
 			file := filepath.Join("testdata", "answers", name+".hex")
 			got := hex.EncodeToString(w.Body.Bytes()) + "\n"
-			if *update {
-				if err := os.WriteFile(file, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(file) //nolint:gosec // of this package
-			if err != nil {
-				t.Fatal(err)
-			}
-			if string(want) != got {
-				t.Errorf("%d\n%s\nwant\n%s", w.Code, got, want)
-			}
+			golden.Equal(t, file, got) // testdata/README.md says how they are checked
 			if r.Means == nil || w.Code != http.StatusOK {
 				return
 			}

@@ -3,22 +3,19 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"math"
 	"net"
-	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -58,72 +55,14 @@ func build(t *testing.T, dir, pkg, out string) {
 func run(t *testing.T, env []string, path string, args ...string) (stop func()) {
 	t.Helper()
 	cmd := exec.Command(path, args...)
-	var log bytes.Buffer
-	cmd.Env, cmd.Stderr = append(os.Environ(), env...), &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	stopped := false
-	t.Cleanup(func() {
-		if !stopped {
-			_ = cmd.Process.Kill()
-			_ = cmd.Wait()
-		}
-		if t.Failed() {
-			t.Logf("%s:\n%s", filepath.Base(path), log.String())
-		}
-	})
-	return func() {
-		stopped = true
-		if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-			t.Error(err)
-		}
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s after SIGTERM: %v", filepath.Base(path), err)
-		}
-	}
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // a test
-	return l.Addr().String()
-}
-
-// get returns the answer to a GET, "" if there is none.
-func get(ctx context.Context, url string) string {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-	if err != nil {
-		return ""
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return ""
-	}
-	defer resp.Body.Close() //nolint:errcheck // read only
-	b, err := io.ReadAll(resp.Body)
-	if err != nil || resp.StatusCode != http.StatusOK {
-		return ""
-	}
-	return string(b)
+	cmd.Env = append(os.Environ(), env...)
+	return program.Start(t, cmd).Stop
 }
 
 // eventually waits until something is good.
 func eventually(t *testing.T, what string, good func(ctx context.Context) bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-	defer cancel()
-	for tick := time.Tick(200 * time.Millisecond); !good(ctx); {
-		select {
-		case <-tick:
-		case <-ctx.Done():
-			t.Fatalf("no %s", what)
-		}
-	}
+	program.Eventually(t, 2*time.Minute, what, good)
 }
 
 // TestProfile profiles a program with the built distribution, which sends to a
@@ -138,9 +77,9 @@ func TestProfile(t *testing.T) {
 		t.Errorf("version %q, %v", out, err)
 	}
 
-	grpcAddress, httpAddress, metrics := freeAddress(t), freeAddress(t), freeAddress(t)
+	grpcAddress, httpAddress, metrics := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	stopAgent := run(t, nil, agent, "-data-dir", t.TempDir(), "-grpc-address", grpcAddress, "-http-address", httpAddress)
-	eventually(t, "collection agent", func(ctx context.Context) bool { return get(ctx, "http://"+httpAddress+"/-/ready") != "" })
+	eventually(t, "collection agent", func(ctx context.Context) bool { return program.Get(ctx, "http://"+httpAddress+"/-/ready") != "" })
 	run(t, []string{burnVar + "=1", "OTEL_SERVICE_NAME=busy", "OTEL_RESOURCE_ATTRIBUTES=team=blue"}, os.Args[0])
 	metricsHost, metricsPort, _ := net.SplitHostPort(metrics)
 	stop := run(t, []string{"COLLECTION_AGENT=" + grpcAddress}, collector, "--config", writeConfig(t, fmt.Sprintf(`
@@ -156,11 +95,11 @@ service:
 	folded := func(ctx context.Context) string {
 		selector := fmt.Sprintf(`{service="busy",host="col-host",suite="collector",team="blue",executable=~".*/%s"}`, filepath.Base(os.Args[0]))
 		query := url.Values{"query": {selector}, "from": {"now-10m"}}
-		return get(ctx, "http://"+httpAddress+"/api/v1/folded?"+query.Encode())
+		return program.Get(ctx, "http://"+httpAddress+"/api/v1/folded?"+query.Encode())
 	}
 	const function = "collector/distribution.burn"
 	eventually(t, "profile of the program", func(ctx context.Context) bool { return strings.Contains(folded(ctx), function) })
-	text := get(t.Context(), "http://"+metrics+"/metrics")
+	text := program.Get(t.Context(), "http://"+metrics+"/metrics")
 	for _, want := range []string{"strobe_receiver_captured_samples", "strobe_receiver_delivered_samples", "otelcol_receiver_accepted_profile_samples", "strobe_agent_kernel_events"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("no metric %s in\n%s", want, text)

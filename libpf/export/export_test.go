@@ -4,10 +4,8 @@ package export_test
 
 import (
 	"bytes"
-	"flag"
 	"math"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -16,9 +14,8 @@ import (
 
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/libpf/export"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 var (
 	appID    = libpf.NewFileID(0x1122334455667788, 1)
@@ -77,30 +74,13 @@ func testProfile() *export.Profile {
 	}
 }
 
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path) //nolint:gosec // a golden file
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Errorf("%s differs (-want +got):\n%s", name, diff)
-	}
-}
-
 func TestWriteFolded(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
 	if err := export.WriteFolded(&out, testProfile()); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "profile.folded", out.Bytes())
+	golden.Equal(t, "testdata/profile.folded", out.Bytes())
 }
 
 func TestWritePprof(t *testing.T) {
@@ -116,7 +96,7 @@ func TestWritePprof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "profile.pprof.txt", []byte(p.String()))
+	golden.Equal(t, "testdata/profile.pprof.txt", p.String())
 	for _, m := range p.Mapping {
 		if !m.HasFunctions || m.Start != 0 || m.Limit != math.MaxUint64 {
 			t.Errorf("mapping %+v would make pprof look for symbols or move addresses", m)

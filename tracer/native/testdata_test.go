@@ -3,19 +3,14 @@
 package native
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/strobe-profiler/strobe/libpf/pfelf"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
 
 // openFile opens the tables of a file.
 func openFile(tb testing.TB, path string) (*Tables, *Rules) {
@@ -76,19 +71,7 @@ func TestGolden(t *testing.T) {
 			if s := tables.Stats(); s != (Stats{}) {
 				t.Errorf("%+v", s)
 			}
-			golden := strings.TrimSuffix(path, ".elf") + ".rows"
-			if *update {
-				if err := os.WriteFile(golden, []byte(got), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), got); diff != "" {
-				t.Error(diff)
-			}
+			golden.Equal(t, strings.TrimSuffix(path, ".elf")+".rows", got)
 		})
 	}
 }

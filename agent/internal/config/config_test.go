@@ -16,9 +16,8 @@ import (
 
 	"github.com/strobe-profiler/strobe/internal/settings"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 func writeFile(t *testing.T, content string) string {
 	t.Helper()
@@ -210,35 +209,18 @@ func TestWriteFileIsReadBack(t *testing.T) {
 	}
 }
 
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, []byte(got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(b), got); diff != "" {
-		t.Errorf("%s (-want +got); -update rewrites it:\n%s", name, diff)
-	}
-}
-
 func TestGolden(t *testing.T) {
 	t.Parallel()
 	var usage, file strings.Builder
 	if err := WriteUsage(&usage); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "usage.txt", usage.String())
+	golden.Equal(t, "testdata/usage.txt", usage.String())
 	c := Default()
 	if err := c.WriteFile(&file); err != nil {
 		t.Fatal(err)
 	}
-	golden(t, "default.yaml", file.String())
+	golden.Equal(t, "testdata/default.yaml", file.String())
 }
 
 func TestPlaintext(t *testing.T) {

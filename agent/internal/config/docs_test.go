@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
 
 // TestDocument holds docs/configure.md to the settings.
@@ -39,5 +40,5 @@ func TestDocument(t *testing.T) {
 	var names []string
 	modes.VisitAll(func(f *flag.Flag) { names = append(names, "`-"+f.Name+"`") })
 	b.WriteString("Not settings, and on the command line only, but for the file (`" + EnvPrefix + "CONFIG`): " + strings.Join(names, ", ") + ".\n")
-	doctest.Generated(t, "docs/configure.md", "agent", b.String(), *update)
+	doctest.Generated(t, "docs/configure.md", "agent", b.String(), golden.Update())
 }

@@ -4,8 +4,6 @@ package doctor
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,9 +11,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 var (
 	fine    = sampling.Capability{Name: "eBPF programs", OK: true, Required: true, Detail: "can be loaded"}
@@ -45,19 +42,7 @@ func TestReport(t *testing.T) {
 			if err := r.Write(&text, Text); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", name+".txt")
-			if *update {
-				if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), text.String()); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
+			golden.Equal(t, filepath.Join("testdata", name+".txt"), text.String())
 			if err := r.Write(&encoded, JSON); err != nil {
 				t.Fatal(err)
 			}

@@ -4,10 +4,8 @@ package status
 
 import (
 	"errors"
-	"flag"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,9 +15,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/strobe-profiler/strobe/internal/sampling"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -92,19 +89,7 @@ func TestWriteText(t *testing.T) {
 			if err := r.WriteText(&b, now); err != nil {
 				t.Fatal(err)
 			}
-			path := filepath.Join("testdata", name+".txt")
-			if *update {
-				if err := os.WriteFile(path, []byte(b.String()), 0o600); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(string(want), b.String()); diff != "" {
-				t.Errorf("%s (-want +got); -update rewrites it:\n%s", path, diff)
-			}
+			golden.Equal(t, filepath.Join("testdata", name+".txt"), b.String())
 			if healthy := strings.Contains(b.String(), "\nhealthy: "); healthy != r.Healthy() {
 				t.Errorf("says healthy %v, is %v", healthy, r.Healthy())
 			}

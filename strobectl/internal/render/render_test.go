@@ -6,40 +6,18 @@ import (
 	"bytes"
 	"encoding/xml"
 	"errors"
-	"flag"
 	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/strobe-profiler/strobe/strobectl/internal/client"
 	"github.com/strobe-profiler/strobe/strobectl/internal/term"
 	"github.com/strobe-profiler/strobe/strobectl/internal/tree"
+	"github.com/strobe-profiler/strobe/support/golden"
 )
-
-var update = flag.Bool("update", false, "write the golden files")
-
-func golden(t *testing.T, name string, got []byte) {
-	t.Helper()
-	path := filepath.Join("testdata", name)
-	if *update {
-		if err := os.WriteFile(path, got, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(string(want), string(got)); d != "" {
-		t.Errorf("%s differs, see -update (-want +got):\n%s", path, d)
-	}
-}
 
 // testTree has wide and narrow frames, names that mean something to markup, and a
 // deep stack.
@@ -92,7 +70,7 @@ func TestText(t *testing.T) {
 				if err := draw(&o); err != nil {
 					t.Fatal(err)
 				}
-				golden(t, name+"_"+as+".txt", b.Bytes())
+				golden.Equal(t, filepath.Join("testdata", name+"_"+as+".txt"), b.Bytes())
 				if as == "ascii" && bytes.ContainsFunc(b.Bytes(), func(r rune) bool { return r > 0x7e }) {
 					t.Error("that is not ASCII")
 				}

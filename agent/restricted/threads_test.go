@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package restricted
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/strobe-profiler/strobe/support/skip"
+)
+
+// pidsCgroup makes a cgroup that allows so many threads.
+func pidsCgroup(t *testing.T, limit int) string {
+	t.Helper()
+	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
+		dir := filepath.Join(root, fmt.Sprintf("strobe-restricted-%d-pids-%d", os.Getpid(), limit))
+		if os.Mkdir(dir, 0o755) != nil { //nolint:gosec // a cgroup
+			continue
+		}
+		if os.WriteFile(filepath.Join(dir, "pids.max"), []byte(strconv.Itoa(limit)), 0o600) != nil {
+			_ = os.Remove(dir)
+			continue // its controller is elsewhere
+		}
+		t.Cleanup(func() { _ = os.Remove(dir) })
+		return dir
+	}
+	skip.Because(t, "needs a hierarchy of cgroups with the pids controller")
+	return ""
+}
+
+// within is a command that enters a cgroup and becomes another. This binary does not enter
+// itself, as it may need a thread on its way.
+func within(dir string, command ...string) []string {
+	return append([]string{"/bin/sh", "-c", `echo 0 > "$0"/cgroup.procs && exec "$@"`, dir}, command...)
+}
+
+// TestThreads starts the agent where it may have few threads. The Go runtime ends a program that
+// cannot have one more, at any time, so the agent must take fewer, or say what it needs.
+func TestThreads(t *testing.T) {
+	s := startSubjects(t)
+	t.Run("few", func(t *testing.T) {
+		t.Parallel()
+		new(restriction).messages(t, "few-threads", refuses, within(pidsCgroup(t, 12), agent)...)
+	})
+	t.Run("of its user", func(t *testing.T) {
+		t.Parallel()
+		r := &restriction{Nobody: true, User: 54322, Capabilities: []int{bpf, perfmon, ptrace, syslog, search, checkpoint}}
+		r.messages(t, "few-threads-of-user", refuses, "/usr/bin/prlimit", "--nproc=12", agent)
+	})
+	t.Run("enough for less", func(t *testing.T) {
+		t.Parallel()
+		const least = 17
+		r := new(restriction)
+		command := within(pidsCgroup(t, least), agent, "record", "-p", strconv.Itoa(s[native]), "-d", "2s", "-F", "499", "-format", "folded", "-o", "-")
+		got := r.runProgram(t, command[0], command[1:]...)
+		if got.status != 0 || !strings.Contains(got.stdout, "burnInner") || !strings.Contains(got.stderr, "there are fewer threads than the agent takes: it does less at a time") {
+			t.Errorf("status %d\n%s\n%.2000s", got.status, got.stderr, got.stdout)
+		}
+	})
+}
