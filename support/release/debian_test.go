@@ -10,10 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/skip"
 )
+
+// making is held while the archive is made.
+var making sync.Mutex
 
 // debianRoot returns an archive of a small Debian of this host's release, with systemd
 // as init. It is made once, from the mirror that this host's apt uses.
@@ -22,6 +26,8 @@ func debianRoot(t *testing.T) string {
 	skip.UnlessRoot(t)
 	needs(t, "debootstrap", "apt-get", "tar")
 	suite := strings.TrimSpace(output(t, "sh", "-c", `. /etc/os-release && echo "$VERSION_CODENAME"`))
+	making.Lock()
+	defer making.Unlock()
 	archive := filepath.Join(sourceRoot(t), ".test", "debian-"+suite+"-"+runtime.GOARCH+".tar")
 	if _, err := os.Stat(archive); err == nil {
 		return archive
