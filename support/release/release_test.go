@@ -106,7 +106,8 @@ func makeBoth() (err error) {
 	if err != nil {
 		return err
 	}
-	// Packages with the same binaries: what is tried is the upgrade, not the program.
+	// Packages with settings, units and scripts, and without programs: what is tried is the
+	// upgrade.
 	r := release{root: "../..", out: made.next, version: newVersion, time: time.Unix(1800000000, 0).UTC(), work: filepath.Join(top, "work")}
 	if err := errors.Join(os.MkdirAll(r.out, 0o755), os.MkdirAll(filepath.Join(r.work, runtime.GOARCH), 0o755)); err != nil {
 		return err
@@ -125,6 +126,12 @@ func makeBoth() (err error) {
 	}
 	for _, name := range []string{"agent.conf", "collectionagent.conf"} {
 		texts[name] = append(texts[name], "\n# of the new version\n"...)
+	}
+	// Compression would take most of the time of these tests.
+	for _, p := range programs {
+		if err := os.WriteFile(r.binary(runtime.GOARCH, p.name), []byte("#!/bin/sh\n"), 0o755); err != nil {
+			return err
+		}
 	}
 	return r.packages(runtime.GOARCH, texts)
 }
