@@ -343,33 +343,3 @@ func TestRPM(t *testing.T) {
 		}
 	}
 }
-
-// TestRPMRoot installs the packages into an empty root.
-func TestRPMRoot(t *testing.T) {
-	t.Parallel()
-	needs(t, "rpm")
-	skip.UnlessRoot(t)
-	dir, next := releases(t)
-	root := t.TempDir()
-	rpm := func(args ...string) {
-		t.Helper()
-		// Scripts want a shell in there. What they do is tried with Debian's.
-		output(t, "rpm", append([]string{"--root", root, "--dbpath", "/rpmdb", "--nodeps", "--noscripts", "--nosignature"}, args...)...)
-	}
-	conf := filepath.Join(root, "etc/strobe/agent.conf")
-	rpm("-i", file(t, dir, "strobe-agent-*.rpm"))
-	if info, err := os.Stat(filepath.Join(root, "etc/strobe/agent.env")); err != nil || info.Mode().Perm() != 0o640 {
-		t.Errorf("agent.env: %v, %v", info, err)
-	}
-	if err := os.WriteFile(conf, []byte("verbose: true\n"), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	rpm("-U", file(t, next, "strobe-agent-*.rpm"))
-	if b, err := os.ReadFile(conf); err != nil || string(b) != "verbose: true\n" {
-		t.Errorf("after an upgrade: %q, %v", b, err)
-	}
-	rpm("-e", "strobe-agent")
-	if _, err := os.Stat(filepath.Join(root, "usr/bin/strobe-agent")); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("still there: %v", err)
-	}
-}
