@@ -131,7 +131,7 @@ func TestUnits(t *testing.T) {
 			cmd = exec.Command(filepath.Join(bin, u.binary), "-no-such-flag")               //nolint:gosec // ours
 			wrong, _ := cmd.CombinedOutput()                                                // has a status
 			help, _ := exec.Command(filepath.Join(bin, u.binary), "-help").CombinedOutput() //nolint:gosec // ours
-			own := regexp.MustCompile(`(?m)(^|^ *|Usage: |")` + u.binary[len("strobe-"):] + `( \w+|:| \[)`)
+			own := regexp.MustCompile(`(?m)(^ *|Usage: |")` + u.binary[len("strobe-"):] + `( \w+|:| \[)`)
 			for _, text := range [][]byte{wrong, help} {
 				if m := own.Find(text); m != nil || !strings.Contains(string(text), u.binary) {
 					t.Errorf("%q: does not call itself %s:\n%s", m, u.binary, text)
