@@ -6,9 +6,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,26 +87,37 @@ exec setpriv --bounding-set=-sys_module,-sys_time env -i container=strobe-test P
 // Controllers are in it where this host has none of cgroup v1.
 func cgroup(t *testing.T) *os.File {
 	t.Helper()
-	top := t.TempDir()
-	if err := syscall.Mount("cgroup2", top, "cgroup2", 0, ""); err != nil {
+	at := t.TempDir()
+	if err := syscall.Mount("cgroup2", at, "cgroup2", 0, ""); err != nil {
 		skip.Because(t, "cgroup2 cannot be mounted: "+err.Error())
 	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(top, 0); err != nil {
-			t.Error(err)
-		}
-	})
-	dir, err := os.MkdirTemp(top, "strobe-release-")
-	if err != nil {
+	top, err := os.OpenRoot(at)
+	// What is open stays, and no mount does if this test is killed.
+	if err := errors.Join(err, syscall.Unmount(at, syscall.MNT_DETACH)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = top.Close() })
+	name := "strobe-release-" + strconv.Itoa(os.Getpid())
+	if err := top.Mkdir(name, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		// Its processes are gone, and what systemd made is empty.
-		if out, err := exec.Command("find", dir, "-depth", "-type", "d", "-exec", "rmdir", "{}", "+").CombinedOutput(); err != nil {
-			t.Errorf("%v\n%s", err, out)
+		var dirs []string
+		err := fs.WalkDir(top.FS(), name, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.IsDir() {
+				dirs = append(dirs, path)
+			}
+			return err
+		})
+		for _, dir := range slices.Backward(dirs) {
+			err = errors.Join(err, top.Remove(dir))
+		}
+		if err != nil {
+			t.Error(err)
 		}
 	})
-	f, err := os.Open(dir)
+	f, err := top.Open(name)
 	if err != nil {
 		t.Fatal(err)
 	}
