@@ -130,11 +130,11 @@ func runRecord(ctx context.Context, args []string, stdout, stderr io.Writer) (in
 }
 
 func writeDoctorUsage(w io.Writer) error {
-	_, err := io.WriteString(w, `agent doctor says what this host allows the agent to do, what will be off, and
+	_, err := io.WriteString(w, program+` doctor says what this host allows the agent to do, what will be off, and
 how to get it. It changes nothing.
 
 Usage:
-  agent doctor [-o text|json]
+  `+program+` doctor [-o text|json]
 
 Exit status: 0 if this host can be profiled, 1 if not, 2 wrong usage.
 `)

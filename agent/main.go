@@ -16,6 +16,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
 	"github.com/strobe-profiler/strobe/agent/internal/record"
+	"github.com/strobe-profiler/strobe/internal/invocation"
 )
 
 // Exit statuses.
@@ -31,6 +32,9 @@ func main() {
 	context.AfterFunc(ctx, stop)
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
+
+// program is the name that people call it by.
+var program = invocation.Name("agent")
 
 // run runs the command that the arguments name and returns the exit status.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
@@ -64,10 +68,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		}
 		return exitOK
 	case errors.As(err, &wrong):
-		fmt.Fprintf(stderr, "agent: %v\nRun \"agent %s\" for help.\n", err, wrong.helpArgs) //nolint:errcheck // nobody else to tell
+		fmt.Fprintf(stderr, "%s: %v\nRun \"%[1]s %[3]s\" for help.\n", program, err, wrong.helpArgs) //nolint:errcheck // nobody else to tell
 		return exitUsage
 	}
-	fmt.Fprintf(stderr, "agent: %v\n", err) //nolint:errcheck // nobody else to tell
+	fmt.Fprintf(stderr, "%s: %v\n", program, err) //nolint:errcheck // nobody else to tell
 	return exitError
 }
 

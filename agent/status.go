@@ -16,11 +16,11 @@ import (
 )
 
 func writeStatusUsage(w io.Writer) error {
-	_, err := io.WriteString(w, `agent status asks the agent that runs on this host how it does: whether it
+	_, err := io.WriteString(w, program+` status asks the agent that runs on this host how it does: whether it
 profiles and delivers, what became of its samples, and what is off on this host.
 
 Usage:
-  agent status [-address HOST:PORT] [-config FILE] [-o text|json]
+  `+program+` status [-address HOST:PORT] [-config FILE] [-o text|json]
 
   -address HOST:PORT
         where the agent serves its pages; else what its settings say: http-address in

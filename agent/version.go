@@ -16,11 +16,11 @@ import (
 func buildInfo() buildinfo.Info { return buildinfo.Read("agent", live.Objects()...) }
 
 func writeVersionUsage(w io.Writer) error {
-	_, err := io.WriteString(w, `agent version prints what this binary was built from. The hash of eBPF is one of
+	_, err := io.WriteString(w, program+` version prints what this binary was built from. The hash of eBPF is one of
 all programs that it loads into the kernel; JSON has that of each.
 
 Usage:
-  agent version [-o text|json]
+  `+program+` version [-o text|json]
 `)
 	return err
 }

@@ -71,7 +71,7 @@ func backup(args, environ []string, stdout, stderr io.Writer) int {
 	}
 	f.hint("backup of %d files, %d bytes, is whole: %s", len(m.Files), n, operands[0])
 	for _, path := range m.Damaged {
-		f.hint("PROBLEM %s was damaged already, and is in the backup as it is; \"collectionagent verify\" says more", path)
+		f.hint("PROBLEM %s was damaged already, and is in the backup as it is; \"%s verify\" says more", path, program)
 	}
 	if len(m.Damaged) > 0 {
 		return exitFailure

@@ -98,7 +98,7 @@ func newCommandFlags(name, usage string, stderr io.Writer) *commandFlags {
 	f.StringVar(&f.config.DataDir, "data-dir", f.config.DataDir, "`directory` of the server's data")
 	f.StringVar(&f.config.AuthFile, "auth-file", "", "`file` of projects and tokens (default auth.json in -data-dir)")
 	f.Usage = func() {
-		_, _ = fmt.Fprintf(stderr, "Usage: collectionagent %s %s\n\nFlags:\n", name, usage)
+		_, _ = fmt.Fprintf(stderr, "Usage: %s %s %s\n\nFlags:\n", program, name, usage)
 		f.PrintDefaults()
 		_, _ = io.WriteString(stderr, f.help)
 	}
@@ -152,7 +152,7 @@ func (f *commandFlags) fail(err error) int {
 // misuse prints what is wrong with the arguments, and where the help is.
 func (f *commandFlags) misuse(format string, args ...any) int {
 	_, _ = fmt.Fprintf(f.stderr, format+"\n", args...)
-	_, _ = fmt.Fprintf(f.stderr, "Usage: collectionagent %s %s; -help tells more\n", f.Name(), f.usage)
+	_, _ = fmt.Fprintf(f.stderr, "Usage: %s %s %s; -help tells more\n", program, f.Name(), f.usage)
 	return exitUsage
 }
 
@@ -163,7 +163,7 @@ func (f *commandFlags) hint(format string, args ...any) {
 
 // with returns the command with the flags that found the file, to type next.
 func (f *commandFlags) with(command string) string {
-	text := "collectionagent " + command
+	text := program + " " + command
 	f.Visit(func(fl *flag.Flag) {
 		switch fl.Name {
 		case "config", "data-dir", "auth-file":

@@ -14,7 +14,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/systemd"
 )
 
-const compactUsage = `Usage: collectionagent compact [flags of the server]
+var compactUsage = `Usage: ` + program + ` compact [flags of the server]
 
 Does the upkeep of the data directory now that a running server does in the
 background when its time has come: it merges blocks, makes their roll-ups, and

@@ -131,7 +131,7 @@ func (s *site) ready(w http.ResponseWriter, _ *http.Request) {
 }
 
 // createToken is what makes the first token.
-const createToken = "collectionagent token create -project default -role ingest"
+var createToken = program + " token create -project default -role ingest"
 
 // say answers with one line.
 func say(w http.ResponseWriter, status int, line string) {

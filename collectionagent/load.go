@@ -77,13 +77,13 @@ func flags(c *Config, a *actions, output io.Writer) *flag.FlagSet {
 // usage prints the help.
 func usage(fs *flag.FlagSet) {
 	out := fs.Output()
-	_, _ = fmt.Fprint(out, `Usage: collectionagent [flags]
-       collectionagent token create|list|rotate|revoke
-       collectionagent project create|list|remove
-       collectionagent backup|restore|verify|inspect|compact
-       collectionagent version
-       collectionagent status
-       collectionagent ca
+	_, _ = fmt.Fprint(out, `Usage: `+program+` [flags]
+       `+program+` token create|list|rotate|revoke
+       `+program+` project create|list|remove
+       `+program+` backup|restore|verify|inspect|compact
+       `+program+` version
+       `+program+` status
+       `+program+` ca
 
 The server of Strobe: takes profiles in over gRPC, stores them on local disk or
 in ClickHouse, and serves them over HTTP. Without flags it stores under ./strobe-data and

@@ -13,8 +13,12 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/strobe-profiler/strobe/internal/invocation"
 	"github.com/strobe-profiler/strobe/internal/systemd"
 )
+
+// program is the name that people call it by.
+var program = invocation.Name("collectionagent")
 
 func main() { os.Exit(run(os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
 

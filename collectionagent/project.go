@@ -19,7 +19,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store/embedded"
 )
 
-const projectUsage = `Usage: collectionagent project COMMAND
+var projectUsage = `Usage: ` + program + ` project COMMAND
 
 Commands:
   create NAME   make a project, whose data only its own tokens open
@@ -27,7 +27,7 @@ Commands:
   remove NAME   remove a project that has no tokens; its data stays unless -data is given
 
 The project "default" is always there. Names are 1 to 64 of a-z, 0-9, -, _ and .
-"collectionagent project COMMAND -help" tells the flags.
+"` + program + ` project COMMAND -help" tells the flags.
 ` + fileHelp
 
 func projectCreate(args, environ []string, _, stderr io.Writer) int {

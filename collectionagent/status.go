@@ -17,7 +17,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/settings"
 )
 
-const statusUsage = `Usage: collectionagent status [flags]
+var statusUsage = `Usage: ` + program + ` status [flags]
 
 Asks the server that runs on this machine whether it is ready, and prints its
 answer: the health check of a container that has no shell. It finds the server by

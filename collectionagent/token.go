@@ -14,7 +14,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/query"
 )
 
-const tokenUsage = `Usage: collectionagent token COMMAND
+var tokenUsage = `Usage: ` + program + ` token COMMAND
 
 Commands:
   create -project P -role R   make a token and print it, this once
@@ -24,7 +24,7 @@ Commands:
 
 Roles: ingest (agents send data), query (people and tools look at it), admin
 (everything). A token opens one project, or with -project '*' all of them.
-"collectionagent token COMMAND -help" tells the flags.
+"` + program + ` token COMMAND -help" tells the flags.
 ` + fileHelp
 
 func tokenCreate(args, environ []string, stdout, stderr io.Writer) int {

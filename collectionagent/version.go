@@ -19,7 +19,7 @@ func printVersion(args, _ []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("version", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		_, _ = fmt.Fprint(stderr, "Usage: collectionagent version [-o text|json]\n\nPrints what this binary was built from.\n")
+		_, _ = fmt.Fprint(stderr, "Usage: "+program+" version [-o text|json]\n\nPrints what this binary was built from.\n")
 	}
 	format := fs.String("o", buildinfo.Text, "`format`: text or json")
 	err := fs.Parse(args)

@@ -72,36 +72,33 @@ func TestTell(t *testing.T) {
 	(*Notifier)(nil).Starting(t.Context(), "x")
 }
 
-func TestAlive(t *testing.T) {
-	t.Parallel()
-	socket, told := manager(t)
-	ctx, cancel := context.WithCancel(t.Context())
+// during calls f until the test ends.
+func during(t *testing.T, f func(context.Context)) {
+	t.Helper()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		(&Notifier{Socket: socket, Watchdog: 2 * time.Millisecond}).Alive(ctx)
+		f(t.Context())
 	}()
+	t.Cleanup(func() { <-done })
+}
+
+func TestAlive(t *testing.T) {
+	t.Parallel()
+	socket, told := manager(t)
+	during(t, (&Notifier{Socket: socket, Watchdog: 2 * time.Millisecond}).Alive)
 	for range 2 {
 		if got := told(); got != "WATCHDOG=1" {
 			t.Error(got)
 		}
 	}
-	cancel()
-	<-done
 }
 
 func TestStarting(t *testing.T) {
 	t.Parallel()
 	socket, told := manager(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		(&Notifier{Socket: socket}).Starting(ctx, "reading the log")
-	}()
+	during(t, func(ctx context.Context) { (&Notifier{Socket: socket}).Starting(ctx, "reading the log") })
 	if got := told(); !strings.HasPrefix(got, "STATUS=reading the log\nEXTEND_TIMEOUT_USEC=30000000") {
 		t.Error(got)
 	}
-	cancel()
-	<-done
 }

@@ -4,7 +4,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/strobe-profiler/strobe/support/doctest"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/support/vm"
 )
@@ -28,30 +26,14 @@ $b tar -xf /root.tar -C /new
 $b rm /root.tar
 $b mkdir -p /new/packages
 $b mv /packages/* /new/packages/
-$b cp /script /new/script
-$b cp /script.service /new/etc/systemd/system/script.service
-$b mkdir -p /new/etc/systemd/system/multi-user.target.wants
-$b ln -s ../script.service /new/etc/systemd/system/multi-user.target.wants/script.service
+$b cp -a /put/. /new/
 $b rm -f /new/etc/fstab
 exec $b switch_root /new /sbin/init
 `
 
-// scriptUnit runs the test's script once the guest is up, and switches it off.
-const scriptUnit = `[Unit]
-After=multi-user.target
-[Service]
-Type=idle
-Environment=HOME=/root DEBIAN_FRONTEND=noninteractive
-ExecStart=/bin/bash /script
-ExecStopPost=/bin/systemctl poweroff --force
-StandardOutput=tty
-StandardError=tty
-TTYPath=/dev/ttyS1
-WorkingDirectory=/packages
-`
-
-// boot boots the root with systemd, runs the script in /packages and returns what it prints.
-func boot(t *testing.T, dir, script string) string {
+// bootGuest boots the root with systemd in an emulated machine, runs the script in
+// /packages and returns what it prints.
+func bootGuest(t *testing.T, dir, script string) string {
 	t.Helper()
 	if runtime.GOARCH != "amd64" {
 		skip.Because(t, "the guest is one of amd64")
@@ -76,8 +58,7 @@ func boot(t *testing.T, dir, script string) string {
 		output(t, "cp", file(t, dir, p.name+"_*.deb"), filepath.Join(work, "packages"))
 	}
 	write("init", guestInit, 0o755)
-	write("script", script, 0o755)
-	write("script.service", scriptUnit, 0o644)
+	putScript(t, filepath.Join(work, "put"), script, "StandardOutput=tty\nTTYPath=/dev/ttyS1")
 	initrd := filepath.Join(t.TempDir(), "initrd")
 	pack := exec.CommandContext(t.Context(), "sh", "-c", `find . | cpio --quiet -o -H newc >"$0"`, initrd)
 	pack.Dir = work
@@ -110,88 +91,3 @@ func boot(t *testing.T, dir, script string) string {
 }
 
 func tail(b []byte) []byte { return b[max(0, len(b)-6000):] }
-
-// TestInstallDebianPackage does in a booted Debian what docs/install.md says, up to
-// the hot function, and then looks at the services as an administrator would.
-func TestInstallDebianPackage(t *testing.T) {
-	doc := doctest.Open(t, "docs/install.md", "Debian package")
-	dir, _ := releases(t)
-	var script strings.Builder
-	script.WriteString("set -eu\nfail() { echo FAILED at $1; journalctl -b -o cat --no-pager -u strobe-agent -u strobe-collectionagent | tail -n 60; }\ntrap 'fail $LINENO' ERR\n")
-	part := func(name string) { fmt.Fprintf(&script, "echo '=== %s'\n", name) }
-	for i := range doc.Len() {
-		block := doc.Block(i)
-		part(fmt.Sprintf("block %d", i))
-		switch {
-		case strings.HasPrefix(block.Text, "strobe-agent status"):
-			// What the kernel allows is asked for once, which takes a while on a busy host.
-			fmt.Fprintf(&script, "for i in $(seq 30); do { %s\n} && break; sleep 1; done\n", strings.TrimSpace(block.Text))
-		case !block.HasWant:
-			script.WriteString(block.Text + "\n")
-		default: // "after ten seconds"
-			// The answer is there when the last word of what is expected is.
-			fmt.Fprintf(&script, "for i in $(seq 60); do { %s\n} >/tmp/out 2>&1 && grep -q 'main::slow' /tmp/out && break; sleep 1; done; cat /tmp/out\n", strings.TrimSpace(block.Text))
-		}
-		block.Ran()
-	}
-	part("services")
-	script.WriteString("for u in strobe-agent strobe-collectionagent; do systemctl show -p Id,ActiveState,NRestarts,WatchdogUSec,StatusText,NotifyAccess $u; done\n")
-	part("journal")
-	script.WriteString("journalctl -b -o cat -u strobe-agent -u strobe-collectionagent\n")
-	part("warnings")
-	script.WriteString("journalctl -b -o cat -p warning -u strobe-agent -u strobe-collectionagent\n")
-	part("files")
-	script.WriteString("ls -A /var/lib/strobe/ /var/lib/private/strobe/collectionagent /var/lib/private/strobe/agent\n")
-	part("answer")
-	script.WriteString("curl -fsS 'http://127.0.0.1:7070/api/v1/top?from=now-5m' | grep -o 'main::slow' | head -n 1\n")
-	part("token")
-	script.WriteString("strobe-collectionagent token create -config /etc/strobe/collectionagent.conf -project default -role ingest >/etc/strobe/agent.token\n" +
-		"chmod 600 /etc/strobe/agent.token; install -D -t /etc/systemd/system/strobe-agent.service.d /usr/share/doc/strobe-agent/examples/token.conf\n" +
-		"systemctl daemon-reload; systemctl restart strobe-agent strobe-collectionagent; for i in $(seq 60); do strobe-agent status >/tmp/out 2>&1 && break; sleep 1; done; cat /tmp/out\n")
-	part("purge")
-	script.WriteString("apt-get purge -y strobe-agent strobe-collectionagent 2>&1 | tail -n 5; systemctl is-active strobe-agent || true; ls -d /etc/strobe /var/lib/strobe /var/lib/private/strobe 2>&1 || true\n")
-	part("done")
-	out := boot(t, dir, script.String())
-	t.Log(out)
-	parts := map[string]string{}
-	for p := range strings.SplitSeq(out, "=== ") {
-		name, text, _ := strings.Cut(p, "\n")
-		parts[name] = text
-	}
-	if _, ok := parts["done"]; !ok || strings.Contains(out, "FAILED at") {
-		t.Fatal("the script did not come to its end")
-	}
-	for i := range doc.Len() {
-		if b := doc.Block(i); b.HasWant && !doctest.Matches(b.Want, parts[fmt.Sprintf("block %d", i)]) {
-			t.Errorf("%s: prints what is not in the document:\n%s", b.Pos(), parts[fmt.Sprintf("block %d", i)])
-		}
-	}
-	has := func(name string, texts ...string) {
-		t.Helper()
-		for _, text := range texts {
-			if !strings.Contains(parts[name], text) {
-				t.Errorf("%s: no %q in\n%s", name, text, parts[name])
-			}
-		}
-	}
-	has("answer", "main::slow")
-	has("services", "Id=strobe-agent.service", "Id=strobe-collectionagent.service", "StatusText=takes and shows profiles")
-	for text, n := range map[string]int{"ActiveState=active": 2, "NRestarts=0": 2, "WatchdogUSec=1min": 2} {
-		if strings.Count(parts["services"], text) != n {
-			t.Errorf("services: not %d times %s\n%s", n, text, parts["services"])
-		}
-	}
-	has("journal", "msg=ready http=127.0.0.1:7070", "msg=starting version="+made.version)
-	for line := range strings.Lines(parts["journal"]) {
-		if strings.Contains(line, "are given up") && strings.Contains(line, "SYS_ADMIN") {
-			t.Errorf("the agent keeps more than it needs: %s", line)
-		}
-	}
-	has("journal", "privileges that are not needed any more are given up")
-	if strings.Contains(parts["journal"], "level=INFO") || strings.Contains(parts["warnings"], "msg=ready") {
-		t.Errorf("the journal has no priorities:\n%s", parts["journal"])
-	}
-	if strings.Count(parts["purge"], "No such file") != 3 {
-		t.Errorf("a purge leaves\n%s", parts["purge"])
-	}
-}

@@ -10,10 +10,14 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/skip"
 )
+
+// making is held while the archive is made.
+var making sync.Mutex
 
 // debianRoot returns an archive of a small Debian of this host's release, with systemd
 // as init. It is made once, from the mirror that this host's apt uses.
@@ -22,6 +26,8 @@ func debianRoot(t *testing.T) string {
 	skip.UnlessRoot(t)
 	needs(t, "debootstrap", "apt-get", "tar")
 	suite := strings.TrimSpace(output(t, "sh", "-c", `. /etc/os-release && echo "$VERSION_CODENAME"`))
+	making.Lock()
+	defer making.Unlock()
 	archive := filepath.Join(sourceRoot(t), ".test", "debian-"+suite+"-"+runtime.GOARCH+".tar")
 	if _, err := os.Stat(archive); err == nil {
 		return archive
@@ -115,6 +121,10 @@ func TestDebian(t *testing.T) {
 		"strobe-agent -check-config -config /etc/strobe/agent.conf; strobe-collectionagent -check-config -config /etc/strobe/collectionagent.conf")
 	c.sh("test -s /usr/share/doc/strobectl/copyright; zcat /usr/share/doc/strobectl/THIRD_PARTY_NOTICES.gz | grep -q Preact; bash -n /usr/share/bash-completion/completions/strobectl")
 
+	// dpkg calls a script again where it was interrupted.
+	c.sh("cp -p /var/lib/dpkg/info/strobe-* /root; for i in 1 2; do /var/lib/dpkg/info/strobe-agent.postinst configure ''; done")
+	c.wants("enabled\n", "systemctl is-enabled strobe-agent")
+
 	// What the administrator changed stays through an upgrade, also that one is disabled.
 	c.sh("echo 'verbose: true' >>/etc/strobe/agent.conf; systemctl disable strobe-collectionagent; mkdir -p /var/lib/private/strobe/agent/spool; echo token >/etc/strobe/agent.token")
 	c.sh("rm /packages/*")
@@ -136,5 +146,6 @@ func TestDebian(t *testing.T) {
 	c.sh("dpkg -P strobe-agent")
 	c.wants("collectionagent.conf collectionagent.env\n", "echo $(ls /etc/strobe)")
 	c.sh("dpkg -P strobe-collectionagent strobectl")
+	c.sh("for script in /root/*.postrm; do $script purge; done; for script in /root/*.prerm; do $script remove; done; rm /root/strobe-*")
 	c.wants("", "ls -d /etc/strobe /var/lib/strobe /var/lib/private/strobe /etc/systemd/system/strobe* /etc/systemd/system/*/strobe* 2>/dev/null || true")
 }

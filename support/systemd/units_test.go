@@ -127,9 +127,22 @@ func TestUnits(t *testing.T) {
 			if err != nil || strings.Contains(string(out), "secret") {
 				t.Errorf("%q: %v\n%s", cmd.Args, err, out)
 			}
+			// Commands are to be copied from help and errors.
+			cmd = exec.Command(filepath.Join(bin, u.binary), "-no-such-flag")               //nolint:gosec // ours
+			wrong, _ := cmd.CombinedOutput()                                                // has a status
+			help, _ := exec.Command(filepath.Join(bin, u.binary), "-help").CombinedOutput() //nolint:gosec // ours
+			own := regexp.MustCompile(`(?m)(^ *|Usage: |")` + u.binary[len("strobe-"):] + `( \w+|:| \[)`)
+			for _, text := range [][]byte{wrong, help} {
+				if m := own.Find(text); m != nil || !strings.Contains(string(text), u.binary) {
+					t.Errorf("%q: does not call itself %s:\n%s", m, u.binary, text)
+				}
+			}
 			// A variable that is misspelled is a warning only where the agent reads it.
 			for _, e := range env[1:] {
 				name, _, _ := strings.Cut(e, "=")
+				if !strings.HasPrefix(name, "STROBE_") {
+					continue // of the runtime
+				}
 				flag := strings.ToLower(strings.ReplaceAll(name[strings.Index(name, "AGENT_")+len("AGENT_"):], "_", "-"))
 				usage, _ := exec.Command(filepath.Join(bin, u.binary), "-help").CombinedOutput() //nolint:gosec // ours
 				if !regexp.MustCompile(`(?m)^\s+-` + flag + `\b`).Match(usage) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/strobe-profiler/strobe/internal/invocation"
 )
 
 // option is a setting as the user sees it.
@@ -120,15 +122,18 @@ func (m *Modes) flags(fs *flag.FlagSet) {
 	fs.BoolVar(&m.Version, "version", false, "")
 }
 
-const usageHead = `agent profiles every process of this host and sends the profiles to a collection agent,
+// program is the name that people call it by.
+var program = invocation.Name("agent")
+
+var usageHead = program + ` profiles every process of this host and sends the profiles to a collection agent,
 or to any backend of OTLP profiles.
 
 Usage:
-  agent [FLAGS]              profile until stopped
-  agent record [FLAGS]       profile for a while and write a file; needs no collection agent
-  agent doctor [-o json]     say what this host allows, and how to get the rest
-  agent status [FLAGS]       ask the agent that runs on this host how it does
-  agent version              print the version
+  ` + program + ` [FLAGS]              profile until stopped
+  ` + program + ` record [FLAGS]       profile for a while and write a file; needs no collection agent
+  ` + program + ` doctor [-o json]     say what this host allows, and how to get the rest
+  ` + program + ` status [FLAGS]       ask the agent that runs on this host how it does
+  ` + program + ` version              print the version
 
 Flags may be written with one dash or two. Each one can also be set in the
 environment, as ` + EnvPrefix + `SAMPLES_PER_SECOND=50, or in a YAML file given with
@@ -136,7 +141,7 @@ environment, as ` + EnvPrefix + `SAMPLES_PER_SECOND=50, or in a YAML file given 
 environment beats the file. What a file has that is not known is an error.
 `
 
-const usageTail = `
+var usageTail = `
 Other
   -config FILE
         YAML file with settings (environment: ` + EnvPrefix + `CONFIG)
@@ -148,7 +153,7 @@ Other
         print the version and exit
 
 The agent needs root, or CAP_BPF, CAP_PERFMON, CAP_SYS_PTRACE, CAP_SYSLOG,
-CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; "agent doctor" tells what is
+CAP_DAC_READ_SEARCH and CAP_CHECKPOINT_RESTORE; "` + program + ` doctor" tells what is
 missing, and once it runs it gives up all others. SIGTERM makes it send what it
 has and exit. Exit status: 0 stopped as asked, 1 error, 2 wrong usage.
 `

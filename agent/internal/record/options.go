@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/strobe-profiler/strobe/agent/internal/config"
+	"github.com/strobe-profiler/strobe/internal/invocation"
 	"github.com/strobe-profiler/strobe/internal/record"
 	"github.com/strobe-profiler/strobe/internal/settings"
 )
@@ -18,12 +19,15 @@ import (
 // outputNames are where the profile goes if nobody says.
 var outputNames = map[string]string{record.Folded: "strobe.folded", record.Pprof: "strobe.pb.gz"}
 
-const usage = `agent record profiles for a while and writes a file. It needs no collection agent.
+// program is the name that people call it by.
+var program = invocation.Name("agent")
+
+var usage = program + ` record profiles for a while and writes a file. It needs no collection agent.
 
 Usage:
-  agent record -p PID [FLAGS]           a process and its descendants
-  agent record -a [FLAGS]               the whole host
-  agent record [FLAGS] -- COMMAND...    a command, from its start to its end
+  ` + program + ` record -p PID [FLAGS]           a process and its descendants
+  ` + program + ` record -a [FLAGS]               the whole host
+  ` + program + ` record [FLAGS] -- COMMAND...    a command, from its start to its end
 
   -F N            samples per second and busy CPU, 1 to 1000 (default 99)
   -a              profile the whole host
