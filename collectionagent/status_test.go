@@ -41,6 +41,13 @@ func TestStatus(t *testing.T) {
 	}
 	f(0, "ready", nil, "-http-address", "0.0.0.0:"+port)
 
+	// A server that wants a certificate of everyone gets its own.
+	cert, key, _, _ := certificate(t)
+	other, otherKey, _, _ := certificate(t)
+	strict := start(t, t.TempDir(), "-tls-cert", cert, "-tls-key", key, "-tls-client-ca", cert)
+	f(0, "ready", nil, "-http-address", strict.http, "-tls-cert", cert, "-tls-key", key, "-tls-client-ca", cert)
+	f(1, "-tls-client-auth", nil, "-http-address", strict.http, "-tls-cert", other, "-tls-key", otherKey, "-tls-client-ca", cert)
+
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		http.Error(w, "read-only: disk full", http.StatusServiceUnavailable)
 	}))
@@ -48,6 +55,7 @@ func TestStatus(t *testing.T) {
 	f(1, "503 Service Unavailable: read-only: disk full", nil, "-http-address", address)
 	broken.Close()
 	f(1, "see -http-address", nil, "-http-address", address)
+	f(1, "see -http-address", nil, "-http-address", address, "-tls-cert", cert, "-tls-key", key, "-tls-client-ca", cert)
 	f(1, "-http-address", nil, "-http-address", "nonsense")
 	f(1, "NONSENSE is not a setting", []string{"STROBE_COLLECTIONAGENT_NONSENSE=1"})
 	f(2, "flag provided but not defined: -nope", nil, "-nope")

@@ -52,6 +52,7 @@ want elixirc elixir
 want clickhouse-server clickhouse-server
 want dockerd docker.io
 want docker-compose docker-compose
+want podman podman
 want iptables iptables
 [ -e /usr/share/java/zookeeper.jar ] || need="$need libzookeeper-java"
 [ -e /usr/share/java/slf4j-nop.jar ] || need="$need libslf4j-java"

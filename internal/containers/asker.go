@@ -38,6 +38,10 @@ type question struct {
 // maxPending bounds the questions that wait. A host runs some hundred containers.
 const maxPending = 1024
 
+// maxTogetherAsked bounds one question. Docker's has all IDs in its address, 73 bytes each, and
+// proxies in front of it take 8 KiB.
+const maxTogetherAsked = 100
+
 func newAsker(s source, d *Directory, number int) *asker {
 	a := &asker{
 		source: s, dir: d, number: number, interval: minInterval,
@@ -107,7 +111,7 @@ func (a *asker) due(now time.Time) (ids []string, wait time.Duration) {
 	for id, q := range a.pending {
 		if pause := q.due.Sub(now); pause > 0 {
 			wait = min(wait, pause)
-		} else if len(ids) < 256 {
+		} else if len(ids) < maxTogetherAsked {
 			ids = append(ids, id)
 		}
 	}
@@ -135,8 +139,15 @@ func (a *asker) ask(ctx context.Context, ids []string) bool {
 // settle notes what came of a question.
 func (a *asker) settle(now time.Time, ids []string, told map[string]bool, err error) {
 	count := a.dir.metrics.lookups.MustCurryWith(map[string]string{"source": a.source.kind()})
+	changed := false
 	a.mu.Lock()
-	defer a.mu.Unlock()
+	// A log may be slow to take a line, and who wants something waits for the lock.
+	defer func() {
+		a.mu.Unlock()
+		if changed {
+			a.tell(err)
+		}
+	}()
 	for id := range told {
 		delete(a.pending, id)
 		count.WithLabelValues("found").Inc()
@@ -144,7 +155,7 @@ func (a *asker) settle(now time.Time, ids []string, told map[string]bool, err er
 	if err != nil {
 		reason := reasonOf(err)
 		a.pause(now)
-		a.change(reason, err)
+		changed = a.change(reason, err)
 		if a.optional && errors.Is(err, fs.ErrNotExist) {
 			clear(a.pending) // there is nobody to ask, and nobody said that there was
 			return
@@ -155,7 +166,7 @@ func (a *asker) settle(now time.Time, ids []string, told map[string]bool, err er
 	}
 	a.failing = 0
 	a.notBefore = now.Add(a.interval)
-	a.change(StateAsked, nil)
+	changed = a.change(StateAsked, nil)
 	for _, id := range ids {
 		q, ok := a.pending[id]
 		if !ok {
@@ -178,23 +189,25 @@ func (a *asker) pause(now time.Time) {
 	a.notBefore = now.Add(backoff/2 + rand.N(backoff/2)) //nolint:gosec // not a secret
 }
 
-// change notes the state, and logs when it is another one. a.mu is held.
-func (a *asker) change(state string, err error) {
+// change notes the state and reports whether it is another one that is worth a word. a.mu is held.
+func (a *asker) change(state string, err error) bool {
 	was := a.state.State
 	a.state.State, a.state.Error, a.state.Fix = state, "", ""
 	if err != nil {
 		a.state.Error = clean(err.Error(), 400)
 		a.state.Fix = fix(a.state.Kind, a.state.Where, state)
 	}
-	if was == state || a.optional && state == reasonAbsent {
-		return
-	}
+	return was != state && !(a.optional && state == reasonAbsent)
+}
+
+// tell logs what became of the source.
+func (a *asker) tell(err error) {
 	if err == nil {
 		a.dir.log.Info("containers get names", "source", a.source.kind(), "at", a.source.where())
 		return
 	}
 	// It is a courtesy: nothing is broken without it.
-	a.dir.log.Info("no names of containers from there", "source", a.source.kind(), "at", a.source.where(), "reason", state, "err", err)
+	a.dir.log.Info("no names of containers from there", "source", a.source.kind(), "at", a.source.where(), "reason", reasonOf(err), "err", err)
 }
 
 func (a *asker) status() Status {

@@ -148,6 +148,35 @@ func TestCache(t *testing.T) {
 	}
 }
 
+// TestManyProcesses: as many as a large host runs in containers keep their values, whatever
+// else comes and goes, and what is remembered of those that ended is bounded.
+func TestManyProcesses(t *testing.T) {
+	t.Parallel()
+	d, err := New(Options{Sockets: []string{"/nowhere/docker.sock"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.learn(0, webID, &container{name: "web"})
+	busy, first := make([]*libpf.Process, 1500), make([]*libpf.Process, 1500)
+	for i := range busy {
+		busy[i] = process(webID)
+		first[i] = d.Describe(busy[i])
+	}
+	for round := range 20 {
+		for i, p := range busy {
+			if got := d.Describe(p); got != first[i] {
+				t.Fatalf("round %d: process %d has another value", round, i)
+			}
+		}
+		for range 200 {
+			d.Describe(process(webID))
+		}
+	}
+	if n := len(d.described) + len(d.older); n > 2*maxDescribed {
+		t.Errorf("%d are remembered", n)
+	}
+}
+
 func TestParseSockets(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]socket{

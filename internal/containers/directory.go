@@ -48,8 +48,9 @@ type Directory struct {
 	mu    sync.Mutex
 	cache *cache
 	// described are processes by what they were before, so that one process has one
-	// value for as long as nothing else is found out, as everywhere.
-	described map[*libpf.Process]description
+	// value for as long as nothing else is found out, as everywhere. Those that were not
+	// asked for since the last generation are in older.
+	described, older map[*libpf.Process]description
 }
 
 // description is what became of a process, and by which knowledge.
@@ -58,8 +59,9 @@ type description struct {
 	process *libpf.Process
 }
 
-// maxDescribed bounds Directory.described. What is forgotten is made again.
-const maxDescribed = 2048
+// maxDescribed bounds Directory.described and older: of 2,048 processes, with what became of
+// them. What is forgotten is made again.
+const maxDescribed = 4096
 
 // New returns a directory. It opens nothing; [Directory.Start] does, when there is a
 // reason. Errors are about the options and name the flag.
@@ -171,14 +173,17 @@ func (d *Directory) Describe(p *libpf.Process) *libpf.Process {
 	if e, ok := d.described[p]; ok && e.known == known {
 		return e.process
 	}
-	described := known.describe(p)
-	if len(d.described) >= maxDescribed-1 {
-		clear(d.described)
+	e, ok := d.older[p]
+	if !ok || e.known != known {
+		e = description{known, known.describe(p)}
 	}
-	d.described[p] = description{known, described}
+	if len(d.described) >= maxDescribed-1 {
+		d.older, d.described = d.described, make(map[*libpf.Process]description, maxDescribed)
+	}
+	d.described[p] = e
 	// A sample that was described and could not be delivered comes again.
-	d.described[described] = description{known, described}
-	return described
+	d.described[e.process] = e
+	return e.process
 }
 
 // learn is called by askers with what their source tells.

@@ -12,15 +12,17 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"path"
 	"strings"
+	"sync/atomic"
 )
 
 // docker asks a Docker Engine, or what has its API: Podman.
 type docker struct {
-	socket, runtime string
-	client          *http.Client
-	wanted          *wanted
+	socket string
+	client *http.Client
+	wanted *wanted
+	// podman says that it is Podman, which may answer at Docker's path, too.
+	podman atomic.Bool
 }
 
 // Limits of answers, in bytes. A container takes 1 to 4 KiB in a list, with labels.
@@ -30,10 +32,7 @@ const (
 )
 
 func newDocker(socket string, w *wanted) *docker {
-	d := &docker{socket: socket, runtime: "docker", wanted: w}
-	if strings.Contains(path.Base(socket), "podman") {
-		d.runtime = "podman"
-	}
+	d := &docker{socket: socket, wanted: w}
 	var dialer net.Dialer
 	d.client = &http.Client{
 		Transport: &http.Transport{
@@ -98,6 +97,7 @@ func (d *docker) look(ctx context.Context, ids []string, tell func(string, conta
 		return err
 	}
 	defer answer.Body.Close() //nolint:errcheck // read only
+	d.podman.Store(strings.HasPrefix(answer.Header.Get("Server"), "Libpod/"))
 	return d.read(answer.Body, tell)
 }
 
@@ -151,7 +151,11 @@ func eachElement(d *json.Decoder, element func(decode func(any) error) error) er
 }
 
 func (d *docker) container(from *dockerContainer) container {
-	c := container{runtime: d.runtime, image: clean(from.Image, maxValueBytes), name: dockerName(from.Names)}
+	runtime := "docker"
+	if d.podman.Load() {
+		runtime = "podman"
+	}
+	c := container{runtime: runtime, image: clean(from.Image, maxValueBytes), name: dockerName(from.Names)}
 	c.addContainerLabels(from.Labels, d.wanted)
 	return c
 }
@@ -177,7 +181,7 @@ type dockerEvent struct {
 // follow implements follower: what starts is asked for before its first sample, and what
 // is renamed is asked for again.
 func (d *docker) follow(ctx context.Context, changed func(string)) error {
-	if d.runtime != "docker" {
+	if d.podman.Load() {
 		<-ctx.Done() // a stream would keep the service of Podman running that systemd started for a question
 		return ctx.Err()
 	}

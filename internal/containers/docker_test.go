@@ -4,13 +4,17 @@ package containers
 
 import (
 	"bytes"
+	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -89,6 +93,78 @@ func TestHungSource(t *testing.T) {
 		d.Want(fmt.Sprintf("%064x", i+1))
 	}
 	d.Close()
+}
+
+// stuckLog is a log that takes a line and does not come back.
+type stuckLog struct {
+	slog.Handler
+	entered, release chan struct{}
+}
+
+func (l *stuckLog) Handle(context.Context, slog.Record) error {
+	l.entered <- struct{}{}
+	<-l.release
+	return nil
+}
+
+// TestStuckLog: whose log is written into a pipe that nobody reads still profiles.
+func TestStuckLog(t *testing.T) {
+	t.Parallel()
+	log := &stuckLog{slog.NewTextHandler(io.Discard, nil), make(chan struct{}), make(chan struct{})}
+	answers := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, dockerList(webID, "web")) })
+	d := started(t, Options{Sockets: []string{answers}, Logger: slog.New(log)})
+	defer close(log.release)
+	d.Want(webID)
+	<-log.entered
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		d.Want(setupID)
+		d.Describe(process(debugID))
+		_ = d.Status()
+	}()
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Fatal("who wants something waits for the log")
+	}
+}
+
+// TestManyContainers: questions about all containers of a large host fit into what a proxy in front
+// of the engine takes for an address.
+func TestManyContainers(t *testing.T) {
+	t.Parallel()
+	const containers = 500
+	var told atomic.Int32
+	socket := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		var filter struct{ ID []string }
+		if len(r.RequestURI) > 8<<10 || json.Unmarshal([]byte(r.URL.Query().Get("filters")), &filter) != nil {
+			http.Error(w, "too long", http.StatusRequestURITooLong)
+			return
+		}
+		list := make([]string, 0, len(filter.ID))
+		for _, id := range filter.ID {
+			list = append(list, strings.Trim(dockerList(id, id[:4]), "[]"))
+		}
+		told.Add(int32(len(list))) //nolint:gosec // small
+		_, _ = io.WriteString(w, "["+strings.Join(list, ",")+"]")
+	})
+	d, err := New(Options{Sockets: []string{socket}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := func(i int) string { return fmt.Sprintf("%064x", i+1) }
+	for i := range containers { // all at once, as when the agent starts
+		d.Want(id(i))
+	}
+	d.Start()
+	t.Cleanup(d.Close)
+	for i := range containers {
+		described(t, d, process(id(i)), named)
+	}
+	if n := told.Load(); n != containers {
+		t.Errorf("told of %d containers", n)
+	}
 }
 
 func TestReasons(t *testing.T) {

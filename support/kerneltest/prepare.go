@@ -33,6 +33,7 @@ var packages = []struct {
 	// which the signals of its own timer keep busy. Subjects are judged instead.
 	{"./tracer", test{Binary: "tracer.test", Skip: "DeepStacks|TooDeep|NewProcess|Budget|StackIdentity"}},
 	{"./tracer/process", test{Binary: "process.test"}},
+	{"./tracer/identity", test{Binary: "identity.test", Run: "KernelCgroups"}},
 }
 
 // prepare builds what the guests need into an image, and says what to do with it.

@@ -12,6 +12,7 @@ import (
 const (
 	idA = "3f9c1d0e5b7a4c2e8d6f0a1b2c3d4e5f60718293a4b5c6d7e8f9012345678901"
 	idB = "aaaabbbbccccddddeeeeffff0000111122223333444455556666777788889999"
+	idC = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
 	uid = "0b6a3a52-7d0b-4d4c-9c3a-6f1de2a7b1c4"
 )
 
@@ -92,6 +93,30 @@ func TestParseCgroup(t *testing.T) {
 			cgroups{container: container{id: idA, podUID: uid}},
 		},
 		"docker in docker": {"4:a:/docker/" + idB + "/docker/" + idA + "\n", cgroups{container: container{id: idA}}},
+		"docker in docker, v2": {
+			"0::/system.slice/docker-" + idB + ".scope/docker/" + idA + "\n",
+			cgroups{container{id: idA}, "/system.slice/docker-" + idB + ".scope/docker/" + idA},
+		},
+		"docker's own daemon in docker": { // the image docker:dind moves it there, as cgroups with children hold no process
+			"0::/docker/" + idB + "/init\n", cgroups{container{id: idB}, "/docker/" + idB + "/init"},
+		},
+		"docker in docker, seen from the outer one": {"0::/docker/" + idA + "\n", cgroups{container{id: idA}, "/docker/" + idA}},
+		"docker in docker, seen from beside": {
+			"0::/../docker-" + idB + ".scope/docker/" + idA + "\n", cgroups{container{id: idA}, "/../docker-" + idB + ".scope/docker/" + idA},
+		},
+		"podman in docker": {"4:a:/docker/" + idB + "/libpod_parent/libpod-" + idA + "\n", cgroups{container: container{id: idA}}},
+		"podman with systemd in it": {
+			"0::/machine.slice/libpod-" + idA + ".scope/container/system.slice/cron.service\n",
+			cgroups{container{id: idA}, "/machine.slice/libpod-" + idA + ".scope/container/system.slice/cron.service"},
+		},
+		"k3d": {
+			"0::/docker/" + idB + "/kubepods/besteffort/pod" + uid + "/" + idA + "\n",
+			cgroups{container{id: idA, podUID: uid}, "/docker/" + idB + "/kubepods/besteffort/pod" + uid + "/" + idA},
+		},
+		"docker in a pod": {
+			"0::/kubepods.slice/kubepods-pod" + uidUnderscores + ".slice/cri-containerd-" + idB + ".scope/docker/" + idA + "\n",
+			cgroups{container{id: idA, podUID: uid}, "/kubepods.slice/kubepods-pod" + uidUnderscores + ".slice/cri-containerd-" + idB + ".scope/docker/" + idA},
+		},
 		"docker in lxc":    {"4:a:/lxc.payload.web1/system.slice/docker-" + idA + ".scope\n", cgroups{container: container{id: idA}}},
 		"proxmox":          {"4:a:/lxc/101/ns/system.slice/cron.service\n", cgroups{container: container{name: "101"}}},
 		"build":            {"4:a:/docker/buildkit/x5h7oizyhrunip3o2urd7of1d\n", cgroups{container: container{id: "x5h7oizyhrunip3o2urd7of1d"}}},
@@ -154,7 +179,15 @@ func TestContainerOfMounts(t *testing.T) {
 				line("/containers/overlay-containers/"+idA+"/userdata/run/secrets", "/run/secrets"),
 			container{id: idA},
 		},
-		"podman, vfs": {line("/containers/storage/vfs-containers/"+idA+"/userdata/hosts", "/etc/hosts"), container{id: idA}},
+		"podman, run directory": { // as Podman 4.3 mounts them
+			line("/run/vfs-containers/"+idA+"/userdata/hosts", "/etc/hosts") + line("/run/vfs-containers/"+idA+"/userdata/.containerenv", "/run/.containerenv"),
+			container{id: idA},
+		},
+		"docker in docker": { // whose data lie in a volume of the outer one
+			line("/var/lib/docker/volumes/"+idB+"/_data/containers/"+idA+"/hostname", "/etc/hostname"), container{id: idA},
+		},
+		"docker in docker, volumes own fs": {line("/"+idB+"/_data/containers/"+idA+"/hosts", "/etc/hosts"), container{id: idA}},
+		"podman, vfs":                      {line("/containers/storage/vfs-containers/"+idA+"/userdata/hosts", "/etc/hosts"), container{id: idA}},
 		"cri-dockerd": { // the ID is that of the sandbox
 			line("/var/lib/docker/containers/"+idB+"/hostname", "/etc/hostname") +
 				line("/var/lib/kubelet/pods/"+uid+"/etc-hosts", "/etc/hosts"),

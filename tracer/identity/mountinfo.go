@@ -16,8 +16,8 @@ const maxMounts = 20_000
 // mount is what is used of a line of /proc/PID/mountinfo.
 type mount struct {
 	// root is the path inside the mounted file system, point where it is seen; device
-	// is the same for all mounts of one file system.
-	device, root, point, fsType string
+	// is the same for all mounts of one file system, and so are its options.
+	device, root, point, fsType, options string
 }
 
 // parseMount reads one line of a mountinfo file; see proc_pid_mountinfo(5).
@@ -31,7 +31,10 @@ func parseMount(line string) (mount, bool) {
 		return mount{}, false
 	}
 	fsType, _, _ := strings.Cut(after, " ")
-	return mount{device: fields[2], root: unescapeMount(fields[3]), point: unescapeMount(fields[4]), fsType: fsType}, true
+	return mount{
+		device: fields[2], root: unescapeMount(fields[3]), point: unescapeMount(fields[4]),
+		fsType: fsType, options: after[strings.LastIndexByte(after, ' ')+1:],
+	}, true
 }
 
 // unescapeMount undoes the octal escapes of mountinfo.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -21,8 +22,31 @@ type ownCgroup struct {
 	hidden bool
 	// path is that of the root of the namespace in the tree of the host, "" when it is not known.
 	path string
+	// hierarchies are those where it is known. On hosts with several, the same process may
+	// stand in its container's cgroup in one and in the root of the host in another.
+	hierarchies []hierarchy
 	// hostRoot is where the host's tree can be seen, if it is the unified one.
 	hostRoot string
+}
+
+// hierarchy is a tree of cgroups. Each has a root of the namespace of its own.
+type hierarchy struct {
+	// options are those of its mounts, which have its controllers; "" is the unified one.
+	options, path string
+}
+
+// holds reports whether lines of /proc/PID/cgroup with these controllers are of h.
+func (h *hierarchy) holds(controllers string) bool {
+	if controllers == "" || h.options == "" {
+		return controllers == h.options
+	}
+	options := strings.Split(h.options, ",")
+	for c := range strings.SplitSeq(controllers, ",") {
+		if !slices.Contains(options, c) {
+			return false
+		}
+	}
+	return true
 }
 
 // initialCgroupNamespace is the inode of the host's namespace: PROC_CGROUP_INIT_INO
@@ -45,41 +69,46 @@ func findOwnCgroup(proc string, mountinfo []byte) ownCgroup {
 		return ownCgroup{}
 	}
 	own := ownCgroup{hidden: true}
-	mine := cgroupMounts(mountinfo)
+	mine := cgroupMounts(mountinfo, func(m, _ mount) bool { return m.root == "/" })
 	first, err := readLimited(filepath.Join(proc, "1", "mountinfo"), maxMountinfoBytes)
 	if err != nil {
 		return own
 	}
-	host := cgroupMounts(first)
+	// Of several of process 1 that which shows most.
+	host := cgroupMounts(first, func(m, known mount) bool {
+		return strings.HasPrefix(known.root, m.root) && strings.HasPrefix(m.root, "/..")
+	})
 	for device, m := range mine {
 		h, ok := host[device]
 		if !ok || m.root != "/" || h.root == "/" { // the host's root is "/.." from here, or above
 			continue
 		}
-		want := inode(m.point)
 		top := filepath.Join(proc, "1", "root", h.point)
-		found := findInode(top, want)
-		if found == "" {
-			continue
-		}
-		own.path = found
-		if m.fsType == "cgroup2" {
-			own.hostRoot = top
-			return own
+		found := findInode(top, inode(m.point), own.path)
+		switch {
+		case found == "":
+		case m.fsType == "cgroup2":
+			own.hierarchies = append(own.hierarchies, hierarchy{path: found})
+			own.hostRoot, own.path = top, found
+		default:
+			own.hierarchies = append(own.hierarchies, hierarchy{options: m.options, path: found})
+			if own.hostRoot == "" {
+				own.path = found
+			}
 		}
 	}
 	return own
 }
 
 // cgroupMounts returns the mounts of cgroup hierarchies by device, of several of one
-// device that which shows most.
-func cgroupMounts(mountinfo []byte) map[string]mount {
+// device the last that is better than those before.
+func cgroupMounts(mountinfo []byte, better func(m, known mount) bool) map[string]mount {
 	found := map[string]mount{}
 	mounts(bytes.NewReader(mountinfo), func(m mount) bool {
 		if m.fsType != "cgroup" && m.fsType != "cgroup2" {
 			return true
 		}
-		if known, ok := found[m.device]; !ok || strings.HasPrefix(known.root, m.root) && strings.HasPrefix(m.root, "/..") {
+		if known, ok := found[m.device]; !ok || better(m, known) {
 			found[m.device] = m
 		}
 		return true
@@ -88,10 +117,13 @@ func cgroupMounts(mountinfo []byte) map[string]mount {
 }
 
 // findInode returns the path, below top, of the directory with an inode, "" if it is
-// not found within the bounds.
-func findInode(top string, want uint64) string {
+// not found within the bounds. guess is where to look first.
+func findInode(top string, want uint64, guess string) string {
 	if want == 0 {
 		return ""
+	}
+	if guess != "" && inode(filepath.Join(top, guess)) == want {
+		return guess
 	}
 	found, searched := "", 0
 	_ = filepath.WalkDir(top, func(at string, d fs.DirEntry, err error) error {
@@ -118,20 +150,26 @@ func findInode(top string, want uint64) string {
 	return found
 }
 
-// absolute writes the paths of /proc/PID/cgroup as the host would see them.
+// absolute writes the paths of /proc/PID/cgroup as the host would see them, where that is known.
 func (o *ownCgroup) absolute(cgroup []byte) []byte {
-	if o.path == "" {
+	if len(o.hierarchies) == 0 {
 		return cgroup
 	}
 	var out bytes.Buffer
-	for line := range bytes.Lines(cgroup) {
-		line = bytes.TrimSuffix(line, []byte("\n"))
-		i := bytes.Index(line, []byte(":/"))
-		if i < 0 {
+	for line := range strings.Lines(string(cgroup)) {
+		line = strings.TrimSuffix(line, "\n")
+		id, rest, _ := strings.Cut(line, ":")
+		controllers, below, ok := strings.Cut(rest, ":")
+		if !ok || !strings.HasPrefix(below, "/") {
 			continue
 		}
-		out.Write(line[:i+1])
-		out.WriteString(path.Join(o.path, string(line[i+1:])))
+		for _, h := range o.hierarchies {
+			if h.holds(controllers) {
+				line = id + ":" + controllers + ":" + path.Join(h.path, below)
+				break
+			}
+		}
+		out.WriteString(line)
 		out.WriteByte('\n')
 	}
 	return out.Bytes()

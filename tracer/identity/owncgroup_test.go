@@ -29,16 +29,19 @@ func hostTree(t *testing.T, fsType, own string) (proc string, mountinfo []byte) 
 	}
 	// Seen from inside, the host's root is above one's own.
 	up := strings.Repeat("/..", strings.Count(own, "/")+1)
-	first := "30 1 0:29 " + up + " /sys/fs/cgroup rw - " + fsType + " cgroup rw\n"
+	options := map[string]string{"cgroup": "rw,cpu,cpuacct", "cgroup2": "rw,nsdelegate"}[fsType]
+	first := "30 1 0:29 " + up + " /sys/fs/cgroup rw - " + fsType + " cgroup " + options + "\n"
 	if err := os.WriteFile(filepath.Join(proc, "1", "mountinfo"), []byte(first), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return proc, []byte("75 1 0:29 / " + filepath.Join(below, own) + " ro - " + fsType + " cgroup rw\n")
+	// Agents are often given the host's tree beside their own.
+	beside := "74 1 0:29 " + up + " /host/sys/fs/cgroup ro - " + fsType + " cgroup " + options + "\n"
+	return proc, []byte(beside + "75 1 0:29 / " + filepath.Join(below, own) + " ro - " + fsType + " cgroup " + options + "\n")
 }
 
 func TestFindOwnCgroup(t *testing.T) {
 	t.Parallel()
-	for _, fsType := range []string{"cgroup", "cgroup2"} {
+	for fsType, line := range map[string]string{"cgroup": "4:cpu,cpuacct:", "cgroup2": "0::"} {
 		t.Run(fsType, func(t *testing.T) {
 			t.Parallel()
 			own := "kubepods/burstable/pod" + uid + "/" + idA
@@ -48,12 +51,17 @@ func TestFindOwnCgroup(t *testing.T) {
 				t.Fatalf("found %+v, want /%s", got, own)
 			}
 			// The program itself, a second container of its pod, and one of the host's.
-			in := "4:cpu:/\n0::/../" + idB + "\n3:pids:/../../../../system.slice/cron.service\n"
-			want := "4:cpu:/" + own + "\n0::/kubepods/burstable/pod" + uid + "/" + idB + "\n3:pids:/system.slice/cron.service\n"
+			in := line + "/\n" + line + "/../" + idB + "\n" + line + "/../../../../system.slice/cron.service\n"
+			want := line + "/" + own + "\n" + line + "/kubepods/burstable/pod" + uid + "/" + idB + "\n" + line + "/system.slice/cron.service\n"
 			if abs := got.absolute([]byte(in)); string(abs) != want {
 				t.Errorf("absolute:\n%swant\n%s", abs, want)
 			}
-			if c := parseCgroup(got.absolute([]byte("0::/../" + idB + "\n"))); c.id != idB || c.podUID != uid {
+			// In a hierarchy that its runtime left alone it stands where all of the host does.
+			other := "7:misc:/\n3:cpuset:/x\n1:name=systemd:/../y\n"
+			if abs := got.absolute([]byte(other)); string(abs) != other {
+				t.Errorf("of other hierarchies:\n%swant\n%s", abs, other)
+			}
+			if c := parseCgroup(got.absolute([]byte(line + "/../" + idB + "\n"))); c.id != idB || c.podUID != uid {
 				t.Errorf("the second container of the pod is %+v", c)
 			}
 		})
@@ -82,9 +90,11 @@ func TestFindOwnCgroupUnknown(t *testing.T) {
 func FuzzAbsolute(f *testing.F) {
 	f.Add([]byte("0::/../x\n4:a:/\n:::/"))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		own := ownCgroup{hidden: true, path: "/docker/" + idA}
+		own := ownCgroup{hidden: true, hierarchies: []hierarchy{{path: "/docker/" + idA}, {options: "rw,a", path: "/docker/" + idA}}}
 		for line := range strings.Lines(string(own.absolute(in))) {
-			if _, path, ok := strings.Cut(line, ":/"); !ok || strings.HasPrefix(path, "..") {
+			_, rest, _ := strings.Cut(line, ":")
+			controllers, path, ok := strings.Cut(rest, ":")
+			if !ok || !strings.HasPrefix(path, "/") || controllers == "a" && strings.HasPrefix(path, "/..") {
 				t.Errorf("line %q", line)
 			}
 		}
