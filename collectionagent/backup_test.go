@@ -5,6 +5,7 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store/objects/objectstest"
+	"github.com/strobe-profiler/strobe/support/doctest"
 )
 
 // runCommand runs a subcommand and compares its exit status.
@@ -98,6 +100,42 @@ func TestBackupCommands(t *testing.T) {
 	if _, errs := runCommand(t, 1, "restore", archive, "-data-dir", filepath.Join(base, "half")); !strings.Contains(errs, "backup") {
 		t.Errorf("restore of half a backup: %q", errs)
 	}
+}
+
+// TestObjectStoreDocument starts a server with S3 as docs/storage.md says.
+func TestObjectStoreDocument(t *testing.T) {
+	t.Parallel()
+	s3 := objectstest.Start(t)
+	page := free(t)
+	doc := doctest.Open(t, "docs/storage.md", "Object storage")
+	sh := doc.Shell(t, doctest.Options{
+		Path: []string{filepath.Dir(binary)},
+		Env: []string{
+			"STROBE_COLLECTIONAGENT_DATA_DIR=" + filepath.Join(t.TempDir(), "data"),
+			"STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + page, "STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + free(t),
+		},
+		Replace: map[string]string{
+			"_ID=KEY": "_ID=" + objectstest.AccessKey, "_KEY=SECRET": "_KEY=" + objectstest.SecretKey,
+			"//bucket/": "//" + objectstest.Bucket + "/", "https://s3.example.org": "http://" + s3.Address,
+			"region=eu-1": "region=us-east-1&path-style=true", "10GiB": "1MiB",
+		},
+	})
+	sh.RunAll()
+	doctest.WaitHTTP(t, "http://"+page+"/-/ready")
+	if _, err := os.Stat(filepath.Join(s3.Dir, objectstest.Bucket, "prefix", "OWNER.json")); err != nil {
+		t.Errorf("the prefix was not claimed: %v", err)
+	}
+}
+
+// free returns an address on loopback where nobody listens.
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // it was only asked for its address
+	return l.Addr().String()
 }
 
 // TestObjectStore runs a server with S3, without a secret in its log.

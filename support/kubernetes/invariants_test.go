@@ -15,6 +15,7 @@ import (
 	meta "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	sigs "sigs.k8s.io/yaml"
 )
 
 // workload is the template of pods of a component.
@@ -24,23 +25,25 @@ type workload struct {
 	template core.PodTemplateSpec
 	// claims are the names of its volumes that have claims.
 	claims []string
+	// perNode is whether each node has one, which looks at that node.
+	perNode bool
 }
 
 func (w *workload) container() *core.Container { return &w.template.Spec.Containers[0] }
 
 func (c *cluster) workloads() (all []*workload) {
 	if d := c.daemonSet; d != nil {
-		all = append(all, &workload{"agent", d.Spec.Selector, d.Spec.Template, nil})
+		all = append(all, &workload{"agent", d.Spec.Selector, d.Spec.Template, nil, true})
 	}
 	if s := c.stateful; s != nil {
-		w := &workload{"collectionagent", s.Spec.Selector, s.Spec.Template, nil}
+		w := &workload{"collectionagent", s.Spec.Selector, s.Spec.Template, nil, false}
 		for _, claim := range s.Spec.VolumeClaimTemplates {
 			w.claims = append(w.claims, claim.Name)
 		}
 		all = append(all, w)
 	}
 	if d := c.deployment; d != nil {
-		all = append(all, &workload{"collectionagent", d.Spec.Selector, d.Spec.Template, nil})
+		all = append(all, &workload{"collectionagent", d.Spec.Selector, d.Spec.Template, nil, false})
 	}
 	return all
 }
@@ -107,14 +110,17 @@ func (c *cluster) checkWorkload(t *testing.T, w *workload) {
 }
 
 // checkMounts looks at volumes, which all have a mount, and mounts, which all have a volume.
+// Where a program can write nobody else has anything: a claim, an emptyDir, or a directory of
+// the node that is made for it.
 func (c *cluster) checkMounts(t *testing.T, w *workload) {
 	t.Helper()
-	volumes := map[string]bool{}
+	volumes, own := map[string]bool{}, map[string]bool{}
 	for _, name := range w.claims {
-		volumes[name] = true
+		volumes[name], own[name] = true, true
 	}
 	for _, v := range w.template.Spec.Volumes {
 		volumes[v.Name] = true
+		own[v.Name] = v.EmptyDir != nil || v.HostPath != nil && v.HostPath.Type != nil && *v.HostPath.Type == core.HostPathDirectoryOrCreate
 		if h := v.HostPath; h != nil && (h.Type == nil || *h.Type == core.HostPathUnset) {
 			t.Errorf("%s: what %s has to be is not checked", w.name, h.Path)
 		}
@@ -125,8 +131,8 @@ func (c *cluster) checkMounts(t *testing.T, w *workload) {
 			t.Errorf("%s mounts %s, which is no volume", w.name, m.Name)
 		}
 		mounted[m.Name] = true
-		if !m.ReadOnly && m.Name != "spool" && m.Name != "data" {
-			t.Errorf("%s can write to %s", w.name, m.MountPath)
+		if m.ReadOnly == own[m.Name] {
+			t.Errorf("%s: %s is read-only: %v, is its own: %v", w.name, m.MountPath, m.ReadOnly, own[m.Name])
 		}
 	}
 	if !maps.Equal(volumes, mounted) {
@@ -233,7 +239,7 @@ func TestPrivileges(t *testing.T) {
 		if d := c.daemonSet; d != nil {
 			sc := d.Spec.Template.Spec.Containers[0].SecurityContext
 			switch {
-			case name == "old nodes":
+			case asksForPrivileges(t, values):
 				if !*sc.Privileged || sc.Capabilities != nil || sc.AllowPrivilegeEscalation != nil {
 					t.Errorf("%s: %+v", name, sc)
 				}
@@ -263,11 +269,21 @@ func TestPrivileges(t *testing.T) {
 			}
 		}
 		for _, w := range c.workloads() {
-			if w.name == "collectionagent" {
+			if !w.perNode {
 				restricted(t, name, w)
 			}
 		}
 	}
+}
+
+// asksForPrivileges reports whether values want the agent to be privileged.
+func asksForPrivileges(t *testing.T, values string) bool {
+	t.Helper()
+	var v struct{ Agent struct{ Privileged bool } }
+	if err := sigs.Unmarshal([]byte(values), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v.Agent.Privileged
 }
 
 // restricted holds that a pod passes the pod security standard of this name.

@@ -174,7 +174,8 @@ func testReplicaKilled(t *testing.T, r *clickhousetest.Replicas) {
 // testAway opens a store before its server is up.
 func testAway(t *testing.T, kind string, server *clickhousetest.Server) {
 	s := one(kind, server)
-	if st, err := clickhouse.Open(t.Context(), s.config("away")); !errors.Is(err, clickhouse.ErrAway) {
+	database := databaseOf(t.Name())
+	if st, err := clickhouse.Open(t.Context(), s.config(database)); !errors.Is(err, clickhouse.ErrAway) {
 		if err == nil {
 			err = st.Close()
 		}
@@ -182,7 +183,7 @@ func testAway(t *testing.T, kind string, server *clickhousetest.Server) {
 	}
 	server.Start()
 	f := &fleet{agents: 1, batches: 3, samples: 10}
-	st := s.open(t, "away")
+	st := s.open(t, database)
 	f.send(t, st)
 	f.check(t, "a store whose server came late", st)
 }

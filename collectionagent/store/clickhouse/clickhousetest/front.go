@@ -26,6 +26,7 @@ import (
 type front struct {
 	engine *library
 	spool  string // directory for what is inserted
+	user   string // name, colon and password, "": any
 	files  atomic.Uint64
 	// headers are the answers to the descriptions of what is inserted into. No table
 	// of ours ever changes.
@@ -96,6 +97,19 @@ func (s *session) send(f func(*chproto.Buffer) error) error {
 	return s.conn.Flush()
 }
 
+// fail sends an error.
+func (s *session) fail(e *proto.Exception) error {
+	return s.send(func(b *chproto.Buffer) error {
+		b.PutByte(proto.ServerException)
+		b.PutInt32(e.Code)
+		b.PutString(e.Name)
+		b.PutString(e.Message)
+		b.PutString("")
+		b.PutBool(false)
+		return nil
+	})
+}
+
 // hello agrees on the revision of the protocol.
 func (s *session) hello() error {
 	if code, err := s.r.UVarInt(); err != nil || code != proto.ClientHello {
@@ -104,6 +118,9 @@ func (s *session) hello() error {
 	var hello chproto.ClientHello
 	if err := hello.Decode(s.r); err != nil {
 		return err
+	}
+	if s.front.user != "" && hello.User+":"+hello.Password != s.front.user {
+		return s.fail(&proto.Exception{Code: 516, Name: "DB::Exception", Message: hello.User + ": Authentication failed"})
 	}
 	s.revision = min(hello.ProtocolVersion, proto.DBMS_TCP_PROTOCOL_VERSION)
 	err := s.send(func(b *chproto.Buffer) error {
@@ -148,15 +165,7 @@ func (s *session) query() error {
 	}
 	var e *proto.Exception
 	if errors.As(err, &e) {
-		return s.send(func(b *chproto.Buffer) error {
-			b.PutByte(proto.ServerException)
-			b.PutInt32(e.Code)
-			b.PutString(e.Name)
-			b.PutString(e.Message)
-			b.PutString("")
-			b.PutBool(false)
-			return nil
-		})
+		return s.fail(e)
 	}
 	if err != nil {
 		return err

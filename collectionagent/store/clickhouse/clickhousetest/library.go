@@ -29,8 +29,8 @@ type library struct {
 	failure func(result uintptr) unsafe.Pointer
 }
 
-// openLibrary loads the library and opens a directory.
-func openLibrary(path, dir string) (*library, error) {
+// openLibrary loads the library and opens a directory, with a configuration unless it is "".
+func openLibrary(path, dir, config string) (*library, error) {
 	handle, err := purego.Dlopen(path, purego.RTLD_NOW|purego.RTLD_LOCAL)
 	if err != nil {
 		return nil, fmt.Errorf("load libchdb: %w", err)
@@ -51,6 +51,9 @@ func openLibrary(path, dir string) (*library, error) {
 	}
 	handleSignals(false) // they are the Go runtime's
 	arguments := [][]byte{[]byte("clickhouse\x00"), []byte("--path=" + dir + "\x00")}
+	if config != "" {
+		arguments = append(arguments, []byte("--config-file="+config+"\x00"))
+	}
 	var pin runtime.Pinner
 	defer pin.Unpin()
 	argv := make([]*byte, len(arguments)+1)
@@ -59,7 +62,7 @@ func openLibrary(path, dir string) (*library, error) {
 		argv[i] = &a[0]
 	}
 	pin.Pin(&argv[0])
-	conn := connect(int32(len(arguments)), unsafe.Pointer(&argv[0])) //nolint:gosec // two
+	conn := connect(int32(len(arguments)), unsafe.Pointer(&argv[0])) //nolint:gosec // two or three
 	if conn == nil {
 		return nil, errors.New("libchdb does not open its directory")
 	}

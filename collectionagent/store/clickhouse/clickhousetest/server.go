@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -25,6 +26,7 @@ type Server struct {
 
 	t       testing.TB
 	name    string
+	user    *User // nil: default, without a password
 	command func() *exec.Cmd
 	log     string
 	process *process
@@ -36,7 +38,11 @@ type Server struct {
 
 // DSN returns the address of a database of the server.
 func (s *Server) DSN(database string) string {
-	return "clickhouse://default@" + s.Addr + "/" + database + "?dial_timeout=2s"
+	user := url.User("default")
+	if s.user != nil {
+		user = url.UserPassword(s.user.Name, s.user.Password)
+	}
+	return (&url.URL{Scheme: "clickhouse", User: user, Host: s.Addr, Path: database, RawQuery: "dial_timeout=2s"}).String()
 }
 
 // Kill ends the server with SIGKILL and waits for its end.
@@ -67,7 +73,7 @@ func (s *Server) StartOnly() {
 func (s *Server) Await() {
 	s.t.Helper()
 	s.process.await(s.t, s.name, s.log, func() error {
-		if err := ask(s.Addr); err != nil || s.ready == nil {
+		if err := s.ask(); err != nil || s.ready == nil {
 			return err
 		}
 		return s.ready()
@@ -77,7 +83,7 @@ func (s *Server) Await() {
 // Query runs a statement and returns the first column of its answer, as text.
 func (s *Server) Query(query string) []string {
 	s.t.Helper()
-	conn, err := driver.Open(options(s.Addr))
+	conn, err := driver.Open(s.options())
 	if err != nil {
 		s.t.Fatalf("connect to %s: %v", s.name, err)
 	}
@@ -104,13 +110,17 @@ func (s *Server) Query(query string) []string {
 }
 
 // options says how to connect.
-func options(address string) *driver.Options {
-	return &driver.Options{Addr: []string{address}, DialTimeout: 2 * time.Second, MaxOpenConns: 1}
+func (s *Server) options() *driver.Options {
+	o := &driver.Options{Addr: []string{s.Addr}, DialTimeout: 2 * time.Second, MaxOpenConns: 1}
+	if s.user != nil {
+		o.Auth = driver.Auth{Username: s.user.Name, Password: s.user.Password}
+	}
+	return o
 }
 
-// ask reports whether a server answers.
-func ask(address string) error {
-	conn, err := driver.Open(options(address))
+// ask reports whether the server answers.
+func (s *Server) ask() error {
+	conn, err := driver.Open(s.options())
 	if err != nil {
 		return err
 	}
