@@ -63,7 +63,7 @@ func memoryAt(m x86asm.Mem, next, state uint64, regs *[16]value) (uint64, bool) 
 	if m.Index != 0 || m.Segment != 0 {
 		return 0, false
 	}
-	d := uint64(m.Disp)
+	d := uint64(int64(int32(m.Disp))) //nolint:gosec // 32 bits, signed: the decoder leaves long ones unsigned
 	switch {
 	case m.Base == x86asm.RIP:
 		return next + d, true
@@ -196,7 +196,7 @@ func addresses(f *pfelf.File, s pfelf.Symbol) (out []uint64) {
 		switch from := in.Args[1].(type) {
 		case x86asm.Mem:
 			if in.Op == x86asm.LEA && from.Base == x86asm.RIP {
-				out = append(out, next+uint64(from.Disp)) //nolint:gosec // wraps as the processor does
+				out = append(out, next+uint64(int64(int32(from.Disp)))) //nolint:gosec // 32 bits, signed, as in memoryAt
 			}
 		case x86asm.Imm:
 			if in.Op == x86asm.MOV {

@@ -29,6 +29,8 @@ func TestKeys(t *testing.T) {
 	}{
 		// cmpq $0, autoInterpreterState(%rip); je; mov autoTLSkey(%rip), %edi; jmp PyThread_get_key_value
 		"key in a variable": {v27, []byte{0x48, 0x83, 0x3d, 0x38, 7, 0x0e, 0, 0, 0x74, 0x0e, 0x8b, 0x3d, 0x28, 7, 0x0e, 0, 0xe9, 0, 0, 0, 0, 0x31, 0xc0, 0xc3}, imageBase + 0x10 + 0xe0728},
+		// mov autoTLSkey(%rip), %edi, where that comes before the code; jmp PyThread_get_key_value
+		"key before the code": {v27, []byte{0x8b, 0x3d, 0xf0, 0xff, 0xff, 0xff, 0xe9, 0, 0, 0, 0}, imageBase + 6 - 0x10},
 		// mov _PyRuntime@GOT(%rip), %rax; cmpq $0, 0x248(%rax); je; lea 0x250(%rax), %rdi; jmp PyThread_tss_get
 		"member of the runtime": {v311, []byte{0x48, 0x8b, 5, 9, 0xd8, 0x1a, 0, 0x48, 0x83, 0xb8, 0x48, 2, 0, 0, 0, 0x74, 0x0f, 0x48, 0x8d, 0xb8, 0x50, 2, 0, 0, 0xe9, 0, 0, 0, 0}, state + 0x254},
 		// mov _PyRuntime@GOT(%rip), %rax; push %rbx; lea 0x608(%rax), %rbx; mov %rbx, %rdi; call PyThread_tss_is_created
