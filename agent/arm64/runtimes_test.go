@@ -54,6 +54,6 @@ func (r *rig) addRuntimes(names []string) {
 				r.t.Fatalf("javac: %v\n%s", err, out)
 			}
 		}
-		r.add(name, subject{Args: append(slices.Clone(p.command), lasting)})
+		r.add(name, subject{Args: append(slices.Clone(p.command), lasting), Says: true})
 	}
 }
