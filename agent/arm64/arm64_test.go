@@ -31,6 +31,7 @@ var (
 	suite      = flag.String("suite", "trixie", "Debian's release that has the kernel")
 	only       = flag.String("only", "", "run these subjects: names with commas between")
 	duration   = flag.Duration("duration", 30*time.Second, "how long to record each subject, in the guest's time")
+	limit      = flag.Duration("limit", 75*time.Minute, "end the recording of all then, and judge what there is")
 	kept       = flag.String("keep", "", "write what was recorded to this file too")
 )
 
@@ -226,8 +227,8 @@ func (r *rig) boot(d time.Duration) *booted {
 	m := vm.Machine{Kernel: k, Root: image, MemoryMB: 2048}
 	// Emulated, and beside other tests: the agent's start alone takes up to a minute. What
 	// was recorded until the limit is judged.
-	limit := min(time.Duration(len(rounds))*(2*d+4*time.Minute)+5*time.Minute, 75*time.Minute)
-	ctx, cancel := context.WithTimeout(r.t.Context(), limit+10*time.Minute)
+	most := min(time.Duration(len(rounds))*(2*d+4*time.Minute)+5*time.Minute, *limit)
+	ctx, cancel := context.WithTimeout(r.t.Context(), most+10*time.Minute)
 	defer cancel()
 	out := filepath.Join(r.dir, "out")
 	var said strings.Builder
@@ -240,7 +241,7 @@ func (r *rig) boot(d time.Duration) *booted {
 		Args: []string{
 			"guest", "/etc/rounds.json", "/run/folded", "/usr/bin/agent", "record", "-F", "99", "-d", d.String(), "-format", "folded",
 		},
-		Limit: limit, Output: output, Collect: []string{"/run/folded"}, CollectDir: out,
+		Limit: most, Output: output, Collect: []string{"/run/folded"}, CollectDir: out,
 	})
 	if err != nil {
 		r.t.Fatalf("%v\n%s", err, said.String())
