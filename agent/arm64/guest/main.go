@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command guest runs in an emulated machine: it starts programs with known stacks, a
-// few at a time, records them with the agent, and ends them.
+// Command guest runs in an emulated machine: it starts programs with known stacks, and
+// records them with the agent, a few of them at a time.
 //
-//	guest ROUNDS DIR AGENT [ARGUMENT...]
+//	guest ROUNDS DURATION AGENT [ARGUMENT...]
 //
 // ROUNDS is a file with a list of lists of [Subject] in JSON: those of a list run at the
-// same time. PIDs and a file in DIR, one for each round, are added to the agent's
-// arguments.
+// same time, for the duration, while all others are stopped. One agent records them all,
+// because its own start takes an emulated CPU minutes. PIDs are added to its arguments,
+// and -v: its log says when it samples.
 package main
 
 import (
@@ -15,6 +16,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -38,9 +40,14 @@ type Subject struct {
 // An emulated machine is slow, and the agent one of many that want its CPUs.
 const niceOfAgent, niceOfSubjects = -15, 5
 
-// patience is how long a subject may take to begin. One that does not is recorded all
-// the same: the judge says what is missing.
-const patience = 5 * time.Minute
+const (
+	// patience is how long a subject may take to begin, and the agent to sample. A
+	// subject that does not is recorded all the same: the judge says what is missing.
+	patience = 5 * time.Minute
+	// settling is how long a program runs at least before it is recorded, in seconds: the
+	// loader's work and the start of the C library are not what is judged.
+	settling = 1
+)
 
 func main() {
 	if err := run(os.Args[1:]); err != nil {
@@ -51,7 +58,7 @@ func main() {
 
 func run(args []string) error {
 	if len(args) < 3 {
-		return errors.New("usage: guest ROUNDS DIR AGENT [ARGUMENT...]")
+		return errors.New("usage: guest ROUNDS DURATION AGENT [ARGUMENT...]")
 	}
 	b, err := os.ReadFile(args[0])
 	if err != nil {
@@ -61,32 +68,34 @@ func run(args []string) error {
 	if err := json.Unmarshal(b, &rounds); err != nil {
 		return fmt.Errorf("read %s: %w", args[0], err)
 	}
-	if err := os.MkdirAll(args[1], 0o755); err != nil { //nolint:gosec // no secret
+	d, err := time.ParseDuration(args[1])
+	if err != nil {
 		return err
 	}
-	var failed []error
-	for i, subjects := range rounds {
-		out := filepath.Join(args[1], fmt.Sprintf("%02d.folded", i))
-		if err := round(subjects, append(args[2:len(args):len(args)], "-o", out)); err != nil {
-			failed = append(failed, fmt.Errorf("round %d: %w", i, err))
+	groups := make([][]int, 0, len(rounds))
+	for _, subjects := range rounds {
+		pids, err := prepare(subjects)
+		for _, pid := range pids {
+			defer signal(pid, syscall.SIGKILL)
 		}
+		if err != nil {
+			return err
+		}
+		groups = append(groups, pids)
 	}
-	return errors.Join(failed...)
+	return record(groups, d, args[2:])
 }
 
-// round records subjects that run at the same time.
-func round(subjects []Subject, agent []string) error {
-	begin := time.Now()
-	pids := make([]string, 0, len(subjects))
-	begun := make([]<-chan struct{}, 0, len(subjects))
-	var warm float64
+// prepare starts subjects, and stops them when all have begun.
+func prepare(subjects []Subject) (pids []int, err error) {
+	begin, warm := time.Now(), float64(settling)
+	var begun []<-chan struct{}
 	for _, s := range subjects {
 		pid, c, err := start(s)
 		if err != nil {
-			return fmt.Errorf("start %s: %w", strings.Join(s.Args, " "), err)
+			return pids, fmt.Errorf("start %s: %w", strings.Join(s.Args, " "), err)
 		}
-		defer kill(pid)
-		pids, begun, warm = append(pids, strconv.Itoa(pid)), append(begun, c), max(warm, s.Warm)
+		pids, begun, warm = append(pids, pid), append(begun, c), max(warm, s.Warm)
 	}
 	late := time.After(patience)
 	for i, c := range begun {
@@ -97,29 +106,18 @@ func round(subjects []Subject, agent []string) error {
 			late = time.After(0)
 		}
 	}
-	if warm > 0 { // a subject changes by the clock, as its source says
-		<-time.After(time.Duration(warm * float64(time.Second)))
+	// A subject may change by the clock, as its source says.
+	<-time.After(time.Duration(warm * float64(time.Second)))
+	for i, pid := range pids {
+		signal(pid, syscall.SIGSTOP)
+		fmt.Printf("%s ", filepath.Base(subjects[i].Args[0]))
 	}
-	cmd := exec.Command(agent[0], append(agent[1:], "-p", strings.Join(pids, ","))...) //nolint:gosec // named by the caller
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	waited := time.Since(begin)
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	if err := syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceOfAgent); err != nil {
-		return fmt.Errorf("nice: %w", err)
-	}
-	err := cmd.Wait()
-	for _, s := range subjects {
-		fmt.Printf("%s ", filepath.Base(s.Args[0]))
-	}
-	fmt.Printf("began in %.0f s; agent: %.0f s, of which %.1f s of CPU\n", waited.Seconds(), (time.Since(begin) - waited).Seconds(),
-		(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
-	return err
+	fmt.Printf("began in %.0f s\n", time.Since(begin).Seconds())
+	return pids, nil
 }
 
-// start starts a subject in a session of its own, so that kill ends its children too.
-// The channel is closed when the subject has begun, or has ended.
+// start starts a subject in a session of its own, so that signals reach its children
+// too. The channel is closed when the subject has begun, or has ended.
 func start(s Subject) (pid int, begun <-chan struct{}, err error) {
 	c := make(chan struct{})
 	cmd := exec.Command(s.Args[0], s.Args[1:]...) //nolint:gosec // named by the caller
@@ -150,4 +148,69 @@ func start(s Subject) (pid int, begun <-chan struct{}, err error) {
 	return cmd.Process.Pid, c, syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceOfSubjects)
 }
 
-func kill(pid int) { _ = syscall.Kill(-pid, syscall.SIGKILL) }
+// record lets one group of subjects after the other run, for a time each, while the
+// agent samples.
+func record(groups [][]int, d time.Duration, args []string) error {
+	var pids []string
+	for _, group := range groups {
+		for _, pid := range group {
+			pids = append(pids, strconv.Itoa(pid))
+		}
+	}
+	cmd := exec.Command(args[0], append(args[1:], "-v", "-p", strings.Join(pids, ","))...) //nolint:gosec // named by the caller
+	cmd.Stdout = os.Stdout
+	said, err := cmd.StderrPipe()
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	samples, read := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(read)
+		relay(said, func() { close(samples) })
+	}()
+	err = syscall.Setpriority(syscall.PRIO_PROCESS, cmd.Process.Pid, niceOfAgent)
+	select {
+	case <-samples:
+		fmt.Printf("the agent samples after %.0f s\n", time.Since(begin).Seconds())
+		for _, group := range groups {
+			for _, pid := range group {
+				signal(pid, syscall.SIGCONT)
+			}
+			<-time.After(d)
+			for _, pid := range group {
+				signal(pid, syscall.SIGSTOP)
+			}
+		}
+	case <-read: // it has ended
+	case <-time.After(patience):
+		err = errors.Join(err, fmt.Errorf("the agent does not sample after %v", patience))
+	}
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	<-read
+	err = errors.Join(err, cmd.Wait())
+	fmt.Printf("agent: %.0f s, of which %.1f s of CPU\n", time.Since(begin).Seconds(),
+		(cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds())
+	return err
+}
+
+// relay passes on what the agent says, but for its details, and calls sampling once,
+// when it says that it samples.
+func relay(r io.Reader, sampling func()) {
+	for lines := bufio.NewScanner(r); lines.Scan(); {
+		line := lines.Text()
+		if strings.Contains(line, "msg=sampling ") && sampling != nil {
+			sampling()
+			sampling = nil
+		}
+		if !strings.Contains(line, "level=DEBUG") {
+			fmt.Println(line)
+		}
+	}
+}
+
+// signal sends a signal to a subject and its children.
+func signal(pid int, s syscall.Signal) { _ = syscall.Kill(-pid, s) }
