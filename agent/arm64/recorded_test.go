@@ -77,9 +77,13 @@ func (b *booted) keep(t *testing.T, subjects []string, d time.Duration) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	which := "-all"
+	if *only != "" {
+		which = "-only " + *only
+	}
 	rec := recording{
 		Kernel: b.kernel, Commit: strings.TrimSpace(string(commit)), Seconds: int(d.Seconds()),
-		Command: "go test ./agent/arm64 -all -update -suite " + *suite,
+		Command: "go test ./agent/arm64 -run TestGuest " + which + " -update -suite " + *suite,
 	}
 	rec.judge(t, *suite, subjects, b.folded)
 	var folded bytes.Buffer

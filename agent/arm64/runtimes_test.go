@@ -36,9 +36,15 @@ var programs = map[string]program{
 // addRuntimes adds the programs of runtimes.
 func (r *rig) addRuntimes(names []string) {
 	r.t.Helper()
+	var packages []string
+	for _, name := range names {
+		packages = append(packages, programs[name].packages...)
+	}
+	if len(packages) > 0 {
+		r.packages(packages...)
+	}
 	for _, name := range names {
 		p := programs[name]
-		r.packages(p.packages...)
 		for _, s := range p.sources {
 			if err := r.tree.Copy(tracertest.Source(s), "/opt/src/"+s); err != nil {
 				r.t.Fatal(err)
@@ -54,6 +60,6 @@ func (r *rig) addRuntimes(names []string) {
 				r.t.Fatalf("javac: %v\n%s", err, out)
 			}
 		}
-		r.add(name, subject{Args: append(slices.Clone(p.command), lasting)})
+		r.add(name, subject{Args: append(slices.Clone(p.command), lasting), Says: true})
 	}
 }

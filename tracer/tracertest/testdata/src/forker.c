@@ -4,9 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <string.h>
+#ifndef DAY
+#define DAY 30 /* units of work of a process */
+#endif
 volatile uint64_t sink;
 NOI uint64_t mayfly_leaf(uint64_t n) { uint64_t r = burn(n, 41); KEEP(r); return r; }
-NOI void mayfly_day(void) { sink += mayfly_leaf(30 * UNIT); }
+NOI void mayfly_day(void) { sink += mayfly_leaf(DAY * UNIT); }
 int main(int argc, char **argv) {
     if (argc > 1 && !strcmp(argv[1], "child")) { mayfly_day(); return 0; }
     double end = now_s() + (argc > 1 ? atof(argv[1]) : 5);

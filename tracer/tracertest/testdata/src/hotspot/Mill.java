@@ -15,6 +15,6 @@ public class Mill {
   public static void main(String[] a) throws Exception {
     double secs = a.length > 0 ? Double.parseDouble(a[0]) : 5; Stone s = new WheatStone();
     Thread t = new Thread(() -> { long end = System.nanoTime() + (long) (secs * 1e9); while (System.nanoTime() < end) turn(s); }, "mill-wheel");
-    t.start(); t.join();
+    System.out.println("runs"); t.start(); t.join();
   }
 }
