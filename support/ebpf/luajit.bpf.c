@@ -158,25 +158,33 @@ static __always_inline int luajit_interpreter(struct loop_context *c, u32 tag)
 	return STEP_NATIVE;
 }
 
-struct cframe {
-	struct unwind_state *st;
-	u64 at, state; /* state: 0 until it is found */
-	u32 save_state, state_cframe;
-	u64 mask;
-};
-
-/* A loop of the kernel's: the verifier looks at it once. */
-static long cframe_step(u32 i, struct cframe *f)
+/* The lua_State whose C frame is at an address: 0 if there is none, 1 if the stack cannot
+ * be read. By itself for the reason that STEP_FUNCTION gives. */
+__noinline u64 luajit_state_of(struct unwind_state *st, struct luajit_process *p, u64 at)
 {
 	u64 state, own;
 
-	if (!read_stack(f->st, f->at + (f->save_state & 0xf8), &state))
+	if (!st || !p || !read_stack(st, at + (p->save_state & 0xf8), &state))
 		return 1;
-	state &= f->mask;
-	if (state && !(state & 7) && read_u64(state + f->state_cframe, &own) && (own & ~3ULL) == f->at) {
-		f->state = state;
+	if (p->ref != 8)
+		state = (u32)state;
+	if (!state || (state & 7) || !read_u64(state + p->state_cframe, &own) || (own & ~3ULL) != at)
+		return 0;
+	return state;
+}
+
+struct cframe {
+	struct unwind_state *st;
+	struct luajit_process *p;
+	u64 at, state; /* state: 0 until it is found */
+};
+
+/* A trace has made its C frame larger: upwards, until one is a lua_State's. */
+static long cframe_step(u32 i, struct cframe *f)
+{
+	f->state = luajit_state_of(f->st, f->p, f->at);
+	if (f->state)
 		return 1;
-	}
 	f->at += 16;
 	return 0;
 }
@@ -185,15 +193,12 @@ static __always_inline int luajit_code(struct loop_context *c, u64 pc)
 {
 	struct unwind_state *st = c->st;
 	struct luajit_process *p = luajit_record(st);
-	struct cframe f = {.st = st, .at = (st->sp + 15) & ~15ULL};
+	struct cframe f = {.st = st, .p = p, .at = (st->sp + 15) & ~15ULL};
 	u64 global, base = 0, traces, trace, at = 0, ra, fp;
 	s32 number;
 
 	if (!p)
 		return STEP_NATIVE;
-	f.save_state = p->save_state;
-	f.state_cframe = p->state_cframe;
-	f.mask = p->ref == 8 ? ~0ULL : 0xffffffff;
 	bpf_loop(TRACE_UNITS, cframe_step, &f, 0);
 	if (!is_state(p, f.state))
 		return STEP_NATIVE;

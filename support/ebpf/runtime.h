@@ -220,82 +220,91 @@ static __always_inline long end_natively(struct unwind_state *st)
 	return st->mode ? 0 : 1;
 }
 
-#define RUNTIME_NO_BEGIN(c) ((void)0)
+#define RUNTIME_NO_BEGIN(c) ((void)(c))
 #define RUNTIME_PROGRAM(id, name, on_interpreter, on_code, on_frames)                                                            \
 	RUNTIME_PROGRAM_BEGIN(id, name, RUNTIME_NO_BEGIN, on_interpreter, on_code, on_frames)
 
-#define RUNTIME_PROGRAM_BEGIN(id, name, on_begin, on_interpreter, on_code, on_frames)                                                            \
-	static long name##_step(u32 i, struct loop_context *c)                                                          \
-	{                                                                                                               \
-		struct unwind_state *st = c->st;                                                                        \
-		u64 pc = st->pc;                                                                                        \
-		u64 lookup = st->exact ? pc : pc - 1;                                                                   \
-		int r = STEP_NATIVE;                                                                                    \
-		u32 tag = 0;                                                                                            \
-                                                                                                                        \
-		if (st->frames >= MAX_USER_FRAMES) {                                                                    \
-			st->end = END_DEPTH;                                                                            \
-			return 1;                                                                                       \
-		}                                                                                                       \
-		if (st->mode)                                                                                           \
-			return on_frames(c) == STEP_END;                                                                   \
-		if (st->ended)                                                                                          \
-			return 1;                                                                                       \
-		bool mapped = find_mapping(c, lookup);                                                                  \
-		if (!mapped) {                                                                                          \
-			st->exec_id = EXEC_NONE;                                                                        \
-			st->map_start = st->map_end = 0;                                                                \
-		}                                                                                                       \
-		if (in_made_code(st))                                                                                   \
-			r = on_code(c, lookup);                                                                            \
-		else if ((st->exec.flags & EXEC_RUNTIME) && find_range(st, lookup + st->map_bias, &tag))                \
-			r = on_interpreter(c, tag);                                                                        \
-		if (r == STEP_END)                                                                                      \
-			return end_natively(st);                                                                        \
-		if (r == STEP_AGAIN) {                                                                                  \
-			st->asked &= 1;                                                                                 \
-			return 0;                                                                                       \
-		}                                                                                                       \
-		if (in_made_code(st)) {                                                                                 \
-			if (switch_runtime(st))                                                                         \
-				return 1;                                                                               \
-			request_runtime(st);                                                                            \
-		} else if ((st->exec.flags & EXEC_RUNTIME) && switch_runtime(st)) {                                     \
-			return 1;                                                                                       \
-		}                                                                                                       \
-		st->asked &= 1;                                                                                         \
-		if ((mapped ? native_frame(c, pc, lookup) : unmapped_frame(c, lookup)))                                 \
-			return end_natively(st);                                                                        \
-		return 0;                                                                                               \
-	}                                                                                                               \
-                                                                                                                        \
-	SEC("perf_event")                                                                                               \
-	int unwind_##name(struct perf_context *ctx)                                                                     \
-	{                                                                                                               \
-		u32 zero = 0;                                                                                           \
-		struct scratch *s = bpf_map_lookup_elem(&scratch_map, &zero);                                           \
-		if (!s)                                                                                                 \
-			return 0;                                                                                       \
-		u32 tgid = s->st.tgid;                                                                                  \
-		struct process *proc = bpf_map_lookup_elem(&processes, &tgid);                                          \
-		if (proc) {                                                                                             \
-			struct loop_context c = {.st = &s->st, .rec = &s->rec, .proc = proc};                           \
-			if (!s->st.switches)                                                                            \
-				on_begin(&c);                                                                              \
-			bpf_loop(MAX_STEPS, name##_step, &c, 0);                                                        \
-		} else {                                                                                                \
-			s->st.end = END_PROCESS_UNKNOWN;                                                                \
-		}                                                                                                       \
-		if (s->st.end == END_SWITCH) {                                                                          \
-			s->st.end = END_DEPTH;                                                                          \
-			s->st.switches++;                                                                               \
-			count(CTR_RUNTIME_SWITCHES);                                                                    \
-			bpf_tail_call(ctx, &runtime_programs, s->st.runtime);                                           \
-			s->st.end = END_RUNTIME;                                                                        \
-		}                                                                                                       \
-		finish_sample(s);                                                                                       \
-		return 0;                                                                                               \
-	}                                                                                                               \
+#define RUNTIME_PROGRAM_BEGIN(id, name, on_begin, on_interpreter, on_code, on_frames)					\
+	STEP_FUNCTION name##_one(struct scratch *s, struct process *proc)						\
+	{														\
+		if (!s || !proc)											\
+			return 1;											\
+		struct loop_context context = {.st = &s->st, .rec = &s->rec, .proc = proc}, *c = &context;		\
+		struct unwind_state *st = c->st;									\
+		u64 pc = st->pc;											\
+		u64 lookup = st->exact ? pc : pc - 1;									\
+		int r = STEP_NATIVE;											\
+		u32 tag = 0;												\
+															\
+		if (st->frames >= MAX_USER_FRAMES) {									\
+			st->end = END_DEPTH;										\
+			return 1;											\
+		}													\
+		if (st->mode)												\
+			return on_frames(c) == STEP_END;								\
+		if (st->ended)												\
+			return 1;											\
+		bool mapped = find_mapping(c, lookup);									\
+		if (!mapped) {												\
+			st->exec_id = EXEC_NONE;									\
+			st->map_start = st->map_end = 0;								\
+		}													\
+		if (in_made_code(st))											\
+			r = on_code(c, lookup);										\
+		else if ((st->exec.flags & EXEC_RUNTIME) && find_range(st, lookup + st->map_bias, &tag))		\
+			r = on_interpreter(c, tag);									\
+		if (r == STEP_END)											\
+			return end_natively(st);									\
+		if (r == STEP_AGAIN) {											\
+			st->asked &= 1;											\
+			return 0;											\
+		}													\
+		if (in_made_code(st)) {											\
+			if (switch_runtime(st))										\
+				return 1;										\
+			request_runtime(st);										\
+		} else if ((st->exec.flags & EXEC_RUNTIME) && switch_runtime(st)) {					\
+			return 1;											\
+		}													\
+		st->asked &= 1;												\
+		if ((mapped ? native_frame(c, pc, lookup) : unmapped_frame(c, lookup)))					\
+			return end_natively(st);									\
+		return 0;												\
+	}														\
+															\
+	static long name##_step(u32 i, struct steps *all)								\
+	{														\
+		return step_result(name##_one(all->s, all->proc));							\
+	}														\
+															\
+	SEC("perf_event")												\
+	int unwind_##name(struct perf_context *ctx)									\
+	{														\
+		u32 zero = 0;												\
+		struct scratch *s = bpf_map_lookup_elem(&scratch_map, &zero);						\
+		if (!s)													\
+			return 0;											\
+		u32 tgid = s->st.tgid;											\
+		struct process *proc = bpf_map_lookup_elem(&processes, &tgid);						\
+		if (proc) {												\
+			struct loop_context c = {.st = &s->st, .rec = &s->rec, .proc = proc};				\
+			struct steps all = {.s = s, .proc = proc};							\
+			if (!s->st.switches)										\
+				on_begin(&c);										\
+			bpf_loop(MAX_STEPS, name##_step, &all, 0);							\
+		} else {												\
+			s->st.end = END_PROCESS_UNKNOWN;								\
+		}													\
+		if (s->st.end == END_SWITCH) {										\
+			s->st.end = END_DEPTH;										\
+			s->st.switches++;										\
+			count(CTR_RUNTIME_SWITCHES);									\
+			bpf_tail_call(ctx, &runtime_programs, s->st.runtime);						\
+			s->st.end = END_RUNTIME;									\
+		}													\
+		finish_sample(s);											\
+		return 0;												\
+	}														\
 	char LICENSE[] SEC("license") = "Dual BSD/GPL"
 
 #endif

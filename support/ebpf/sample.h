@@ -57,8 +57,11 @@ static __always_inline bool is_wanted(u32 tgid, struct process *proc, u64 cgroup
 }
 
 /* One frame of a process without runtimes, or whose runtimes are not known yet. */
-static long unwind_step(u32 i, struct loop_context *c)
+STEP_FUNCTION sample_one(struct scratch *s, struct process *proc)
 {
+	if (!s || !proc)
+		return 1;
+	struct loop_context context = {.st = &s->st, .rec = &s->rec, .proc = proc}, *c = &context;
 	struct unwind_state *st = c->st;
 	u64 pc = st->pc;
 	u64 lookup = st->exact ? pc : pc - 1;
@@ -75,6 +78,11 @@ static long unwind_step(u32 i, struct loop_context *c)
 	if (in_made_code(st) || (st->exec.flags & EXEC_RUNTIME))
 		request_runtime(st);
 	return native_frame(c, pc, lookup);
+}
+
+static long sample_step(u32 i, struct steps *all)
+{
+	return step_result(sample_one(all->s, all->proc));
 }
 
 /* Loads what is known of the process's runtimes. Returns the first one. */
@@ -206,8 +214,8 @@ static __always_inline int take_sample(struct perf_context *ctx, u8 type, u64 va
 			bpf_tail_call(ctx, &runtime_programs, runtime);
 			h->runtime = RUNTIME_NONE; /* it is not loaded */
 		}
-		struct loop_context u = {.st = st, .rec = &s->rec, .proc = proc};
-		bpf_loop(MAX_STEPS, unwind_step, &u, 0);
+		struct steps all = {.s = s, .proc = proc};
+		bpf_loop(MAX_STEPS, sample_step, &all, 0);
 	}
 	finish_sample(s);
 	return 0;

@@ -43,6 +43,28 @@ static __always_inline void request_runtime(struct unwind_state *st)
 	send_event(&e);
 }
 
+/*
+ * What a step does is a function that is not static: the verifier looks at such a one once
+ * and by itself, knows nothing of what it is given, and takes any number to be returned.
+ * The body of the kernel's loop itself is dear: from Linux 6.19 on the verifier gives up
+ * a path there only for one before in which every number was as free as in this one, and
+ * follows tens of times more of them, or more than it may. So nothing but a call is
+ * left in it. Weak, so that the compiler does not use what it sees the function return.
+ */
+#define STEP_FUNCTION __attribute__((noinline, weak)) int
+
+/* What the kernel's loop hands to every step. */
+struct steps {
+	struct scratch *s;
+	struct process *proc;
+};
+
+/* 1 ends the loop. */
+static __always_inline long step_result(int r)
+{
+	return r != 0;
+}
+
 static __always_inline void push_anonymous(struct loop_context *c, u64 pc)
 {
 	push_frame(c, ((u64)FRAME_ANON << FRAME_KIND_SHIFT) | (pc & FRAME_ADDR_MASK));

@@ -121,7 +121,10 @@ func (o *options) try(ctx context.Context, e entry, p plan, image string) row {
 		if r.Accelerated || !errors.Is(err, vm.ErrNoResult) {
 			break
 		}
-		fmt.Fprintf(os.Stderr, "%s: attempt %d: the guest died: %.200s\n", e.name, r.Attempts, r.Error)
+		fmt.Fprintf(os.Stderr, "%s: boot %d of %d: the guest died: %.200s\n", e.name, r.Attempts, maxAttempts, r.Error)
+		if r.Attempts < maxAttempts { // the last one is the row's error
+			r.Deaths = append(r.Deaths, fmt.Sprintf("%.2000s", r.Error))
+		}
 	}
 	if err := o.save(&r); err != nil && r.Error == "" {
 		r.Error = err.Error()

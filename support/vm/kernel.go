@@ -195,34 +195,16 @@ func unpack(ctx context.Context, deb, dir string) error {
 
 // untar writes the regular files of an archive where place says, "" for nowhere.
 func untar(r io.Reader, place func(name string) string) error {
-	t := tar.NewReader(r)
-	for {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		if h.Typeflag != tar.TypeReg || !filepath.IsLocal(h.Name) {
-			continue
+	return eachEntry(r, func(h *tar.Header, data io.Reader) (bool, error) {
+		if h.Typeflag != tar.TypeReg {
+			return false, nil
 		}
 		to := place(h.Name)
 		if to == "" {
-			continue
+			return false, nil
 		}
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // no secret
-			return err
-		}
-		f, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, h.FileInfo().Mode().Perm()) //nolint:gosec // a local name
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, t) //nolint:gosec // a package that was verified
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-	}
+		return false, extract(h, data, to)
+	})
 }
 
 func projectRoot(ctx context.Context) (string, error) {

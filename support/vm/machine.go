@@ -320,35 +320,16 @@ func receive(r io.Reader, dir string) (*wire.Result, error) {
 
 // untarTo writes files below dir, unless it is "", and the last one to result.
 func untarTo(r io.Reader, dir string, result *bytes.Buffer) error {
-	t := tar.NewReader(r)
-	for {
-		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return eachEntry(r, func(h *tar.Header, data io.Reader) (bool, error) {
 		if h.Name == wire.ResultFile {
-			_, err = io.Copy(result, io.LimitReader(t, 1<<20))
-			return err
+			_, err := io.Copy(result, io.LimitReader(data, 1<<20))
+			return true, err
 		}
-		if dir == "" || !filepath.IsLocal(h.Name) {
-			continue
+		if dir == "" {
+			return false, nil
 		}
-		to := filepath.Join(dir, h.Name)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // results
-			return err
-		}
-		f, err := os.OpenFile(to, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, h.FileInfo().Mode().Perm()) //nolint:gosec // a local name
-		if err != nil {
-			return err
-		}
-		_, err = io.Copy(f, t) //nolint:gosec // what the caller asked for
-		if err := errors.Join(err, f.Close()); err != nil {
-			return err
-		}
-	}
+		return false, extract(h, data, filepath.Join(dir, h.Name))
+	})
 }
 
 // tail keeps the end of what is written to it.

@@ -72,9 +72,10 @@ func stepThroughARM64(t *testing.T, command []string) {
 	e.runTo(mainOf(t, p, path))
 	p.readMaps() // with the libraries
 	cache := map[string]symbols{}
-	steps, bad, marks := 0, 0, 0
+	marks := 0
+	var seen stepped
 	var last callers
-	for signal := "05"; marks < 2 && steps < 100000; {
+	for signal := "05"; marks < 2 && seen.steps < 100000; {
 		delivered := signal != "05"
 		signal = e.step(signal)
 		r := e.registers()
@@ -84,7 +85,7 @@ func stepThroughARM64(t *testing.T, command []string) {
 		if marks == 0 {
 			continue
 		}
-		steps++
+		seen.steps++
 		frames, end := p.unwindFrom(Stepper{ARM64: true}, r)
 		list := names(cache, frames)
 		if strings.HasSuffix(list[0], "longjmp") {
@@ -96,19 +97,11 @@ func stepThroughARM64(t *testing.T, command []string) {
 		if end != EndComplete || frames[len(frames)-1].file != path || len(frames) == 1 {
 			problem = fmt.Sprintf("ends with %d", end)
 		}
-		if problem == "" {
-			continue
-		}
-		if bad++; bad < 10 {
-			slices.Reverse(list)
-			f := frames[len(frames)-1]
-			t.Errorf("%s: %s+%#x by %q: %s", problem, f.file, f.off, f.rule, strings.Join(list, ";"))
+		if problem != "" {
+			seen.wrong(t, problem, frames, list)
 		}
 	}
-	t.Logf("%d instructions, %d of them bad", steps, bad)
-	if steps < 2000 {
-		t.Error("too few instructions")
-	}
+	seen.done(t)
 }
 
 // callers are those of the instruction before, to compare the next one's with.

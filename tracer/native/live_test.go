@@ -6,11 +6,11 @@ package native
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -67,8 +67,8 @@ func stepThrough(t *testing.T, flags []string) {
 	p := newProcess(t, pid)
 	p.readMaps()
 	cache := map[string]symbols{}
-	steps, bad := 0, 0
-	for signal := 0; steps < 100000; steps++ {
+	var seen stepped
+	for signal := 0; seen.steps < 100000; seen.steps++ {
 		if err := singleStep(pid, signal); err != nil {
 			t.Fatal(err)
 		}
@@ -88,16 +88,9 @@ func stepThrough(t *testing.T, flags []string) {
 		if len(frames) == 1 && strings.HasSuffix(list[0], "longjmp") && frames[0].rule == "invalid" {
 			continue // its registers are in a structure, and then in other registers
 		}
-		if bad++; bad < 10 {
-			slices.Reverse(list)
-			last := frames[len(frames)-1]
-			t.Errorf("end %d in %s+%#x by %q: %s", end, last.file, last.off, last.rule, strings.Join(list, ";"))
-		}
+		seen.wrong(t, fmt.Sprintf("ends with %d", end), frames, list)
 	}
-	t.Logf("%d instructions, %d of them bad", steps, bad)
-	if steps < 2000 {
-		t.Error("too few instructions")
-	}
+	seen.done(t)
 }
 
 // singleStep lets a stopped process run one instruction, delivering a signal.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
@@ -234,4 +235,29 @@ func names(cache map[string]symbols, frames []unwound) []string {
 		out = append(out, filepath.Base(f.file)+"!"+s.name(f.off))
 	}
 	return out
+}
+
+// stepped counts what a test finds that steps through a program.
+type stepped struct {
+	steps, bad int
+}
+
+// wrong reports a stack, leaf first; of many only the first ones.
+func (s *stepped) wrong(t *testing.T, problem string, frames []unwound, list []string) {
+	t.Helper()
+	if s.bad++; s.bad >= 10 {
+		return
+	}
+	slices.Reverse(list)
+	last := frames[len(frames)-1]
+	t.Errorf("%s: %s+%#x by %q: %s", problem, last.file, last.off, last.rule, strings.Join(list, ";"))
+}
+
+// done ends the test: a program that was not stepped through says nothing.
+func (s *stepped) done(t *testing.T) {
+	t.Helper()
+	t.Logf("%d instructions, %d of them bad", s.steps, s.bad)
+	if s.steps < 2000 {
+		t.Error("too few instructions")
+	}
 }
