@@ -43,8 +43,8 @@ type restriction struct {
 	HostProc bool
 	// Hidden directories are empty.
 	Hidden []string
-	// Full directories are disks of their own with room for next to nothing.
-	Full []string
+	// Small directories are disks of their own of a few megabytes.
+	Small []string
 	// Unmounted directories are no mounts any more.
 	Unmounted []string
 	// ReadOnly makes the whole tree read-only.
@@ -180,8 +180,8 @@ func (r *restriction) mounts() error {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}
-	for _, dir := range r.Full {
-		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=64k,mode=755"); err != nil {
+	for _, dir := range r.Small {
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=8m,mode=755"); err != nil {
 			return fmt.Errorf("%s: %w", dir, err)
 		}
 	}

@@ -5,33 +5,47 @@ package restricted
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/strobe-profiler/strobe/support/program"
 )
 
-// TestFullDisk gives the spool of an agent without a server next to no room. It must say so
-// and count it, and go on with what fits into memory.
+// TestFullDisk fills the disk of an agent's spool, which has samples on it because there is no
+// server. The agent must say so and count it, and go on with what fits into memory.
 func TestFullDisk(t *testing.T) {
 	startSubjects(t)
 	dir := t.TempDir()
-	r := &restriction{Full: []string{dir}}
+	r := &restriction{Small: []string{dir}}
 	address := program.FreeAddress(t)
 	a := program.Start(t, r.command(t.Context(), t, agent, "-http-address", address, "-disable-tls", "-spool-dir", dir+"/spool",
 		"-collection-agent", "127.0.0.1:1", "-samples-per-second", "499", "-reporter-interval", "300ms"))
-	full := func(ctx context.Context) bool {
+	delivery := func(ctx context.Context) (spooled uint64, state string) {
 		var s struct {
 			Delivery struct {
-				Spool struct{ State string }
+				Spooled uint64 `json:"spooled_samples"`
+				Spool   struct{ State string }
 			}
 		}
-		return json.Unmarshal([]byte(program.Get(ctx, "http://"+address+"/status")), &s) == nil && strings.Contains(s.Delivery.Spool.State, "no space left on device")
+		_ = json.Unmarshal([]byte(program.Get(ctx, "http://"+address+"/status")), &s)
+		return s.Delivery.Spooled, s.Delivery.Spool.State
 	}
-	program.Eventually(t, time.Minute, "full disk", full)
+	program.Eventually(t, time.Minute, "samples on disk", func(ctx context.Context) bool {
+		spooled, _ := delivery(ctx)
+		return spooled > 0
+	})
+	fill(t, filepath.Join("/proc", strconv.Itoa(a.Process.Pid), "root", dir, "of-somebody-else"))
+	program.Eventually(t, time.Minute, "full disk", func(ctx context.Context) bool {
+		_, state := delivery(ctx)
+		return strings.Contains(state, "no space left on device")
+	})
 	if metrics := program.Get(t.Context(), "http://"+address+"/metrics"); !regexp.MustCompile(`(?m)^strobe_agent_spool_errors_total\{reason="no_space"\} [1-9]`).MatchString(metrics) {
 		t.Errorf("it does not count the failures:\n%s", regexp.MustCompile(`(?m)^strobe_agent_spool.*$`).FindAllString(metrics, -1))
 	}
@@ -56,5 +70,21 @@ func TestFullDisk(t *testing.T) {
 	}
 	if n[1] < before || n[2] == 0 || n[1] != n[2]+n[3] {
 		t.Errorf("captured %d, of which %d are on disk and %d lost", n[1], n[2], n[3])
+	}
+}
+
+// fill writes a file until its disk is full.
+func fill(t *testing.T, path string) {
+	t.Helper()
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // nothing of it is read
+	for err == nil {
+		_, err = f.Write(make([]byte, 4096))
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
 	}
 }
