@@ -35,8 +35,8 @@ const adminToken = "of-this-test"
 type apiServer struct {
 	url    string
 	client *http.Client
-	// took counts the objects that it took, left those that it did not.
-	took, left int
+	// took counts the objects that it took.
+	took int
 }
 
 // serve starts etcd and the API server that the environment names, and logs their versions.
@@ -134,6 +134,20 @@ func start(t *testing.T, variable string, args ...string) <-chan error {
 	return ends
 }
 
+// eventually waits until something is so, for what the server does after it has answered.
+func eventually(t *testing.T, isSo func() error) {
+	t.Helper()
+	for end := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		err := isSo()
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatal(err)
+		}
+	}
+}
+
 func freePort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -220,9 +234,7 @@ func (s *apiServer) apply(t *testing.T, manifest string) *meta.PartialObjectMeta
 	}
 	path := s.collection(t, o.APIVersion, o.Kind, o.Namespace)
 	if path == "" {
-		if o.Kind != "PodMonitor" && o.Kind != "Certificate" { // which operators bring along
-			t.Errorf("the server has no %s %s", o.APIVersion, o.Kind)
-		}
+		t.Errorf("the server has no %s %s", o.APIVersion, o.Kind)
 		return nil
 	}
 	status, warnings, body, err := s.do(http.MethodPatch, path+"/"+o.Name+"?fieldManager=test&fieldValidation=Strict", "application/apply-patch+yaml", []byte(manifest))
@@ -281,7 +293,6 @@ func (s *apiServer) applyTwice(t *testing.T, manifests []string) {
 	for i, m := range manifests {
 		o := s.apply(t, m)
 		if o == nil {
-			s.left++
 			continue
 		}
 		s.took++
@@ -310,11 +321,13 @@ func (s *apiServer) remove(t *testing.T, o *meta.PartialObjectMetadata) {
 // TestAPIServer gives the manifests, and what the chart makes in each case, to a real API server.
 func TestAPIServer(t *testing.T) {
 	s := serve(t)
+	s.operators(t)
 	s.namespace(t, namespace, "")
 	t.Run("manifests", func(t *testing.T) {
 		manifests := strings.Split(string(file(t, plain)), "\n---\n")[1:]
 		s.applyTwice(t, manifests)
 		s.checkPods(t, sort(t, decode(t, manifests)))
+		s.checkAccess(t)
 	})
 	for name, values := range cases {
 		t.Run(name, func(t *testing.T) {
@@ -325,7 +338,7 @@ func TestAPIServer(t *testing.T) {
 			s.applyTwice(t, manifests)
 		})
 	}
-	t.Logf("it took %d objects, and %d not, of kinds that operators bring along", s.took, s.left)
+	t.Logf("it took %d objects", s.took)
 }
 
 // namespace makes a namespace that enforces a pod security standard, "" for none.
