@@ -17,7 +17,7 @@ PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/inter
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
-.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels demo demo-images test-kubernetes manifests test-arm64
+.PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels demo demo-images test-kubernetes test-kubernetes-api manifests test-arm64
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -67,7 +67,11 @@ test-collector: ## test the Collector, which is a module of its own (as root)
 	cd collector/distribution && $(GO) vet ./... && $(GO) test -timeout 20m ./...
 
 test-kubernetes: ## test the Helm chart and the manifests, which are a module of their own
-	cd support/kubernetes && $(GO) vet ./... && $(GO) test -timeout 10m ./...
+	cd support/kubernetes && $(GO) vet -tags apiserver ./... && $(GO) test -timeout 10m ./...
+
+test-kubernetes-api: ## give the chart and the manifests to a real API server; KUBE_APISERVER and ETCD name the programs
+	$(if $(and $(KUBE_APISERVER),$(ETCD)),,$(error KUBE_APISERVER and ETCD have to name the programs kube-apiserver and etcd: docs/kubernetes.md))
+	cd support/kubernetes && KUBE_APISERVER='$(abspath $(KUBE_APISERVER))' ETCD='$(abspath $(ETCD))' $(GO) test -count 1 -timeout 10m -v -tags apiserver -run TestAPIServer .
 
 manifests: ## write the plain manifests for Kubernetes anew from the chart
 	cd support/kubernetes && $(GO) test -run TestManifests -update .

@@ -8,4 +8,8 @@
 // the types of the API, where a field that is not known is an error. Then the settings
 // in it are given to the real programs, and what has to fit together is compared: ports,
 // selectors, mounts, limits, capabilities.
+//
+// With the build tag apiserver, the same goes to a real API server as well, see
+// "make test-kubernetes-api": what types cannot say, validation, admission and the
+// authorizer do.
 package kubernetes
