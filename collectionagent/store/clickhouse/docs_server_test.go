@@ -8,9 +8,6 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
-	"strings"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store/clickhouse/clickhousetest"
@@ -18,29 +15,10 @@ import (
 	"github.com/strobe-profiler/strobe/support/doctest"
 )
 
-// grants returns what docs/clickhouse.md grants on a single server, for a database of
-// this name in place of strobe.
-func grants(t *testing.T, database string) (all []string) {
-	t.Helper()
-	doc, err := os.ReadFile(filepath.Join(doctest.Root(t), "docs", "clickhouse.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range regexp.MustCompile(`(?m)^(GRANT .+) TO strobe;( -- with a cluster)?$`).FindAllStringSubmatch(string(doc), -1) {
-		if m[2] == "" {
-			all = append(all, strings.ReplaceAll(m[1], " ON strobe.*", " ON "+database+".*"))
-		}
-	}
-	if len(all) < 3 {
-		t.Fatalf("docs/clickhouse.md has only the grants %q", all)
-	}
-	return all
-}
-
 // TestSetUp starts a collection agent as docs/clickhouse.md says, for a user with the
 // grants that it says. Of its two servers the first is away.
 func TestSetUp(t *testing.T) {
-	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "strobe", Password: "...", Grants: grants(t, "strobe")})
+	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "strobe", Password: "...", Grants: clickhousetest.DocumentedGrants(t, "strobe")})
 	server.Start()
 	dir := t.TempDir()
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", dir+"/", "./collectionagent")

@@ -125,7 +125,7 @@ func TestLegacyAway(t *testing.T) {
 // TestCurrent is the engine on the current version of the server: all tables as
 // users have them, and every query, with what docs/clickhouse.md has granted and no more.
 func TestCurrent(t *testing.T) {
-	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "default", Grants: grants(t, "t*")})
+	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "default", Grants: clickhousetest.DocumentedGrants(t, "t*")})
 	testAway(t, current, server)
 	s := one(current, server)
 	t.Run("conformance", s.conform(1))
