@@ -106,7 +106,7 @@ func cookie(t *testing.T, i *instance, name, class, file uint64) uint64 {
 
 var sameFile = cmp.Comparer(func(a, b libpf.FileID) bool { return a == b })
 
-func pack(p uint64) uint64 { return p &^ 7 << 17 }
+func pack(p uint64) uint64 { return p &^ 7 << 16 }
 
 func TestSymbolize(t *testing.T) {
 	t.Parallel()
