@@ -108,7 +108,7 @@ func (l *eventLoop) run(ctx context.Context) {
 	var rec ringbuf.Record
 	for ctx.Err() == nil {
 		wait := time.Second
-		if l.t.tables.loadAhead() {
+		if len(l.t.tables.wishes) > 0 {
 			wait = 0
 		}
 		l.rd.SetDeadline(time.Now().Add(wait))
@@ -119,7 +119,11 @@ func (l *eventLoop) run(ctx context.Context) {
 			continue
 		case errors.Is(err, ringbuf.ErrClosed):
 			return
-		case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, ringbuf.ErrFlushed):
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			// Nobody waits: a page takes longer than the request of a sample that is
+			// being lost for want of another.
+			l.t.tables.loadAhead()
+		case errors.Is(err, ringbuf.ErrFlushed):
 		default:
 			l.t.log.Warn("read requests of the kernel side", "error", err)
 		}

@@ -300,24 +300,34 @@ func (s *tableStore) miss(e *execTables, number uint64) {
 	s.loadPage(e, number)
 	around := uint64(1) << min(e.misses, 12) >> 1
 	e.misses++
-	for d := uint64(1); d <= around && len(s.wishes) < maxWishes; d++ {
-		s.wishes = append(s.wishes, wish{e.file.id, number + d})
+	for d := around; d > 0; d-- {
 		if number >= d {
 			s.wishes = append(s.wishes, wish{e.file.id, number - d})
 		}
+		s.wishes = append(s.wishes, wish{e.file.id, number + d})
 	}
+	if n := len(s.wishes) - maxWishes; n > 0 {
+		s.wishes = slices.Delete(s.wishes, 0, n)
+	}
+}
+
+// nextWish takes the page that is worth most: of the newest miss, the nearest. What a
+// large program left, which may not run any more, must not keep another one waiting.
+func (s *tableStore) nextWish() wish {
+	last := len(s.wishes) - 1
+	w := s.wishes[last]
+	s.wishes = s.wishes[:last]
+	return w
 }
 
 // roomAhead reports whether pages may be loaded on a guess: a guess must not evict
 // what is in use.
 func (s *tableStore) roomAhead() bool { return s.rows.Used() <= s.capacity/4*3 }
 
-// loadAhead loads one of the pages that are worth it. It reports whether there
-// may be more.
-func (s *tableStore) loadAhead() bool {
+// loadAhead loads one of the pages that are worth it, if there is any.
+func (s *tableStore) loadAhead() {
 	for len(s.wishes) > 0 {
-		w := s.wishes[0]
-		s.wishes = s.wishes[1:]
+		w := s.nextWish()
 		e := s.execs[w.id]
 		if e == nil || e.noneAt != nil || w.number-e.first >= uint64(e.dir.Len) {
 			continue
@@ -327,14 +337,12 @@ func (s *tableStore) loadAhead() bool {
 			continue
 		}
 		if !s.roomAhead() {
-			s.wishes = nil
-			return false
+			break
 		}
 		s.loadPage(e, w.number)
-		return true
+		return
 	}
 	s.wishes = nil
-	return false
 }
 
 // loadPage loads the rows of a page and publishes them. A page that cannot be

@@ -85,7 +85,7 @@ func (b *booted) keep(t *testing.T, subjects []string, d time.Duration) {
 		Kernel: b.kernel, Commit: strings.TrimSpace(string(commit)), Seconds: int(d.Seconds()),
 		Command: "go test ./agent/arm64 -run TestGuest " + which + " -update -suite " + *suite,
 	}
-	rec.judge(t, *suite, subjects, b.folded)
+	rec.judge(t, *suite, slices.Sorted(slices.Values(subjects)), b.folded)
 	var folded bytes.Buffer
 	z := gzip.NewWriter(&folded)
 	_, _ = z.Write(b.folded) // into memory

@@ -383,7 +383,7 @@ static __always_inline u32 return_addresses(struct unwind_state *st)
 	for (u32 i = 0; i < WINDOW_WORDS; i++) {
 		u64 w = st->window[i];
 		/* Low bits 0 and an address of user space. */
-		words |= (u32)is_zero((w & 3) | (w >> 47)) << i;
+		words |= (u32)is_zero((w & 3) | (w >> 48)) << i;
 	}
 	return words;
 }

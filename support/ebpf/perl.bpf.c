@@ -195,19 +195,19 @@ static __always_inline u64 mix(u64 h, u64 w)
 	return h ^ (h >> 32);
 }
 
-/* The words of a frame. Pointers are multiples of 8, so 44 bits hold them, and 20
- * are left to check what they point to:
+/* The words of a frame. Pointers are of 48 bits, on arm64 all of them, and multiples
+ * of 8, so 45 bits hold them, and 19 are left to check what they point to:
  *   address: what names the frame: a shared string or a glob for a sub, the text
  *            for a required file, the line for an evaluated string
  *   word 1:  the statement, and a check of its line and file
  *   word 2:  the sub's package, or its first op if a glob names it, and a check of
  *            the name
  * So a frame can be named when the sub or the statement is gone. */
-#define POINTER_BITS 44
+#define POINTER_BITS 45
 
 static __always_inline u64 pack(u64 pointer, u64 h)
 {
-	return ((pointer >> 3) & ((1ULL << POINTER_BITS) - 1)) | (h ^ h << 20) << POINTER_BITS;
+	return ((pointer >> 3) & ((1ULL << POINTER_BITS) - 1)) | h << POINTER_BITS;
 }
 
 /* The first words of a name: of a shared string, its hash, length and text. */

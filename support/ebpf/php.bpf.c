@@ -373,12 +373,13 @@ static __always_inline u64 mix_string(u64 h, u64 s)
 	return mix(mix(h, w[0]), w[1]);
 }
 
-/* A pointer of 47 bits that is a multiple of 8, above 20 bits of something else. */
-#define PACKED_MASK 0xfffffULL
+/* A pointer of 48 bits, as arm64 has them, that is a multiple of 8, above 19 bits of
+ * something else. */
+#define PACKED_MASK 0x7ffffULL
 
 static __always_inline u64 pack_pointer(u64 p)
 {
-	return (p & 0x7ffffffffff8ULL) << 17;
+	return (p & 0xfffffffffff8ULL) << 16;
 }
 
 static __always_inline void push_call(struct loop_context *c, u64 *ex)

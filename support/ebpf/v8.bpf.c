@@ -311,7 +311,7 @@ static __always_inline void scan(struct unwind_state *st)
 		return;
 	}
 	/* Builtins are in the current mapping, compiled code is not. */
-	if (word < HOST_PAGE || word >> 47 || word - st->map_start < st->map_end - st->map_start || !v8_after_call(word))
+	if (word < HOST_PAGE || word >> 48 || word - st->map_start < st->map_end - st->map_start || !v8_after_call(word))
 		return;
 	st->mode = MODE_PUSH;
 	st->rt[RT_WORD] = i;

@@ -17,7 +17,7 @@ type image struct {
 }
 
 const (
-	imageBase = 0x7f0000000000
+	imageBase = 0xffff_7f00_0000 // of 48 bits, as on arm64
 	imageSize = 1 << 20
 )
 

@@ -53,7 +53,7 @@ func (w words) at(i int) uint64 {
 	return binary.LittleEndian.Uint64(w[i*8:])
 }
 
-func pointer(v uint64) bool { return v >= 4096 && v>>47 == 0 && v&7 == 0 }
+func pointer(v uint64) bool { return v >= 4096 && v>>48 == 0 && v&7 == 0 }
 
 // moduleTable is one of the three tables of modules.
 type moduleTable struct{ modules, n uint64 }

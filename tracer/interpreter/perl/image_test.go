@@ -18,7 +18,8 @@ type image struct {
 
 const blockSize = 0x1000
 
-func newImage() *image { return &image{blocks: map[uint64][]byte{}, next: 0x5500_0000_0000} }
+// newImage returns memory whose addresses have 48 bits, as on arm64.
+func newImage() *image { return &image{blocks: map[uint64][]byte{}, next: 0xaaaa_5500_0000} }
 
 // put stores words at byte offsets and returns their address.
 func (m *image) put(at map[int]any) uint64 {

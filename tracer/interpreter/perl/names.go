@@ -122,21 +122,21 @@ type words struct {
 }
 
 const (
-	pointerBits = 44
+	pointerBits = 45
 	pointerMask = 1<<pointerBits - 1
-	checkMask   = 1<<20 - 1
+	checkMask   = 1<<(64-pointerBits) - 1
 )
 
 func unpack(f interpreter.Frame) words {
 	return words{
 		kind: f.Subtype, name: f.Addr,
 		cop: f.W1 & pointerMask << 3, context: f.W2 & pointerMask << 3,
-		copCheck: uint32(f.W1 >> pointerBits), check: uint32(f.W2 >> pointerBits), //nolint:gosec // 20 bits
+		copCheck: uint32(f.W1 >> pointerBits), check: uint32(f.W2 >> pointerBits), //nolint:gosec // 19 bits
 	}
 }
 
 // check folds a hash into what a word has room for, as pack() does.
-func check(h uint64) uint32 { return uint32((h ^ h<<20) & checkMask) }
+func check(h uint64) uint32 { return uint32(h & checkMask) }
 
 func mix(h, w uint64) uint64 {
 	h = (h ^ w) * 0xff51afd7ed558ccd

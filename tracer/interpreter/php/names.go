@@ -155,9 +155,9 @@ func (i *instance) readParts(key nameKey) (names, error) {
 }
 
 // packedMask and unpackPointer undo pack_pointer() of php.bpf.c.
-const packedMask = 0xfffff
+const packedMask = 0x7ffff
 
-func unpackPointer(w uint64) uint64 { return w >> 17 &^ 7 }
+func unpackPointer(w uint64) uint64 { return w >> 16 &^ 7 }
 
 // assemble makes the names that people know. Code outside of functions has none:
 // it is the main program or a file that was included.

@@ -32,8 +32,9 @@ type heap struct {
 	mem process.Memory
 }
 
-// isObject reports whether a word is a strong pointer to an object.
-func isObject(w uint64) bool { return w&3 == 1 && w > 4096 && w>>47 == 0 }
+// isObject reports whether a word is a strong pointer to an object. Addresses have up to
+// 48 bits, on arm64.
+func isObject(w uint64) bool { return w&3 == 1 && w > 4096 && w>>48 == 0 }
 
 // strong makes a strong pointer of one that may be weak.
 func strong(w uint64) uint64 { return w &^ 2 }

@@ -22,7 +22,7 @@ type image struct {
 	maps map[uint16]uint64
 }
 
-const imageBase = 0x7f0000000000
+const imageBase = 0xffff_7f00_0000 // of 48 bits, as on arm64
 
 func newImage(l *layout) *image {
 	return &image{layout: l, b: make([]byte, 0, 1<<16), maps: map[uint16]uint64{}}
