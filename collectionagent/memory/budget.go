@@ -96,13 +96,8 @@ func (b *Budget) acquire(ctx context.Context, c *Claim, n int64) (got int64, err
 		return 0, fmt.Errorf("%w: at least %d MiB, of %d MiB that all questions share (%s); shorten the time range or narrow the query",
 			ErrTooLarge, (held+n+1<<20-1)>>20, b.size>>20, b.flag)
 	}
-	if c.held == 0 { // its first
-		n = max(n, min(b.size/8, firstMost))
-		b.serial++
-		c.serial = b.serial
-	}
-	// Nobody overtakes one who came earlier: that one is closer to giving all back.
-	if first := b.waiting.Front(); b.size-b.used >= n && (first == nil || first.Value.(*waiter).claim.serial > c.serial) { //nolint:forcetypeassert // the list holds nothing else
+	n = b.begin(c, n)
+	if b.free(c, n) {
 		b.give(c, n)
 		b.mu.Unlock()
 		return n, nil
@@ -135,6 +130,38 @@ func (b *Budget) acquire(ctx context.Context, c *Claim, n int64) (got int64, err
 		b.wake()
 	}
 	return 0, b.explain(err, n)
+}
+
+// tryAcquire takes at least n bytes for a claim if they are free, else it returns 0.
+func (b *Budget) tryAcquire(c *Claim, n int64) (got int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if c.held+n > b.size {
+		return 0
+	}
+	if n = b.begin(c, n); !b.free(c, n) {
+		return 0
+	}
+	b.give(c, n)
+	return n
+}
+
+// begin returns how much a claim gets that wants n bytes more: its first is larger, and gives
+// it its place in the order. The lock is held.
+func (b *Budget) begin(c *Claim, n int64) int64 {
+	if c.held > 0 {
+		return n
+	}
+	b.serial++
+	c.serial = b.serial
+	return max(n, min(b.size/8, firstMost))
+}
+
+// free reports whether a claim may have n bytes at once. Nobody overtakes one who came
+// earlier: that one is closer to giving all back. The lock is held.
+func (b *Budget) free(c *Claim, n int64) bool {
+	first := b.waiting.Front()
+	return b.size-b.used >= n && (first == nil || first.Value.(*waiter).claim.serial > c.serial) //nolint:forcetypeassert // the list holds nothing else
 }
 
 // push puts a waiter in its place by age of its claim. The lock is held.
@@ -304,6 +331,35 @@ func (c *Claim) Take(n int64) error {
 		c.first = more
 	}
 	return nil
+}
+
+// TryTake asks for n bytes more and does not wait. It reports whether they were taken; where
+// they were not, Take says why or waits.
+func (c *Claim) TryTake(n int64) bool {
+	if c == nil || n <= 0 {
+		return true
+	}
+	if c.used.Add(n) <= c.granted.Load() {
+		return true
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	missing := c.used.Load() - c.granted.Load()
+	if missing <= 0 {
+		return true // another goroutine was first
+	}
+	more := int64(0)
+	if c.failed == nil {
+		more = c.budget.tryAcquire(c, missing)
+	}
+	if more == 0 {
+		c.used.Add(-n)
+		return false
+	}
+	if c.granted.Add(more) == more {
+		c.first = more
+	}
+	return true
 }
 
 // Give gives n bytes back that were taken.

@@ -68,6 +68,42 @@ func TestWaitsForItsTurn(t *testing.T) {
 	})
 }
 
+func TestTryTake(t *testing.T) {
+	b := NewBudget("-memory", 10<<20, time.Minute)
+	first, second := b.Claim(t.Context()), b.Claim(t.Context())
+	defer first.Release()
+	for _, c := range []struct {
+		name  string
+		claim *Claim
+		n     int64
+		want  bool
+	}{
+		{"more than there is", first, 11 << 20, false},
+		{"most of it", first, 9 << 20, true},
+		{"what another has", second, 2 << 20, false},
+		{"more than is left", first, 2 << 20, false},
+		{"what is left", first, 1 << 20, true},
+		{"nothing", second, 0, true},
+		{"without bounds", nil, 1 << 40, true},
+	} {
+		if got := c.claim.TryTake(c.n); got != c.want {
+			t.Errorf("%s: %t", c.name, got)
+		}
+	}
+	if used, err := b.Used(), first.Err(); used != 10<<20 || err != nil {
+		t.Errorf("%d bytes are taken, %v", used, err)
+	}
+	if busy, large := b.Refused(); busy != 0 || large != 0 {
+		t.Errorf("refused %d and %d: who only tries is not refused", busy, large)
+	}
+	first.Give(10 << 20)
+	first.Release()
+	if !second.TryTake(10 << 20) {
+		t.Error("what was given back is not there")
+	}
+	second.Release()
+}
+
 func TestGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget("-memory", 10<<20, 5*time.Second)

@@ -81,7 +81,7 @@ func TestBlockFile(t *testing.T) {
 		t.Errorf("last row (-want +got):\n%s", d)
 	}
 	again := openTest(t, Config{Dir: dir})
-	content, err := again.blocks[0].acquire(1)
+	content, _, err := again.blocks[0].acquire(1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +110,7 @@ func TestNoColumnIndex(t *testing.T) {
 	_, blocks, _ := s.readView()
 	for _, b := range blocks {
 		for _, part := range b.parts() {
-			content, err := part.acquire(1)
+			content, _, err := part.acquire(1)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -13,6 +13,8 @@ import (
 	"unsafe"
 
 	"github.com/parquet-go/parquet-go"
+
+	"github.com/strobe-profiler/strobe/collectionagent/memory"
 )
 
 // block is a block that queries read. Its file and its table of series are
@@ -41,6 +43,7 @@ type block struct {
 	mu      sync.Mutex
 	refs    int
 	content *blockContent
+	opened  int64 // what content took when it was open last
 	// dead blocks are closed with their last reference.
 	dead bool
 	used atomic.Int64 // when it was last used, for eviction
@@ -89,17 +92,6 @@ type blockContent struct {
 	columns blockColumns
 	// bytes is about what all of it takes.
 	bytes int64
-	// charged is set once a query counts it as its own: what others open is theirs.
-	charged atomic.Bool
-}
-
-// charge returns what a query that just acquired the content has to pay: all of it
-// if it is the first since the file was opened, else nothing, as it is shared.
-func (c *blockContent) charge() int64 {
-	if c.charged.Swap(true) {
-		return 0
-	}
-	return c.bytes
 }
 
 // blockColumns are the indices of the columns that queries read; those of traces
@@ -134,23 +126,75 @@ func (c *blockContent) size() int64 {
 }
 
 // acquire opens the block for reading; release must follow. It returns
-// errBlockGone when the block was taken off the list.
-func (b *block) acquire(clock int64) (*blockContent, error) {
+// errBlockGone when the block was taken off the list. cost is what a question has to
+// pay for it: nothing where it was open and nobody read it, since then it is of the part of
+// the memory that is for blocks. Who reads it beside others pays all of it, too: those may
+// be done first.
+func (b *block) acquire(clock int64) (c *blockContent, cost int64, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.dead {
-		return nil, errBlockGone
+		return nil, 0, errBlockGone
 	}
+	idle := b.content != nil && b.refs == 0
 	if b.content == nil {
-		c, err := b.open()
-		if err != nil {
-			return nil, err
+		if b.content, err = b.open(); err != nil {
+			b.content = nil
+			return nil, 0, err
 		}
-		b.content = c
+		b.opened = b.content.bytes
+	}
+	if !idle {
+		cost = b.content.bytes
 	}
 	b.refs++
 	b.used.Store(clock)
-	return b.content, nil
+	return b.content, cost, nil
+}
+
+// acquireFor is acquire for a question, which has paid what is returned. It pays before the
+// block is opened, as far as is known, and keeps nothing open while it waits for memory:
+// nobody would count that.
+func (b *block) acquireFor(claim *memory.Claim, clock int64) (c *blockContent, paid int64, err error) {
+	paid = b.price()
+	if err := claim.Take(paid); err != nil {
+		return nil, 0, err
+	}
+	for {
+		c, cost, err := b.acquire(clock)
+		if err != nil {
+			claim.Give(paid)
+			return nil, 0, err
+		}
+		if cost <= paid {
+			claim.Give(paid - cost)
+			return c, cost, nil
+		}
+		if claim.TryTake(cost - paid) {
+			return c, cost, nil
+		}
+		b.release()
+		b.evict()
+		if err := claim.Take(cost - paid); err != nil {
+			claim.Give(paid)
+			return nil, 0, err
+		}
+		paid = cost
+	}
+}
+
+// price is what acquire would cost now, or less: of a block that was not open yet only the size
+// of its table as it is stored is known.
+func (b *block) price() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.content == nil:
+		return max(b.opened, b.info.TableBytes)
+	case b.refs == 0:
+		return 0
+	}
+	return b.content.bytes
 }
 
 // release ends the use of the block.

@@ -104,19 +104,15 @@ func (l *labelScan) file(s *Store, sc *scanner, scope string, f *source, clock i
 	if counts := s.labelCache.get(key); counts != nil {
 		return counts, nil
 	}
-	c, part, err := s.acquire(f, clock)
+	c, part, paid, err := s.acquire(f, sc.claim, clock)
 	if err != nil {
 		return nil, err
 	}
+	defer sc.claim.Give(paid)
 	defer part.release()
-	n := c.charge()
-	if n > 0 { // it was just opened: others have to go before the next one is
+	if paid > 0 { // it was just opened: others have to go before the next one is
 		s.evictBlocks()
 	}
-	if err := sc.claim.Take(n); err != nil {
-		return nil, err
-	}
-	defer sc.claim.Give(n)
 	s.metrics.read(part)
 	sums := make(map[string]sum)
 	var buf []string

@@ -43,7 +43,7 @@ func TestRatio(t *testing.T) {
 			}
 			_, blocks, _ := s.readView()
 			for _, block := range blocks {
-				content, err := block.acquire(1)
+				content, _, err := block.acquire(1)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -89,24 +89,18 @@ func (ss *sampleScan) openOnce(s *Store) (heads []*head, open []openBlock, err e
 		if b.info.MaxTime < ss.from || b.info.MinTime >= ss.to || b.info.File == "" || !b.mayHave(ss.q) {
 			continue
 		}
-		c, err := b.acquire(clock)
+		c, paid, err := b.acquireFor(ss.claim, clock)
 		if err != nil {
 			releaseAll(open)
 			ss.claim.Give(ss.taken)
 			ss.taken = 0
-			if !errors.Is(err, errBlockGone) {
+			if ss.claim.Err() == nil && !errors.Is(err, errBlockGone) {
 				s.metrics.blockErrors.Inc()
 			}
 			return nil, nil, err
 		}
 		open = append(open, openBlock{b, c})
-		n := c.charge()
-		if err := ss.claim.Take(n); err != nil {
-			releaseAll(open)
-			ss.claim.Give(ss.taken)
-			return nil, nil, err
-		}
-		ss.taken += n
+		ss.taken += paid
 	}
 	return heads, open, nil
 }

@@ -191,17 +191,13 @@ func (s *Store) wave(
 		}
 	}()
 	for ; opened < len(parts) && (opened == 0 || (size < most && opened < s.cfg.MaxOpenBlocks)); opened++ {
-		c, part, err := s.acquire(&parts[opened], clock)
+		c, part, paid, err := s.acquire(&parts[opened], sc.claim, clock)
 		if err != nil {
 			return opened, err
 		}
+		taken += paid
 		defer part.release()
 		defer readFor(ctx, c.file)()
-		n := c.charge()
-		if err := sc.claim.Take(n); err != nil {
-			return opened, err
-		}
-		taken += n
 		size += c.bytes
 		s.metrics.read(part)
 		tasks = append(tasks, sc.partTasks(part, c, parts[opened].from)...)
@@ -215,19 +211,20 @@ func (s *Store) wave(
 	return opened, w.run(ctx, tasks)
 }
 
-// acquire opens what is to be read of a block, or its samples where that cannot be read.
-func (s *Store) acquire(from *source, clock int64) (*blockContent, *block, error) {
+// acquire opens what is to be read of a block, or its samples where that cannot be read, and
+// returns what the question has paid for it.
+func (s *Store) acquire(from *source, claim *memory.Claim, clock int64) (c *blockContent, part *block, paid int64, err error) {
 	b, part := from.block, from.part
-	c, err := part.acquire(clock)
-	if err != nil && part != b && b.info.File != "" && !errors.Is(err, errBlockGone) {
+	c, paid, err = part.acquireFor(claim, clock)
+	if err != nil && claim.Err() == nil && part != b && b.info.File != "" && !errors.Is(err, errBlockGone) {
 		s.metrics.blockErrors.Inc() // the samples say the same
 		part = b
-		c, err = part.acquire(clock)
+		c, paid, err = part.acquireFor(claim, clock)
 	}
-	if err != nil && !errors.Is(err, errBlockGone) {
+	if err != nil && claim.Err() == nil && !errors.Is(err, errBlockGone) {
 		s.metrics.blockErrors.Inc()
 	}
-	return c, part, err
+	return c, part, paid, err
 }
 
 // workers are the goroutines of one query.

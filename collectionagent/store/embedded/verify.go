@@ -311,7 +311,7 @@ func (v *verifier) part(ctx context.Context, part *block) (sums [2]int64, err er
 	if err != nil {
 		return sums, err
 	}
-	c, err := part.acquire(1)
+	c, _, err := part.acquire(1)
 	if err != nil {
 		return sums, err
 	}
