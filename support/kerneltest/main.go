@@ -43,7 +43,7 @@ type options struct {
 	limit           time.Duration
 	update, emulate bool
 	quick           bool
-	logs            string
+	logs, results   string
 }
 
 func host() error {
@@ -58,6 +58,7 @@ func host() error {
 	flag.BoolVar(&o.emulate, "emulate", false, "do not use KVM")
 	flag.BoolVar(&o.quick, "quick", false, "doctor, one subject, the pipe, and what the verifier says only")
 	flag.StringVar(&o.logs, "logs", ".test/kernels/logs", "`folder` for what the guests say")
+	flag.StringVar(&o.results, "results", "support/kerneltest/results", "`folder` of what is in the table of -doc")
 	flag.Parse()
 	chosen, err := choose(*kernels)
 	if err != nil {
@@ -110,7 +111,7 @@ const maxAttempts = 8
 
 // try boots one kernel. What went wrong is in the row.
 func (o *options) try(ctx context.Context, e entry, p plan, image string) row {
-	r := row{entry: e, Date: time.Now()}
+	r := row{entry: e, Date: time.Now(), Quick: o.quick}
 	for r.Attempts < maxAttempts {
 		r.Attempts++
 		err := o.boot(ctx, &r, p, image)

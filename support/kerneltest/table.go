@@ -15,16 +15,18 @@ import (
 	"time"
 )
 
-// row is what became of an entry. It is kept with the guest's logs, so that kernels
-// can be tried one at a time.
+// row is what became of an entry. It is kept in the repository, so that kernels can be tried
+// one at a time and the table of the document still has all of them.
 type row struct {
 	entry
-	Release     string        `json:"release"`
-	Date        time.Time     `json:"date"`
-	Accelerated bool          `json:"accelerated"`
-	Took        time.Duration `json:"took"`
-	Boot        time.Duration `json:"boot"`
-	Report      report        `json:"report"`
+	Release     string    `json:"release"`
+	Date        time.Time `json:"date"`
+	Accelerated bool      `json:"accelerated"`
+	// Quick says that only a part was tried.
+	Quick  bool          `json:"quick,omitempty"`
+	Took   time.Duration `json:"took"`
+	Boot   time.Duration `json:"boot"`
+	Report report        `json:"report"`
 	// Attempts is how often it was booted until there was a result, Deaths how the
 	// guests before ended.
 	Attempts int      `json:"attempts"`
@@ -33,14 +35,14 @@ type row struct {
 	Error string `json:"error"`
 }
 
-func (o *options) rowFile(name string) string { return filepath.Join(o.logs, name, "row.json") }
+func (o *options) rowFile(name string) string { return filepath.Join(o.results, name+".json") }
 
 func (o *options) save(r *row) error {
 	b, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(o.rowFile(r.name), b, 0o644) //nolint:gosec // no secret
+	return os.WriteFile(o.rowFile(r.name), append(b, '\n'), 0o644) //nolint:gosec // no secret
 }
 
 // saved returns what is known of all kernels.
@@ -189,6 +191,9 @@ func (r *row) worked() []string {
 	tests := "not run"
 	if r.Report.Passed > 0 {
 		tests = fmt.Sprintf("%d passed", r.Report.Passed)
+		if r.Quick {
+			tests = "quick: " + tests
+		}
 	}
 	if bad := leaves(r.Report.Failed); len(bad) > 0 {
 		tests += fmt.Sprintf(", **%d failed** (%s)", len(bad), strings.Join(bad, ", "))
@@ -235,10 +240,19 @@ func writeDoc(file string, rows []row) error {
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(b), begin)
+	text, err := withTable(string(b), rows)
+	if err != nil {
+		return fmt.Errorf("%s %w", file, err)
+	}
+	return os.WriteFile(file, []byte(text), 0o644) //nolint:gosec // a document
+}
+
+// withTable returns a document with the table of these rows.
+func withTable(doc string, rows []row) (string, error) {
+	before, rest, ok := strings.Cut(doc, begin)
 	_, after, ok2 := strings.Cut(rest, end)
 	if !ok || !ok2 {
-		return errors.New(file + " has no marks of the table")
+		return "", errors.New("has no marks of the table")
 	}
 	first, last, how := time.Now(), time.Time{}, "emulated by qemu"
 	for i := range rows {
@@ -257,6 +271,5 @@ func writeDoc(file string, rows []row) error {
 	if w := last.UTC().Format(day); w != when {
 		when += " to " + w
 	}
-	text := fmt.Sprintf("%s%s\nRun on %s, %s.\n\n%s\n%s%s", before, begin, when, how, table(rows), end, after)
-	return os.WriteFile(file, []byte(text), 0o644) //nolint:gosec // a document
+	return fmt.Sprintf("%s%s\nRun on %s, %s.\n\n%s\n%s%s", before, begin, when, how, table(rows), end, after), nil
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/strobe-profiler/strobe/support/golden"
 )
 
 func TestProblem(t *testing.T) {
@@ -87,5 +89,30 @@ func TestWriteDoc(t *testing.T) {
 	}
 	if err := writeDoc(file, rows); err == nil {
 		t.Error("a document without marks was written")
+	}
+}
+
+// TestTableOfDocument wants docs/kernels.md to say what the results say.
+func TestTableOfDocument(t *testing.T) {
+	t.Parallel()
+	o := options{results: "results"}
+	rows := o.saved()
+	if len(rows) == 0 {
+		t.Fatal("there are no results")
+	}
+	b, err := os.ReadFile("../../docs/kernels.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := withTable(string(b), rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if golden.Update() {
+		if err := writeDoc("../../docs/kernels.md", rows); err != nil {
+			t.Fatal(err)
+		}
+	} else if want != string(b) {
+		t.Errorf("the table of docs/kernels.md is not that of the results:\n%s", table(rows))
 	}
 }
