@@ -342,18 +342,21 @@ func (c *Claim) TryTake(n int64) bool {
 	if c.used.Add(n) <= c.granted.Load() {
 		return true
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	missing := c.used.Load() - c.granted.Load()
-	if missing <= 0 {
-		return true // another goroutine was first
+	if c.mu.TryLock() { // else another goroutine waits for more
+		defer c.mu.Unlock()
+		missing := c.used.Load() - c.granted.Load()
+		if missing <= 0 || c.failed == nil && c.tryGrow(missing) {
+			return true
+		}
 	}
-	more := int64(0)
-	if c.failed == nil {
-		more = c.budget.tryAcquire(c, missing)
-	}
+	c.used.Add(-n)
+	return false
+}
+
+// tryGrow takes at least n bytes of the budget if they are free. The lock is held.
+func (c *Claim) tryGrow(n int64) bool {
+	more := c.budget.tryAcquire(c, n)
 	if more == 0 {
-		c.used.Add(-n)
 		return false
 	}
 	if c.granted.Add(more) == more {

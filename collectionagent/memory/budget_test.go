@@ -104,6 +104,28 @@ func TestTryTake(t *testing.T) {
 	second.Release()
 }
 
+// TestTryTakeDoesNotWait tries while another goroutine of the question waits.
+func TestTryTakeDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := NewBudget("-memory", 10<<20, time.Minute)
+		other, c := b.Claim(t.Context()), b.Claim(t.Context())
+		defer other.Release()
+		defer c.Release()
+		if err := other.Take(8 << 20); err != nil {
+			t.Fatal(err)
+		}
+		done := make(chan error, 1)
+		go func() { done <- c.Take(4 << 20) }()
+		synctest.Wait()
+		if began := time.Now(); c.TryTake(1) || time.Since(began) != 0 {
+			t.Errorf("it took some, or waited %v", time.Since(began))
+		}
+		if err := <-done; !errors.Is(err, ErrBusy) {
+			t.Error(err)
+		}
+	})
+}
+
 func TestGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := NewBudget("-memory", 10<<20, 5*time.Second)
