@@ -3,7 +3,6 @@
 package tracer
 
 import (
-	"bufio"
 	"bytes"
 	"io"
 	"os"
@@ -68,28 +67,12 @@ func TestExecInContainer(t *testing.T) {
 
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = []string{childVar + "=3", execVar + "=" + filepath.Join(image, "program"), "OTEL_SERVICE_NAME=before"}
-	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	lines := bufio.NewReader(out)
-	if _, err := lines.ReadString('\n'); err != nil {
-		t.Fatal(err)
-	}
-	pid := libpf.PID(cmd.Process.Pid) //nolint:gosec // a PID
-	identified := 0                   // as what it becomes
+	pid := startCommand(t, cmd)
+	identified := 0 // as what it becomes
 	identify := func(p libpf.PID, comm string) *libpf.Process {
 		env, _ := os.ReadFile("/proc/" + strconv.Itoa(int(p)) + "/environ")
 		_, after, _ := bytes.Cut(env, []byte("OTEL_SERVICE_NAME="))

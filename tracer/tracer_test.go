@@ -68,6 +68,13 @@ func startChildOf(t *testing.T, depth int) libpf.PID {
 	t.Helper()
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(os.Environ(), childVar+"="+strconv.Itoa(depth))
+	return startCommand(t, cmd)
+}
+
+// startCommand starts a program that is this one, until the test ends, and returns when it
+// runs.
+func startCommand(t *testing.T, cmd *exec.Cmd) libpf.PID {
+	t.Helper()
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
