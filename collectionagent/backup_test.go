@@ -5,7 +5,6 @@ package main_test
 import (
 	"bytes"
 	"encoding/json"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/collectionagent/store/objects/objectstest"
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // runCommand runs a subcommand and compares its exit status.
@@ -106,13 +106,13 @@ func TestBackupCommands(t *testing.T) {
 func TestObjectStoreDocument(t *testing.T) {
 	t.Parallel()
 	s3 := objectstest.Start(t)
-	page := free(t)
+	page := program.FreeAddress(t)
 	doc := doctest.Open(t, "docs/storage.md", "Object storage")
 	sh := doc.Shell(t, doctest.Options{
 		Path: []string{filepath.Dir(binary)},
 		Env: []string{
 			"STROBE_COLLECTIONAGENT_DATA_DIR=" + filepath.Join(t.TempDir(), "data"),
-			"STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + page, "STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + free(t),
+			"STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + page, "STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + program.FreeAddress(t),
 		},
 		Replace: map[string]string{
 			"_ID=KEY": "_ID=" + objectstest.AccessKey, "_KEY=SECRET": "_KEY=" + objectstest.SecretKey,
@@ -125,17 +125,6 @@ func TestObjectStoreDocument(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(s3.Dir, objectstest.Bucket, "prefix", "OWNER.json")); err != nil {
 		t.Errorf("the prefix was not claimed: %v", err)
 	}
-}
-
-// free returns an address on loopback where nobody listens.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // it was only asked for its address
-	return l.Addr().String()
 }
 
 // TestObjectStore runs a server with S3, without a secret in its log.

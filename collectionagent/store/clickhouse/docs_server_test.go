@@ -13,6 +13,7 @@ import (
 	"github.com/strobe-profiler/strobe/collectionagent/store/clickhouse/clickhousetest"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles/tlstest"
 	"github.com/strobe-profiler/strobe/support/doctest"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // TestSetUp starts a collection agent as docs/clickhouse.md says, for a user with the
@@ -31,13 +32,13 @@ func TestSetUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	certificate, key := authority.IssueFiles(tlstest.Leaf{Names: []string{"127.0.0.1"}})
-	page, away := free(t), free(t)
+	page, away := program.FreeAddress(t), program.FreeAddress(t)
 	doc := doctest.Open(t, "docs/clickhouse.md", "Set up")
 	sh := doc.Shell(t, doctest.Options{
 		Dir: dir, Path: []string{dir},
 		Env: []string{
 			"STROBE_COLLECTIONAGENT_DATA_DIR=" + dir + "/data", "STROBE_COLLECTIONAGENT_HTTP_ADDRESS=" + page,
-			"STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + free(t), "STROBE_COLLECTIONAGENT_CLICKHOUSE_CA=" + dir + "/ca.pem",
+			"STROBE_COLLECTIONAGENT_GRPC_ADDRESS=" + program.FreeAddress(t), "STROBE_COLLECTIONAGENT_CLICKHOUSE_CA=" + dir + "/ca.pem",
 		},
 		Replace: map[string]string{"ch1:9440": away, "ch2:9440": encrypt(t, server.Addr, certificate, key)},
 	})
@@ -46,17 +47,6 @@ func TestSetUp(t *testing.T) {
 	if tables := server.Query("SELECT name FROM system.columns WHERE database = 'strobe' AND table = 'samples'"); len(tables) == 0 {
 		t.Error("it is ready and has made no tables")
 	}
-}
-
-// free returns an address on loopback where nobody listens.
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // it was only asked for its address
-	return l.Addr().String()
 }
 
 // encrypt returns an address that speaks TLS for the server at another one.
