@@ -4,12 +4,9 @@ package e2e
 
 import (
 	"bytes"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
-
-	"go.yaml.in/yaml/v3"
 
 	"github.com/strobe-profiler/strobe/support/dockertest"
 )
@@ -18,19 +15,7 @@ import (
 // gives the agent.
 func capabilitiesOf(t *testing.T, file string) (options []string) {
 	t.Helper()
-	b, err := os.ReadFile("../../" + file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var compose struct {
-		Services map[string]struct {
-			CapAdd []string `yaml:"cap_add"`
-		}
-	}
-	if err := yaml.Unmarshal(b, &compose); err != nil {
-		t.Fatal(err)
-	}
-	for _, c := range compose.Services["agent"].CapAdd {
+	for _, c := range dockertest.Services(t, "../../"+file)["agent"].CapAdd {
 		options = append(options, "--cap-add", c)
 	}
 	if len(options) == 0 {

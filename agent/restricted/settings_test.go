@@ -8,51 +8,24 @@ import (
 	"strings"
 	"testing"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/strobe-profiler/strobe/agent/internal/confine"
+	"github.com/strobe-profiler/strobe/support/dockertest"
 )
 
-// TestSettings holds what is shipped against what the agent needs.
+// TestSettings holds docs/privileges.md and docker-compose.yml against what the agent needs; package
+// confine does so with the unit of systemd.
 func TestSettings(t *testing.T) {
 	t.Parallel()
-	needed := confine.Needed.Names()
-	slices.Sort(needed)
-	read := func(path string) string {
-		b, err := os.ReadFile("../../" + path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b)
+	privileges, err := os.ReadFile("../../docs/privileges.md")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for line := range strings.Lines(read("support/systemd/strobe-agent.service")) {
-		key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
-		if key != "AmbientCapabilities" && key != "CapabilityBoundingSet" {
-			continue
-		}
-		// CAP_SYS_ADMIN is for the start only: the unit says why.
-		got := slices.DeleteFunc(strings.Fields(value), func(c string) bool { return c == "CAP_SYS_ADMIN" })
-		slices.Sort(got)
-		if !slices.Equal(got, needed) {
-			t.Errorf("unit of systemd: %s are %v, want %v", key, got, needed)
-		}
-	}
-	for _, c := range needed {
-		if !strings.Contains(read("docs/privileges.md"), "| `"+c+"` |") {
+	for _, c := range confine.Needed.Names() {
+		if !strings.Contains(string(privileges), "| `"+c+"` |") {
 			t.Errorf("docs/privileges.md does not say what %s is for", c)
 		}
 	}
-	var compose struct {
-		Services map[string]struct {
-			CapAdd     []string `yaml:"cap_add"`
-			Privileged bool
-			PID        string
-		}
-	}
-	if err := yaml.Unmarshal([]byte(read("docker-compose.yml")), &compose); err != nil {
-		t.Fatal(err)
-	}
-	for name, s := range compose.Services {
+	for name, s := range dockertest.Services(t, "../../docker-compose.yml") {
 		if len(s.CapAdd) == 0 && !s.Privileged {
 			continue
 		}

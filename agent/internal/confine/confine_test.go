@@ -13,9 +13,9 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 	"golang.org/x/sys/unix"
 
+	"github.com/strobe-profiler/strobe/support/dockertest"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -182,19 +182,7 @@ func TestUnit(t *testing.T) {
 // TestCompose does the same for the container.
 func TestCompose(t *testing.T) {
 	t.Parallel()
-	b, err := os.ReadFile("../../../support/docker/capabilities.yml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var compose struct {
-		Services map[string]struct {
-			CapAdd []string `yaml:"cap_add"`
-		}
-	}
-	if err := yaml.Unmarshal(b, &compose); err != nil {
-		t.Fatal(err)
-	}
-	agent := compose.Services["agent"]
+	agent := dockertest.Services(t, "../../../support/docker/capabilities.yml")["agent"]
 	got, want := agent.CapAdd, Needed.Names()
 	for i := range got {
 		got[i] = "CAP_" + got[i]
