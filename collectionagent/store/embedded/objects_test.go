@@ -5,7 +5,9 @@ package embedded
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -273,16 +275,22 @@ func remoteCrash(cfg *Config, place string) {
 }
 
 // TestObjectCrash kills the store again and again while blocks are merged, uploaded,
-// dropped and removed from object storage.
+// dropped and removed from object storage. No round ends before it has uploaded something.
 func TestObjectCrash(t *testing.T) {
 	server := objectstest.Start(t)
 	t.Setenv(envMerging, "1")
 	t.Setenv(envObjects, server.URL("crash")+" "+objectstest.Credentials(t))
-	storetest.Crash(t, 8, func(t *testing.T, dir string) store.Store {
+	storetest.CrashAfter(t, 8, newObjects(t, server), func(t *testing.T, dir string) store.Store {
 		cfg := crashConfig(dir)
 		cfg.compaction.every, cfg.objectEvery = time.Hour, time.Hour
 		s := openTest(t, cfg)
 		if err := s.offload(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		checkObjects(t, s)
+		// The last kill may have come when all that was uploaded had been merged or
+		// had expired, and the blocks instead of it were not yet due.
+		if err := s.Maintain(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if checkObjects(t, s) == 0 {
@@ -290,4 +298,27 @@ func TestObjectCrash(t *testing.T) {
 		}
 		return s
 	})
+}
+
+// newObjects returns a function that reports whether the server has got objects since it
+// last did so.
+func newObjects(t *testing.T, server *objectstest.Server) func() bool {
+	known := make(map[string]bool)
+	return func() (fresh bool) {
+		err := filepath.WalkDir(filepath.Join(server.Dir, objectstest.Bucket), func(path string, d fs.DirEntry, err error) error {
+			switch {
+			case errors.Is(err, fs.ErrNotExist): // removed meanwhile
+				return nil
+			case err != nil:
+				return err
+			case filepath.Ext(path) == ".parquet" && !known[path]:
+				known[path], fresh = true, true
+			}
+			return nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+		return fresh
+	}
 }

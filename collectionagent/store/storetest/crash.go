@@ -40,6 +40,15 @@ const crashSamples = 200
 // was acknowledged must be there exactly once, and every other one once or not
 // at all. The package's TestMain must call [CrashChild] first.
 func Crash(t *testing.T, rounds int, open Open) {
+	t.Helper()
+	CrashAfter(t, rounds, nil, open)
+}
+
+// CrashAfter is [Crash] with kills that wait until the child did what they are to
+// interrupt: due is asked after each acknowledgement whether that has happened since it was
+// asked before, and has to say so in every round.
+func CrashAfter(t *testing.T, rounds int, due func() bool, open Open) {
+	t.Helper()
 	dir := t.TempDir()
 	acked := make(map[string]map[uint64]bool)
 	for _, kind := range []string{"A", "P"} {
@@ -48,7 +57,7 @@ func Crash(t *testing.T, rounds int, open Open) {
 	first := uint64(1)
 	var unknown []uint64
 	for round := range rounds {
-		started := crashRound(t, dir, first, unknown, acked)
+		started := crashRound(t, dir, first, unknown, acked, due)
 		unknown = unknown[:0]
 		for seq := uint64(1); seq < started; seq++ {
 			if !acked["A"][seq] || !acked["P"][seq] {
@@ -94,7 +103,7 @@ func Crash(t *testing.T, rounds int, open Open) {
 
 // crashRound runs a child until it is killed and returns the first sequence
 // that it cannot have used.
-func crashRound(t *testing.T, dir string, first uint64, unknown []uint64, acked map[string]map[uint64]bool) uint64 {
+func crashRound(t *testing.T, dir string, first uint64, unknown []uint64, acked map[string]map[uint64]bool, due func() bool) uint64 {
 	t.Helper()
 	known := slices.Sorted(maps.Keys(acked["A"]))
 	rand.Shuffle(len(known), func(i, j int) { known[i], known[j] = known[j], known[i] })
@@ -107,12 +116,16 @@ func crashRound(t *testing.T, dir string, first uint64, unknown []uint64, acked 
 	if err != nil {
 		t.Fatalf("pipe from child: %v", err)
 	}
+	if due != nil {
+		due() // what happened until now is not of this round
+	}
 	if err := cmd.Start(); err != nil {
 		t.Fatalf("start child: %v", err)
 	}
 	next := first
 	killAfter := 1 + rand.IntN(300) // acknowledgements
 	killed := false
+	overdue := time.Now().Add(time.Minute)
 	lines := bufio.NewScanner(out)
 	for n := 0; lines.Scan(); n++ {
 		kind, rest, _ := strings.Cut(lines.Text(), " ")
@@ -125,7 +138,14 @@ func crashRound(t *testing.T, dir string, first uint64, unknown []uint64, acked 
 		default:
 			t.Errorf("child: %s", lines.Text())
 		}
-		if n >= killAfter && !killed {
+		if n < killAfter || killed {
+			continue
+		}
+		late := time.Now().After(overdue)
+		if late {
+			t.Error("the child did not get to what the kill is to interrupt within a minute")
+		}
+		if due == nil || late || due() {
 			killed = true
 			// Not at the moment of an acknowledgement, but at any.
 			time.AfterFunc(time.Duration(rand.IntN(3000))*time.Microsecond, func() { _ = cmd.Process.Kill() })
