@@ -84,10 +84,10 @@ type StrobeMapping struct {
 }
 
 type StrobeMappingChunk struct {
-	_        structs.HostLayout
-	Count    uint32
-	Reserved uint32
-	M        [32]StrobeMapping
+	_       structs.HostLayout
+	Count   uint32
+	Version uint32
+	M       [32]StrobeMapping
 }
 
 type StrobeMappingKey struct {

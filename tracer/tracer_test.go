@@ -34,6 +34,9 @@ func TestMain(m *testing.M) {
 		if os.Getenv(secondThreadVar) != "" {
 			go workOnThread()
 		}
+		if os.Getenv(mapVar) != "" {
+			go mapWhenTold()
+		}
 		summit(depth)
 		return
 	}
@@ -75,6 +78,13 @@ func startChildOf(t *testing.T, depth int) libpf.PID {
 // runs.
 func startCommand(t *testing.T, cmd *exec.Cmd) libpf.PID {
 	t.Helper()
+	pid, _ := startTalking(t, cmd)
+	return pid
+}
+
+// startTalking returns what the program says after that, too.
+func startTalking(t *testing.T, cmd *exec.Cmd) (libpf.PID, *bufio.Reader) {
+	t.Helper()
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -87,10 +97,11 @@ func startCommand(t *testing.T, cmd *exec.Cmd) libpf.PID {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+	said := bufio.NewReader(out)
+	if line, err := said.ReadString('\n'); err != nil {
 		t.Fatalf("child said %q: %v", line, err)
 	}
-	return libpf.PID(cmd.Process.Pid)
+	return libpf.PID(cmd.Process.Pid), said
 }
 
 // collector is a Sink that keeps everything and tells when it has enough.
@@ -127,6 +138,12 @@ func (c *collector) ReportExecutable(e *libpf.Executable) {
 func run(t *testing.T, cfg Config, want int, wanted func(*libpf.Sample) bool) (*collector, Stats) {
 	t.Helper()
 	skip.UnlessRoot(t)
+	return runTracer(t, newTracer(t, cfg), want, wanted)
+}
+
+// newTracer is New for a test that samples often.
+func newTracer(t *testing.T, cfg Config) *Tracer {
+	t.Helper()
 	cfg.Logger = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	if cfg.SamplesPerSecond == 0 {
 		cfg.SamplesPerSecond = 500
@@ -135,6 +152,11 @@ func run(t *testing.T, cfg Config, want int, wanted func(*libpf.Sample) bool) (*
 	if err != nil {
 		t.Fatal(err)
 	}
+	return tr
+}
+
+func runTracer(t *testing.T, tr *Tracer, want int, wanted func(*libpf.Sample) bool) (*collector, Stats) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	var stats Stats

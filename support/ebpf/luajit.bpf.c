@@ -46,10 +46,26 @@ struct {
 #define LINK_CONT  2
 #define LINK_VARG  3
 
-/* The C frame of the interpreter: return address, rbp, and others (CFRAME_SIZE). */
+/*
+ * The C frame of the interpreter: return address, frame pointer, and others (CFRAME_SIZE in
+ * lj_frame.h). The interpreter's registers of base and pc (vm_*.dasc). What it may push on top:
+ * the return address of arithmetic that is a function of its own, or the room of a trace.
+ */
+#if defined(__TARGET_ARCH_x86)
 #define CFRAME_SIZE 80
 #define CFRAME_RA   72
 #define CFRAME_FP   64
+#define VM_BASE	    1 /* rdx */
+#define VM_PC	    3 /* rbx */
+#define VM_PUSHED   8
+#elif defined(__TARGET_ARCH_arm64)
+#define CFRAME_SIZE 208
+#define CFRAME_RA   200
+#define CFRAME_FP   192
+#define VM_BASE	    19
+#define VM_PC	    21
+#define VM_PUSHED   16
+#endif
 /* Where a trace's part of the C frame ends is looked for this far, in units of 16 bytes. */
 #define TRACE_UNITS 40
 
@@ -138,18 +154,15 @@ static __always_inline int luajit_interpreter(struct loop_context *c, u32 tag)
 		return STEP_NATIVE;
 	}
 	if (!read_ref(p, st->sp + p->save_state, &state) || !is_state(p, state)) {
-		/* Some arithmetic is a function of the interpreter's own. */
-		if (!st->exact || !read_ref(p, st->sp + 8 + p->save_state, &state) || !is_state(p, state)) {
+		if (!st->exact || !read_ref(p, st->sp + VM_PUSHED + p->save_state, &state) || !is_state(p, state)) {
 			luajit_error(c, RTERR_THREAD);
 			return STEP_NATIVE;
 		}
-		st->sp += 8;
+		st->sp += VM_PUSHED;
 	}
 	if (st->exact && st->regs_valid) {
-#if defined(__TARGET_ARCH_x86)
-		base = st->gpr[1];
-		pc = st->gpr[3];
-#endif
+		base = st->gpr[VM_BASE];
+		pc = st->gpr[VM_PC];
 	} else {
 		read_ref(p, st->sp + p->save_pc, &pc);
 	}

@@ -74,6 +74,7 @@ static __noinline bool flush_chunk(struct walk_scratch *w, u32 tgid)
 	if (w->proc.chunks >= MAX_CHUNKS)
 		return false;
 	w->proc.first[w->proc.chunks & (MAX_CHUNKS - 1)] = w->chunk.m[0].start;
+	w->chunk.version = w->proc.exec_vm;
 	if (bpf_map_update_elem(&mappings, &key, &w->chunk, BPF_ANY)) {
 		count(CTR_PROCESS_TABLE_FULL);
 		return false;
@@ -86,7 +87,6 @@ static __noinline bool flush_chunk(struct walk_scratch *w, u32 tgid)
 static __always_inline void fill_process(struct process *p, struct task_struct *task, struct mm_struct *mm)
 {
 	p->mm = (u64)mm;
-	p->exec_vm = mm->exec_vm;
 	p->start_time = task->group_leader->start_boottime;
 	p->ppid = process_of(task->real_parent);
 }
@@ -102,7 +102,11 @@ static __always_inline void announce_runtime(u32 tgid, u64 mm)
 	send_event(&e);
 }
 
-/* Reads the executable mappings of the current process into its record. */
+/*
+ * Reads the executable mappings of a process into its record. The iterator holds the lock
+ * of the mappings, and all is written while it does: whoever else reads the same process
+ * at the same time reads and writes the same.
+ */
 static __always_inline int walk_mappings(struct task_struct *task, struct mm_struct *mm)
 {
 	u32 zero = 0, tgid = process_of(task);
@@ -129,6 +133,7 @@ static __always_inline int walk_mappings(struct task_struct *task, struct mm_str
 	struct vm_area_struct *vma;
 
 	int err = bpf_iter_task_vma_new(&it, task, 0);
+	w->proc.exec_vm = mm->exec_vm;
 	while ((vma = bpf_iter_task_vma_next(&it))) {
 		if (!(vma->vm_flags & VM_EXEC))
 			continue;
@@ -162,22 +167,20 @@ static __always_inline int walk_mappings(struct task_struct *task, struct mm_str
 		w->chunk.count = n + 1;
 		w->proc.mappings++;
 	}
-	bpf_iter_task_vma_destroy(&it);
-
 	if (err) {
 		/* Locked right now: the next fault tries again, as the record is left stale. */
 		count(CTR_WALK_BUSY);
-		goto out;
+	} else {
+		if (!truncated && w->chunk.count && !flush_chunk(w, tgid))
+			truncated = true;
+		if (truncated)
+			count(CTR_WALK_TRUNCATED);
+		if (bpf_map_update_elem(&processes, &tgid, &w->proc, BPF_ANY))
+			count(CTR_PROCESS_TABLE_FULL);
 	}
-	if (!truncated && w->chunk.count && !flush_chunk(w, tgid))
-		truncated = true;
-	if (truncated)
-		count(CTR_WALK_TRUNCATED);
-	if (bpf_map_update_elem(&processes, &tgid, &w->proc, BPF_ANY))
-		count(CTR_PROCESS_TABLE_FULL);
-	if (runtime)
+	bpf_iter_task_vma_destroy(&it);
+	if (!err && runtime)
 		announce_runtime(tgid, (u64)mm);
-out:
 	w->busy = 0;
 	return 0;
 }

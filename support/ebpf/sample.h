@@ -11,20 +11,6 @@
 
 const volatile u32 wanted = 0;
 
-/* Least time between two requests to reread a process's mappings, ns. */
-#define REFRESH_INTERVAL 50000000ULL
-
-static __always_inline void request_refresh(u32 tgid, u64 now)
-{
-	u64 *last = bpf_map_lookup_elem(&refreshed, &tgid);
-	if (last && now - *last < REFRESH_INTERVAL)
-		return;
-	bpf_map_update_elem(&refreshed, &tgid, &now, BPF_ANY);
-	count(CTR_REFRESH_REQUESTS);
-	struct event e = {.type = EVENT_REFRESH, .tgid = tgid};
-	send_event(&e);
-}
-
 static __always_inline bool is_wanted(u32 tgid, struct process *proc, u64 cgroup)
 {
 	bool included = !(wanted & WANT_INCLUDES);
@@ -119,16 +105,15 @@ static __always_inline int begin_user(struct perf_context *ctx, struct scratch *
 		return END_OUTSIDE;
 	if (!mm)
 		return END_NO_USER;
-	if (proc && !proc->mm) { /* read from /proc: it is valid from now on as it is */
+	/* User space cannot tell the address of an mm. What it read is as old as it says. */
+	if (proc && !proc->mm)
 		proc->mm = (u64)mm;
-		proc->exec_vm = mm->exec_vm;
-	}
 	if (!proc || proc->mm != (u64)mm) {
-		request_refresh(st->tgid, now);
+		request_refresh(st->tgid, mm, now, REFRESH_CHANGED);
 		return END_PROCESS_UNKNOWN;
 	}
 	if (proc->exec_vm != mm->exec_vm)
-		request_refresh(st->tgid, now);
+		request_refresh(st->tgid, mm, now, REFRESH_CHANGED);
 	return load_user_regs(st, ctx, task);
 }
 

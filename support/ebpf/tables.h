@@ -43,7 +43,8 @@ static __always_inline bool find_mapping(struct loop_context *c, u64 pc)
 	}
 	key.chunk = first & (MAX_CHUNKS - 1);
 	struct mapping_chunk *chunk = bpf_map_lookup_elem(&mappings, &key);
-	if (!chunk)
+	/* It may have been written since, for mappings that this record does not have. */
+	if (!chunk || chunk->version != (u32)proc->exec_vm)
 		return false;
 
 	u64 lo = 0, n = chunk->count;

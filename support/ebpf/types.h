@@ -81,13 +81,13 @@ struct mapping_key {
 
 struct mapping_chunk {
 	u32 count;
-	u32 reserved;
+	u32 version; /* exec_vm of the record that it belongs to */
 	struct mapping m[CHUNK_MAPPINGS];
 };
 
 struct process {
-	u64 mm;	      /* address of the mm_struct: tells a process from its predecessor */
-	u64 exec_vm;  /* executable pages: changes when code is mapped or unmapped */
+	u64 mm;	      /* address of the mm_struct: tells a process from its predecessor. 0: the next sample fills it in */
+	u64 exec_vm;  /* executable pages in these mappings: the process's own differ when code was mapped or unmapped since */
 	u64 start_time; /* ns since boot */
 	u32 main_exec;
 	u32 ppid;
@@ -279,7 +279,7 @@ struct label {
 enum event_type {
 	EVENT_NEW_FILE = 1, /* exec_id, key, and where it is mapped */
 	EVENT_PAGE_MISS,    /* exec_id, page, and where it is mapped */
-	EVENT_REFRESH,	    /* tgid: its mappings are unknown or have changed */
+	EVENT_REFRESH,	    /* tgid: its mappings are unknown or have changed. start: its mm. page: 1 if code ran where none is known */
 	EVENT_RUNTIME,	    /* tgid: it runs on a runtime that it has no record of, or may do so */
 };
 

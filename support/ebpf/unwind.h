@@ -19,6 +19,37 @@ const volatile u32 wake_bytes = 1 << 18;
 #define RUNTIME_REQUEST_FIRST 100000000ULL
 #define RUNTIME_REQUEST_SHIFT 8
 
+/* Least time between two requests to reread a process's mappings, ns: when they have
+ * changed, and when code runs where none is known. The latter may be nobody's fault. */
+#define REFRESH_INTERVAL 50000000ULL
+#define SUSPECT_INTERVAL 1000000000ULL
+#define REFRESH_CHANGED	 0
+#define REFRESH_SUSPECT	 1
+
+static __noinline void request_refresh(u32 tgid, struct mm_struct *mm, u64 now, u32 why)
+{
+	u64 *last = bpf_map_lookup_elem(&refreshed, &tgid);
+	if (last && now - *last < (why == REFRESH_SUSPECT ? SUSPECT_INTERVAL : REFRESH_INTERVAL))
+		return;
+	bpf_map_update_elem(&refreshed, &tgid, &now, BPF_ANY);
+	count(CTR_REFRESH_REQUESTS);
+	struct event e = {.type = EVENT_REFRESH, .tgid = tgid, .page = why, .start = (u64)mm};
+	send_event(&e);
+}
+
+/*
+ * Code ran where no mapping is known: the record is not that of the process, although it
+ * seems to be. As many pages may have been unmapped as were mapped, or code is in pages that
+ * can be written, which the kernel does not count. A record without room is as good as it gets.
+ */
+static __noinline void suspect_mappings(u32 tgid, u64 now)
+{
+	struct process *p = bpf_map_lookup_elem(&processes, &tgid);
+
+	if (p && p->chunks < MAX_CHUNKS && p->mappings <= p->chunks * CHUNK_MAPPINGS)
+		request_refresh(tgid, bpf_get_current_task_btf()->mm, now, REFRESH_SUSPECT);
+}
+
 /* Asks user space what the process runs on: once per sample, less and less often. */
 static __always_inline void request_runtime(struct unwind_state *st)
 {
@@ -195,6 +226,8 @@ static __always_inline void finish_sample(struct scratch *s)
 
 	h->end = st->end;
 	h->user_words = st->words;
+	if (st->end == END_PC_UNMAPPED && st->frames == 1)
+		suspect_mappings(st->tgid, h->time);
 	/* How a stack ends and how it divides are part of what it is. */
 	hash_word(st, ((u64)h->kernel_frames << 32) | h->end);
 	h->hash_hi = st->hash_hi;

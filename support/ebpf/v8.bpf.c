@@ -54,12 +54,19 @@ struct {
 	__type(value, struct v8_process);
 } v8_processes SEC(".maps");
 
-/* Where a function is found when it is called, by DWARF number: rdi, x1. */
+/* Where a function is found when it is called, by DWARF number: rdi, x1. What lies between
+ * the frame record that V8 makes where C++ enters it and C++'s own frame: registers. */
 #if defined(__TARGET_ARCH_x86)
 #define FUNCTION_REGISTER 5
+#define ENTRY_REGISTERS	  0
 #else
 #define FUNCTION_REGISTER 1
+#define ENTRY_REGISTERS	  (18 * 8) /* x19 to x28, d8 to d15 */
 #endif
+
+/* Kinds of frames (StackFrame::Type). */
+#define MARKER_ENTRY	       1
+#define MARKER_CONSTRUCT_ENTRY 2
 
 /* st->mode: what is done in the next step. A frame takes two steps, one to find
  * out what it is and one to push it and to go on to its caller: so the code for
@@ -77,6 +84,7 @@ struct {
 #define RT_ADDR	  4
 #define RT_W1	  5
 #define RT_W2	  6
+#define RT_ENTRY  7 /* C++ entered V8 in this frame */
 
 /* Reads a pointer to an object: they are odd. Returns its address, 0 if it is none. */
 static __always_inline u64 object(u64 tagged)
@@ -251,6 +259,8 @@ static __always_inline int v8_any(struct loop_context *c, bool made)
 	else if (made && st->regs_valid) /* when it is called a function finds itself in a register */
 		v8_function(p, st->gpr[FUNCTION_REGISTER], &f);
 	st->mode = MODE_PUSH;
+	st->rt[RT_ENTRY] = ENTRY_REGISTERS && !made && f.kind == V8_FRAME_MARKER &&
+			   (f.w1 == MARKER_ENTRY || f.w1 == MARKER_CONSTRUCT_ENTRY);
 	if (made) {
 		/* Maybe no code at all, or another runtime's. */
 		if (f.kind == V8_FRAME_UNKNOWN && (!st->map_end || st->slot[1].runtime)) {
@@ -336,8 +346,13 @@ static __always_inline int v8_frames(struct loop_context *c)
 		push_native(c);
 	if (st->rt[RT_KIND])
 		push_runtime2(c, st->rt[RT_KIND], st->rt[RT_ADDR], st->rt[RT_W1], st->rt[RT_W2]);
-	if (word == NO_WORD)
-		return step_frame_pointer(st, false) ? STEP_END : STEP_AGAIN;
+	if (word == NO_WORD) {
+		if (step_frame_pointer(st, false))
+			return STEP_END;
+		if (st->rt[RT_ENTRY])
+			st->sp += ENTRY_REGISTERS;
+		return STEP_AGAIN;
+	}
 	at = st->sp + word * 8;
 	if (!read_u64(at, &ra)) {
 		st->end = END_STACK_READ;

@@ -29,6 +29,8 @@ type Mapping struct {
 	// in brackets, such as [vdso], stand for memory that is no file.
 	Path    string
 	Deleted bool
+	// Writable is set of code that may change, such as that of some compilers.
+	Writable bool
 }
 
 // IsFile reports whether the mapping is of a file.
@@ -98,6 +100,7 @@ func parseMapping(line string) (m Mapping, ok bool) {
 		return m, false
 	}
 	m.Major, m.Minor = uint32(maj), uint32(mnr)
+	m.Writable = f[1][1] == 'w'
 	if len(f) == 6 {
 		m.Path, m.Deleted = strings.CutSuffix(strings.TrimLeft(f[5], " "), " (deleted)")
 	}

@@ -31,7 +31,7 @@ broken line
 	}
 	want := []Mapping{
 		{Start: 0x55d0c0a02000, End: 0x55d0c0a07000, Offset: 0x2000, Major: 0xfd, Minor: 1, Inode: 1234, Path: "/usr/bin/cat"},
-		{Start: 0x7f0000000000, End: 0x7f0000001000},
+		{Start: 0x7f0000000000, End: 0x7f0000001000, Writable: true},
 		{Start: 0x7f0000002000, End: 0x7f0000003000, Minor: 5, Inode: 99, Path: "/memfd:a b", Deleted: true},
 		{Start: 0x7ffd1c9fe000, End: 0x7ffd1ca00000, Path: "[vdso]"},
 	}

@@ -44,11 +44,13 @@ var NotARM64 = map[string]string{
 }
 
 // emulated are what subjects are told because an emulated CPU is not slow evenly: the
-// start of a process, with its page faults, and the way into the kernel take long, a loop
-// and clearing memory do not. They do more of what they are about.
+// start of a process, with its page faults, the way into the kernel and waking up others
+// take long, a loop and clearing memory do not. They do more of what they are about.
 var emulated = map[string][]string{
 	"c-fork":    {"-DDAY=300"},
 	"c-sysread": {"-DBLOCK=(16<<20)"},
+	"c-threads": {"-DSHIFT=8"},
+	"go-cgo":    {"-ldflags=-X=main.voyage=16"},
 }
 
 // ARM64Subjects returns what is expected of the native subjects that can be built for
@@ -126,7 +128,11 @@ func CompileARM64(name, dir string, rustc []string) (string, error) {
 				args = slices.Concat(rustc, args[1:])
 			}
 		}
-		args = append(args, emulated[name]...)
+		if i := slices.Index(args, "build"); args[0] == "go" && i > 0 {
+			args = slices.Insert(args, i+1, emulated[name]...) // what follows are packages
+		} else {
+			args = append(args, emulated[name]...)
+		}
 		for i := range args {
 			if strings.HasPrefix(args[i], "-fcf-protection") { // of x86
 				args[i] = "-mbranch-protection=standard"

@@ -53,7 +53,7 @@ const (
 
 // virtualMachine finds the assembler code by its unwind information, which a
 // stripped file has too. code is nil if there is none.
-func virtualMachine(f *pfelf.File) (start uint64, code []byte, err error) {
+func virtualMachine(f *pfelf.File, frame []byte) (start uint64, code []byte, err error) {
 	s := f.FindSection(".eh_frame")
 	if s == nil {
 		return 0, nil, nil
@@ -62,7 +62,7 @@ func virtualMachine(f *pfelf.File) (start uint64, code []byte, err error) {
 	if err != nil {
 		return 0, nil, err
 	}
-	start, size := machineBounds(b, s.Addr)
+	start, size := machineBounds(b, frame, s.Addr)
 	if size == 0 {
 		return 0, nil, nil
 	}
@@ -74,9 +74,9 @@ func virtualMachine(f *pfelf.File) (start uint64, code []byte, err error) {
 }
 
 // machineBounds searches unwind information that lies at an address.
-func machineBounds(b []byte, at uint64) (start, size uint64) {
+func machineBounds(b, frame []byte, at uint64) (start, size uint64) {
 	for from := 0; ; {
-		i := bytes.Index(b[from:], wholeFrame)
+		i := bytes.Index(b[from:], frame)
 		if i < 0 {
 			return 0, 0
 		}

@@ -76,10 +76,43 @@ func TestMachineBounds(t *testing.T) {
 		"cut":          {record(0x1000, 0x4000, nil)[10:], 0, 0},
 		"nothing":      {nil, 0, 0},
 	} {
-		if start, size := machineBounds(c.b, 0x10000); start != c.start || size != c.size {
+		if start, size := machineBounds(c.b, wholeFrame, 0x10000); start != c.start || size != c.size {
 			t.Errorf("%s: 0x%x, %d, want 0x%x, %d", name, start, size, c.start, c.size)
 		}
 	}
+}
+
+// TestFindLayoutARM64 reads JLOOP of Debian 12's.
+func TestFindLayoutARM64(t *testing.T) {
+	t.Parallel()
+	const loop = "c02242f9 01008052 1c787cf8 c1ba00b9 9b2f40f9 d3be00f9"
+	for name, c := range map[string]struct {
+		code string
+		want layout
+		ok   bool
+	}{
+		"Debian 12":   {"1f2003d5" + loop + "d77200f9", layout{true, 376, 184, 1088, 72}, true},
+		"no compiler": {"1f2003d5", layout{wide: true}, true},
+		"no vmstate":  {strings.Replace(loop, "c1ba00b9", "c10200b9", 1), layout{true, 376, 0, 1088, 72}, false},
+		"small trace": {strings.Replace(loop, "9b2f40f9", "9b0340f9", 1), layout{}, false},
+		"cut":         {loop[:len(loop)-2], layout{wide: true}, true},
+	} {
+		if got, ok := findLayoutARM64(unhex(t, c.code)); got != c.want || ok != c.ok {
+			t.Errorf("%s: %+v, %v, want %+v, %v", name, got, ok, c.want, c.ok)
+		}
+	}
+}
+
+func FuzzFindLayoutARM64(f *testing.F) {
+	f.Add(unhex(f, "c02242f9 01008052 1c787cf8 c1ba00b9 9b2f40f9 d3be00f9"))
+	f.Fuzz(func(t *testing.T, code []byte) {
+		if l, ok := findLayoutARM64(code); ok && (l.jitBase < 0 || l.vmstate < 0 || l.traces < 0) {
+			t.Errorf("%+v", l)
+		}
+		if _, size := machineBounds(code, wholeFrameARM64, 0x1000); size > maxMachine {
+			t.Errorf("%d bytes of code", size)
+		}
+	})
 }
 
 func FuzzFindLayout(f *testing.F) {
@@ -90,7 +123,7 @@ func FuzzFindLayout(f *testing.F) {
 		if ok && (l.jitBase < 0 || l.vmstate < 0 || l.traces < 0) {
 			t.Errorf("%+v", l)
 		}
-		if _, size := machineBounds(code, 0x1000); size > maxMachine {
+		if _, size := machineBounds(code, wholeFrame, 0x1000); size > maxMachine {
 			t.Errorf("%d bytes of code", size)
 		}
 	})

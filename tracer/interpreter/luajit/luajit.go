@@ -58,10 +58,15 @@ func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 	if !strings.HasPrefix(v, "2.1") {
 		return nil, unsupported(v, "version is not known")
 	}
-	if f.Machine != elf.EM_X86_64 {
+	frame, find := wholeFrame, findLayout
+	switch f.Machine {
+	case elf.EM_X86_64:
+	case elf.EM_AARCH64:
+		frame, find = wholeFrameARM64, findLayoutARM64
+	default:
 		return nil, unsupported(v, "processor is not supported")
 	}
-	start, code, err := virtualMachine(f)
+	start, code, err := virtualMachine(f, frame)
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +74,7 @@ func (Runtime) Detect(e *interpreter.Executable) (interpreter.Binary, error) {
 	if !ok || code == nil {
 		return nil, unsupported(v, "interpreter not found")
 	}
-	l, ok := findLayout(code)
+	l, ok := find(code)
 	if !ok {
 		return nil, unsupported(v, "interpreter is not as expected")
 	}

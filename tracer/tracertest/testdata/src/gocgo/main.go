@@ -20,9 +20,15 @@ import (
 
 var unit, seed uint64 = 200000, 1
 
+// voyage is how long a call takes, in those of a fast machine. The linker may set another:
+// Go's monitor wakes up for every call of C, and takes a slow machine its time.
+var voyage = "1"
+
+var legs, _ = strconv.ParseUint(voyage, 10, 64)
+
 func jitter() bool {
 	seed = seed*6364136223846793005 + 1442695040888963407
-	unit = 30000 + (seed>>40)%300000
+	unit = (30000 + (seed>>40)%300000) * legs
 	return true
 }
 
