@@ -31,24 +31,25 @@ func TestSubjects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			base, _, _ := strings.Cut(name, "@")
 			e := all[base]
-			if tracertest.OnRuntime(name) {
-				// Native subjects measure how soon a process is known, and run alone. With
-				// these it is names and order: one per CPU will do.
+			// Two that measure how soon something new is known run alone. With the others it is
+			// names and order: one per CPU will do.
+			if name != "c-fork" && name != "c-dlopen" {
 				t.Parallel()
 			}
 			pid := tracertest.Start(t, name, 60)
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}
-			seconds := "6"
+			// About 600 samples of a subject, 400 of a further version of its runtime.
+			seconds, rate := "2", "293"
 			switch {
 			case name == "c-dlopen":
-				seconds = "10" // its shares are those of ten seconds
+				seconds, rate = "10", "99" // its shares are those of ten seconds
 			case name != base:
-				seconds = "4" // a further version
+				seconds, rate = "1", "397"
 			}
 			path := filepath.Join(t.TempDir(), "folded")
-			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", "99", "-format", "folded", "-o", path)
+			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", rate, "-format", "folded", "-o", path)
 			judge(t, e, path, messages)
 		})
 	}
