@@ -36,20 +36,21 @@ func TestSubjects(t *testing.T) {
 			if name != "c-fork" && name != "c-dlopen" {
 				t.Parallel()
 			}
-			pid := tracertest.Start(t, name, 60)
+			pid := tracertest.Start(t, name, 120)
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}
-			// About 600 samples of a subject, 400 of a further version of its runtime.
-			seconds, rate := "2", "293"
-			switch {
-			case name == "c-dlopen":
-				seconds, rate = "10", "99" // its shares are those of ten seconds
-			case name != base:
-				seconds, rate = "1", "397"
-			}
 			path := filepath.Join(t.TempDir(), "folded")
-			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", rate, "-format", "folded", "-o", path)
+			var messages string
+			switch {
+			case name == "c-dlopen": // its shares are those of ten seconds
+				_, messages = runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", "10", "-F", "99", "-format", "folded", "-o", path)
+			case name != base: // a further version: 400 samples
+				messages = recordCPU(t, pid, 293, 1365*time.Millisecond, path)
+			default: // 600
+				messages = recordCPU(t, pid, 293, 2050*time.Millisecond, path)
+			}
+			t.Log(strings.TrimSpace(messages[strings.LastIndex(strings.TrimSpace(messages), "\n")+1:]))
 			judge(t, e, path, messages)
 		})
 	}
