@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -28,29 +29,23 @@ func recordCPU(t *testing.T, pid, rate int, used time.Duration, path string) (me
 	t.Helper()
 	agent := program.Start(t, exec.Command(filepath.Join(bin, "agent"), "record", "-v", "-p", strconv.Itoa(pid), //nolint:gosec // ours
 		"-F", strconv.Itoa(rate), "-format", "folded", "-o", path))
-	soon(t, "sampling", func() bool { return strings.Contains(agent.Log(), "msg=sampling") })
-	begin := cpuTime(t, pid)
-	soon(t, fmt.Sprintf("%v of CPU used by the process", used), func() bool { return cpuTime(t, pid)-begin >= used })
+	program.Eventually(t, time.Minute, "sampling", func(context.Context) bool { return strings.Contains(agent.Log(), "msg=sampling") })
+	limit := time.After(time.Minute)
+	for begin := cpuTime(t, pid); ; {
+		missing := used - (cpuTime(t, pid) - begin)
+		if missing <= 0 {
+			break
+		}
+		select {
+		case <-time.After(max(tickTime, missing/time.Duration(runtime.NumCPU()))): // it cannot be faster
+		case <-limit:
+			t.Fatalf("of %v of CPU the process has not used %v\n%s", used, missing, agent.Log())
+		}
+	}
 	if err := errors.Join(agent.Process.Signal(syscall.SIGINT), agent.Wait()); err != nil {
 		t.Fatalf("record: %v\n%s", err, agent.Log())
 	}
 	return agent.Log()
-}
-
-// soon looks often, because the time until the next look is time that the test takes.
-func soon(t *testing.T, what string, good func() bool) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	tick := time.NewTicker(20 * time.Millisecond)
-	defer tick.Stop()
-	for !good() {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			t.Fatalf("no %s: %v", what, ctx.Err())
-		}
-	}
 }
 
 // cpuTime returns how much CPU a process and its descendants have used, those that ended too.
