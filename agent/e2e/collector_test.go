@@ -35,7 +35,8 @@ var distribution = sync.OnceValues(func() (string, error) {
 })
 
 // startCollector starts a Collector whose profiles come from a receiver and go to the
-// collection agent at an address. Both receiver and its configuration are YAML.
+// collection agent at an address. Both receiver and its configuration are YAML. The time
+// limit of a request is long: what is sent again because a busy host was late is stored twice.
 func startCollector(t *testing.T, receiver, configuration, to string) *program.Running {
 	t.Helper()
 	path, err := distribution()
@@ -50,6 +51,7 @@ exporters:
   otlp_grpc:
     endpoint: %s
     tls: {insecure: true}
+    timeout: 1m
 service:
   telemetry:
     metrics: {level: none}

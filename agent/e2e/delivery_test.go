@@ -178,8 +178,12 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range names {
-		tracertest.Start(t, name, 120)
+	subjects := make([]*tracertest.Ready, len(names))
+	for i, name := range names { // before any of them takes the CPUs
+		subjects[i] = tracertest.Prepare(t, name, 120)
+	}
+	for _, s := range subjects {
+		s.Start(t)
 	}
 	process := map[string]string{"c-o2": "c_o2", "cpp-shapes": "cpp_shapes", "rust-forge": "rs_forge", "go-plain": "go_plain"}
 	for _, name := range names {

@@ -16,6 +16,7 @@ import (
 // TestServerDocuments tries what the documents on the server say, with a server that
 // scrapes itself and is sent the samples of this host.
 func TestServerDocuments(t *testing.T) {
+	t.Parallel()
 	skip.UnlessRoot(t)
 	page, grpc, own, dir := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t), t.TempDir()
 	work := doctest.Options{

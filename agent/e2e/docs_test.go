@@ -15,6 +15,7 @@ import (
 
 // TestInstallFromSource does what docs/install.md says, in a fresh clone.
 func TestInstallFromSource(t *testing.T) {
+	t.Parallel()
 	skip.UnlessRoot(t)
 	root := doctest.Root(t)
 	if _, err := os.Stat(root + "/.git"); err != nil {
@@ -46,12 +47,14 @@ func TestInstallFromSource(t *testing.T) {
 
 // TestConfigureFiles has the programs check the files of docs/configure.md.
 func TestConfigureFiles(t *testing.T) {
+	t.Parallel()
 	doc := doctest.Open(t, "docs/configure.md", "Files")
 	doc.Shell(t, doctest.Options{Dir: t.TempDir(), Path: []string{bin}}).RunAll()
 }
 
 // TestOperate sets up the fleet of docs/operate.md on this host, and keeps it as it says.
 func TestOperate(t *testing.T) {
+	t.Parallel()
 	skip.UnlessRoot(t)
 	page, grpc, own, dir := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t), t.TempDir()
 	fleet := doctest.Open(t, "docs/operate.md", "A fleet")
@@ -81,6 +84,7 @@ func TestOperate(t *testing.T) {
 // TestTroubleshoot runs the three commands that docs/troubleshoot.md begins with,
 // where all is well.
 func TestTroubleshoot(t *testing.T) {
+	t.Parallel()
 	skip.UnlessRoot(t)
 	page, grpc, own := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	startServer(t, t.TempDir(), grpc, page)
@@ -98,6 +102,7 @@ func TestTroubleshoot(t *testing.T) {
 // TestReadme tries the commands of the README: those for one program, those of a
 // fleet, and the questions, to a server with samples.
 func TestReadme(t *testing.T) {
+	t.Parallel()
 	skip.UnlessRoot(t)
 	dir := t.TempDir()
 	if err := os.Symlink(bin, dir+"/bin"); err != nil {

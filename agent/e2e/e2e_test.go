@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/support/program"
+	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )
 
 // burnVar makes the test binary the program that is profiled.
@@ -49,6 +50,7 @@ func buildAndRun(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	tracertest.KeepBuilds(filepath.Join(dir, "subjects"))
 	return m.Run()
 }
 

@@ -18,6 +18,7 @@ import (
 // TestPrometheusFiles looks at what docs/prometheus.md ships: promtool takes it, its tests hold, and
 // every metric that an alert or a panel names is one that the two programs have.
 func TestPrometheusFiles(t *testing.T) {
+	t.Parallel()
 	skip.UnlessRoot(t)
 	if _, err := exec.LookPath("promtool"); err != nil {
 		skip.Because(t, "needs promtool")

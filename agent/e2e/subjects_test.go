@@ -31,24 +31,26 @@ func TestSubjects(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			base, _, _ := strings.Cut(name, "@")
 			e := all[base]
-			if tracertest.OnRuntime(name) {
-				// Native subjects measure how soon a process is known, and run alone. With
-				// these it is names and order: one per CPU will do.
+			// Two that measure how soon something new is known run alone. With the others it is
+			// names and order: one per CPU will do.
+			if name != "c-fork" && name != "c-dlopen" {
 				t.Parallel()
 			}
-			pid := tracertest.Start(t, name, 60)
+			pid := tracertest.Start(t, name, 120)
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}
-			seconds := "6"
-			switch {
-			case name == "c-dlopen":
-				seconds = "10" // its shares are those of ten seconds
-			case name != base:
-				seconds = "4" // a further version
-			}
 			path := filepath.Join(t.TempDir(), "folded")
-			_, messages := runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", seconds, "-F", "99", "-format", "folded", "-o", path)
+			var messages string
+			switch {
+			case name == "c-dlopen": // its shares are those of ten seconds
+				_, messages = runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", "10", "-F", "99", "-format", "folded", "-o", path)
+			case name != base: // a further version: 400 samples
+				messages = recordCPU(t, pid, 397, time.Second, path)
+			default: // 600
+				messages = recordCPU(t, pid, 397, 1500*time.Millisecond, path)
+			}
+			t.Log(strings.TrimSpace(messages[strings.LastIndex(strings.TrimSpace(messages), "\n")+1:]))
 			judge(t, e, path, messages)
 		})
 	}

@@ -18,10 +18,7 @@ var ranged = map[string]bool{"top": true, "diff": true, "labels": true, "callers
 
 // TestTasks runs the commands of docs/tasks.md on the recording.
 func TestTasks(t *testing.T) {
-	strobectl := filepath.Join(t.TempDir(), "strobectl")
-	if out, err := exec.Command("go", "build", "-o", strobectl, "../../strobectl").CombinedOutput(); err != nil { //nolint:gosec // our own
-		t.Fatalf("build strobectl: %v\n%s", err, out)
-	}
+	t.Parallel()
 	times, s := startRecorded(t)
 	text, err := os.ReadFile("../../docs/tasks.md")
 	if err != nil {
@@ -65,7 +62,7 @@ func TestTasks(t *testing.T) {
 				}
 				args = append(args, "-from", from, "-to", to)
 			}
-			cmd := exec.CommandContext(t.Context(), strobectl, args...) //nolint:gosec // of our docs
+			cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "strobectl"), args...) //nolint:gosec // of our docs
 			cmd.Dir = files
 			cmd.Env = append(os.Environ(), "STROBE_URL="+s.http, "NO_COLOR=1", "COLUMNS=200", "LC_ALL=C.UTF-8")
 			var out, problems bytes.Buffer

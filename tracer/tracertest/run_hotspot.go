@@ -69,28 +69,32 @@ func javaHome(t testing.TB, version string) string {
 	return home
 }
 
-// compileJava compiles all sources into dir for every version.
-func compileJava(t testing.TB, dir string) {
+// compileJava compiles all sources for every version and returns the folder of the classes.
+func compileJava(t testing.TB) string {
 	t.Helper()
-	sources, _ := filepath.Glob(Source("hotspot", "*.java"))
-	args := append([]string{"--release", "8", "-Xlint:-options", "-d", dir}, sources...)
-	if out, err := exec.Command(Installed(t, "javac"), args...).CombinedOutput(); err != nil {
-		t.Fatalf("javac: %v\n%s", err, out)
+	javac := Installed(t, "javac")
+	dir, err := once(t, "java", func(dir string) (string, error) {
+		sources, _ := filepath.Glob(Source("hotspot", "*.java"))
+		args := append([]string{javac, "--release", "8", "-Xlint:-options", "-d", dir}, sources...)
+		return dir, compileOne("java", args, nil)
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	return dir
 }
 
 // javaProgram runs a class with options.
 func javaProgram(version, class string, options []string) program {
 	return program{
-		command: func(t testing.TB, dir, variant string) []string {
+		command: func(t testing.TB, _, variant string) []string {
 			t.Helper()
 			if variant == "" {
 				variant = version
 			}
 			home := javaHome(t, variant)
-			compileJava(t, dir)
 			args := append([]string{filepath.Join(home, "bin", "java")}, options...)
-			return append(args, "-cp", dir, class)
+			return append(args, "-cp", compileJava(t), class)
 		},
 		variants: func() []string {
 			var out []string
@@ -110,7 +114,7 @@ func only(p program) program { return program{command: p.command} }
 
 // javaVirtual runs virtual threads on the newest version.
 func javaVirtual(option string) program {
-	return program{command: func(t testing.TB, dir, _ string) []string {
+	return program{command: func(t testing.TB, _, _ string) []string {
 		t.Helper()
 		newest := 0
 		for v := range javaHomes() {
@@ -122,8 +126,7 @@ func javaVirtual(option string) program {
 			skip.Because(t, "needs Java 21")
 		}
 		home := javaHome(t, strconv.Itoa(newest))
-		compileJava(t, dir)
-		return []string{filepath.Join(home, "bin", "java"), option, "-cp", dir, "Storm", "virtual"}
+		return []string{filepath.Join(home, "bin", "java"), option, "-cp", compileJava(t), "Storm", "virtual"}
 	}}
 }
 
@@ -131,7 +134,7 @@ func javaVirtual(option string) program {
 func javaNative(t testing.TB, dir, _ string) []string {
 	t.Helper()
 	home := javaHome(t, "17")
-	compileJava(t, dir)
+	classes := compileJava(t)
 	lib := filepath.Join(dir, "libjnimill.so")
 	include := filepath.Join(home, "include")
 	cmd := exec.Command(Installed(t, "gcc"), "-O2", "-g", "-fPIC", "-shared", "-fomit-frame-pointer", "-I"+include,
@@ -139,5 +142,5 @@ func javaNative(t testing.TB, dir, _ string) []string {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("gcc: %v\n%s", err, out)
 	}
-	return []string{filepath.Join(home, "bin", "java"), "-XX:-Inline", "-Djnimill.lib=" + lib, "-cp", dir, "Jnimill"}
+	return []string{filepath.Join(home, "bin", "java"), "-XX:-Inline", "-Djnimill.lib=" + lib, "-cp", classes, "Jnimill"}
 }

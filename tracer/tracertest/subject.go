@@ -3,20 +3,16 @@
 package tracertest
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"testing"
 
-	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/support/skip"
-	"github.com/strobe-profiler/strobe/tracer/process"
 )
 
 // recipe says how a subject is built: the name of its binary and the command.
@@ -143,111 +139,4 @@ func compileOne(name string, args, env []string) error {
 		return fmt.Errorf("build subject %s: %w\n%s", name, err, b)
 	}
 	return nil
-}
-
-// Start builds a subject, or a variant of one ([Variants]), runs it for at most the given number of seconds, and
-// returns its PID when it runs. It is ended with the test.
-func Start(t testing.TB, name string, seconds int) int {
-	t.Helper()
-	dir := t.TempDir()
-	var path string
-	var args, env []string
-	base, variant, _ := strings.Cut(name, "@")
-	if p, ok := programs()[base]; ok {
-		args = append(p.command(t, dir, variant), strconv.Itoa(seconds))
-		for strings.Contains(args[0], "=") && !strings.HasPrefix(args[0], "/") {
-			env, args = append(env, args[0]), args[1:]
-		}
-		var err error
-		if path, err = filepath.EvalSymlinks(args[0]); err != nil {
-			t.Fatalf("subject %s: %v", name, err)
-		}
-		if filepath.Base(path) == "chroot" {
-			path = args[2] // what it becomes
-		}
-	} else {
-		path = Build(t, name, dir)
-		args = []string{path, strconv.Itoa(seconds)}
-		if name == "c-chroot" {
-			args = caged(t, path, seconds)
-		}
-	}
-	cmd := exec.Command("sh", append([]string{"-c", `echo started; exec "$@"`, "sh"}, args...)...) //nolint:gosec // a test program
-	cmd.Env = append(os.Environ(), env...)
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		// A server that the subject drives leaves its session, not its parent.
-		children, _ := process.Descendants([]libpf.PID{libpf.PID(cmd.Process.Pid)}) //nolint:gosec // a PID
-		_ = cmd.Process.Kill()
-		for _, pid := range children {
-			if p, err := os.FindProcess(int(pid)); err == nil {
-				_ = p.Kill()
-			}
-		}
-		_ = cmd.Wait()
-	})
-	if _, err := bufio.NewReader(stdout).ReadString('\n'); err != nil {
-		t.Fatalf("start subject %s: %v", name, err)
-	}
-	waitFor(t, cmd.Process.Pid, path)
-	if name == "c-deleted" {
-		if err := os.Remove(path); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cmd.Process.Pid
-}
-
-// waitFor returns when the process has become the program.
-func waitFor(t testing.TB, pid int, path string) {
-	t.Helper()
-	for range 1_000_000 {
-		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
-		if err != nil {
-			t.Fatalf("subject ended at once: %v", err)
-		}
-		if filepath.Base(exe) == filepath.Base(path) {
-			return
-		}
-		runtime.Gosched()
-	}
-	t.Fatalf("process %d does not become %s", pid, path)
-}
-
-// caged makes a root of its own for the program and its libraries, and returns
-// the command that runs it there.
-func caged(t testing.TB, path string, seconds int) []string {
-	t.Helper()
-	root := t.TempDir()
-	libs, err := exec.Command("ldd", path).Output() //nolint:gosec // just built
-	if err != nil {
-		t.Fatalf("ldd %s: %v", path, err)
-	}
-	files := map[string]string{path: "/app/" + filepath.Base(path)}
-	for field := range strings.FieldsSeq(string(libs)) {
-		if strings.HasPrefix(field, "/") {
-			files[field] = field
-		}
-	}
-	for from, to := range files {
-		b, err := os.ReadFile(from) //nolint:gosec // a library
-		if err != nil {
-			t.Fatal(err)
-		}
-		to = filepath.Join(root, to)
-		if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil { //nolint:gosec // a test's folder
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(to, b, 0o755); err != nil { //nolint:gosec // a program
-			t.Fatal(err)
-		}
-	}
-	return []string{"unshare", "-m", "chroot", root, "/app/" + filepath.Base(path), strconv.Itoa(seconds)}
 }

@@ -50,6 +50,6 @@ loop(End) ->
     end.
 
 main([Secs]) ->
-    put(seed, 1),
+    put(seed, 1), io:format("runs~n"),
     loop(erlang:monotonic_time(millisecond) + 1000 * list_to_integer(Secs)),
     halt(0).

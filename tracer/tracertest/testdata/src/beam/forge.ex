@@ -11,6 +11,7 @@ defmodule Forge do
   end
 
   def main([secs]) do
+    IO.puts("runs")
     run(System.monotonic_time(:second) + List.to_integer(secs))
     :erlang.halt(0)
   end

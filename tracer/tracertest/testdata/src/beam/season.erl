@@ -37,6 +37,7 @@ loop(End, [B | Rest]) ->
 
 main([Secs]) ->
     Binaries = [compiled(N) || N <- lists:seq(1, 35)],
+    io:format("runs~n"),
     R = loop(erlang:monotonic_time(millisecond) + 1000 * list_to_integer(Secs), Binaries),
     R = ok,
     halt(0).

@@ -69,6 +69,7 @@ public static class Vault {
     string what = a.Length > 1 ? a[0] : "";
     var w = Stopwatch.StartNew();
     Func<ulong, ulong> made = what == "deep" ? null : Made();
+    Console.WriteLine("runs");
     while (w.Elapsed.TotalSeconds < seconds) {
       if (what == "deep") { sink += Dive(950, Jitter(U)); continue; }
       Generics(); Sorting(); Through(); Handlers(); Stacking(100 + (int)(seed >> 54)); sink += made(Jitter(U)); Iterating();

@@ -9,5 +9,5 @@ public class Jnimill {
   static void weirRound() { sink += nativeWeir(1_200_000); }
   public static void main(String[] a) { System.load(System.getProperty("jnimill.lib"));
     double secs = a.length > 0 ? Double.parseDouble(a[0]) : 5; long end = System.nanoTime() + (long) (secs * 1e9);
-    while (System.nanoTime() < end) { sluiceRound(); weirRound(); } }
+    System.out.println("runs"); while (System.nanoTime() < end) { sluiceRound(); weirRound(); } }
 }

@@ -230,6 +230,7 @@ public final class Storm {
         if (virtual) {
             startVirtual(until);
         }
+        System.out.println("runs");
         while (System.nanoTime() < until) {
             if (virtual) {
                 Thread.sleep(100);

@@ -22,5 +22,5 @@ local function with_load() local r = chunk() return r + 1 end
 local function dive(d) local r; if d == 1 then r = dive_leaf() else r = dive(d - 1) end return r + d end
 local function with_dive() local r = dive(900) return r + 1 end
 local function round() with_coro(); with_meta(); with_sort(); with_gsub(); with_vararg(1, 2); with_xpcall(); with_load(); with_dive() end
-local t_end = os.time() + tonumber(arg[1] or 5)
+io.write('runs\n'); io.flush(); local t_end = os.time() + tonumber(arg[1] or 5)
 while os.time() < t_end do round() end

@@ -30,7 +30,7 @@ sub by_cmp { cmp_leaf(); return $a <=> $b }
 sub with_cmp { my @x = sort by_cmp 2, 1; return }
 sub worker { my $end = time + $_[0]; while (time < $end) { thread_leaf() } return }
 sub round { with_first(); with_reduce(); with_format(); with_begin(); with_nest(); with_cmp(); return }
-my $T = $ARGV[0] // 5;
+$| = 1; print "runs\n"; my $T = $ARGV[0] // 5;
 my @t = map { threads->create(\&worker, $T) } 1 .. 2;
 my $end = time + $T; while (time < $end) { round() }
 $_->join for @t;

@@ -34,4 +34,4 @@ sub with_signal { local $SIG{USR1} = sub { sig_leaf() }; kill USR1 => $$; return
 sub dive { my $d = shift; my $r = $d == 1 ? dive_leaf() : dive($d - 1); return 1 }
 sub with_dive { dive(900); return }
 sub round { with_closure(); with_string(); with_block(); with_tie(); with_destroy(); with_auto(); with_over(); with_sort(); with_regex(); with_signal(); with_dive(); return }
-my $end = time + ($ARGV[0] // 5); round() while time < $end;
+$| = 1; print "runs\n"; my $end = time + ($ARGV[0] // 5); round() while time < $end;

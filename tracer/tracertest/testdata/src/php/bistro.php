@@ -17,5 +17,5 @@ function kitchen_outer($n) { $f = new Fiber('kitchen_inner'); $f->start($n); }
 function kitchen_all($n) { $f = new Fiber('kitchen_outer'); $f->start($n); }
 
 function evening() { $u = 3 * units(); table_all($u); kitchen_all(3 * $u); }
-$end = microtime(true) + (float)($argv[1] ?? 5);
+echo "runs\n"; flush(); $end = microtime(true) + (float)($argv[1] ?? 5);
 while (microtime(true) < $end) { evening(); }

@@ -19,16 +19,17 @@ function record($type, $body) { return pack('CCnnCx', 1, $type, 1, strlen($body)
 
 function request($sock, $script) {
   $s = @stream_socket_client("unix://$sock", $no, $text, 1);
-  if (!$s) { usleep(10000); return; }
+  if (!$s) { usleep(10000); return false; }
   $params = '';
   foreach (['SCRIPT_FILENAME' => $script, 'REQUEST_METHOD' => 'GET', 'QUERY_STRING' => ''] as $k => $v) {
     $params .= pack('CC', strlen($k), strlen($v)) . $k . $v;
   }
   fwrite($s, record(1, pack('nCx5', 1, 0)) . record(4, $params) . record(4, '') . record(5, ''));
-  stream_get_contents($s);
+  return stream_get_contents($s) !== '';
 }
 
+$served = false;
 while (microtime(true) < $end) {
-  request($sock, __DIR__ . '/web_front.php');
+  if (request($sock, __DIR__ . '/web_front.php') && !$served) { $served = true; echo "runs\n"; flush(); }
   request($sock, __DIR__ . '/web_admin.php');
 }

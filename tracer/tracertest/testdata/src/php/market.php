@@ -6,5 +6,5 @@ function market_search($text) { return preg_match('/[ab]*[cd]/', $text); }
 function market($text) { for ($i = 0; $i < 20; $i++) { market_search($text); } }
 ini_set('pcre.backtrack_limit', '100000000');
 $text = str_repeat('ab', 800);
-$end = microtime(true) + (float)($argv[1] ?? 5);
+echo "runs\n"; flush(); $end = microtime(true) + (float)($argv[1] ?? 5);
 while (microtime(true) < $end) { market($text); }

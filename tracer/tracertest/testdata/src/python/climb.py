@@ -11,5 +11,5 @@ def summit(n):
 def climb(d):
     if d == 1: return summit(200000)
     return climb(d - 1) + d
-end = time.time() + secs
+sys.stdout.write('runs\n'); sys.stdout.flush(); end = time.time() + secs
 while time.time() < end: climb(depth)

@@ -31,6 +31,6 @@ def grove():
         kept.append(f)
         f = None
         if len(kept) > 16: kept.pop(0)
-end = time.time() + secs
+sys.stdout.write('runs\n'); sys.stdout.flush(); end = time.time() + secs
 while time.time() < end: grove()
 if '-v' in sys.argv: print(reused)

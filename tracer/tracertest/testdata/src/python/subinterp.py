@@ -31,5 +31,5 @@ def voyage():
 seed = 1
 islet = interpreters.create()
 interpreters.run_string(islet, inner)
-end = time.time() + secs
+sys.stdout.write('runs\n'); sys.stdout.flush(); end = time.time() + secs
 while time.time() < end: voyage()

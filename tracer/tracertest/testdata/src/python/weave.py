@@ -46,5 +46,5 @@ def loop_add(a, b): return a + b
 def loop_run(): return functools.reduce(loop_add, loop_outer(), 0)
 def loom():
     warp_sort(); weft_make(); twill_run(); loop_run()
-end = time.time() + secs
+sys.stdout.write('runs\n'); sys.stdout.flush(); end = time.time() + secs
 while jitter() and time.time() < end: loom()

@@ -34,7 +34,7 @@ def eval_round(n) eval("delta_leaf(n)") end
 def send_round(o, n) o.public_send(:geyser, n) end
 
 lagoon = Lagoon.new
-t_end = Process.clock_gettime(Process::CLOCK_MONOTONIC) + (ARGV[0] || 5).to_f
+$stdout.puts 'runs'; $stdout.flush; t_end = Process.clock_gettime(Process::CLOCK_MONOTONIC) + (ARGV[0] || 5).to_f
 while Process.clock_gettime(Process::CLOCK_MONOTONIC) < t_end
   fiber_round(jitter)
   thread_round(jitter)

@@ -15,7 +15,7 @@ function kelp_leaf(n) { let x = 1; for (let i = 0; i < n; i++) { x ^= x << 13; x
 const { run, spin } = new WebAssembly.Instance(new WebAssembly.Module(code), { e: { f: kelp_leaf } }).exports;
 function kelp_host(n) { return run(n); }
 function kelp_spin(n) { return spin(n); }
-const end = Date.now() + 1000 * Number(process.argv[2] || 5);
+console.log('runs'); const end = Date.now() + 1000 * Number(process.argv[2] || 5);
 let acc = 0, n = 1000000;
 while (Date.now() < end) {
   n = 1000000 + (n * 7) % 999983;

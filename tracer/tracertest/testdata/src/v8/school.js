@@ -9,7 +9,7 @@ function pike_hunt(end) { let acc = 0; while (Date.now() < end) acc ^= pike_leaf
 if (isMainThread) {
   const end = Date.now() + 1000 * Number(process.argv[2] || 5);
   for (let i = 0; i < 2; i++) new Worker(__filename, { workerData: end });
-  pike_hunt(end);
+  console.log('runs'); pike_hunt(end);
 } else {
   minnow_school(workerData);
 }

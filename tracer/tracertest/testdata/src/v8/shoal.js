@@ -51,6 +51,6 @@ async function round() {
   acc ^= await Promise.resolve().then(function delta_then() { return delta_leaf(jitter(4000)); });
 }
 (async function main() {
-  while (Date.now() < end) await round();
+  console.log('runs'); while (Date.now() < end) await round();
   if (acc === 42.5) console.log(acc);
 })();
