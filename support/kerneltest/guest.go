@@ -193,6 +193,7 @@ func (r *report) judged(s subject) (samples int, err error) {
 
 var (
 	resultRE = regexp.MustCompile(`(?m)^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+	memoryRE = regexp.MustCompile(`\bmemory in (a cgroup v\d of .+)`)
 	insnsRE  = regexp.MustCompile(`(\d+) instructions, verified in (\d+) µs`)
 )
 
@@ -205,7 +206,7 @@ func (r *report) tests(t test) {
 	if t.Skip != "" {
 		args = append(args, "-test.skip", t.Skip)
 	}
-	out, _, _, err := run(9*time.Minute, bin+t.Binary, args...)
+	out, _, _, err := run(9*time.Minute, bin+t.Binary, append(args, t.Args...)...)
 	failed := 0
 	for _, m := range resultRE.FindAllStringSubmatch(out, -1) {
 		name := strings.TrimSuffix(t.Binary, ".test") + "." + m[2]
@@ -227,6 +228,9 @@ func (r *report) tests(t test) {
 		usec, _ := strconv.Atoi(m[2])
 		r.Instructions += n
 		r.VerifierUsec += usec
+	}
+	for _, m := range memoryRE.FindAllStringSubmatch(out, -1) {
+		r.Memory = append(r.Memory, m[1])
 	}
 	fmt.Printf("%s: %d passed, failed %v, %v\n", t.Binary, r.Passed, r.Failed, err)
 }

@@ -17,6 +17,8 @@ type test struct {
 	Binary string `json:"binary"`
 	Run    string `json:"run"`
 	Skip   string `json:"skip"`
+	// Args are flags of its own.
+	Args []string `json:"args"`
 }
 
 // subject is a program whose stacks are known.
@@ -46,6 +48,8 @@ type report struct {
 	// loaded, and its time in µs.
 	Instructions int `json:"instructions"`
 	VerifierUsec int `json:"verifier_usec"`
+	// Memory is what the agent made of cgroups with little of it.
+	Memory []string `json:"memory,omitempty"`
 	// LoadCPU is the CPU time in seconds of "agent record -a" for one second.
 	LoadCPU float64 `json:"load_cpu"`
 }
