@@ -92,7 +92,7 @@ func addSubjects(tree *vm.Tree, dir string, quick bool) ([]subject, error) {
 		if err := tree.AddProgramAs(path, bin+filepath.Base(path)); err != nil {
 			return nil, err
 		}
-		out = append(out, subject{name, []string{bin + filepath.Base(path)}})
+		out = append(out, subject{Name: name, Command: []string{bin + filepath.Base(path)}})
 	}
 	if quick {
 		return out, nil
@@ -125,7 +125,7 @@ func addPython(tree *vm.Tree) (*subject, error) {
 		return nil, err
 	}
 	script := tracertest.Source("python", "meadow.py")
-	return &subject{"py", []string{path, "/opt/meadow.py"}}, tree.Copy(script, "/opt/meadow.py")
+	return &subject{"py", []string{path, "/opt/meadow.py"}, "runs"}, tree.Copy(script, "/opt/meadow.py")
 }
 
 func addNode(tree *vm.Tree) (*subject, error) {
@@ -136,5 +136,5 @@ func addNode(tree *vm.Tree) (*subject, error) {
 	if err := tree.AddProgramAs(path, "/usr/bin/node"); err != nil {
 		return nil, err
 	}
-	return &subject{"node", []string{"/usr/bin/node", "/opt/river.js"}}, tree.Copy(tracertest.Source("v8", "river.js"), "/opt/river.js")
+	return &subject{"node", []string{"/usr/bin/node", "/opt/river.js"}, "runs"}, tree.Copy(tracertest.Source("v8", "river.js"), "/opt/river.js")
 }

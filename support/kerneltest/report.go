@@ -25,6 +25,8 @@ type test struct {
 type subject struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command"`
+	// Says is the line that it prints when its own functions begin, "" for none.
+	Says string `json:"says,omitempty"`
 }
 
 // report is what a guest found.
