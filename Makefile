@@ -63,7 +63,7 @@ test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -run Recorded ./agent/arm64
 
 test-collector: ## test the Collector, which is a module of its own (as root)
-	for os in darwin windows; do GOOS=$$os $(GO) vet ./collector || exit 1; done
+	for os in darwin windows; do GOOS=$$os $(GO) vet ./collector ./libpf/... ./reporter/... ./strobectl/... || exit 1; done
 	cd collector/distribution && $(GO) vet ./... && $(GO) test -timeout 20m ./...
 
 test-kubernetes: ## test the Helm chart and the manifests, which are a module of their own

@@ -41,6 +41,12 @@ func (s *labelSink) ReportSample(x *libpf.Sample) {
 // TestGoroutineLabels labels goroutines of this very process.
 func TestGoroutineLabels(t *testing.T) {
 	skip.UnlessRoot(t)
+	// Loading the programs takes an emulated CPU most of a minute, and more where two
+	// goroutines burn it meanwhile.
+	tr, err := New(Config{SamplesPerSecond: 199, Filter: Filter{IncludePIDs: []libpf.PID{libpf.PID(os.Getpid())}}})
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	long := strings.Repeat("é", 100)
@@ -54,10 +60,6 @@ func TestGoroutineLabels(t *testing.T) {
 	}
 	go pprof.Do(ctx, many, burn)
 	go pprof.Do(ctx, few, burn)
-	tr, err := New(Config{SamplesPerSecond: 199, Filter: Filter{IncludePIDs: []libpf.PID{libpf.PID(os.Getpid())}}})
-	if err != nil {
-		t.Fatal(err)
-	}
 	sink := &labelSink{t: t, stop: stop, seen: map[string][]libpf.Label{}}
 	if err := tr.Run(ctx, sink); err != nil {
 		t.Fatal(err)

@@ -9,6 +9,7 @@
 package restricted
 
 import (
+	"flag"
 	"fmt"
 	"math"
 	"os"
@@ -17,6 +18,9 @@ import (
 
 	"github.com/strobe-profiler/strobe/support/program"
 )
+
+// built is for where there is no compiler, as in the guests of support/kerneltest.
+var built = flag.String("agent", "", "take this `program` rather than building the agent")
 
 // agent is the binary, where every user can execute it.
 var (
@@ -32,6 +36,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "restricted:", become())
 		os.Exit(125)
 	}
+	flag.Parse()
 	os.Exit(buildAndRun(m))
 }
 
@@ -47,7 +52,9 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	agent = filepath.Join(dir, "agent")
-	if err := program.Build(dir, "agent"); err != nil {
+	if *built != "" {
+		agent = *built
+	} else if err := program.Build(dir, "agent"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}

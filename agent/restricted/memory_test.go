@@ -6,9 +6,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -16,12 +18,22 @@ import (
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
-// memoryCgroup makes a cgroup with a limit, in whichever hierarchy has the controller.
-func memoryCgroup(t *testing.T, limit int64) (dir string, killed func() bool) {
+// memoryGroup is a cgroup with a limit.
+type memoryGroup struct {
+	version     int
+	dir, events string
+	usage       string // the file with what is taken of it
+}
+
+// newMemoryGroup makes a cgroup with a limit, in whichever hierarchy has the controller.
+func newMemoryGroup(t *testing.T, limit int64) *memoryGroup {
 	t.Helper()
-	for _, h := range []struct{ root, limit, events string }{
-		{"/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.oom_control"},
-		{"/sys/fs/cgroup", "memory.max", "memory.events"},
+	for _, h := range []struct {
+		version                    int
+		root, limit, usage, events string
+	}{
+		{1, "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control"},
+		{2, "/sys/fs/cgroup", "memory.max", "memory.current", "memory.events"},
 	} {
 		dir := filepath.Join(h.root, fmt.Sprintf("strobe-restricted-%d-%d", os.Getpid(), limit>>20))
 		if os.Mkdir(dir, 0o755) != nil { //nolint:gosec // a cgroup
@@ -32,41 +44,105 @@ func memoryCgroup(t *testing.T, limit int64) (dir string, killed func() bool) {
 			continue // its controller is elsewhere
 		}
 		t.Cleanup(func() { _ = os.Remove(dir) })
-		return dir, func() bool {
-			b, err := os.ReadFile(filepath.Join(dir, h.events)) //nolint:gosec // ours
-			return err != nil || !strings.Contains(string(b)+"\n", "oom_kill 0\n")
-		}
+		return &memoryGroup{h.version, dir, filepath.Join(dir, h.events), filepath.Join(dir, h.usage)}
 	}
 	skip.Because(t, "needs a hierarchy of cgroups with the memory controller")
-	return "", nil
+	return nil
+}
+
+// below makes a group within, without a limit of its own.
+func (g *memoryGroup) below(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(g.dir, "below")
+	if err := os.Mkdir(dir, 0o755); err != nil { //nolint:gosec // a cgroup
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Remove(dir) })
+	return dir
+}
+
+// killed reports whether somebody in it took more than there is.
+func (g *memoryGroup) killed() bool {
+	b, err := os.ReadFile(g.events)
+	return err != nil || !strings.Contains(string(b)+"\n", "oom_kill 0\n")
+}
+
+// taken is what is taken of the limit and cannot be had back: not the pages of files.
+func (g *memoryGroup) taken(t *testing.T) int64 {
+	t.Helper()
+	stat, err := os.ReadFile(filepath.Join(g.dir, "memory.stat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(g.usage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(text)), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(stat)) {
+		switch key, value, _ := strings.Cut(strings.TrimSpace(line), " "); key {
+		case "active_file", "inactive_file":
+			of, err := strconv.ParseInt(value, 10, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			n -= of
+		}
+	}
+	return n
 }
 
 // TestMemory starts the agent in cgroups that allow less than its default. It must take what
-// there is and profile, or say what it needs; it must never be killed.
+// there is and profile, or say what it needs; it must never be killed. support/kerneltest runs
+// it where the cgroups are those of version 2.
 func TestMemory(t *testing.T) {
-	startSubjects(t)
-	for _, test := range []struct {
+	skip.UnlessRoot(t)
+	burn(t)
+	for name, test := range map[string]struct {
 		limit int64
+		below bool // the limit is that of the group above
 		fits  bool
-	}{{32 << 20, false}, {64 << 20, false}, {96 << 20, true}} {
-		t.Run(fmt.Sprintf("%d MiB", test.limit>>20), func(t *testing.T) {
-			dir, killed := memoryCgroup(t, test.limit)
+	}{
+		"32 MiB":       {32 << 20, false, false},
+		"64 MiB":       {64 << 20, false, false},
+		"64 MiB above": {64 << 20, true, false},
+		"96 MiB":       {96 << 20, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newMemoryGroup(t, test.limit)
+			dir := g.dir
+			if test.below {
+				dir = g.below(t)
+			}
 			r := &restriction{Cgroups: []string{dir}}
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 			defer cancel()
 			address := program.FreeAddress(t)
 			a := program.Start(t, r.command(ctx, t, agent, "-http-address", address, "-disable-tls", "-spool-dir", "off", "-collection-agent", "127.0.0.1:1"))
 			t.Cleanup(func() {
-				if killed() {
+				if g.killed() {
 					t.Error("it took more than there is and was killed")
 				}
 			})
 			var err error
 			if test.fits {
-				program.Eventually(t, time.Minute, "samples", func(ctx context.Context) bool { return samples(ctx, address) > 60 })
+				most, n := int64(0), 0
+				program.Eventually(t, time.Minute, "samples", func(ctx context.Context) bool {
+					n, most = samples(ctx, address), max(most, g.taken(t))
+					return n > 60
+				})
 				a.Stop()
+				t.Logf("memory in a cgroup v%d of %s: %d samples, at most %d KiB taken", g.version, name, n, most>>10)
+				// A sixteenth is for the pages of files: internal/hostmemory.
+				if room := test.limit - test.limit/16; most > room {
+					t.Errorf("it takes %d KiB and leaves less than a sixteenth of %d", most>>10, test.limit>>10)
+				}
 			} else {
 				err = a.Wait()
+				t.Logf("memory in a cgroup v%d of %s: refused", g.version, name)
 			}
 			text := a.Log()
 			switch {
@@ -82,6 +158,21 @@ func TestMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// burn gives the agent something to sample while the test runs.
+func burn(t *testing.T) {
+	t.Helper()
+	cmd := exec.Command(os.Args[0]) //nolint:gosec // this test
+	cmd.Env = []string{burnVar + "=1"}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
 }
 
 // samples is how many an agent has taken.

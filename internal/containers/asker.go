@@ -42,6 +42,10 @@ const maxPending = 1024
 // proxies in front of it take 8 KiB.
 const maxTogetherAsked = 100
 
+// maxUnasked bounds the containers of one answer that nobody asked for, such as those of
+// the kubelet, which tells of all pods. Those that were asked for are learned in any case.
+const maxUnasked = 4096
+
 func newAsker(s source, d *Directory, number int) *asker {
 	a := &asker{
 		source: s, dir: d, number: number, interval: minInterval,
@@ -122,13 +126,25 @@ func (a *asker) due(now time.Time) (ids []string, wait time.Duration) {
 func (a *asker) ask(ctx context.Context, ids []string) bool {
 	limited, cancel := context.WithTimeout(ctx, lookTimeout)
 	defer cancel()
-	told := map[string]bool{}
+	told, unasked, left := make(map[string]bool, len(ids)), 0, 0
+	asked := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		asked[id] = true
+	}
 	err := a.source.look(limited, ids, func(id string, c container) {
-		if len(told) < maxPending*4 {
-			told[id] = true
-			a.dir.learn(a.number, id, &c)
+		if !told[id] && !asked[id] {
+			if unasked >= maxUnasked {
+				left++
+				return
+			}
+			unasked++
 		}
+		told[id] = true
+		a.dir.learn(a.number, id, &c)
 	})
+	if left > 0 {
+		a.dir.metrics.lookups.WithLabelValues(a.source.kind(), "left_out").Add(float64(left))
+	}
 	if ctx.Err() != nil {
 		return false
 	}

@@ -144,12 +144,15 @@ func newWanted(containerLabels, podLabels []string) *wanted {
 	return &wanted{container: set(containerLabels), pod: set(podLabels), known: set(slices.Concat(knownContainerLabels, knownPodLabels))}
 }
 
+// wants reports whether a key has a meaning or is in allowed.
+func (w *wanted) wants(key string, allowed map[string]bool) bool { return w.known[key] || allowed[key] }
+
 // pick returns the labels with a meaning or in allowed, so that nothing else of an
 // answer is kept. Of a key with a limit only so much counts.
 func (w *wanted) pick(all map[string]string, allowed map[string]bool) map[string]string {
 	var out map[string]string
 	for k, v := range all {
-		if v == "" || !w.known[k] && !allowed[k] {
+		if v == "" || !w.wants(k, allowed) {
 			continue
 		}
 		if out == nil {

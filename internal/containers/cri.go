@@ -153,7 +153,7 @@ func (c *cri) lookOne(ctx context.Context, id string, asked map[string]bool, tel
 	if err != nil {
 		return err
 	}
-	list, err := decodeContainers(answer)
+	list, err := c.wanted.decodeContainers(answer)
 	if err != nil {
 		return err
 	}
@@ -164,7 +164,7 @@ func (c *cri) lookOne(ctx context.Context, id string, asked map[string]bool, tel
 	if answer, err = c.call(ctx, "ListPodSandbox", encodeIDFilter(sandbox)); err != nil {
 		return err
 	}
-	sandboxes, err := decodeSandboxes(answer)
+	sandboxes, err := c.wanted.decodeSandboxes(answer)
 	if err != nil {
 		return err
 	}

@@ -23,9 +23,6 @@ type criMessage struct {
 
 var errWire = errors.New("the answer is not a message of CRI v1")
 
-// maxLabels bounds the labels of one message; Kubernetes puts half a dozen, people a few more.
-const maxLabels = 1024
-
 // encodeText writes a field with a text.
 func encodeText(field protowire.Number, s string) []byte {
 	if s == "" {
@@ -93,7 +90,7 @@ func decodeVersion(b []byte) (string, error) {
 }
 
 // decodeContainers reads ListContainersResponse.
-func decodeContainers(b []byte) ([]criMessage, error) {
+func (w *wanted) decodeContainers(b []byte) ([]criMessage, error) {
 	return decodeList(b, func(m *criMessage, f protowire.Number, value []byte) (err error) {
 		switch f { // Container
 		case 1:
@@ -105,14 +102,14 @@ func decodeContainers(b []byte) ([]criMessage, error) {
 		case 4:
 			m.image, m.userImage, err = decodeImage(value)
 		case 8:
-			err = m.decodeLabel(value)
+			err = m.decodeLabel(value, w, w.container)
 		}
 		return err
 	})
 }
 
 // decodeSandboxes reads ListPodSandboxResponse.
-func decodeSandboxes(b []byte) ([]criMessage, error) {
+func (w *wanted) decodeSandboxes(b []byte) ([]criMessage, error) {
 	return decodeList(b, func(m *criMessage, f protowire.Number, value []byte) (err error) {
 		switch f { // PodSandbox
 		case 1:
@@ -120,7 +117,7 @@ func decodeSandboxes(b []byte) ([]criMessage, error) {
 		case 2:
 			err = m.decodePod(value)
 		case 5:
-			err = m.decodeLabel(value)
+			err = m.decodeLabel(value, w, w.pod)
 		}
 		return err
 	})
@@ -159,13 +156,11 @@ func (m *criMessage) decodePod(b []byte) error {
 	})
 }
 
-// decodeLabel reads an entry of labels.
-func (m *criMessage) decodeLabel(b []byte) error {
-	if len(m.labels) >= maxLabels {
-		return nil
-	}
+// decodeLabel reads an entry of labels. Only what is wanted is kept, which bounds them: of
+// that, none is ever cut.
+func (m *criMessage) decodeLabel(b []byte, w *wanted, allowed map[string]bool) error {
 	key, err := text(b, 1)
-	if err != nil {
+	if err != nil || !w.wants(key, allowed) {
 		return err
 	}
 	value, err := text(b, 2)

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
+
 	"github.com/strobe-profiler/strobe/libpf"
 )
 
@@ -164,6 +166,34 @@ func TestManyContainers(t *testing.T) {
 	}
 	if n := told.Load(); n != containers {
 		t.Errorf("told of %d containers", n)
+	}
+}
+
+// TestCrowd: an engine that takes no notice of the question tells of more containers than are
+// learned at a time. The one that was asked for is among those that are, the others are counted.
+func TestCrowd(t *testing.T) {
+	t.Parallel()
+	const more = 7
+	crowd := make([]string, 0, maxUnasked+more+1)
+	for i := range maxUnasked + more {
+		crowd = append(crowd, fmt.Sprintf(`{"Id":"%064x","Names":["/n%[1]d"]}`, i+1))
+	}
+	list := "[" + strings.Join(append(crowd, strings.Trim(dockerList(webID, "web"), "[]")), ",") + "]"
+	socket := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/containers/json" {
+			http.NotFound(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, list)
+	})
+	d := started(t, Options{Sockets: []string{socket}})
+	described(t, d, process(webID), named)
+	d.Close() // its questions are counted then
+	for result, want := range map[string]float64{"found": maxUnasked + 1, "left_out": more, "unknown": 0} {
+		var m dto.Metric
+		if err := d.metrics.lookups.WithLabelValues(kindDocker, result).Write(&m); err != nil || m.GetCounter().GetValue() != want {
+			t.Errorf("%s: %v, %v, want %v", result, m.GetCounter().GetValue(), err, want)
+		}
 	}
 }
 

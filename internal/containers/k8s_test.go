@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 	"unicode/utf8"
 
@@ -21,7 +22,8 @@ func TestCRIMessages(t *testing.T) {
 	if name, err := decodeVersion(answer(t, "version.bin")); err != nil || name != "containerd" {
 		t.Errorf("version %q, %v", name, err)
 	}
-	list, err := decodeContainers(answer(t, "containers.bin"))
+	w := newWanted([]string{"none"}, []string{"tier"})
+	list, err := w.decodeContainers(answer(t, "containers.bin"))
 	if err != nil || len(list) != 2 {
 		t.Fatalf("%d containers, %v", len(list), err)
 	}
@@ -30,7 +32,7 @@ func TestCRIMessages(t *testing.T) {
 		!isHashOnly(web.image) || len(web.labels) != 4 || web.labels[kubePod] != "checkout-7d9" {
 		t.Errorf("container %+v", web)
 	}
-	pods, err := decodeSandboxes(answer(t, "sandboxes.bin"))
+	pods, err := w.decodeSandboxes(answer(t, "sandboxes.bin"))
 	if err != nil || len(pods) != 1 {
 		t.Fatalf("%d pods, %v", len(pods), err)
 	}
@@ -39,6 +41,23 @@ func TestCRIMessages(t *testing.T) {
 	}
 	if image, err := decodeStatus(answer(t, "status.bin")); err != nil || image != "registry.example:5000/shop/setup:2" {
 		t.Errorf("image %q, %v", image, err)
+	}
+}
+
+// TestManyLabels: a label that counts is found behind any number that do not.
+func TestManyLabels(t *testing.T) {
+	t.Parallel()
+	entry := func(key string) []byte {
+		return encodeText(5, string(append(encodeText(1, key), encodeText(2, "v")...)))
+	}
+	var pod []byte
+	for i := range 5000 {
+		pod = append(pod, entry(strconv.Itoa(i))...)
+	}
+	pod = append(pod, entry("tier")...)
+	list, err := newWanted(nil, []string{"tier"}).decodeSandboxes(encodeText(1, string(pod)))
+	if err != nil || len(list) != 1 || len(list[0].labels) != 1 || list[0].labels["tier"] != "v" {
+		t.Errorf("%v, %v", list, err)
 	}
 }
 
@@ -170,11 +189,11 @@ func FuzzCRI(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		c := &cri{wanted: newWanted([]string{"a"}, []string{"a"})}
-		list, err := decodeContainers(b)
+		list, err := c.wanted.decodeContainers(b)
 		if err != nil && list != nil {
 			t.Error("an error and a result")
 		}
-		pods, _ := decodeSandboxes(b)
+		pods, _ := c.wanted.decodeSandboxes(b)
 		for i := range pods {
 			p := c.podOf(&pods[i])
 			if !utf8.ValidString(p.pod + p.podUID + p.namespace) {

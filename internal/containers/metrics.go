@@ -19,7 +19,7 @@ func newMetrics(d *Directory) *metrics {
 	return &metrics{
 		lookups: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "strobe_agent_container_lookups_total",
-			Help: "Questions to runtimes and the kubelet, by source (docker, cri, kubelet) and result. By container: found, unknown (asked for five times and not there), queue_full (not asked: too many wait). By question: absent (no socket), denied, timeout, unsupported, error.",
+			Help: "Questions to runtimes and the kubelet, by source (docker, cri, kubelet) and result. By container: found, unknown (asked for five times and not there), queue_full (not asked: too many wait), left_out (told of without a question, after 4,096 others of the same answer). By question: absent (no socket), denied, timeout, unsupported, error.",
 		}, []string{"source", "result"}),
 		known: prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "strobe_agent_containers_known",

@@ -5,6 +5,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -165,14 +166,11 @@ func (r *report) judged(s subject) (samples int, err error) {
 		return 0, errors.New("nothing is expected of it")
 	}
 	cmd := exec.Command(s.Command[0], append(s.Command[1:], "300")...) //nolint:gosec // of the plan
-	if err := cmd.Start(); err != nil {
+	stop, err := begun(cmd, s.Says)
+	if err != nil {
 		return 0, err
 	}
-	defer func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	}()
-	// An emulated CPU is slow to get a runtime going.
+	defer stop()
 	time.Sleep(time.Duration((e.Warm + 2) * float64(time.Second)))
 	path := "/run/" + s.Name + ".folded"
 	if _, messages, _, err := run(4*time.Minute, agent, "record", "-p", strconv.Itoa(cmd.Process.Pid), "-d", "8s", "-F", "99", "-format", "folded", "-o", path); err != nil {
@@ -191,8 +189,39 @@ func (r *report) judged(s subject) (samples int, err error) {
 	return j.Samples, err
 }
 
+// begun starts a program and waits until it says that its own functions begin: an emulated
+// CPU is slow to get a runtime going, and slower on a busy host.
+func begun(cmd *exec.Cmd, says string) (stop func(), err error) {
+	stop = func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	if says == "" {
+		return stop, cmd.Start()
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	const patience = 4 * time.Minute
+	late := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if lines.Text() == says {
+			return stop, nil
+		}
+	}
+	stop()
+	return nil, fmt.Errorf("it ended, or was ended after %v, before it said %q", patience, says)
+}
+
 var (
 	resultRE = regexp.MustCompile(`(?m)^\s*--- (PASS|FAIL|SKIP): (\S+)`)
+	memoryRE = regexp.MustCompile(`\bmemory in (a cgroup v\d of .+)`)
 	insnsRE  = regexp.MustCompile(`(\d+) instructions, verified in (\d+) µs`)
 )
 
@@ -205,7 +234,7 @@ func (r *report) tests(t test) {
 	if t.Skip != "" {
 		args = append(args, "-test.skip", t.Skip)
 	}
-	out, _, _, err := run(9*time.Minute, bin+t.Binary, args...)
+	out, _, _, err := run(9*time.Minute, bin+t.Binary, append(args, t.Args...)...)
 	failed := 0
 	for _, m := range resultRE.FindAllStringSubmatch(out, -1) {
 		name := strings.TrimSuffix(t.Binary, ".test") + "." + m[2]
@@ -227,6 +256,9 @@ func (r *report) tests(t test) {
 		usec, _ := strconv.Atoi(m[2])
 		r.Instructions += n
 		r.VerifierUsec += usec
+	}
+	for _, m := range memoryRE.FindAllStringSubmatch(out, -1) {
+		r.Memory = append(r.Memory, m[1])
 	}
 	fmt.Printf("%s: %d passed, failed %v, %v\n", t.Binary, r.Passed, r.Failed, err)
 }

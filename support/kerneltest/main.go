@@ -127,6 +127,9 @@ func (o *options) try(ctx context.Context, e entry, p plan, image string) row {
 			r.Deaths = append(r.Deaths, fmt.Sprintf("%.2000s", r.Error))
 		}
 	}
+	if ctx.Err() != nil { // somebody interrupted it, which says nothing of the kernel
+		return r
+	}
 	if err := o.save(&r); err != nil && r.Error == "" {
 		r.Error = err.Error()
 	}

@@ -34,6 +34,7 @@ var packages = []struct {
 	{"./tracer", test{Binary: "tracer.test", Skip: "DeepStacks|TooDeep|NewProcess|Budget|StackIdentity"}},
 	{"./tracer/process", test{Binary: "process.test"}},
 	{"./tracer/identity", test{Binary: "identity.test", Run: "KernelCgroups"}},
+	{"./agent/restricted", test{Binary: "restricted.test", Run: "^TestMemory$", Args: []string{"-agent", agent}}},
 }
 
 // prepare builds what the guests need into an image, and says what to do with it.
@@ -91,7 +92,7 @@ func addSubjects(tree *vm.Tree, dir string, quick bool) ([]subject, error) {
 		if err := tree.AddProgramAs(path, bin+filepath.Base(path)); err != nil {
 			return nil, err
 		}
-		out = append(out, subject{name, []string{bin + filepath.Base(path)}})
+		out = append(out, subject{Name: name, Command: []string{bin + filepath.Base(path)}})
 	}
 	if quick {
 		return out, nil
@@ -124,7 +125,7 @@ func addPython(tree *vm.Tree) (*subject, error) {
 		return nil, err
 	}
 	script := tracertest.Source("python", "meadow.py")
-	return &subject{"py", []string{path, "/opt/meadow.py"}}, tree.Copy(script, "/opt/meadow.py")
+	return &subject{"py", []string{path, "/opt/meadow.py"}, "runs"}, tree.Copy(script, "/opt/meadow.py")
 }
 
 func addNode(tree *vm.Tree) (*subject, error) {
@@ -135,5 +136,5 @@ func addNode(tree *vm.Tree) (*subject, error) {
 	if err := tree.AddProgramAs(path, "/usr/bin/node"); err != nil {
 		return nil, err
 	}
-	return &subject{"node", []string{"/usr/bin/node", "/opt/river.js"}}, tree.Copy(tracertest.Source("v8", "river.js"), "/opt/river.js")
+	return &subject{"node", []string{"/usr/bin/node", "/opt/river.js"}, "runs"}, tree.Copy(tracertest.Source("v8", "river.js"), "/opt/river.js")
 }

@@ -17,12 +17,16 @@ type test struct {
 	Binary string `json:"binary"`
 	Run    string `json:"run"`
 	Skip   string `json:"skip"`
+	// Args are flags of its own.
+	Args []string `json:"args"`
 }
 
 // subject is a program whose stacks are known.
 type subject struct {
 	Name    string   `json:"name"`
 	Command []string `json:"command"`
+	// Says is the line that it prints when its own functions begin, "" for none.
+	Says string `json:"says,omitempty"`
 }
 
 // report is what a guest found.
@@ -46,6 +50,8 @@ type report struct {
 	// loaded, and its time in µs.
 	Instructions int `json:"instructions"`
 	VerifierUsec int `json:"verifier_usec"`
+	// Memory is what the agent made of cgroups with little of it.
+	Memory []string `json:"memory,omitempty"`
 	// LoadCPU is the CPU time in seconds of "agent record -a" for one second.
 	LoadCPU float64 `json:"load_cpu"`
 }

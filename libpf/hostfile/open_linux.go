@@ -4,8 +4,6 @@ package hostfile
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"os"
 	"slices"
 	"strconv"
@@ -93,19 +91,6 @@ func read(fd int, name string) (*os.File, error) {
 		return nil, pathError(name, err)
 	}
 	return os.NewFile(uintptr(file), name), nil
-}
-
-// ReadAll reads a whole file; one that has more than limit bytes, or grows above
-// them meanwhile, is refused.
-func ReadAll(f *os.File, limit int64) ([]byte, error) {
-	b, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", f.Name(), err)
-	}
-	if int64(len(b)) > limit {
-		return nil, Refuse(TooLarge, "read %s: more than %d bytes", f.Name(), limit)
-	}
-	return b, nil
 }
 
 // OwnedBy checks that a file belongs to one of the users.
