@@ -15,7 +15,6 @@ import (
 // TestTLS connects to a real server's port for TLS: with the right authority, and in
 // all the ways that must not work.
 func TestTLS(t *testing.T) {
-	t.Parallel()
 	server, secure, authority := clickhousetest.StartLegacyTLS(t)
 	trusted := x509.NewCertPool()
 	if !trusted.AppendCertsFromPEM(authority) {
