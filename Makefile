@@ -20,8 +20,8 @@ PURE_PKGS  = $(SLOW_PKGS) $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$
 	-e '/agent/e2e$$' -e '/agent/restricted$$' -e '/agent/reliability$$' -e '/agent/arm64$$' -e '/support/demo$$')
 # Packages whose tests need no kernel, of which those are tried with the race detector that
 # own goroutines or locks.
-RACE_PKGS  = $(SLOW_PKGS) $(shell GO='$(GO)' support/racepkgs.sh ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
-	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...)
+RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
+	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
 .PHONY: help all build collector run test test-race test-root test-collector test-ui test-deps e2e reliability fuzz vuln lint fmt check-fmt generate proto ui docs drift bench bench-store soak-store clean release release-check test-release test-kernels demo demo-images test-kubernetes test-kubernetes-api manifests test-arm64
 
@@ -62,7 +62,7 @@ test: test-deps drift check-fmt ## install what the tests need, then run all of 
 	$(MAKE) test-ui test-race test-root test-collector test-kubernetes test-release SKIP=TestBootDebianPackage
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -p $(TEST_JOBS) -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol|DockerEngine|Containerd)' $(RACE_PKGS)
+	packages=$$(GO='$(GO)' support/racepkgs.sh $(RACE_PKGS)) && $(GO) test -p $(TEST_JOBS) -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol|DockerEngine|Containerd)' $(SLOW_PKGS) $$packages
 
 test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)
