@@ -4,6 +4,7 @@ package clickhouse_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -33,6 +34,16 @@ func TestMain(m *testing.M) {
 		}}
 		return clickhouse.Open(context.Background(), s.config(databaseOf(dir)))
 	})
+	// The tests wait for their servers more than they compute, and the servers for their
+	// disk and for each other.
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			panic(err) // there is no such flag any more
+		}
+	}
 	goleak.VerifyTestMain(m)
 }
 
