@@ -11,9 +11,15 @@ UI      := collectionagent/web/ui
 # Packages whose tests load eBPF programs or sample this host run one after another: they
 # use the same CPUs.
 ROOT_PKGS := ./tracer ./internal/containers ./support/dockertest ./agent/e2e ./agent/restricted ./agent/reliability ./support/demo
-PURE_PKGS  = $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/internal/containers$$' -e '/support/dockertest$$' \
+# What takes longest comes first, so that it is not what everything waits for in the end; a
+# package that is named twice is tried once. The tests of clickhouse mostly wait for servers,
+# those of embedded for the disk: one package more than there are processors is tried at a time.
+SLOW_PKGS := ./collectionagent/store/clickhouse ./collectionagent/store/embedded ./collectionagent ./collectionagent/ingest ./reporter
+TEST_JOBS  = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PURE_PKGS  = $(SLOW_PKGS) $(shell $(GO) list ./... | grep -v -e '/strobe/tracer$$' -e '/internal/containers$$' -e '/support/dockertest$$' \
 	-e '/agent/e2e$$' -e '/agent/restricted$$' -e '/agent/reliability$$' -e '/agent/arm64$$' -e '/support/demo$$')
-# Packages that own goroutines or locks and whose tests need no kernel.
+# Packages whose tests need no kernel, of which those are tried with the race detector that
+# own goroutines or locks.
 RACE_PKGS := ./libpf/... ./proto/... ./reporter/... ./collector ./collectionagent/... ./internal/... ./agent/internal/... ./agent/reliability/internal/... ./support/hostile ./strobectl/... \
 	./tracer/internal/... ./tracer/process/... ./tracer/identity/... ./tracer/symbol/... ./tracer/native/...
 
@@ -52,11 +58,11 @@ demo: demo-images ## build, then run the demo in containers: docs/demo.md; DEMO 
 
 test: test-deps drift check-fmt ## install what the tests need, then run all of them
 	$(GO) vet ./...
-	$(GO) test -timeout 20m $(PURE_PKGS)
+	$(GO) test -p $(TEST_JOBS) -timeout 20m $(PURE_PKGS)
 	$(MAKE) test-ui test-race test-root test-collector test-kubernetes test-release SKIP=TestBootDebianPackage
 
 test-race: ## run the tests that need no kernel with the race detector
-	$(GO) test -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol|DockerEngine|Containerd)' $(RACE_PKGS)
+	packages=$$(GO='$(GO)' support/racepkgs.sh $(RACE_PKGS)) && $(GO) test -p $(TEST_JOBS) -race -timeout 15m -skip 'Crash|^Test(Legacy|Current|Replicas|Protocol|DockerEngine|Containerd)' $(SLOW_PKGS) $$packages
 
 test-root: ## run the tests that sample this host or start servers (as root)
 	$(GO) test -p 1 -timeout 40m $(ROOT_PKGS)

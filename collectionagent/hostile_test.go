@@ -174,9 +174,11 @@ func hostileChild(ctx context.Context, dir string) (report hostileReport) {
 	}
 	seq := 1
 	appendOne := func() error {
+		b := hostileBatch(seq)
 		for {
-			_, err := db.Append(ctx, hostileBatch(seq))
+			_, err := db.Append(ctx, b)
 			if errors.Is(err, store.ErrBusy) {
+				time.Sleep(time.Millisecond) // blocks are being written, which needs the processors
 				continue
 			}
 			seq++

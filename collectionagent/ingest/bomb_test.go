@@ -6,10 +6,12 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/klauspost/compress/zstd"
@@ -94,12 +96,50 @@ func (c *rawClient) call(t *testing.T, method, compressor string, message []byte
 // zeros compresses n zero bytes.
 func zeros(t *testing.T, n int64, w io.WriteCloser) {
 	t.Helper()
-	if _, err := io.CopyN(w, zeroReader{}, n); err != nil {
+	if err := writeZeros(n, w); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.Close(); err != nil {
+}
+
+func writeZeros(n int64, w io.WriteCloser) error {
+	_, err := io.CopyN(w, zeroReader{}, n)
+	return errors.Join(err, w.Close())
+}
+
+// gzipBomb and zstdBomb are 256 MiB of zero bytes. Several tests send them, and with the
+// race detector it takes long to make them.
+var (
+	gzipBomb = sync.OnceValues(func() ([]byte, error) {
+		var b bytes.Buffer
+		w, err := gzip.NewWriterLevel(&b, gzip.BestSpeed)
+		if err != nil {
+			return nil, err
+		}
+		err = writeZeros(256<<20, w)
+		return b.Bytes(), err
+	})
+	zstdBomb = sync.OnceValues(func() ([]byte, error) {
+		var b bytes.Buffer
+		w, err := zstd.NewWriter(&b, zstd.WithEncoderConcurrency(1))
+		if err != nil {
+			return nil, err
+		}
+		err = writeZeros(256<<20, w)
+		return b.Bytes(), err
+	})
+)
+
+// bombs returns both.
+func bombs(t *testing.T) (gz, zst []byte) {
+	t.Helper()
+	gz, err := gzipBomb()
+	if err != nil {
 		t.Fatal(err)
 	}
+	if zst, err = zstdBomb(); err != nil {
+		t.Fatal(err)
+	}
+	return gz, zst
 }
 
 type zeroReader struct{}
@@ -123,8 +163,7 @@ func TestCompressedBombs(t *testing.T) {
 		zeros(t, n, w)
 		return b.Bytes()
 	}
-	var gz bytes.Buffer
-	zeros(t, 256<<20, gzip.NewWriter(&gz))
+	gz, zst := bombs(t)
 	small, err := proto.Marshal(&pb.GetServerInfoRequest{})
 	if err != nil {
 		t.Fatal(err)
@@ -135,8 +174,8 @@ func TestCompressedBombs(t *testing.T) {
 		message          []byte
 		code             string
 	}{
-		{"gzip of 256 MiB", "gzip", gz.Bytes(), resourceExhausted},
-		{"zstd of 256 MiB", "zstd", zstdZeros(256 << 20), resourceExhausted},
+		{"gzip of 256 MiB", "gzip", gz, resourceExhausted},
+		{"zstd of 256 MiB", "zstd", zst, resourceExhausted},
 		{"zstd with a window of 512 MiB", "zstd", zstdZeros(1<<20, zstd.WithWindowSize(zstd.MaxWindowSize)), internal},
 		// A frame header of 14 bytes that declares 2^62 bytes of content in a single segment.
 		{"zstd that declares 4 EiB", "zstd", []byte("\x28\xb5\x2f\xfd\xe0\x00\x00\x00\x00\x00\x00\x00\x40\x01\x00\x00"), internal},

@@ -20,6 +20,7 @@ import (
 // read the blocks of the embedded store as docs/storage.md promises: fresh ones, merged
 // ones, and their sums.
 func TestCurrentReadsBlocks(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	db, err := embedded.Open(embedded.Config{Dir: dir})
 	if err != nil {

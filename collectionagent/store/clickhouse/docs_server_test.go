@@ -19,6 +19,7 @@ import (
 // TestSetUp starts a collection agent as docs/clickhouse.md says, for a user with the
 // grants that it says. Of its two servers the first is away.
 func TestSetUp(t *testing.T) {
+	t.Parallel()
 	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "strobe", Password: "...", Grants: clickhousetest.DocumentedGrants(t, "strobe")})
 	server.Start()
 	dir := t.TempDir()

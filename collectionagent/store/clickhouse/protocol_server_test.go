@@ -60,12 +60,16 @@ func total(t *testing.T, s *Store) (n int64, c store.Coverage) {
 
 // TestProtocol checks on a real server what the package's documentation promises.
 func TestProtocol(t *testing.T) {
+	t.Parallel()
 	server := clickhousetest.StartLegacy(t)
 	for name, f := range map[string]func(*testing.T, *clickhousetest.Server){
 		"hostile texts": testHostile, "patterns": testPatterns, "late commit": testLateCommit, "abandoned": testAbandoned, "deadline": testDeadline,
 		"ledgers": testLedgers,
 	} {
-		t.Run(name, func(t *testing.T) { f(t, server) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f(t, server)
+		})
 	}
 }
 

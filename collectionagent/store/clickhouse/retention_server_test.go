@@ -15,6 +15,7 @@ import (
 // TestRetention lets the servers expire samples by the ages that are configured, by
 // project and type, and changes the ages at the next start.
 func TestRetention(t *testing.T) {
+	t.Parallel()
 	// The test itself does not wait until the server gets round to it, which takes one more.
 	may := append(clickhousetest.DocumentedGrants(t, "retention"), "GRANT OPTIMIZE ON retention.*")
 	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "default", Grants: may})

@@ -4,6 +4,7 @@ package clickhouse_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"hash/fnv"
 	"os"
@@ -33,6 +34,16 @@ func TestMain(m *testing.M) {
 		}}
 		return clickhouse.Open(context.Background(), s.config(databaseOf(dir)))
 	})
+	// The tests wait for their servers more than they compute, and the servers for their
+	// disk and for each other.
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", "4"); err != nil {
+			panic(err) // there is no such flag any more
+		}
+	}
 	goleak.VerifyTestMain(m)
 }
 
@@ -108,23 +119,31 @@ func one(kind string, s *clickhousetest.Server) servers { return servers{kind, s
 
 // TestLegacy is the engine on a real server, over a socket.
 func TestLegacy(t *testing.T) {
+	t.Parallel()
 	server := clickhousetest.StartLegacy(t)
 	s := one(legacy, server)
 	t.Run("conformance", s.conform(2))
 	t.Run("open at the same time", func(t *testing.T) { testOpenTogether(t, []servers{s}) })
 	t.Run("failover", func(t *testing.T) { testFailover(t, legacy, [2]string{server.Addr, server.Addr}) })
-	t.Run("agent killed", func(t *testing.T) { testAgentKilled(t, s) })
 	t.Run("server killed", func(t *testing.T) { testServerKilled(t, s, server) })
+}
+
+// TestLegacyAgentKilled kills agents. It sets variables of this process, so that nothing
+// else may run at the same time.
+func TestLegacyAgentKilled(t *testing.T) {
+	testAgentKilled(t, one(legacy, clickhousetest.StartLegacy(t)))
 }
 
 // TestLegacyAway is a server that comes up after the collection agent.
 func TestLegacyAway(t *testing.T) {
+	t.Parallel()
 	testAway(t, legacy, clickhousetest.NewLegacy(t))
 }
 
 // TestCurrent is the engine on the current version of the server: all tables as
 // users have them, and every query, with what docs/clickhouse.md has granted and no more.
 func TestCurrent(t *testing.T) {
+	t.Parallel()
 	server := clickhousetest.NewCurrent(t, &clickhousetest.User{Name: "default", Grants: clickhousetest.DocumentedGrants(t, "t*")})
 	testAway(t, current, server)
 	s := one(current, server)
@@ -136,6 +155,7 @@ func TestCurrent(t *testing.T) {
 
 // TestReplicas is the engine on two servers that hold the same.
 func TestReplicas(t *testing.T) {
+	t.Parallel()
 	r := clickhousetest.StartReplicas(t)
 	first := servers{replicas, func(database string) string { return r.DSN(database, 0, 1) }}
 	second := servers{replicas, func(database string) string { return r.DSN(database, 1, 0) }}

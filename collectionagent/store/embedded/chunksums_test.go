@@ -5,11 +5,11 @@ package embedded
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/memstore"
@@ -57,15 +57,16 @@ func TestChunkSums(t *testing.T) {
 				}
 				q.Step = []time.Duration{0, 0, time.Second, time.Minute}[r.IntN(4)]
 				q.ByStack = r.IntN(4) == 0
-				if d := cmp.Diff(rows(t, model, q), rows(t, s, q), cmpopts.SortSlices(func(a, b string) bool { return a < b })); d != "" {
-					t.Fatalf("%+v (-want +got):\n%s", q, d)
+				want, got := rows(t, model, q), rows(t, s, q)
+				if !slices.Equal(want, got) { // which needs a fraction of the time of a diff
+					t.Fatalf("%+v (-want +got):\n%s", q, cmp.Diff(want, got))
 				}
 			}
 		})
 	}
 }
 
-// rows returns the rows of an answer as texts.
+// rows returns the rows of an answer as texts, sorted.
 func rows(t *testing.T, s store.Store, q *store.Query) (all []string) {
 	t.Helper()
 	if q.From >= q.To {
@@ -77,5 +78,6 @@ func rows(t *testing.T, s store.Store, q *store.Query) (all []string) {
 	}); err != nil {
 		t.Fatal(err)
 	}
+	slices.Sort(all)
 	return all
 }

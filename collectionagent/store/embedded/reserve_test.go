@@ -16,33 +16,22 @@ import (
 // why it takes nothing in, and goes on by itself when there is room; or makes it itself,
 // where it may.
 func TestRealFullDiskReserve(t *testing.T) {
+	filled, want := "", int64(0) // a directory with samples, made once
 	for _, retains := range []bool{false, true} {
 		mount := mountTmpfs(t, 256<<20)
 		cfg := diskConfig(filepath.Join(mount, "data"))
 		cfg.MinFreeBytes, cfg.ReserveBytes, cfg.compaction, cfg.retainEvery = 34<<20, 32<<20, calm, 10*time.Millisecond
-		s := openTest(t, cfg)
-		if _, err := os.Stat(s.reservePath()); err != nil {
-			t.Fatal(err)
-		}
-		var want int64
-		for seq := uint64(1); want < 2_000_000; seq++ {
-			_, err := s.Append(t.Context(), testBatch(seq, 50_000))
-			for errors.Is(err, store.ErrBusy) { // blocks are written more slowly than the log
-				_, err = s.Append(t.Context(), testBatch(seq, 50_000))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			want += 50_000
-		}
-		if err := s.Close(); err != nil {
+		if filled == "" {
+			want = fillStore(t, cfg)
+			filled = crash(t, cfg.Dir)
+		} else if err := os.CopyFS(cfg.Dir, os.DirFS(filled)); err != nil {
 			t.Fatal(err)
 		}
 		ballast := fillDisk(t, mount, 0)
 		if retains {
 			cfg.Retention.Bytes = 3 << 20
 		}
-		s = openTest(t, cfg) // more than once, as a supervisor may
+		s := openTest(t, cfg) // more than once, as a supervisor may
 		if !retains {
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -77,6 +66,32 @@ func TestRealFullDiskReserve(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// fillStore opens a store, which keeps room in reserve, stores a lot in it, closes it, and
+// returns the number of samples.
+func fillStore(t *testing.T, cfg Config) (samples int64) {
+	t.Helper()
+	s := openTest(t, cfg)
+	if _, err := os.Stat(s.reservePath()); err != nil {
+		t.Fatal(err)
+	}
+	for seq := uint64(1); samples < 2_000_000; seq++ {
+		b := testBatch(seq, 50_000)
+		var err error
+		eventually(t, "a batch is taken", func() bool { // blocks are written more slowly than the log
+			_, err = s.Append(t.Context(), b)
+			return !errors.Is(err, store.ErrBusy)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		samples += 50_000
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return samples
 }
 
 // TestReserveSize finds a reserve that a crash left without its size, or with the one that

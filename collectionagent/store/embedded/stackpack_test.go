@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"math/rand/v2"
+	"reflect"
 	"strconv"
 	"testing"
 
@@ -88,6 +89,9 @@ func TestPack(t *testing.T) {
 		n := 0
 		check := func(h libpf.TraceHash, frames []libpf.Frame) {
 			n++
+			if reflect.DeepEqual(want[h], frames) {
+				return // nearly all of them, and much faster to find out
+			}
 			if d := gocmp.Diff(want[h], frames, gocmp.Comparer(func(a, b libpf.FileID) bool { return a == b })); d != "" && len(want[h]) > 0 {
 				t.Errorf("stack %v (-want +got):\n%s", h, d)
 			}

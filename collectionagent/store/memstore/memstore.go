@@ -225,15 +225,26 @@ func (s *Store) Select(ctx context.Context, q *store.Query, yield func(*store.Ro
 	}
 	covered := store.Coverage{Resolution: store.Resolution}
 	sums := make(map[key]*store.Row)
+	// A series has many samples, all of one group.
+	type grouped struct {
+		labels []string
+		text   string
+	}
+	groups := make(map[*store.Series]grouped)
 	err := s.each(ctx, q, func(r *row) {
-		group := q.GroupOf(nil, r.series)
-		k := key{group: fmt.Sprintf("%q", group), bucket: store.Bucket(r.sample.Time, q.Step)}
+		group, known := groups[r.series]
+		if !known {
+			group.labels = q.GroupOf(nil, r.series)
+			group.text = fmt.Sprintf("%q", group.labels)
+			groups[r.series] = group
+		}
+		k := key{group: group.text, bucket: store.Bucket(r.sample.Time, q.Step)}
 		if q.ByStack {
 			k.stack = r.sample.Stack
 		}
 		sum := sums[k]
 		if sum == nil {
-			sum = &store.Row{Group: group, Bucket: k.bucket, Stack: k.stack}
+			sum = &store.Row{Group: slices.Clone(group.labels), Bucket: k.bucket, Stack: k.stack}
 			sums[k] = sum
 		}
 		sum.Count += r.sample.Count

@@ -25,9 +25,11 @@ type Open func(t *testing.T, dir string) store.Store
 // Run checks that the engine does what [store.Store] says.
 func Run(t *testing.T, open Open) { RunSeeds(t, open, 6) }
 
-// RunSeeds is [Run] with a number of random histories, for slow engines.
+// RunSeeds is [Run] with a number of random histories, for slow engines. Its tests run at
+// the same time, each in a directory of its own: servers let them wait more than they compute.
 func RunSeeds(t *testing.T, open Open, seeds uint64) {
 	t.Run("random", func(t *testing.T) {
+		t.Parallel()
 		for seed := range seeds {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				t.Parallel()
@@ -50,6 +52,7 @@ func RunSeeds(t *testing.T, open Open, seeds uint64) {
 		"run ledgers":    testRunLedgers,
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			s := open(t, t.TempDir())
 			f(t, s)
 			if err := s.Close(); err != nil {
@@ -57,7 +60,10 @@ func RunSeeds(t *testing.T, open Open, seeds uint64) {
 			}
 		})
 	}
-	t.Run("epoch", func(t *testing.T) { testEpoch(t, open) })
+	t.Run("epoch", func(t *testing.T) {
+		t.Parallel()
+		testEpoch(t, open)
+	})
 }
 
 // runRandom does random things to the engine and to the model.
