@@ -75,9 +75,9 @@ test-collector: ## test the Collector, which is a module of its own (as root)
 test-kubernetes: ## test the Helm chart and the manifests, which are a module of their own
 	cd support/kubernetes && $(GO) vet -tags apiserver ./... && $(GO) test -timeout 10m ./...
 
-test-kubernetes-api: ## give the chart and the manifests to a real API server; KUBE_APISERVER and ETCD name the programs
+test-kubernetes-api: ## give the chart and the manifests to a real API server; KUBE_APISERVER, ETCD and others name the programs: docs/kubernetes.md
 	$(if $(and $(KUBE_APISERVER),$(ETCD)),,$(error KUBE_APISERVER and ETCD have to name the programs kube-apiserver and etcd: docs/kubernetes.md))
-	cd support/kubernetes && KUBE_APISERVER='$(abspath $(KUBE_APISERVER))' ETCD='$(abspath $(ETCD))' $(GO) test -count 1 -timeout 10m -v -tags apiserver -run TestAPIServer .
+	cd support/kubernetes && $(foreach p,KUBE_APISERVER ETCD KUBE_CONTROLLER_MANAGER KUBE_SCHEDULER KUBELET HELM KUBECTL,$(p)='$(abspath $($(p)))') $(GO) test -count 1 -timeout 20m -v -tags apiserver -run TestAPIServer .
 
 manifests: ## write the plain manifests for Kubernetes anew from the chart
 	cd support/kubernetes && $(GO) test -run TestManifests -update .

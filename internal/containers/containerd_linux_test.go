@@ -3,17 +3,12 @@
 package containers
 
 import (
-	"archive/tar"
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +17,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/dockertest"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -108,7 +104,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	archive := filepath.Join(dir, "images.tar")
-	if err := os.WriteFile(archive, imageArchive(t, program, "test/pause:1", "shop/checkout:1.4"), 0o600); err != nil {
+	if err := os.WriteFile(archive, dockertest.Archive(t, program, []string{"-idle"}, "test/pause:1", "shop/checkout:1.4"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	load := exec.CommandContext(t.Context(), "ctr", "-a", d.socket, "-n", "k8s.io", "images", "import", "--snapshotter", "native", archive)
@@ -116,47 +112,6 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 		t.Fatalf("import the images: %v\n%s", err, out)
 	}
 	return d
-}
-
-// imageArchive makes an archive, as docker save does, of an image with one program.
-func imageArchive(t *testing.T, program string, tags ...string) []byte {
-	t.Helper()
-	binary, err := os.ReadFile(program)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pack := func(files map[string][]byte) []byte {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		for name, content := range files {
-			if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write(content); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
-	encode := func(v any) []byte {
-		b, err := json.Marshal(v)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return b
-	}
-	layer := pack(map[string][]byte{"busy": binary})
-	sum := sha256.Sum256(layer)
-	type object = map[string]any
-	config := encode(object{
-		"architecture": runtime.GOARCH, "os": "linux", "config": object{"Entrypoint": []string{"/busy", "-idle"}},
-		"rootfs": object{"type": "layers", "diff_ids": []string{"sha256:" + hex.EncodeToString(sum[:])}},
-	})
-	manifest := encode([]object{{"Config": "config.json", "RepoTags": tags, "Layers": []string{"layer.tar"}}})
-	return pack(map[string][]byte{"config.json": config, "layer.tar": layer, "manifest.json": manifest})
 }
 
 // message joins fields of a message of protobuf.

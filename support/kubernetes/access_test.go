@@ -39,12 +39,17 @@ func (s *apiServer) may(t *testing.T, account string, do authorization.ResourceA
 	return review.Status.Allowed
 }
 
+// nodeRight is to get something of the node.
+func nodeRight(sub string) authorization.ResourceAttributes {
+	return authorization.ResourceAttributes{Verb: "get", Resource: "nodes", Subresource: sub, Name: nodeName}
+}
+
 // checkAccess holds that the agent may see the pods of a node, and that nothing more was
 // given to anybody.
 func (s *apiServer) checkAccess(t *testing.T) {
 	t.Helper()
 	const agent, collectionAgent = "strobe-agent", "strobe-collectionagent"
-	pods := authorization.ResourceAttributes{Verb: "get", Resource: "nodes", Subresource: "pods", Name: "node-1"}
+	pods := nodeRight("pods")
 	eventually(t, func() error { // the authorizer sees bindings a moment later
 		if !s.may(t, agent, pods) {
 			return errors.New("the agent may not get nodes/pods")
