@@ -29,7 +29,7 @@ func TestAfterTheDrop(t *testing.T) {
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
 	// Nothing that runs already may have its runtime's program loaded before.
 	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
-		"-samples-per-second", "499", "-reporter-interval", "300ms")
+		"-samples-per-second", "199", "-reporter-interval", "300ms")
 	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 	checkPrivileges(t, agent.Process.Pid)
 	expected, err := tracertest.Expectations()
@@ -46,7 +46,7 @@ func TestAfterTheDrop(t *testing.T) {
 			// The first samples of a runtime are taken before its program is loaded, and
 			// on a busy host that takes its time.
 			selector := `{pid="` + strconv.Itoa(pid) + `"}`
-			eventually(t, "first samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 250 })
+			eventually(t, "first samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 100 })
 			query := url.Values{"query": {selector}, "from": {strconv.FormatInt(time.Now().UnixMilli(), 10)}, "group_by": {"comm"}}
 			var folded string
 			eventually(t, "samples of "+name, func(ctx context.Context) bool {

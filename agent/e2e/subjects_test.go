@@ -46,9 +46,9 @@ func TestSubjects(t *testing.T) {
 			case name == "c-dlopen": // its shares are those of ten seconds
 				_, messages = runAgent(t, "record", "-p", strconv.Itoa(pid), "-d", "10", "-F", "99", "-format", "folded", "-o", path)
 			case name != base: // a further version: 400 samples
-				messages = recordCPU(t, pid, 397, time.Second, path)
+				messages = recordCPU(t, pid, 293, 1400*time.Millisecond, path)
 			default: // 600
-				messages = recordCPU(t, pid, 397, 1500*time.Millisecond, path)
+				messages = recordCPU(t, pid, 293, 2050*time.Millisecond, path)
 			}
 			t.Log(strings.TrimSpace(messages[strings.LastIndex(strings.TrimSpace(messages), "\n")+1:]))
 			judge(t, e, path, messages)
