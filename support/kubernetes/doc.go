@@ -11,5 +11,6 @@
 //
 // With the build tag apiserver, the same goes to a real API server as well, see
 // "make test-kubernetes-api": what types cannot say, validation, admission and the
-// authorizer do.
+// authorizer do. Where further variables name a kubelet, the controllers and the clients, pods
+// run as well, and the commands of docs/kubernetes.md are run in such a cluster of one node.
 package kubernetes
