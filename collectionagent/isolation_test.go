@@ -216,7 +216,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 
 	// Red hears of nothing as known, whatever blue defined. It lacks no stack of
 	// its own the second time, while blue still does.
-	clear := protocmp.IgnoreFields(&pb.Ack{}, "server_time")
+	noAckTime := protocmp.IgnoreFields(&pb.Ack{}, "server_time")
 	noTime := protocmp.IgnoreFields(&pb.GetServerInfoResponse{}, "server_time")
 	noReportTime := protocmp.IgnoreFields(&pb.ReportStatusResponse{}, "server_time")
 	if d := cmp.Diff([]uint32{0, 1}, toBlue[1].(*pb.AddCountsForTracesResponse).UnknownStacks); d != "" {
@@ -226,7 +226,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 		t.Errorf("blue's unknown stacks the second time (-want +got):\n%s", d)
 	}
 	toBlue[6], toRed[6] = nil, nil
-	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), clear, noTime, noReportTime); d != "" {
+	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), noAckTime, noTime, noReportTime); d != "" {
 		t.Errorf("answers to RPCs differ (-blue +red):\n%s", d)
 	}
 	again := r.paint("blue", now)

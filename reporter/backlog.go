@@ -5,7 +5,7 @@ package reporter
 // backlog keeps the batches that are sealed and not settled, in the order in
 // which they were sealed, which is the order in which they are sent:
 //
-//	head  in memory, read back from disk
+//	head  read back from disk into memory
 //	disk  the rest of what is on disk, one batch at a time
 //	tail  in memory only
 //

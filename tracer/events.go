@@ -394,7 +394,7 @@ func statMapped(pid libpf.PID, m *process.Mapping) (st unix.Stat_t, err error) {
 	if err != nil {
 		return st, err
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // read only
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
 		return st, err
 	}

@@ -131,7 +131,7 @@ func readVDSO() (*strings.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer mem.Close()
+		defer mem.Close() //nolint:errcheck // read only
 		b := make([]byte, m.End-m.Start)
 		if _, err := mem.ReadAt(b, int64(m.Start)); err != nil { //nolint:gosec // an address of user space
 			return nil, fmt.Errorf("read vdso: %w", err)
@@ -226,7 +226,7 @@ func (t *fileTable) remove(id uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.held != nil {
-		f.held.Close()
+		_ = f.held.Close()
 		f.held = nil
 	}
 }
@@ -278,7 +278,7 @@ func (t *fileTable) open(f *execFile) bool {
 	}
 	st, err := file.Stat()
 	if err != nil {
-		file.Close()
+		_ = file.Close()
 		f.state, f.why = unreadable, err
 		return false
 	}
@@ -469,7 +469,7 @@ func (t *fileTable) hold(f *execFile) {
 		drop.mu.Lock()
 		defer drop.mu.Unlock()
 		if drop.held != nil {
-			drop.held.Close()
+			_ = drop.held.Close()
 			drop.held = nil
 		}
 	}()

@@ -84,19 +84,19 @@ func (t *Tree) AddProgram(path string) error { return t.AddProgramAs(path, path)
 
 // AddProgramAs copies a program to another place, and its libraries to the same ones.
 func (t *Tree) AddProgramAs(path, guest string) error {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
-	if err := copyInto(real, t.Path(guest)); err != nil {
+	if err := copyInto(target, t.Path(guest)); err != nil {
 		return err
 	}
-	out, err := exec.Command("ldd", real).CombinedOutput() //nolint:gosec // a program of the host
+	out, err := exec.Command("ldd", target).CombinedOutput() //nolint:gosec // a program of the host
 	if err != nil {
 		if strings.Contains(string(out), "not a dynamic executable") || strings.Contains(string(out), "statically linked") {
 			return nil
 		}
-		return fmt.Errorf("libraries of %s: %w: %s", real, err, out)
+		return fmt.Errorf("libraries of %s: %w: %s", target, err, out)
 	}
 	for field := range strings.FieldsSeq(string(out)) {
 		if !strings.HasPrefix(field, "/") {

@@ -272,12 +272,12 @@ func judgeChains(e *Expectation, stacks []stack, samples int, below func(part, n
 	}
 	hits, whole, anchored := make([]int, len(e.Chains)), make([]int, len(e.Chains)), 0
 	for _, s := range stacks {
-		any := false
+		found := false
 		for i := range e.Chains {
 			if !anchors[i].in(s.frames) {
 				continue
 			}
-			any = true
+			found = true
 			hits[i] += s.n
 			exact := e.Exact
 			if x := e.Chains[i].Exact; x != nil {
@@ -287,7 +287,7 @@ func judgeChains(e *Expectation, stacks []stack, samples int, below func(part, n
 				whole[i] += s.n
 			}
 		}
-		if any {
+		if found {
 			anchored += s.n
 		}
 	}

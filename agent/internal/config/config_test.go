@@ -118,7 +118,7 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		"unknown flag":    {args: []string{"-sample-per-second", "1"}, want: []string{"unknown flag -sample-per-second", "did you mean samples-per-second?"}},
 		"far from any":    {args: []string{"-xyzzy"}, want: []string{"unknown flag -xyzzy"}},
-		"argument":        {args: []string{"recrod"}, want: []string{`unexpected argument "recrod"`, "record"}},
+		"argument":        {args: []string{"recrod"}, want: []string{`unexpected argument "recrod"`, "record"}}, //nolint:misspell // on purpose
 		"bad number":      {args: []string{"-samples-per-second", "many"}, want: []string{"samples-per-second", `"many" is not a whole number`}},
 		"bad bool":        {args: []string{"-v=maybe"}, want: []string{"neither true nor false"}},
 		"bad bytes":       {args: []string{"-memory-limit", "1XB"}, want: []string{"not a number of bytes"}},

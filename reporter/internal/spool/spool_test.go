@@ -520,7 +520,7 @@ func TestDirectory(t *testing.T) {
 
 func ExampleSpool() {
 	dir, _ := os.MkdirTemp("", "spool")
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a copy
 	s, err := Open(Options{Dir: dir, MaxBytes: 1 << 20})
 	if err != nil {
 		fmt.Println(err)

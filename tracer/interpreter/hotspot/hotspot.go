@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package hotspot unwinds Java on HotSpot, OpenJDK's virtual machine: interpreted methods,
+// compiled ones with what was inlined into them, and stubs.
+//
+// The machine describes its own structures in tables (gHotSpotVMStructs); support/ebpf/hotspot.bpf.c
+// walks the frames by them, and docs/runtimes/hotspot.md is for people.
 package hotspot
 
 import (
