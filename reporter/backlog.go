@@ -2,6 +2,8 @@
 
 package reporter
 
+import "slices"
+
 // backlog keeps the batches that are sealed and not settled, in the order in
 // which they were sealed, which is the order in which they are sent:
 //
@@ -145,9 +147,9 @@ func (l *backlog) persist(final bool) bool {
 	if err := l.disk.sync(); err != nil {
 		fault = err
 		// What may not be on disk stays in memory.
-		for i := len(moved) - 1; i >= 0; i-- {
-			if l.disk.withdraw(moved[i]) {
-				l.tail.insert(moved[i], nil)
+		for _, b := range slices.Backward(moved) {
+			if l.disk.withdraw(b) {
+				l.tail.insert(b, nil)
 			}
 		}
 	}

@@ -76,8 +76,7 @@ func runImport(in *call, a *ask, i *importFlags) error {
 	var errs error
 	for _, name := range in.args {
 		if err := q.importFile(name, i); err != nil {
-			var wrong *usageError
-			if errors.As(err, &wrong) {
+			if _, ok := errors.AsType[*usageError](err); ok {
 				return err
 			}
 			errs = errors.Join(errs, fmt.Errorf("%s: %w", name, err))

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,12 +97,7 @@ func (p *Pattern) UnmarshalJSON(b []byte) error {
 }
 
 func (p *Pattern) in(frames []string) bool {
-	for _, f := range frames {
-		if p.re.MatchString(f) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(frames, p.re.MatchString)
 }
 
 // Expectations returns what is expected of all subjects, by name.

@@ -275,10 +275,10 @@ func TestSharedNames(t *testing.T) {
 	c := Default()
 	options := c.options()
 	shared := reflect.TypeFor[settings.Profiling]()
-	for i := range shared.NumField() {
-		name := shared.Field(i).Tag.Get("mapstructure")
+	for field := range shared.Fields() {
+		name := field.Tag.Get("mapstructure")
 		if options[strings.ReplaceAll(name, "_", "-")] == nil {
-			t.Errorf("field %s is %q for the Collector, and there is no such flag", shared.Field(i).Name, name)
+			t.Errorf("field %s is %q for the Collector, and there is no such flag", field.Name, name)
 		}
 	}
 }

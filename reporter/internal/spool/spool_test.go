@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -432,14 +433,7 @@ func TestCap(t *testing.T) {
 	}
 }
 
-func contains(list []uint64, v uint64) bool {
-	for _, have := range list {
-		if have == v {
-			return true
-		}
-	}
-	return false
-}
+func contains(list []uint64, v uint64) bool { return slices.Contains(list, v) }
 
 func TestDirectory(t *testing.T) {
 	t.Parallel()

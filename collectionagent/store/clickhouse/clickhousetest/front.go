@@ -163,8 +163,7 @@ func (s *session) query() error {
 	} else {
 		err = s.answer(q.Body, settings)
 	}
-	var e *proto.Exception
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*proto.Exception](err); ok {
 		return s.fail(e)
 	}
 	if err != nil {
