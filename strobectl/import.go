@@ -152,7 +152,7 @@ func (q *question) importFile(name string, i *importFlags) error {
 		v.Set("type", i.typ)
 	}
 	if i.rate > 0 {
-		v.Set("sample_rate", fmt.Sprint(i.rate))
+		v.Set("sample_rate", strconv.Itoa(i.rate))
 	}
 	err = q.send(name, "/api/v1/upload", v, "application/octet-stream", body)
 	if format == files.Pprof && tooLarge(err) {

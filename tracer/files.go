@@ -349,11 +349,11 @@ func (f *execFile) same(file *os.File, err error) (*os.File, error) {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, err
 	}
 	if st.Ino != f.key.Ino || uint64(st.Size) != f.key.Size || uint64(st.Mtim.Sec) != f.key.Mtime { //nolint:gosec // not negative
-		file.Close()
+		_ = file.Close()
 		return nil, hostfile.Refuse(hostfile.Replaced, "%s is another file now", file.Name())
 	}
 	return file, nil
@@ -446,7 +446,7 @@ func (f *execFile) reopen(size int64) (*pfelf.File, error) {
 	file := os.NewFile(uintptr(fd), f.path)
 	elf, err := pfelf.NewFile(file, size)
 	if err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, err
 	}
 	return elf, nil

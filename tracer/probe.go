@@ -390,7 +390,7 @@ func probeKallsyms() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	s := bufio.NewScanner(f)
 	for i := 0; i < 64 && s.Scan(); i++ {
 		if addr, _, ok := strings.Cut(s.Text(), " "); ok && strings.Trim(addr, "0") != "" {

@@ -173,7 +173,7 @@ func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 		case b.HasWant && !Matches(b.Want, out):
 			err = fmt.Errorf("the document says that it prints\n%s", b.Want)
 		case ok != nil && !ok(out):
-			err = fmt.Errorf("not what the test waits for")
+			err = errors.New("not what the test waits for")
 		default:
 			return out
 		}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,8 +60,8 @@ func outcome(t *testing.T, markdown string, opts Options, f func(*Shell, *Sectio
 	go func() {
 		defer close(done)
 		defer func() {
-			for i := len(r.cleanups) - 1; i >= 0; i-- {
-				r.cleanups[i]()
+			for _, v := range slices.Backward(r.cleanups) {
+				v()
 			}
 		}()
 		r.Cleanup(s.check)

@@ -177,7 +177,7 @@ func (t *Tree) Image(ctx context.Context, file string) error {
 		mke2fs = path
 	}
 	_, err = output(ctx, "", mke2fs, "-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-m", "0",
-		"-N", fmt.Sprint(files+1024), "-E", "root_owner=0:0,lazy_itable_init=1", "-d", t.dir, file)
+		"-N", strconv.FormatInt(files+1024, 10), "-E", "root_owner=0:0,lazy_itable_init=1", "-d", t.dir, file)
 	if err != nil {
 		return fmt.Errorf("make the file system: %w", err)
 	}

@@ -249,7 +249,7 @@ func TestOpenFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openTest(t, Options{Dir: dir})
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // end of the test
 	if got, _ := readAll(t, s); cmp.Diff(upTo(1, 6), got) != "" {
 		t.Errorf("read %v", got)
 	}
@@ -292,7 +292,7 @@ func FuzzSegment(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
+		defer s.Close() //nolint:errcheck // end of the test
 		before, read := s.Stats(), uint64(0)
 		for n := 0; ; n++ {
 			r, ok, err := s.Read()

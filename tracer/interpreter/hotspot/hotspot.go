@@ -108,8 +108,7 @@ func (b *library) layoutIn(p *interpreter.Process, bias uint64) (*layout, error)
 		return nil, err
 	}
 	l, err := newLayout(t, bias, p.Memory)
-	var u *interpreter.UnsupportedError
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*interpreter.UnsupportedError](err); ok {
 		u.Version = b.version
 		b.err = err
 	}

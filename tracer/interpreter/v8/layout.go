@@ -2,6 +2,8 @@
 
 package v8
 
+import "slices"
+
 import "errors"
 
 // layout is where things are in V8's objects: offsets from an object's address,
@@ -101,12 +103,10 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range []uint16{
+	if slices.Contains([]uint16{
 		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,
-	} {
-		if t == 0 {
-			return nil, errLayout
-		}
+	}, 0) {
+		return nil, errLayout
 	}
 	return l, nil
 }
