@@ -5,6 +5,7 @@ package tracer
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/elastic/go-freelru"

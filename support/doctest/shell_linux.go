@@ -5,6 +5,7 @@ package doctest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
