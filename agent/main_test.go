@@ -62,7 +62,7 @@ func TestCommandLine(t *testing.T) {
 		"status help":      {[]string{"status", "-help"}, exitOK, "agent status [-address HOST:PORT]", ""},
 		"status format":    {[]string{"status", "-o", "xml"}, exitUsage, "", "must be text or json"},
 		"status argument":  {[]string{"status", "me"}, exitUsage, "", `unexpected argument "me"`},
-		"status flag":      {[]string{"status", "-adress", "x"}, exitUsage, "", "did you mean address?"},
+		"status flag":      {[]string{"status", "-adress", "x"}, exitUsage, "", "did you mean address?"}, //nolint:misspell // on purpose
 		"status address":   {[]string{"status", "-address", "here"}, exitUsage, "", `-address: "here" is not host:port`},
 		"status of none":   {[]string{"status", "-address", "127.0.0.1:1"}, exitError, "", "nothing listens at 127.0.0.1:1: no agent runs here"},
 		"status config":    {[]string{"status", "-config", bad}, exitUsage, "", "unknown setting"},

@@ -117,7 +117,7 @@ func backupTo(ctx context.Context, c *Config, to string, stdout io.Writer) (m *e
 
 // openBackup returns the archive, from the server if one runs.
 func openBackup(ctx context.Context, c *Config) (io.ReadCloser, error) {
-	answer, err := askServer(ctx, c, "backup")
+	answer, err := askServer(ctx, c, "backup") //nolint:bodyclose // the archive closes it
 	if err == nil {
 		return &archive{Reader: answer.Body, close: func() error {
 			if text := answer.Trailer.Get(errorTrailer); text != "" {

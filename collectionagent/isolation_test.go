@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -102,7 +103,7 @@ func (r *rig) paint(project string, now time.Time) []any {
 // questions lists an URL for every endpoint, and more for those with names in them.
 func questions(now time.Time) []string {
 	window := url.Values{
-		"from": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "to": {fmt.Sprint(now.Add(time.Minute).UnixMilli())},
+		"from": {strconv.FormatInt(now.Add(-time.Minute).UnixMilli(), 10)}, "to": {strconv.FormatInt(now.Add(time.Minute).UnixMilli(), 10)},
 	}.Encode()
 	list := []string{"/api/v1/whoami", "/api/v1/tokens", "/api/v1/none", "/api/v1/top?query={", "/api/v1/flamegraph?group_by=service&" + window}
 	function := url.Values{"function": {`{function*=""}`}}.Encode() + "&"
@@ -111,8 +112,8 @@ func questions(now time.Time) []string {
 	}
 	rendered := url.Values{
 		"query": {"process_cpu:cpu:nanoseconds:cpu:nanoseconds{}"}, "leftQuery": {"on_cpu{}"}, "rightQuery": {"on_cpu{}"}, "label": {"service_name"},
-		"from": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "until": {fmt.Sprint(now.Add(time.Minute).UnixMilli())}, "groupBy": {"service_name"},
-		"leftFrom": {fmt.Sprint(now.Add(-time.Minute).UnixMilli())}, "rightUntil": {fmt.Sprint(now.Add(time.Minute).UnixMilli())},
+		"from": {strconv.FormatInt(now.Add(-time.Minute).UnixMilli(), 10)}, "until": {strconv.FormatInt(now.Add(time.Minute).UnixMilli(), 10)}, "groupBy": {"service_name"},
+		"leftFrom": {strconv.FormatInt(now.Add(-time.Minute).UnixMilli(), 10)}, "rightUntil": {strconv.FormatInt(now.Add(time.Minute).UnixMilli(), 10)},
 	}.Encode()
 	for _, pattern := range pyroscope.Patterns() {
 		if path, ok := strings.CutPrefix(pattern, "GET "); ok {
@@ -216,7 +217,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 
 	// Red hears of nothing as known, whatever blue defined. It lacks no stack of
 	// its own the second time, while blue still does.
-	clear := protocmp.IgnoreFields(&pb.Ack{}, "server_time")
+	noAckTime := protocmp.IgnoreFields(&pb.Ack{}, "server_time")
 	noTime := protocmp.IgnoreFields(&pb.GetServerInfoResponse{}, "server_time")
 	noReportTime := protocmp.IgnoreFields(&pb.ReportStatusResponse{}, "server_time")
 	if d := cmp.Diff([]uint32{0, 1}, toBlue[1].(*pb.AddCountsForTracesResponse).UnknownStacks); d != "" {
@@ -226,7 +227,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 		t.Errorf("blue's unknown stacks the second time (-want +got):\n%s", d)
 	}
 	toBlue[6], toRed[6] = nil, nil
-	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), clear, noTime, noReportTime); d != "" {
+	if d := cmp.Diff(toBlue, toRed, protocmp.Transform(), noAckTime, noTime, noReportTime); d != "" {
 		t.Errorf("answers to RPCs differ (-blue +red):\n%s", d)
 	}
 	again := r.paint("blue", now)

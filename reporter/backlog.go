@@ -2,10 +2,12 @@
 
 package reporter
 
+import "slices"
+
 // backlog keeps the batches that are sealed and not settled, in the order in
 // which they were sealed, which is the order in which they are sent:
 //
-//	head  in memory, read back from disk
+//	head  read back from disk into memory
 //	disk  the rest of what is on disk, one batch at a time
 //	tail  in memory only
 //
@@ -145,9 +147,9 @@ func (l *backlog) persist(final bool) bool {
 	if err := l.disk.sync(); err != nil {
 		fault = err
 		// What may not be on disk stays in memory.
-		for i := len(moved) - 1; i >= 0; i-- {
-			if l.disk.withdraw(moved[i]) {
-				l.tail.insert(moved[i], nil)
+		for _, b := range slices.Backward(moved) {
+			if l.disk.withdraw(b) {
+				l.tail.insert(b, nil)
 			}
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -252,10 +253,8 @@ func TestInvalidIsSetAside(t *testing.T) {
 	s := newFakeServer(t)
 	s.fault = func(method string, req proto.Message) error {
 		if c, ok := req.(*pb.AddCountsForTracesRequest); ok && method == "counts" {
-			for _, text := range c.GetStringTable() {
-				if text == "poison" {
-					return status.Error(codes.InvalidArgument, "string_table")
-				}
+			if slices.Contains(c.GetStringTable(), "poison") {
+				return status.Error(codes.InvalidArgument, "string_table")
 			}
 		}
 		return nil

@@ -60,7 +60,6 @@ func reportOTLP(r *OTLPReporter, from, to int) {
 // outcome is what must become of rows of which the first attempt failed.
 type outcome struct {
 	dropped string // reason; "": they are sent again and stored
-	state   State  // after that failure, for those that are final
 }
 
 // What is said to be worth repeating is repeated, and nothing else.

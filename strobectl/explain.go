@@ -24,8 +24,7 @@ import (
 
 // explain says what to do about an error, "" where there is nothing to add.
 func explain(err error) string {
-	var refused *client.Error
-	if errors.As(err, &refused) {
+	if refused, ok := errors.AsType[*client.Error](err); ok {
 		return explainRefused(refused)
 	}
 	var away *client.UnreachableError

@@ -74,7 +74,7 @@ func FuzzMatchers(f *testing.F) {
 func FuzzCaret(f *testing.F) {
 	f.Add("query", `{a="b"`, 3)
 	f.Add("query", "ü日本\n\t", 5)
-	f.Fuzz(func(t *testing.T, name, value string, position int) {
+	f.Fuzz(func(_ *testing.T, name, value string, position int) {
 		caret(&client.Error{Status: 400, Parameter: name, Value: value, Position: position})
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	common "go.opentelemetry.io/proto/otlp/common/v1"
@@ -76,8 +77,7 @@ func runImport(in *call, a *ask, i *importFlags) error {
 	var errs error
 	for _, name := range in.args {
 		if err := q.importFile(name, i); err != nil {
-			var wrong *usageError
-			if errors.As(err, &wrong) {
+			if _, ok := errors.AsType[*usageError](err); ok {
 				return err
 			}
 			errs = errors.Join(errs, fmt.Errorf("%s: %w", name, err))
@@ -153,7 +153,7 @@ func (q *question) importFile(name string, i *importFlags) error {
 		v.Set("type", i.typ)
 	}
 	if i.rate > 0 {
-		v.Set("sample_rate", fmt.Sprint(i.rate))
+		v.Set("sample_rate", strconv.Itoa(i.rate))
 	}
 	err = q.send(name, "/api/v1/upload", v, "application/octet-stream", body)
 	if format == files.Pprof && tooLarge(err) {

@@ -127,8 +127,7 @@ func readAll(r io.Reader, name string, maxBytes int64) ([]byte, error) {
 	if name != "-" {
 		f, err := os.Open(name) //nolint:gosec // the user says which
 		if err != nil {
-			var wrong *fs.PathError
-			if errors.As(err, &wrong) {
+			if wrong, ok := errors.AsType[*fs.PathError](err); ok {
 				err = wrong.Err // its name is told already
 			}
 			return nil, err

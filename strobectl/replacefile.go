@@ -46,8 +46,7 @@ func replaceFile(name string, data []byte, mode fs.FileMode) error {
 
 // renamed returns an error of a file that nobody knows as one of the file that was asked for.
 func renamed(err error, name string) error {
-	var of *fs.PathError
-	if errors.As(err, &of) {
+	if of, ok := errors.AsType[*fs.PathError](err); ok {
 		return &fs.PathError{Op: "write", Path: name, Err: of.Err}
 	}
 	return err

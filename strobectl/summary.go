@@ -62,11 +62,11 @@ func caveats(s *client.Summary) []string {
 
 // printSummary prints a line about an answer, and what is to be known about it.
 func printSummary(o *term.Out, s *client.Summary, more ...string) error {
-	text := o.Paint(term.Style{Bold: true}, term.Clean(about(s))) + "\n"
+	lines := []string{o.Paint(term.Style{Bold: true}, term.Clean(about(s)))}
 	for _, c := range append(caveats(s), more...) {
-		text += o.Paint(term.Style{FG: term.Warn}, "! ") + c + "\n"
+		lines = append(lines, o.Paint(term.Style{FG: term.Warn}, "! ")+c)
 	}
-	_, err := fmt.Fprintln(o, text[:len(text)-1])
+	_, err := fmt.Fprintln(o, strings.Join(lines, "\n"))
 	return err
 }
 

@@ -66,8 +66,7 @@ func TestVerifier(t *testing.T) {
 				Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
 			})
 			if err != nil {
-				var ve *ebpf.VerifierError
-				if errors.As(err, &ve) {
+				if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 					t.Logf("%+v", ve)
 				}
 				t.Fatal(err)

@@ -37,7 +37,9 @@ func becomeAnother(program string) {
 // workOnThread wants a CPU for itself, on a thread for itself.
 func workOnThread() {
 	runtime.LockOSThread()
-	for n := 0; ; n++ {
+	n := 0
+	for {
+		n++
 	}
 }
 

@@ -131,7 +131,7 @@ func readVDSO() (*strings.Reader, error) {
 		if err != nil {
 			return nil, err
 		}
-		defer mem.Close()
+		defer mem.Close() //nolint:errcheck // read only
 		b := make([]byte, m.End-m.Start)
 		if _, err := mem.ReadAt(b, int64(m.Start)); err != nil { //nolint:gosec // an address of user space
 			return nil, fmt.Errorf("read vdso: %w", err)
@@ -226,7 +226,7 @@ func (t *fileTable) remove(id uint32) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.held != nil {
-		f.held.Close()
+		_ = f.held.Close()
 		f.held = nil
 	}
 }
@@ -278,7 +278,7 @@ func (t *fileTable) open(f *execFile) bool {
 	}
 	st, err := file.Stat()
 	if err != nil {
-		file.Close()
+		_ = file.Close()
 		f.state, f.why = unreadable, err
 		return false
 	}
@@ -349,11 +349,11 @@ func (f *execFile) same(file *os.File, err error) (*os.File, error) {
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(int(file.Fd()), &st); err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, err
 	}
 	if st.Ino != f.key.Ino || uint64(st.Size) != f.key.Size || uint64(st.Mtim.Sec) != f.key.Mtime { //nolint:gosec // not negative
-		file.Close()
+		_ = file.Close()
 		return nil, hostfile.Refuse(hostfile.Replaced, "%s is another file now", file.Name())
 	}
 	return file, nil
@@ -446,7 +446,7 @@ func (f *execFile) reopen(size int64) (*pfelf.File, error) {
 	file := os.NewFile(uintptr(fd), f.path)
 	elf, err := pfelf.NewFile(file, size)
 	if err != nil {
-		file.Close()
+		_ = file.Close()
 		return nil, err
 	}
 	return elf, nil
@@ -469,7 +469,7 @@ func (t *fileTable) hold(f *execFile) {
 		drop.mu.Lock()
 		defer drop.mu.Unlock()
 		if drop.held != nil {
-			drop.held.Close()
+			_ = drop.held.Close()
 			drop.held = nil
 		}
 	}()

@@ -299,12 +299,12 @@ func (k *kernelSide) readProcesses() error {
 	if err != nil {
 		return fmt.Errorf("attach iterator over processes: %w", err)
 	}
-	defer it.Close()
+	defer it.Close() //nolint:errcheck // read only
 	r, err := it.Open()
 	if err != nil {
 		return fmt.Errorf("open iterator over processes: %w", err)
 	}
-	defer r.Close()
+	defer r.Close() //nolint:errcheck // read only
 	_, err = io.Copy(io.Discard, r)
 	return err
 }

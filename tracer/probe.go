@@ -390,7 +390,7 @@ func probeKallsyms() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	s := bufio.NewScanner(f)
 	for i := 0; i < 64 && s.Scan(); i++ {
 		if addr, _, ok := strings.Cut(s.Text(), " "); ok && strings.Trim(addr, "0") != "" {
@@ -408,14 +408,14 @@ func probeMapFiles() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	for _, e := range d {
-		f, err := os.Open("/proc/self/map_files/" + e.Name())
-		if err != nil {
-			return "", err
-		}
-		return "readable", f.Close()
+	if len(d) == 0 {
+		return "", errors.New("/proc/self/map_files is empty")
 	}
-	return "", errors.New("/proc/self/map_files is empty")
+	f, err := os.Open("/proc/self/map_files/" + d[0].Name())
+	if err != nil {
+		return "", err
+	}
+	return "readable", f.Close()
 }
 
 func probePIDNamespace() (string, error) {

@@ -68,8 +68,7 @@ func (p *runtimeProbe) look(pid libpf.PID) {
 		if d.binary != nil {
 			v.version = d.binary.Version()
 		}
-		var unsupported *interpreter.UnsupportedError
-		if errors.As(d.err, &unsupported) {
+		if unsupported, ok := errors.AsType[*interpreter.UnsupportedError](d.err); ok {
 			v.version, v.reason = unsupported.Version, unsupported.Reason
 		}
 		if counted[v] {

@@ -39,8 +39,7 @@ func TestRecognisePanic(t *testing.T) {
 		got := ""
 		if d := (&runtimeProbe{runtimes: c.runtimes}).recognise(&interpreter.Executable{Path: "/x"}); d != nil {
 			got = d.runtime.Name()
-			var unsupported *interpreter.UnsupportedError
-			if !errors.As(d.err, &unsupported) {
+			if _, ok := errors.AsType[*interpreter.UnsupportedError](d.err); !ok {
 				t.Errorf("%s: error %v", name, d.err)
 			}
 		}

@@ -5,6 +5,7 @@ package tracer
 import (
 	"fmt"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/elastic/go-freelru"
@@ -254,7 +255,7 @@ func (r *resolver) anonFrame(h *support.StrobeSampleHeader, addr uint64) libpf.F
 	}
 	// Without a name, all anonymous code of a 4 KiB page is one frame: addresses
 	// would make every stack of a JIT unique.
-	f.FileID = libpf.FileIDFromIdentity("anonymous", fmt.Sprint(h.Tgid), fmt.Sprint(h.StartTime))
+	f.FileID = libpf.FileIDFromIdentity("anonymous", strconv.FormatUint(uint64(h.Tgid), 10), strconv.FormatUint(h.StartTime, 10))
 	f.AddressOrLineno = libpf.AddressOrLineno(addr &^ 0xfff)
 	f.FunctionName = fmt.Sprintf("[anon]+0x%x", addr&^0xfff)
 	return f

@@ -415,8 +415,7 @@ var errProcessGone = errors.New("process ended before its names were read")
 // there is no reason to expect any.
 func (m *runtimeManager) why(key processKey, d *detected) string {
 	if d.binary == nil {
-		var u *interpreter.UnsupportedError
-		if errors.As(d.err, &u) {
+		if u, ok := errors.AsType[*interpreter.UnsupportedError](d.err); ok {
 			return u.Reason
 		}
 		return d.err.Error()
@@ -425,8 +424,7 @@ func (m *runtimeManager) why(key processKey, d *detected) string {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		if a := p.find(d.runtime.ID()); a != nil && a.instance == nil && a.err != nil {
-			var u *interpreter.UnsupportedError
-			if errors.As(a.err, &u) {
+			if u, ok := errors.AsType[*interpreter.UnsupportedError](a.err); ok {
 				return u.Reason
 			}
 			if errors.Is(a.err, interpreter.ErrNotReady) {

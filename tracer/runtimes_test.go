@@ -48,8 +48,7 @@ func TestRuntimePrograms(t *testing.T) {
 		t.Run(r.Name(), func(t *testing.T) {
 			c, err := k.loadRuntimeLogged(r, ebpf.LogLevelStats)
 			if err != nil {
-				var ve *ebpf.VerifierError
-				if errors.As(err, &ve) {
+				if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 					t.Logf("%+v", ve)
 				}
 				t.Fatal(err)

@@ -7,12 +7,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"time"
 )
 
@@ -42,7 +44,7 @@ func (b *bench) row(what, format string, a ...any) {
 
 func (b *bench) run() error {
 	if os.Geteuid() != 0 {
-		return fmt.Errorf("needs root: it loads eBPF programs")
+		return errors.New("needs root: it loads eBPF programs")
 	}
 	var err error
 	if b.work, err = os.MkdirTemp("", "strobe-bench"); err != nil {
@@ -104,7 +106,7 @@ func (b *bench) start() error {
 		for a.metric("strobe_agent_samples_total") == 0 {
 			if time.Since(began) > time.Minute {
 				a.stop()
-				return fmt.Errorf("no sample in a minute")
+				return errors.New("no sample in a minute")
 			}
 			time.Sleep(5 * time.Millisecond)
 		}
@@ -149,7 +151,7 @@ func (b *bench) children() error {
 		return err
 	}
 	out := filepath.Join(b.work, "children.folded")
-	record := exec.Command(filepath.Join(b.bin, "agent"), "record", "-p", fmt.Sprint(cmd.Process.Pid), //nolint:gosec // ours
+	record := exec.Command(filepath.Join(b.bin, "agent"), "record", "-p", strconv.Itoa(cmd.Process.Pid), //nolint:gosec // ours
 		"-d", b.length.String(), "-F", "400", "-o", out)
 	if msg, err := record.CombinedOutput(); err != nil {
 		return fmt.Errorf("%w\n%s", err, msg)

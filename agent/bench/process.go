@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -47,7 +48,7 @@ func (a *agent) ready() error {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	return fmt.Errorf("the agent is not ready after 30 s")
+	return errors.New("the agent is not ready after 30 s")
 }
 
 // metric reads one of the agent's metrics, 0 when it is not there.

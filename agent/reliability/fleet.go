@@ -130,7 +130,7 @@ func (c *crowd) reportMemory(what string, from time.Time, length time.Duration) 
 func (c *crowd) tooMuch(ctx context.Context) error {
 	base := float64(c.agents * c.rate)
 	if c.capacity == 0 {
-		if err := c.findCapacity(ctx, base); err != nil {
+		if err := c.findCapacity(ctx); err != nil {
 			return err
 		}
 	}
@@ -165,7 +165,7 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 }
 
 // findCapacity doubles the load until no more of it is taken.
-func (c *crowd) findCapacity(ctx context.Context, base float64) error {
+func (c *crowd) findCapacity(ctx context.Context) error {
 	step := max(c.interval+time.Second, 3*time.Second)
 	for pace := 2.0; pace <= 1<<12; pace *= 2 {
 		c.fleet.SetPace(pace)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -214,23 +215,23 @@ func (k *killer) account(ctx context.Context, total uint64, last rig.Ledger) err
 		return err
 	}
 	var sum, sent, acked uint64
-	wrong := ""
+	var wrong strings.Builder
 	receipts := k.receipts.Runs()
 	for run, stored := range ledgers {
 		r := receipts[run]
 		sum += stored
 		if stored < r.Acked || stored > r.Sent {
-			wrong += fmt.Sprintf("; run %.8s: acknowledged %d, stored %d, sent %d", run, r.Acked, stored, r.Sent)
+			fmt.Fprintf(&wrong, "; run %.8s: acknowledged %d, stored %d, sent %d", run, r.Acked, stored, r.Sent)
 		}
 	}
 	for run, r := range receipts {
 		sent += r.Sent
 		acked += r.Acked
 		if _, known := ledgers[run]; !known && r.Acked > 0 {
-			wrong += fmt.Sprintf("; run %.8s is unknown, %d were acknowledged", run, r.Acked)
+			fmt.Fprintf(&wrong, "; run %.8s is unknown, %d were acknowledged", run, r.Acked)
 		}
 	}
-	k.table.Check(wrong == "", "in each run, acknowledged <= stored <= sent, each batch counted once", "%d runs%s", len(ledgers), wrong)
+	k.table.Check(wrong.Len() == 0, "in each run, acknowledged <= stored <= sent, each batch counted once", "%d runs%s", len(ledgers), wrong.String())
 	verdict.Equal(k.table, "samples that queries count", total, sum, "in the ledgers of all runs")
 	k.table.Check(total >= acked && total <= sent, "acknowledged <= stored <= sent, over all", "%d, %d, %d", acked, total, sent)
 	verdict.Equal(k.table, "batches repeated with another content", k.receipts.Changed(), 0, "")

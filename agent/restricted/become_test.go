@@ -172,7 +172,8 @@ func (r *restriction) mounts() error {
 		}
 	}
 	for _, dir := range r.Unmounted {
-		for unix.Unmount(dir, unix.MNT_DETACH) == nil { // as often as something is mounted
+		for err := error(nil); err == nil; { // as often as something is mounted
+			err = unix.Unmount(dir, unix.MNT_DETACH)
 		}
 	}
 	for _, dir := range r.Hidden {

@@ -41,8 +41,7 @@ func (e *requestError) Error() string {
 // the position.
 func badParameter(name string, err error) *requestError {
 	e := &requestError{status: http.StatusBadRequest, reason: reasonBad, Parameter: name, Message: err.Error()}
-	var syntax *query.SyntaxError
-	if errors.As(err, &syntax) {
+	if syntax, ok := errors.AsType[*query.SyntaxError](err); ok {
 		e.Position, e.Message = syntax.Position, syntax.Message
 	}
 	return e

@@ -52,7 +52,7 @@ func TestGoToolPprof(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	p, err := profile.Parse(f)
 	if err != nil {
 		t.Fatal(err)

@@ -164,8 +164,7 @@ func readParameters(w http.ResponseWriter, r *http.Request, known []string, now 
 		return nil, &requestError{status: http.StatusMethodNotAllowed, reason: "method", allow: "GET, HEAD, POST", Message: "use GET, or POST with a form"}
 	}
 	if err := r.ParseForm(); err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
+		if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 			return nil, &requestError{
 				status: http.StatusRequestEntityTooLarge, reason: reasonBad,
 				Message: fmt.Sprintf("form larger than %d bytes", maxFormBytes),
@@ -221,9 +220,9 @@ func (p *parameters) integer(name string, def, low, high int, setBy ...string) i
 	}
 	n, err := strconv.Atoi(s)
 	if err != nil || n < low || n > high {
-		bound := fmt.Sprint(high)
-		for _, flag := range setBy {
-			bound += ", which is the limit (" + flag + ")"
+		bound := strconv.Itoa(high)
+		if len(setBy) > 0 {
+			bound += ", which is the limit (" + strings.Join(setBy, ", ") + ")"
 		}
 		p.fail(name, fmt.Errorf("expected a whole number from %d to %s", low, bound))
 	}

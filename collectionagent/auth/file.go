@@ -77,7 +77,7 @@ func (t *Token) State(now time.Time) string {
 func CheckProject(name string) error {
 	const alphabet = "abcdefghijklmnopqrstuvwxyz0123456789-_."
 	if name == "" || len(name) > maxProject || !consistsOf(name, alphabet) {
-		return fmt.Errorf("%q is not the name of a project: expected 1 to %d of a-z, 0-9, -, _ and .", name, maxProject)
+		return fmt.Errorf("%q is not the name of a project: expected 1 to %d of a-z, 0-9, -, _ and .", name, maxProject) //nolint:revive,staticcheck // the last character is one of them
 	}
 	return nil
 }

@@ -3,6 +3,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -59,7 +60,7 @@ next:
 		return 0, fmt.Errorf("%q is not a role: expected ingest, query or admin", name)
 	}
 	if set == 0 {
-		return 0, fmt.Errorf("no role is given: expected ingest, query or admin")
+		return 0, errors.New("no role is given: expected ingest, query or admin")
 	}
 	return set, nil
 }

@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -149,9 +150,7 @@ func (m *month) ask(ctx context.Context, server *server, q question) error {
 	values := url.Values{
 		"type": {"on_cpu"}, "from": {strconv.FormatInt(m.begin().UnixMilli(), 10)}, "to": {strconv.FormatInt(m.end.UnixMilli(), 10)},
 	}
-	for k, v := range q.more {
-		values[k] = v
-	}
+	maps.Copy(values, q.more)
 	address := server.http + "/api/v1/" + q.path + "?" + values.Encode()
 	before, err := scrape(ctx, server)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -74,9 +75,7 @@ func (b *bench) ask(ctx context.Context, s *server, t *table, phase string) erro
 		if q.path != "types" {
 			values.Set("type", "on_cpu")
 		}
-		for k, v := range q.more {
-			values[k] = v
-		}
+		maps.Copy(values, q.more)
 		a, err := b.repeat(ctx, s, s.http+"/api/v1/"+q.path+"?"+values.Encode())
 		if err != nil {
 			return fmt.Errorf("%s: %w", q.name, err)

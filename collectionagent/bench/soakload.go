@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -309,9 +310,7 @@ func (s *soak) question(n int) (name, path string) {
 		values.Set("base_to", at(now.Add(-length/2)))
 		values.Set("from", at(now.Add(-length/2)))
 	}
-	for name, v := range k.more {
-		values[name] = v
-	}
+	maps.Copy(values, k.more)
 	return k.name, "/api/v1/" + k.path + "?" + values.Encode()
 }
 

@@ -76,8 +76,7 @@ func body(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 
 // broken returns the error for a body that could not be read.
 func broken(err error, tooLarge *Error) error {
-	var most *http.MaxBytesError
-	if errors.As(err, &most) {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		return tooLarge
 	}
 	return &Error{Status: http.StatusBadRequest, Message: fmt.Sprintf("the body cannot be read: %.200s", err)}

@@ -5,6 +5,7 @@ package fleet
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -155,7 +156,7 @@ func TestBytesAreBounded(t *testing.T) {
 	t.Parallel()
 	r, _, reg := newTestRegistry(t, Options{MaxBytes: 100_000})
 	for i := range 200 {
-		r.Note("large", &Report{HostID: fmt.Sprint(i), LastError: strings.Repeat("x", 4000)})
+		r.Note("large", &Report{HostID: strconv.Itoa(i), LastError: strings.Repeat("x", 4000)})
 		r.Note("small", &Report{HostID: "1"})
 	}
 	if r.bytes > 100_000 || len(r.Agents("large")) < 15 || len(r.Agents("small")) != 1 {

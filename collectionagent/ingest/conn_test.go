@@ -129,7 +129,7 @@ func BenchmarkIdleConnections(b *testing.B) {
 	address := line()
 	before := memory()
 	for i := range n {
-		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithSharedWriteBuffer(true), grpc.WithReadBufferSize(0))
+		conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithReadBufferSize(0))
 		if err != nil {
 			b.Fatal(err)
 		}

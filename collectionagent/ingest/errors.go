@@ -123,7 +123,7 @@ func NotYet(why string) error {
 
 // toStatus turns an error into what the client gets, and into the result that
 // the metrics count.
-func (s *Server) toStatus(err error) (st error, result string) {
+func (s *Server) toStatus(err error) (st error, result string) { //nolint:revive,staticcheck // st is the answer, not what failed here
 	var field *fieldError
 	var late *rangeError
 	var limited limitError

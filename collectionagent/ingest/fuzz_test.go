@@ -3,6 +3,7 @@
 package ingest
 
 import (
+	"slices"
 	"testing"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -41,7 +42,7 @@ func fuzzRPC(f *testing.F, method string, valid ...proto.Message) {
 		}
 		f.Add(b)
 		// Columns of other lengths and values: repeated fields append when a message is repeated.
-		f.Add(append(b[:len(b):len(b)], b...))
+		f.Add(append(slices.Clip(b), b...))
 		f.Add(b[:len(b)/2])
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -38,7 +38,6 @@ func (s *Server) NewGRPCServer(options ...grpc.ServerOption) (*grpc.Server, *hea
 		// Ten thousand idle connections must not cost a gigabyte of buffers.
 		grpc.ReadBufferSize(1 << 10),
 		grpc.WriteBufferSize(4 << 10),
-		grpc.SharedWriteBuffer(true),
 		grpc.UnaryInterceptor(s.guard),
 		grpc.StreamInterceptor(s.guardStream),
 		grpc.StatsHandler(byteCounter{

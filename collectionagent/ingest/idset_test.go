@@ -18,7 +18,7 @@ func TestIDSet(t *testing.T) {
 	for range 100 {
 		keys = append(keys, key{r.Uint64(), r.Uint64()})
 	}
-	keys = append(keys, key{}, key{red.hi, red.lo}, key{red.hi, red.lo ^ 1})
+	keys = append(keys, key{}, key(red), key{red.hi, red.lo ^ 1})
 	for i, k := range keys[:101] {
 		if s.has(red.of(k.hi, k.lo)) {
 			t.Fatalf("key %d is there before it was added", i)

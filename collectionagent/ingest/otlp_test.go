@@ -4,6 +4,7 @@ package ingest
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -240,7 +241,7 @@ func FuzzExport(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add(data[:len(data)/2])
-	f.Add(append(data[:len(data):len(data)], data...))
+	f.Add(append(slices.Clip(data), data...))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m := memstore.New()
 		s := newTestServer(t, Config{Store: m, KnownStacks: 64, MaxRequestBytes: 1 << 20})

@@ -49,14 +49,15 @@ func stored(t *testing.T, m store.Store) []string {
 		}
 		for _, r := range rows {
 			x := &r.x
-			line := fmt.Sprintf("%s %s host=%s pid=%d thread=%s/%d process=%s container=%s", typ, x.Service, x.Host, x.PID, x.Comm, x.TID, x.Process, x.ContainerID)
+			var line strings.Builder
+			fmt.Fprintf(&line, "%s %s host=%s pid=%d thread=%s/%d process=%s container=%s", typ, x.Service, x.Host, x.PID, x.Comm, x.TID, x.Process, x.ContainerID)
 			for _, l := range x.Labels {
-				line += " " + l.Key + "=" + l.Value
+				line.WriteString(" " + l.Key + "=" + l.Value)
 			}
 			if r.s.TraceID != [16]byte{} {
-				line += fmt.Sprintf(" trace=%x/%x", r.s.TraceID[:2], r.s.SpanID[:2])
+				fmt.Fprintf(&line, " trace=%x/%x", r.s.TraceID[:2], r.s.SpanID[:2])
 			}
-			lines = append(lines, fmt.Sprintf("%s %s +%s %d %d", line, folded(t, m, r.s.Stack), time.Duration(r.s.Time-libpf.UnixTimeNs(testNow.UnixNano())), r.s.Count, r.s.Value))
+			lines = append(lines, fmt.Sprintf("%s %s +%s %d %d", line.String(), folded(t, m, r.s.Stack), time.Duration(r.s.Time-libpf.UnixTimeNs(testNow.UnixNano())), r.s.Count, r.s.Value))
 		}
 	}
 	slices.Sort(lines)

@@ -113,8 +113,7 @@ func Oversized(field, format string, args ...any) error { return oversized(field
 // Refuse counts a request that cannot be read, and returns the answer, a status of gRPC: for good if
 // that is the fault of the request, for now if there is no memory.
 func (s *Server) Refuse(err error) error {
-	var field *fieldError
-	if errors.As(err, &field) {
+	if field, ok := errors.AsType[*fieldError](err); ok {
 		err = field // what is around it is for nobody
 	}
 	return s.unreadable(err)

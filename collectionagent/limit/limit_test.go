@@ -126,6 +126,6 @@ func TestClockStepsBack(t *testing.T) {
 func BenchmarkAllow(b *testing.B) {
 	l := New(Config{Host: Amount{Bytes: 1 << 40, Samples: 1 << 40, Series: 1 << 40}, Project: Amount{Bytes: 1 << 40}})
 	for b.Loop() {
-		l.Allow("p", "h", Amount{Bytes: 1, Samples: 1})
+		_ = l.Allow("p", "h", Amount{Bytes: 1, Samples: 1})
 	}
 }

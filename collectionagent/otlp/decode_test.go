@@ -178,7 +178,7 @@ func TestInvalid(t *testing.T) {
 			b.r.ResourceProfiles[0].Resource.Attributes[0] = &common.KeyValue{Key: "host.id", Value: textValue(strings.Repeat("x", 200))}
 			b.r.ResourceProfiles[0].Resource.Attributes = b.r.ResourceProfiles[0].Resource.Attributes[:1]
 		}},
-		{"dictionary.stack_table", func(b *build, d *profiles.ProfilesDictionary) {
+		{"dictionary.stack_table", func(_ *build, d *profiles.ProfilesDictionary) {
 			d.StringTable[d.FunctionTable[3].NameStrindex] = strings.Repeat("x", 60_000)
 			d.StackTable[2].LocationIndices = slices.Repeat([]int32{4}, 10_000)
 		}},

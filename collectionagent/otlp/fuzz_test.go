@@ -4,6 +4,7 @@ package otlp
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	collector "go.opentelemetry.io/proto/otlp/collector/profiles/v1development"
@@ -22,7 +23,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(data)
 	f.Add(data[:len(data)/2])
-	f.Add(append(data[:len(data):len(data)], data...))
+	f.Add(append(slices.Clip(data), data...))
 	for _, old := range oldRequests() {
 		f.Add(old)
 	}

@@ -29,8 +29,7 @@ func (e *jsonError) Error() string { return fmt.Sprintf("%s (at byte %d of the J
 
 // in puts the name of a field before that of an error of something in it.
 func in(field string, err error) error {
-	var e *jsonError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*jsonError](err); ok {
 		switch {
 		case e.field == "" || e.field[0] == '[':
 			e.field = field + e.field

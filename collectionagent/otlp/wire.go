@@ -26,8 +26,8 @@ const maxDepth = 16
 
 // Tags of fields, as they are written: the number and the type.
 const (
-	varint1, varint2, varint3, varint4, varint5, varint6 = 1<<3 | 0, 2<<3 | 0, 3<<3 | 0, 4<<3 | 0, 5<<3 | 0, 6<<3 | 0
-	varint7, varint8, varint9, varint11                  = 7<<3 | 0, 8<<3 | 0, 9<<3 | 0, 11<<3 | 0
+	varint1, varint2, varint3, varint4, varint5, varint6 = 1<<3 | 0, 2<<3 | 0, 3<<3 | 0, 4<<3 | 0, 5<<3 | 0, 6<<3 | 0 //nolint:staticcheck // 0 is a type as 1 and 2 are
+	varint7, varint8, varint9, varint11                  = 7<<3 | 0, 8<<3 | 0, 9<<3 | 0, 11<<3 | 0                    //nolint:staticcheck // as well
 	fixed3, fixed4, fixed5                               = 3<<3 | 1, 4<<3 | 1, 5<<3 | 1
 	bytes1, bytes2, bytes3, bytes4, bytes5, bytes6       = 1<<3 | 2, 2<<3 | 2, 3<<3 | 2, 4<<3 | 2, 5<<3 | 2, 6<<3 | 2
 	bytes7, bytes8, bytes9, bytes11                      = 7<<3 | 2, 8<<3 | 2, 9<<3 | 2, 11<<3 | 2
@@ -182,7 +182,7 @@ func (m *message) wireMapping(b []byte) error {
 	e := mappingEntry{attributes: m.noIndices()}
 	err := fields(b, func(tag uint64, b []byte) ([]byte, error) {
 		var v uint64
-		ok := true
+		var ok bool
 		switch tag {
 		case varint1:
 			e.start, b, ok = uvarint(b)
@@ -212,7 +212,6 @@ func (m *message) noIndices() extent { return extent{to32(len(m.indices)), to32(
 
 // wireIndices reads one index or packed ones into the last list of indices.
 func (m *message) wireIndices(typ uint64, b []byte, list *extent) (rest []byte, err error) {
-	ok := true
 	if protowire.Type(typ) == protowire.VarintType { //nolint:gosec // three bits
 		v, rest, ok := uvarint(b)
 		if !ok {
@@ -232,6 +231,7 @@ func (m *message) wireIndices(typ uint64, b []byte, list *extent) (rest []byte, 
 	if err := m.grow(indexTable, len(m.indices), len(v)); err != nil { // at most one for each byte
 		return nil, err
 	}
+	var ok bool
 	if len(v) == 1 && v[0] < 0x80 {
 		m.indices = append(m.indices, int32(v[0]))
 	} else if m.indices, ok = appendVarints(m.indices, v); !ok {

@@ -233,8 +233,8 @@ func (m *message) wireSample(b []byte) error {
 
 // wireValues reads one value or packed ones.
 func (m *message) wireValues(typ uint64, b []byte) (rest []byte, err error) {
-	packed, rest := b, nil
-	ok := true
+	var packed []byte
+	var ok bool
 	if protowire.Type(typ) == protowire.VarintType { //nolint:gosec // three bits
 		_, after, ok := uvarint(b)
 		if !ok {

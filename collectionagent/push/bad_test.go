@@ -58,9 +58,9 @@ func TestBad(t *testing.T) {
 		parts = append(parts, string(rune('a'+len(parts)/2)), "x")
 	}
 	many, manyType := form(t, parts...)
-	manyLabels := ""
+	var manyLabels strings.Builder
 	for i := range 1024 {
-		manyLabels += "&l" + jsonText(i)
+		manyLabels.WriteString("&l" + jsonText(i))
 	}
 	values := cpuProfile(nil)
 	values.Sample[0].Value[1] = -5
@@ -136,7 +136,7 @@ func TestBad(t *testing.T) {
 
 		"upload of nobody":     {"/api/v1/upload", "a 1", nil, 400, "service: is missing", "parameter"},
 		"upload of a query":    {toUpload + "&region=eu;team=a", "a 1", nil, 400, "query: invalid semicolon", "parameter"},
-		"upload of labels":     {toUpload + manyLabels, "a 1", nil, 400, "query: has 1025 parameters, at most 1024 are allowed", "parameter"},
+		"upload of labels":     {toUpload + manyLabels.String(), "a 1", nil, 400, "query: has 1025 parameters, at most 1024 are allowed", "parameter"},
 		"upload twice":         {toUpload + "&team=a&team=b", "a 1", nil, 400, "team: is given more than once", "parameter"},
 		"upload of a kind":     {toUpload + "&kind=x", "a 1", nil, 400, `kind: unknown kind "x"`, "parameter"},
 		"upload of a time":     {toUpload + "&time=x", "a 1", nil, 400, "time: expected a time", "parameter"},

@@ -166,12 +166,10 @@ func readCall(w http.ResponseWriter, r *http.Request) (ctx context.Context, canc
 
 // refusal returns an error as the protocol has it.
 func refusal(err error) *connect.Error {
-	var e *connect.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*connect.Error](err); ok {
 		return e
 	}
-	var f *api.Failure
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*api.Failure](err); ok {
 		return &connect.Error{Status: f.Status, Message: f.Error(), Wait: f.Wait}
 	}
 	return &connect.Error{Status: http.StatusInternalServerError, Message: "internal error"}

@@ -146,7 +146,9 @@ func (sf *stackFilter) holds(stack []uint32) bool {
 func (sf *stackFilter) show(dst, stack []uint32) (shown []uint32, ok bool) {
 	from := -1
 	if len(sf.ShowFrom) > 0 {
-		for from = len(stack) - 1; from >= 0 && sf.frames[stack[from]]&bitShowFrom == 0; from-- {
+		from = len(stack) - 1
+		for from >= 0 && sf.frames[stack[from]]&bitShowFrom == 0 {
+			from--
 		}
 		if from < 0 {
 			return dst, false

@@ -101,8 +101,8 @@ func (e *Engine) Sandwich(ctx context.Context, s *Selection, pattern FramePatter
 			return nil, ctx.Err()
 		}
 		path = path[:0]
-		for j := len(stack) - 1; j >= 0; j-- {
-			path = append(path, levels.of(stack[j])...)
+		for _, f := range slices.Backward(stack) {
+			path = append(path, levels.of(f)...)
 		}
 		if first := slices.IndexFunc(path, func(f uint32) bool { return m.matched[f] }); first >= 0 {
 			on[i], at[i] = true, m.matched[path[len(path)-1]]

@@ -89,8 +89,8 @@ func (res *resolution) paths(functions *functionTable, levels *frameLevels) *pat
 		if p.watch.ended() {
 			break
 		}
-		for i := len(s) - 1; i >= 0; i-- {
-			for _, f := range levels.of(s[i]) { // most often one, which is no work for a copy
+		for _, leaf := range slices.Backward(s) {
+			for _, f := range levels.of(leaf) { //nolint:staticcheck // most often one, which is no work for a copy
 				p.flat = append(p.flat, f)
 			}
 		}

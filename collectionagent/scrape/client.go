@@ -193,12 +193,10 @@ func (f *failure) Unwrap() error { return f.err }
 
 // explain returns why a request failed, without its parameters.
 func explain(err error, parameters string) error {
-	var known *failure
-	if errors.As(err, &known) {
+	if known, ok := errors.AsType[*failure](err); ok {
 		return known
 	}
-	var outer *url.Error
-	if errors.As(err, &outer) { // has the parameters
+	if outer, ok := errors.AsType[*url.Error](err); ok { // has the parameters
 		err = outer.Err
 	}
 	var remote *net.OpError

@@ -94,8 +94,7 @@ func readBounded(in io.Reader, limit int64, take func(int64) error) ([]byte, err
 		case errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
 			return nil, unzipFailure(err)
 		case err != nil:
-			var corrupt flate.CorruptInputError
-			if errors.As(err, &corrupt) {
+			if _, ok := errors.AsType[flate.CorruptInputError](err); ok {
 				err = unzipFailure(err)
 			}
 			return nil, err

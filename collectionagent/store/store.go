@@ -229,8 +229,8 @@ var RollUpLabels = []string{LabelService, LabelHost, LabelHostID}
 
 // Widths of roll-ups.
 const (
-	RollUpMinute = time.Minute
-	RollUpHour   = time.Hour
+	RollUpMinute = time.Minute //nolint:revive // not a unit, the width itself
+	RollUpHour   = time.Hour   //nolint:revive // as well
 )
 
 // RollUp returns the width of the coarsest roll-up that can answer the query, 0

@@ -112,7 +112,7 @@ func (l *stuckLog) Handle(context.Context, slog.Record) error {
 // TestStuckLog: whose log is written into a pipe that nobody reads still profiles.
 func TestStuckLog(t *testing.T) {
 	t.Parallel()
-	log := &stuckLog{slog.NewTextHandler(io.Discard, nil), make(chan struct{}), make(chan struct{})}
+	log := &stuckLog{slog.NewTextHandler(io.Discard, nil), make(chan struct{}), make(chan struct{})} //nolint:sloglint // DiscardHandler is given no records
 	answers := serve(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, dockerList(webID, "web")) })
 	d := started(t, Options{Sockets: []string{answers}, Logger: slog.New(log)})
 	defer close(log.release)

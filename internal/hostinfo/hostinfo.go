@@ -148,7 +148,7 @@ func (o Options) hostID(name string) (id, source string) {
 }
 
 func keep(path, id string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the file in it is private
 		return err
 	}
 	return os.WriteFile(path, []byte(id+"\n"), 0o600)

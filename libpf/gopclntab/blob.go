@@ -4,6 +4,7 @@ package gopclntab
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -109,7 +110,7 @@ func (b *blob) cstring(off uint64, limit int) (string, error) {
 
 // noEOF turns the end of the file into an error that says that it came early.
 func noEOF(err error) error {
-	if err == nil || err == io.EOF {
+	if err == nil || errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
 	}
 	return err

@@ -84,7 +84,7 @@ func usableSections(r io.ReaderAt, size int64) bool {
 	entsize := uint64(bo.Uint16(hdr[l.shentsize:]))
 	num := uint64(bo.Uint16(hdr[l.shnum:]))
 	names := uint64(bo.Uint16(hdr[l.shstrndx:]))
-	if shoff == 0 || entsize < uint64(l.shsize) {
+	if shoff == 0 || entsize < uint64(l.shsize) { //nolint:gosec // of two constants
 		return false
 	}
 	header := func(i uint64) ([]byte, bool) {

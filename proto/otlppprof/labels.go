@@ -196,14 +196,14 @@ func (l *label) element(v *common.AnyValue, unit string, d *reader) {
 }
 
 // valueText returns a value as text.
-func (d *reader) valueText(v *common.AnyValue) string {
+func (r *reader) valueText(v *common.AnyValue) string {
 	switch v := v.GetValue().(type) {
 	case nil:
 		return ""
 	case *common.AnyValue_StringValue:
 		return v.StringValue
 	case *common.AnyValue_StringValueStrindex:
-		return d.strings[v.StringValueStrindex] // checked
+		return r.strings[v.StringValueStrindex] // checked
 	case *common.AnyValue_IntValue:
 		return strconv.FormatInt(v.IntValue, 10)
 	case *common.AnyValue_BoolValue:

@@ -3,6 +3,7 @@
 package tlsfiles
 
 import (
+	"slices"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/proto/tlsfiles/tlstest"
@@ -16,7 +17,7 @@ func FuzzParse(f *testing.F) {
 	cert, key := ca.Issue(tlstest.Leaf{})
 	for _, pair := range [][2][]byte{
 		{cert, key},
-		{append(cert[:len(cert):len(cert)], ca.PEM...), append(key[:len(key):len(key)], cert...)},
+		{append(slices.Clip(cert), ca.PEM...), append(slices.Clip(key), cert...)},
 		{key, cert},
 		{cert[:len(cert)/2], key[:len(key)-5]},
 		{[]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), []byte("-----BEGIN EC PRIVATE KEY-----\nDEK-Info: a\n\nAAAA\n-----END EC PRIVATE KEY-----\n")},

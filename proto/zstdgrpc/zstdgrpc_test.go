@@ -34,7 +34,7 @@ func decompress(c encoding.Compressor, data []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer r.(io.Closer).Close()
+	defer r.(io.Closer).Close() //nolint:errcheck // only read
 	return io.ReadAll(r)
 }
 

@@ -143,7 +143,7 @@ func flags(doc string) (have []string, err error) {
 			of = all
 		}
 		for _, n := range name.FindAllStringSubmatch(m[1], -1) {
-			for _, command := range strings.Split(of, ", ") {
+			for command := range strings.SplitSeq(of, ", ") {
 				have = append(have, "strobectl "+command+" "+n[1])
 			}
 		}

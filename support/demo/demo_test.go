@@ -22,9 +22,6 @@ import (
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
-// languages are the folders of bin/demo with a root.tar.
-var languages = []string{"python", "node", "java", "ruby"}
-
 // promise is how long docs/install.md says that it takes at most from nothing to a hot function.
 const promise = 5 * time.Minute
 

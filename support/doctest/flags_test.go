@@ -74,7 +74,7 @@ var (
 // "--" is a command again.
 func flagsOf(line string) (names []string) {
 	first, own := true, false
-	for _, word := range strings.Fields(between.Replace(quotedText.ReplaceAllString(line, "TEXT"))) {
+	for word := range strings.FieldsSeq(between.Replace(quotedText.ReplaceAllString(line, "TEXT"))) {
 		switch {
 		case strings.HasPrefix(word, "#"):
 			return names
@@ -129,7 +129,7 @@ func TestDefaults(t *testing.T) {
 			t.Fatal(err)
 		}
 		all := map[string]string{}
-		for _, line := range strings.Split(string(src), "\n") {
+		for line := range strings.SplitSeq(string(src), "\n") {
 			if m := row.FindStringSubmatch(line); m != nil {
 				all[m[1]] = strings.Trim(strings.TrimSpace(strings.Split(line, "|")[column]), "`")
 			}

@@ -5,6 +5,7 @@ package doctest
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -84,7 +85,7 @@ func (s *Section) Shell(t testing.TB, opts Options) *Shell {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
+		t.Cleanup(func() { _ = os.RemoveAll(dir) })
 		sh.scratch, sh.inside = dir, strings.TrimPrefix(dir, strings.TrimSuffix(opts.Chroot, "/"))
 		sh.cmd = exec.Command("chroot", opts.Chroot, "bash", "--noprofile", "--norc")
 	}
@@ -109,12 +110,12 @@ func (sh *Shell) start() {
 	if err == nil {
 		err = sh.cmd.Start()
 	}
-	w.Close()
+	_ = w.Close()
 	if err != nil {
 		sh.t.Fatalf("start the shell: %v", err)
 	}
 	go func() {
-		defer r.Close()
+		defer r.Close() //nolint:errcheck // read only
 		defer close(sh.status)
 		for lines := bufio.NewScanner(r); lines.Scan(); {
 			sh.status <- lines.Text()
@@ -122,7 +123,7 @@ func (sh *Shell) start() {
 	}()
 	sh.t.Cleanup(sh.stop)
 	if sh.opts.Chroot != "" {
-		fmt.Fprintf(sh.in, "cd %q\n", sh.opts.Dir)
+		_, _ = fmt.Fprintf(sh.in, "cd %q\n", sh.opts.Dir)
 	}
 }
 
@@ -173,7 +174,7 @@ func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 		case b.HasWant && !Matches(b.Want, out):
 			err = fmt.Errorf("the document says that it prints\n%s", b.Want)
 		case ok != nil && !ok(out):
-			err = fmt.Errorf("not what the test waits for")
+			err = errors.New("not what the test waits for")
 		default:
 			return out
 		}
@@ -202,7 +203,7 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	} else {
 		run = set + "; " + run + "; set +eE; trap - ERR"
 	}
-	fmt.Fprintf(sh.in, "%s\nprintf '%%s\\n' $? >&3\n", run)
+	_, _ = fmt.Fprintf(sh.in, "%s\nprintf '%%s\\n' $? >&3\n", run)
 
 	patience := sh.patience()
 	timeout := time.NewTimer(patience)
@@ -268,12 +269,12 @@ func (sh *Shell) replace(text string) string {
 
 // stop ends the shell and what it has started: first politely, then by force.
 func (sh *Shell) stop() {
-	sh.in.Close()
+	_ = sh.in.Close()
 	pgid := sh.cmd.Process.Pid
-	syscall.Kill(-pgid, syscall.SIGTERM)
+	_ = syscall.Kill(-pgid, syscall.SIGTERM)
 	ended := make(chan struct{})
 	go func() {
-		sh.cmd.Wait()
+		_ = sh.cmd.Wait()
 		close(ended)
 	}()
 	for deadline := time.Now().Add(sh.opts.Grace); running(pgid) && time.Now().Before(deadline); {
@@ -281,7 +282,7 @@ func (sh *Shell) stop() {
 	}
 	if running(pgid) {
 		sh.t.Errorf("something that the document starts did not end %v after SIGTERM", sh.opts.Grace)
-		syscall.Kill(-pgid, syscall.SIGKILL)
+		_ = syscall.Kill(-pgid, syscall.SIGKILL)
 	}
 	<-ended
 	if sh.t.Failed() {
@@ -364,7 +365,7 @@ func WaitHTTP(t testing.TB, url string) {
 		}
 		resp, err := http.DefaultClient.Do(req)
 		if err == nil {
-			resp.Body.Close()
+			_ = resp.Body.Close()
 			if resp.StatusCode == http.StatusOK {
 				return
 			}

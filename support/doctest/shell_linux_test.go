@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -59,8 +60,8 @@ func outcome(t *testing.T, markdown string, opts Options, f func(*Shell, *Sectio
 	go func() {
 		defer close(done)
 		defer func() {
-			for i := len(r.cleanups) - 1; i >= 0; i-- {
-				r.cleanups[i]()
+			for _, v := range slices.Backward(r.cleanups) {
+				v()
 			}
 		}()
 		r.Cleanup(s.check)
@@ -110,7 +111,7 @@ func TestShell(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run := func(sh *Shell, s *Section) {
-				fmt.Fprintf(sh.in, "OUT=%s\n", sh.scratch)
+				_, _ = fmt.Fprintf(sh.in, "OUT=%s\n", sh.scratch)
 				test.run(sh, s)
 			}
 			got := outcome(t, test.markdown, test.opts, run)
@@ -125,7 +126,7 @@ func TestShell(t *testing.T) {
 func TestShellEndsBackground(t *testing.T) {
 	t.Parallel()
 	var group int
-	got := outcome(t, "```sh\nsh -c 'sleep 601 & wait' &\n```\n", Options{}, func(sh *Shell, s *Section) {
+	got := outcome(t, "```sh\nsh -c 'sleep 601 & wait' &\n```\n", Options{}, func(sh *Shell, _ *Section) {
 		sh.RunAll()
 		group = sh.cmd.Process.Pid
 		if !running(group) {
@@ -149,8 +150,8 @@ func TestWait(t *testing.T) {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})}
-	go srv.Serve(l)
-	defer srv.Close()
+	go srv.Serve(l)   //nolint:errcheck // ends with the test
+	defer srv.Close() //nolint:errcheck // nothing is on its way
 	WaitListen(t, l.Addr().String())
 	WaitHTTP(t, "http://"+l.Addr().String())
 	if calls != 3 {

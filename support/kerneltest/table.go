@@ -172,7 +172,7 @@ func table(rows []row) string {
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
-// leaves leaves out the tests that failed only because a test within them did.
+// leaves drops the tests that failed only because a test within them did.
 func leaves(names []string) []string {
 	var out []string
 	for _, name := range names {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -84,19 +85,19 @@ func (t *Tree) AddProgram(path string) error { return t.AddProgramAs(path, path)
 
 // AddProgramAs copies a program to another place, and its libraries to the same ones.
 func (t *Tree) AddProgramAs(path, guest string) error {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return err
 	}
-	if err := copyInto(real, t.Path(guest)); err != nil {
+	if err := copyInto(target, t.Path(guest)); err != nil {
 		return err
 	}
-	out, err := exec.Command("ldd", real).CombinedOutput() //nolint:gosec // a program of the host
+	out, err := exec.Command("ldd", target).CombinedOutput() //nolint:gosec // a program of the host
 	if err != nil {
 		if strings.Contains(string(out), "not a dynamic executable") || strings.Contains(string(out), "statically linked") {
 			return nil
 		}
-		return fmt.Errorf("libraries of %s: %w: %s", real, err, out)
+		return fmt.Errorf("libraries of %s: %w: %s", target, err, out)
 	}
 	for field := range strings.FieldsSeq(string(out)) {
 		if !strings.HasPrefix(field, "/") {
@@ -177,7 +178,7 @@ func (t *Tree) Image(ctx context.Context, file string) error {
 		mke2fs = path
 	}
 	_, err = output(ctx, "", mke2fs, "-q", "-F", "-t", "ext4", "-O", "^has_journal,^metadata_csum", "-m", "0",
-		"-N", fmt.Sprint(files+1024), "-E", "root_owner=0:0,lazy_itable_init=1", "-d", t.dir, file)
+		"-N", strconv.FormatInt(files+1024, 10), "-E", "root_owner=0:0,lazy_itable_init=1", "-d", t.dir, file)
 	if err != nil {
 		return fmt.Errorf("make the file system: %w", err)
 	}

@@ -3,6 +3,7 @@
 package identity
 
 import (
+	"slices"
 	"strings"
 )
 
@@ -60,16 +61,16 @@ func parseCgroup(b []byte) cgroups {
 func containerOfPath(path string) container {
 	var c container
 	elements := strings.Split(path, "/")
-	for i := len(elements) - 1; i >= 0; i-- {
+	for i, element := range slices.Backward(elements) {
 		parent := ""
 		if i > 0 {
 			parent = elements[i-1]
 		}
 		if c.id == "" && c.name == "" {
-			c.id, c.name = containerOfElement(elements[i], parent)
+			c.id, c.name = containerOfElement(element, parent)
 		}
 		if c.podUID == "" {
-			c.podUID = podOfElement(elements[i])
+			c.podUID = podOfElement(element)
 		}
 	}
 	if c.id == "" && c.name == "" {

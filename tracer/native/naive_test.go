@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 )
@@ -151,9 +152,7 @@ func naiveRun(init, prog []byte, addr, codeAlign uint64, dataAlign int64) (rows 
 	regs := map[uint64]string{}
 	clone := func(m map[uint64]string) map[uint64]string {
 		c := map[uint64]string{}
-		for k, v := range m {
-			c[k] = v
-		}
+		maps.Copy(c, m)
 		return c
 	}
 	var initial map[uint64]string

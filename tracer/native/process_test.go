@@ -77,7 +77,7 @@ func (p *process) readMaps() {
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	p.maps = p.maps[:0]
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		var m procMap
@@ -193,7 +193,7 @@ func loadSymbols(path string) symbols {
 	if err != nil {
 		return nil
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	syms, _ := f.Symbols()
 	dyn, _ := f.DynamicSymbols()
 	syms = append(syms, dyn...)

@@ -93,7 +93,7 @@ func inlineAMD64(s *state) (rule uint16, ok bool) {
 		uint32(cfa.off) > maxInlineOff { //nolint:gosec // negative becomes large
 		return 0, false
 	}
-	rule = uint16(cfa.off>>3) << ruleOffShift
+	rule = uint16(cfa.off>>3) << ruleOffShift //nolint:gosec // at most maxInlineOff
 	switch cfa.reg {
 	case amd64SP:
 	case amd64FP:
@@ -157,7 +157,7 @@ func encodeARM64(s *state) (rule uint16, intern Rule, inline bool) {
 		}
 	}
 	if !cfa.deref && (cfa.reg == arm64SP || cfa.reg == arm64FP) && cfa.off&7 == 0 && uint32(cfa.off) <= maxInlineOff { //nolint:gosec // negative becomes large
-		base, units := cfa.reg == arm64FP, uint16(cfa.off>>3)
+		base, units := cfa.reg == arm64FP, uint16(cfa.off>>3) //nolint:gosec // at most maxInlineOff
 		fp, ra := &c.fp, &c.ra
 		switch {
 		case ra.kind == locSame && fp.kind == locSame:

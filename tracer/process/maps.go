@@ -49,7 +49,7 @@ func Mappings(pid libpf.PID) ([]Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	return ParseMappings(f)
 }
 
@@ -139,7 +139,7 @@ func All() ([]libpf.PID, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
+	defer d.Close() //nolint:errcheck // read only
 	names, err := d.Readdirnames(-1)
 	if err != nil {
 		return nil, err

@@ -115,7 +115,7 @@ func (m Memory) String(addr uint64) (string, error) {
 	var chunk [256]byte
 	for len(out) < MaxString {
 		// Not across a page: the next one may be missing.
-		n := min(256-addr%256, uint64(MaxString-len(out)))
+		n := min(256-addr%256, uint64(MaxString-len(out))) //nolint:gosec // the loop ends before it is negative
 		if err := m.Read(chunk[:n], addr); err != nil {
 			return "", err
 		}

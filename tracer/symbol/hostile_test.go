@@ -108,7 +108,7 @@ func TestDebugFileStaysInRoot(t *testing.T) {
 	debug := filepath.Join(outside, "subject.debug")
 	tool(t, "objcopy", "--only-keep-debug", path, debug)
 	tool(t, "objcopy", "--strip-all", "--add-gnu-debuglink="+debug, path)
-	real, err := os.ReadFile(debug)
+	content, err := os.ReadFile(debug)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,12 +117,12 @@ func TestDebugFileStaysInRoot(t *testing.T) {
 		place func(to string) error
 		want  string
 	}{
-		"inside":        {func(to string) error { return os.WriteFile(to, real, 0o600) }, "hidden"},
+		"inside":        {func(to string) error { return os.WriteFile(to, content, 0o600) }, "hidden"},
 		"link out":      {func(to string) error { return os.Symlink(debug, to) }, unnamed},
 		"relative link": {func(to string) error { return os.Symlink(strings.Repeat("../", 30)+debug, to) }, unnamed},
 		"FIFO":          {func(to string) error { return unix.Mkfifo(to, 0o600) }, unnamed},
 		"huge": {func(to string) error {
-			return errors.Join(os.WriteFile(to, real, 0o600), os.Truncate(to, maxCRC+1))
+			return errors.Join(os.WriteFile(to, content, 0o600), os.Truncate(to, maxCRC+1))
 		}, unnamed},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -96,12 +97,7 @@ func (p *Pattern) UnmarshalJSON(b []byte) error {
 }
 
 func (p *Pattern) in(frames []string) bool {
-	for _, f := range frames {
-		if p.re.MatchString(f) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(frames, p.re.MatchString)
 }
 
 // Expectations returns what is expected of all subjects, by name.
@@ -272,12 +268,12 @@ func judgeChains(e *Expectation, stacks []stack, samples int, below func(part, n
 	}
 	hits, whole, anchored := make([]int, len(e.Chains)), make([]int, len(e.Chains)), 0
 	for _, s := range stacks {
-		any := false
+		found := false
 		for i := range e.Chains {
 			if !anchors[i].in(s.frames) {
 				continue
 			}
-			any = true
+			found = true
 			hits[i] += s.n
 			exact := e.Exact
 			if x := e.Chains[i].Exact; x != nil {
@@ -287,7 +283,7 @@ func judgeChains(e *Expectation, stacks []stack, samples int, below func(part, n
 				whole[i] += s.n
 			}
 		}
-		if any {
+		if found {
 			anchored += s.n
 		}
 	}

@@ -5,6 +5,7 @@ package tracertest
 import (
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -33,7 +34,7 @@ var (
 
 // phpJIT are the settings for code that is compiled, by function or by trace.
 func phpJIT(kind string) []string {
-	return append(phpOpcache[:len(phpOpcache):len(phpOpcache)], "-d", "opcache.jit="+kind, "-d", "opcache.jit_buffer_size=64M")
+	return append(slices.Clip(phpOpcache), "-d", "opcache.jit="+kind, "-d", "opcache.jit_buffer_size=64M")
 }
 
 // phpProgram runs a script with settings, in variants from a version on.

@@ -20,8 +20,8 @@ import (
 // pythonPrograms returns the subjects that run on CPython, as many versions of it
 // as the host has.
 func pythonPrograms() map[string]program {
-	// on makes a program of a script, for versions of at least 3.min; 2.7 is 3.-1.
-	on := func(min int, which []int, options []string, script string, args ...string) program {
+	// on makes a program of a script, for versions of at least 3.oldest; 2.7 is 3.-1.
+	on := func(oldest int, which []int, options []string, script string, args ...string) program {
 		return program{
 			command: func(t testing.TB, _, variant string) []string {
 				t.Helper()
@@ -30,18 +30,18 @@ func pythonPrograms() map[string]program {
 					if path = usualPython(); path == "" {
 						skip.Because(t, "needs python3")
 					}
-					if versionOf(path) < min {
-						skip.Because(t, "needs Python 3."+strconv.Itoa(min))
+					if versionOf(path) < oldest {
+						skip.Because(t, "needs Python 3."+strconv.Itoa(oldest))
 					}
 				}
 				return slices.Concat([]string{path}, options, []string{Source("python", script)}, args)
 			},
 			// Without any Python the test is to say so.
-			onlyVariants: usualPython() != "" && versionOf(usualPython()) < min,
+			onlyVariants: usualPython() != "" && versionOf(usualPython()) < oldest,
 			variants: func() []string {
 				var out []string
 				for v, path := range pythons() {
-					if n := versionOf(path); n >= min && (which == nil || slices.Contains(which, n)) {
+					if n := versionOf(path); n >= oldest && (which == nil || slices.Contains(which, n)) {
 						out = append(out, v)
 					}
 				}
@@ -84,11 +84,11 @@ var usualPython = sync.OnceValue(func() string {
 
 // versionOf returns the minor version of Python 3, -1 for 2.7, -2 for none.
 func versionOf(path string) int {
-	real, err := filepath.EvalSymlinks(path)
+	target, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		return -2
 	}
-	m := pythonName.FindStringSubmatch(filepath.Base(real))
+	m := pythonName.FindStringSubmatch(filepath.Base(target))
 	if m == nil {
 		return -2
 	}
@@ -123,22 +123,22 @@ func pythons() map[string]string {
 			continue
 		}
 		for _, f := range files {
-			real, err := filepath.EvalSymlinks(filepath.Join(dir, f.Name()))
-			if err != nil || seen[real] || !pythonName.MatchString(filepath.Base(real)) || !pythonName.MatchString(f.Name()) {
+			target, err := filepath.EvalSymlinks(filepath.Join(dir, f.Name()))
+			if err != nil || seen[target] || !pythonName.MatchString(filepath.Base(target)) || !pythonName.MatchString(f.Name()) {
 				continue
 			}
-			if elf, err := pfelf.Open(real); err != nil {
+			elf, err := pfelf.Open(target)
+			if err != nil {
 				continue // a script that chooses one
-			} else {
-				_ = elf.Close()
 			}
-			seen[real] = true
+			_ = elf.Close()
+			seen[target] = true
 			name := f.Name()[len("python"):]
 			if version := filepath.Base(filepath.Dir(dir)); filepath.Base(filepath.Dir(filepath.Dir(dir))) == "versions" {
 				name = version
 			}
 			if _, there := out[name]; !there {
-				out[name] = real
+				out[name] = target
 			}
 		}
 	}

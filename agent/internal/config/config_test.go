@@ -118,7 +118,7 @@ func TestLoadErrors(t *testing.T) {
 	}{
 		"unknown flag":    {args: []string{"-sample-per-second", "1"}, want: []string{"unknown flag -sample-per-second", "did you mean samples-per-second?"}},
 		"far from any":    {args: []string{"-xyzzy"}, want: []string{"unknown flag -xyzzy"}},
-		"argument":        {args: []string{"recrod"}, want: []string{`unexpected argument "recrod"`, "record"}},
+		"argument":        {args: []string{"recrod"}, want: []string{`unexpected argument "recrod"`, "record"}}, //nolint:misspell // on purpose
 		"bad number":      {args: []string{"-samples-per-second", "many"}, want: []string{"samples-per-second", `"many" is not a whole number`}},
 		"bad bool":        {args: []string{"-v=maybe"}, want: []string{"neither true nor false"}},
 		"bad bytes":       {args: []string{"-memory-limit", "1XB"}, want: []string{"not a number of bytes"}},
@@ -275,10 +275,10 @@ func TestSharedNames(t *testing.T) {
 	c := Default()
 	options := c.options()
 	shared := reflect.TypeFor[settings.Profiling]()
-	for i := range shared.NumField() {
-		name := shared.Field(i).Tag.Get("mapstructure")
+	for field := range shared.Fields() {
+		name := field.Tag.Get("mapstructure")
 		if options[strings.ReplaceAll(name, "_", "-")] == nil {
-			t.Errorf("field %s is %q for the Collector, and there is no such flag", shared.Field(i).Name, name)
+			t.Errorf("field %s is %q for the Collector, and there is no such flag", field.Name, name)
 		}
 	}
 }

@@ -95,7 +95,7 @@ func set(s Set) error {
 		half := uint32(s >> (32 * i)) //nolint:gosec // half of it
 		data[i] = unix.CapUserData{Effective: half, Permitted: half}
 	}
-	err := allThreads(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(data)), 0)
+	err := allThreads(unix.SYS_CAPSET, uintptr(unsafe.Pointer(header)), uintptr(unsafe.Pointer(data)), 0) //nolint:gosec // there is no call for all threads
 	if err != nil {
 		return fmt.Errorf("drop capabilities: %w", err)
 	}

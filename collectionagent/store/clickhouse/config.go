@@ -190,7 +190,7 @@ func allLoopback(addresses []string) bool {
 }
 
 // PasswordFromEnvironment is the name of the environment variable of the password.
-const PasswordFromEnvironment = "STROBE_CLICKHOUSE_PASSWORD"
+const PasswordFromEnvironment = "STROBE_CLICKHOUSE_PASSWORD" //nolint:gosec // a name
 
 // ReadDSN reads an address of servers from a file.
 func ReadDSN(path string) (string, error) {

@@ -36,8 +36,7 @@ const (
 
 // codeOf returns the code of a server's error, 0 for any other.
 func codeOf(err error) int32 {
-	var e *driver.Exception
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*driver.Exception](err); ok {
 		return e.Code
 	}
 	return 0
@@ -72,8 +71,7 @@ func (e *writeError) Unwrap() []error { return []error{e.kind, e.cause} }
 // forWriter turns an error of a write into one that makes agents wait: they keep
 // what they could not send, whatever the cause on our side is.
 func forWriter(err error) error {
-	var done *writeError
-	if errors.As(err, &done) {
+	if _, ok := errors.AsType[*writeError](err); ok {
 		return err
 	}
 	switch code := codeOf(err); code {

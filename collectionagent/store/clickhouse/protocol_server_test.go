@@ -272,7 +272,7 @@ func testDeadline(t *testing.T, server *clickhousetest.Server) {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	start := time.Now()
-	err := s.each(ctx, "SELECT toUInt64(count()) FROM system.numbers WHERE NOT ignore(cityHash64(toString(number)))", s.querySettings(), func(r Rows) error { return nil })
+	err := s.each(ctx, "SELECT toUInt64(count()) FROM system.numbers WHERE NOT ignore(cityHash64(toString(number)))", s.querySettings(), func(Rows) error { return nil })
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("ended with %v", err)
 	}

@@ -5,8 +5,8 @@ package embedded
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -20,7 +20,7 @@ import (
 func fakeBlock(number uint64, level int, at time.Duration, rows int64) *block {
 	ms := at.Milliseconds()
 	return &block{info: &blockInfo{
-		Number: number, Level: level, File: fmt.Sprint(number), Rows: rows, Bytes: 10 * rows, TableBytes: 100, MinTime: ms, MaxTime: ms + 1000, Sorted: true,
+		Number: number, Level: level, File: strconv.FormatUint(number, 10), Rows: rows, Bytes: 10 * rows, TableBytes: 100, MinTime: ms, MaxTime: ms + 1000, Sorted: true,
 	}}
 }
 

@@ -62,7 +62,7 @@ type rowFile[R any] struct {
 	sums     summer
 	// end collects what comes behind the pages, nil before that.
 	end *bytes.Buffer
-	w   *parquet.Writer
+	w   *parquet.Writer //nolint:staticcheck // its rows have a schema and no Go type, which GenericWriter wants
 	// describe returns the columns that all rows of a series share.
 	describe func(*store.Series) (R, error)
 	schema   *parquet.Schema
@@ -143,7 +143,7 @@ func newRowFile[R any](
 		parquet.KeyValueMetadata("strobe.block", "1"),
 	)
 	options = append(options, more...)
-	w.w = parquet.NewWriter(w.buffered, append(options, sharedSchema(w.schema, &w.alike))...)
+	w.w = parquet.NewWriter(w.buffered, append(options, sharedSchema(w.schema, &w.alike))...) //nolint:staticcheck // see there
 	return w, nil
 }
 

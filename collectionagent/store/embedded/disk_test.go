@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -69,7 +70,7 @@ func fillDisk(t *testing.T, dir string, leave int) string {
 func diskStack(seq uint64) store.Stack {
 	frames := []libpf.Frame{{
 		Type: libpf.PythonFrame, AddressOrLineno: libpf.AddressOrLineno(seq),
-		FunctionName: strings.Repeat(fmt.Sprintf("%x", seq*0x9e3779b97f4a7c15), 90),
+		FunctionName: strings.Repeat(strconv.FormatUint(seq*0x9e3779b97f4a7c15, 16), 90),
 	}}
 	return store.Stack{Hash: libpf.HashTrace(frames), Frames: frames}
 }

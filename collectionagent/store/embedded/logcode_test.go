@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"os"
@@ -174,9 +175,7 @@ func TestLogRecords(t *testing.T) {
 		}
 		want := told{}
 		for _, g := range groups[i:] {
-			for at, what := range g {
-				want[at] = what
-			}
+			maps.Copy(want, g)
 		}
 		got, m := replayAll(t, content, from)
 		if d := cmp.Diff(want, got); d != "" {

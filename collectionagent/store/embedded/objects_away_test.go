@@ -170,7 +170,7 @@ func TestDeleteDuringUpload(t *testing.T) {
 	}
 	_, blocks, _ := s.readView()
 	n := 0
-	bucket.put = func(name string) {
+	bucket.put = func(string) {
 		if n++; n != 2 {
 			return
 		}

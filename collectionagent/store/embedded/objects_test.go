@@ -305,7 +305,7 @@ func TestObjectCrash(t *testing.T) {
 func newObjects(t *testing.T, server *objectstest.Server) func() bool {
 	known := make(map[string]bool)
 	return func() (fresh bool) {
-		err := filepath.WalkDir(filepath.Join(server.Dir, objectstest.Bucket), func(path string, d fs.DirEntry, err error) error {
+		err := filepath.WalkDir(filepath.Join(server.Dir, objectstest.Bucket), func(path string, _ fs.DirEntry, err error) error {
 			switch {
 			case errors.Is(err, fs.ErrNotExist): // removed meanwhile
 				return nil

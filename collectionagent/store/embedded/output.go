@@ -5,6 +5,7 @@ package embedded
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 )
@@ -13,7 +14,7 @@ import (
 func (w *rewriter) newOutput() (out *output, err error) {
 	s := w.store
 	out = &output{number: s.nextBlock.Add(1), level: w.to.level, scope: w.scope}
-	prefix := filepath.Join(s.blocksDir(), fmt.Sprint(out.number))
+	prefix := filepath.Join(s.blocksDir(), strconv.FormatUint(out.number, 10))
 	source := w.in[0].finest()
 	if source.kind == "" && !w.to.onlySums {
 		if out.samples, err = newSampleFile(&s.cfg.files, prefix+".tmp", w.seconds[w.scope]); err != nil {

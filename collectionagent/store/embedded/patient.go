@@ -207,8 +207,7 @@ func (f *patientFile) sync(sync func() error) error {
 		}
 		return err
 	})
-	var lost *lostError
-	if errors.As(err, &lost) {
+	if lost, ok := errors.AsType[*lostError](err); ok {
 		time.Sleep(f.fs.every) // Pebble starts over at once
 		return lost.err
 	}

@@ -38,7 +38,7 @@ type compactionConfig struct {
 	// inputTable bounds the tables of series of flushed heads that are merged at once.
 	inputTable int64
 	// A companion is kept beside samples that have at least gain times its rows (-1:
-	// always), in blocks of at least least rows.
+	// always), in blocks of least rows or more.
 	gain, least int64
 }
 

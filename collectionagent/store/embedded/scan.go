@@ -29,16 +29,10 @@ func (s *Store) claim(ctx context.Context) (c *memory.Claim, free func()) {
 	return c, c.Release
 }
 
-// scan sums up everything that matches. rollUp is the width of the coarsest
-// roll-up that knows what q and groupOf ask for. The scanner's free must be called.
-func (s *Store) scan(
-	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration,
-) (*aggregator, *scanner, error) {
-	return s.scanLabels(ctx, q, groupOf, rollUp, false, nil)
-}
-
-// scanLabels is scan that may use sums per second, and leaves the files to labels, unless that is nil, whose tables
-// of series suffice.
+// scanLabels sums up everything that matches. rollUp is the width of the coarsest
+// roll-up that knows what q and groupOf ask for; with seconds, sums per second may be
+// used. Files whose tables of series suffice are left to labels, unless that is nil.
+// The scanner's free must be called.
 func (s *Store) scanLabels(
 	ctx context.Context, q *store.Query, groupOf func([]string, *store.Series) []string, rollUp time.Duration, seconds bool, labels *labelScan,
 ) (*aggregator, *scanner, error) {

@@ -5,6 +5,7 @@ package embedded
 import (
 	"encoding/binary"
 	"fmt"
+	"maps"
 	"math"
 	"time"
 
@@ -159,8 +160,6 @@ func (s *Store) raiseHorizons(raise map[seriesScope]floors) error {
 	}
 	s.viewMu.Lock()
 	defer s.viewMu.Unlock()
-	for scope, f := range raised {
-		s.horizons[scope] = f
-	}
+	maps.Copy(s.horizons, raised)
 	return nil
 }

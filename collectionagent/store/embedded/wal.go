@@ -21,7 +21,7 @@ import (
 //	crc     4 bytes little endian, CRC-32C of the number of the segment (8 bytes, little
 //	        endian), length and payload: a record of another segment, which refers to other
 //	        tables, is no record
-//	length  4 bytes little endian, of the payload
+//	length  4 bytes little endian, of what follows
 //	payload a group of batches, see segmentCode
 const (
 	walFamily    = "STROBEWAL"                         // then a digit: the format

@@ -91,8 +91,8 @@ func (w *windows) add(id *store.BatchID, weight uint64, now time.Time) (forgotte
 	return win.Add(id.Sequence)
 }
 
-// save returns what takes back all that was done since for the window of a batch, and has
-// updates that were taken and could not be written written with the next ones.
+// save returns what takes back all that was done since for the window of a batch, and leaves
+// updates that were taken and could not be written to the next ones.
 func (w *windows) save(id *store.BatchID) (restore func(unwritten []windowUpdate)) {
 	key := string(windowKey(w.kind, id))
 	var before *window

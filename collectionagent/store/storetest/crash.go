@@ -169,7 +169,7 @@ func formatList(list []uint64) string {
 }
 
 func parseList(s string) (list []uint64) {
-	for _, f := range strings.Fields(s) {
+	for f := range strings.FieldsSeq(s) {
 		if n, err := strconv.ParseUint(f, 10, 64); err == nil {
 			list = append(list, n)
 		}

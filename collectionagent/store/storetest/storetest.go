@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func RunSeeds(t *testing.T, open Open, seeds uint64) {
 	t.Run("random", func(t *testing.T) {
 		t.Parallel()
 		for seed := range seeds {
-			t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 				t.Parallel()
 				runRandom(t, open, seed)
 			})

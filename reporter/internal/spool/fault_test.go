@@ -31,11 +31,11 @@ func (d *faultDirectory) tell(what, name string) {
 }
 
 func (d *faultDirectory) open(path string) (directory, error) {
-	real, err := openDirectory(path)
+	opened, err := openDirectory(path)
 	if err != nil {
 		return nil, err
 	}
-	d.directory = real
+	d.directory = opened
 	return &faultFiles{d}, nil
 }
 
@@ -168,7 +168,7 @@ func TestWriteFaults(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = openTest(t, Options{Dir: dir})
-			defer s.Close()
+			defer s.Close() //nolint:errcheck // its faults are the test
 			got, orders := readAll(t, s)
 			if diff := cmp.Diff(upTo(1, 60), got); diff != "" {
 				t.Fatal(diff)
@@ -188,7 +188,7 @@ func TestSyncFault(t *testing.T) {
 	t.Parallel()
 	d := &faultDirectory{}
 	s := openTest(t, Options{Dir: t.TempDir(), directory: d.open})
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // its faults are the test
 	appendTest(t, s, 1, 3)
 	r := testRecord(4)
 	r.Stream = Counts
@@ -215,7 +215,7 @@ func TestReadFault(t *testing.T) {
 	t.Parallel()
 	d := &faultDirectory{}
 	s := openTest(t, Options{Dir: t.TempDir(), directory: d.open, Lost: func(_ Stream, w uint64) { t.Errorf("lost %d", w) }})
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // its faults are the test
 	appendTest(t, s, 1, 20)
 	for _, fault := range []*error{&d.readErr, &d.openErr} {
 		*fault = syscall.EIO
@@ -249,7 +249,7 @@ func TestOpenFault(t *testing.T) {
 		t.Fatal(err)
 	}
 	s = openTest(t, Options{Dir: dir})
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // end of the test
 	if got, _ := readAll(t, s); cmp.Diff(upTo(1, 6), got) != "" {
 		t.Errorf("read %v", got)
 	}
@@ -292,7 +292,7 @@ func FuzzSegment(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer s.Close()
+		defer s.Close() //nolint:errcheck // end of the test
 		before, read := s.Stats(), uint64(0)
 		for n := 0; ; n++ {
 			r, ok, err := s.Read()

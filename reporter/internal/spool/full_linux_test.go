@@ -31,7 +31,7 @@ func TestFullDisk(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // end of the test
 	i := uint64(1)
 	for ; ; i++ {
 		r := testRecord(i)

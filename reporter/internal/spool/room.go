@@ -65,7 +65,7 @@ func (s *Spool) evict(seg *segment) error {
 		if f, err = s.dir.open(seg.name()); err != nil {
 			s.failed("definitions that are evicted cannot be read", seg.name(), err)
 		} else {
-			defer f.Close()
+			defer f.Close() //nolint:errcheck // read only
 		}
 	}
 	if err := s.dir.remove(seg.name()); err != nil && !errors.Is(err, fs.ErrNotExist) {

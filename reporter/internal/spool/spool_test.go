@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -155,7 +156,7 @@ func TestReplay(t *testing.T) {
 func TestReturn(t *testing.T) {
 	t.Parallel()
 	s := openTest(t, Options{Dir: t.TempDir()})
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // end of the test
 	appendTest(t, s, 1, 300)
 	_, orders := readAll(t, s)
 	for _, order := range orders[10:20] {
@@ -271,7 +272,7 @@ func TestDamage(t *testing.T) {
 			}
 			lostWeight := uint64(0)
 			s = openTest(t, Options{Dir: dir, Lost: func(_ Stream, w uint64) { lostWeight += w }})
-			defer s.Close()
+			defer s.Close() //nolint:errcheck // end of the test
 			before := s.Stats().Weight
 			got, orders := readAll(t, s)
 			if diff := cmp.Diff(want, got); diff != "" {
@@ -306,7 +307,7 @@ func TestVanished(t *testing.T) {
 			dir := t.TempDir()
 			lost := uint64(0)
 			s := openTest(t, Options{Dir: dir, Lost: func(_ Stream, w uint64) { lost += w }})
-			defer s.Close()
+			defer s.Close() //nolint:errcheck // end of the test
 			appendTest(t, s, 1, 7)
 			if err := harm(filepath.Join(dir, segmentName(Counts, 1, segmentSuffix))); err != nil {
 				t.Fatal(err)
@@ -332,7 +333,7 @@ func TestVanishedWhileWritten(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := openTest(t, Options{Dir: dir})
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // end of the test
 	appendTest(t, s, 1, 2)
 	if _, ok, err := s.Read(); !ok || err != nil { // and hold the first
 		t.Fatal(ok, err)
@@ -367,7 +368,7 @@ func TestCap(t *testing.T) {
 		}
 		definitions = append(definitions, r.Sequence)
 	}})
-	defer func() { s.Close() }()
+	defer func() { s.Close() }() //nolint:errcheck // end of the test
 	captured := uint64(0)
 	for i := uint64(1); i <= 500; i++ {
 		r := testRecord(i)
@@ -432,14 +433,7 @@ func TestCap(t *testing.T) {
 	}
 }
 
-func contains(list []uint64, v uint64) bool {
-	for _, have := range list {
-		if have == v {
-			return true
-		}
-	}
-	return false
-}
+func contains(list []uint64, v uint64) bool { return slices.Contains(list, v) }
 
 func TestDirectory(t *testing.T) {
 	t.Parallel()
@@ -520,13 +514,13 @@ func TestDirectory(t *testing.T) {
 
 func ExampleSpool() {
 	dir, _ := os.MkdirTemp("", "spool")
-	defer os.RemoveAll(dir)
+	defer os.RemoveAll(dir) //nolint:errcheck // a copy
 	s, err := Open(Options{Dir: dir, MaxBytes: 1 << 20})
 	if err != nil {
 		fmt.Println(err)
 		return
 	}
-	defer s.Close()
+	defer s.Close() //nolint:errcheck // end of the test
 	_, _ = s.Append(&Record{Header: Header{Stream: Counts, Weight: 3}, Payload: []byte("samples")}, false)
 	_ = s.Sync()
 	r, _, _ := s.Read()

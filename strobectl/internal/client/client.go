@@ -230,8 +230,7 @@ func (c *Client) do(ctx context.Context, method, path string, query, sent url.Va
 
 // unreachable returns the error for a request without a whole answer.
 func (c *Client) unreachable(ctx context.Context, err error) error {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
+	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		err = wrapped.Err // the URL may be long
 	}
 	if cause := context.Cause(ctx); errors.Is(cause, ErrSilent) {

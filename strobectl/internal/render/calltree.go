@@ -4,6 +4,7 @@ package render
 
 import (
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/strobe-profiler/strobe/strobectl/internal/term"
@@ -101,8 +102,8 @@ func CallTree(o *term.Out, t *tree.Tree, opts CallTreeOptions) error {
 		if rest.hidden > 0 {
 			next = append(next, rest)
 		}
-		for i := len(next) - 1; i >= 0; i-- {
-			todo = append(todo, next[i])
+		for _, n := range slices.Backward(next) {
+			todo = append(todo, n)
 		}
 	}
 	_, err := io.WriteString(o, b.String())

@@ -50,7 +50,7 @@ func Table(o *term.Out, columns []Column, rows [][]Cell) error {
 		head[i] = Cell{c.Title, term.Style{Faint: true}}
 	}
 	for _, row := range append([][]Cell{head}, rows...) {
-		line := ""
+		var line strings.Builder
 		pending := ""
 		for i, cell := range row {
 			text := cell.Text
@@ -67,12 +67,12 @@ func Table(o *term.Out, columns []Column, rows [][]Cell) error {
 				space = ""
 			}
 			if text != "" {
-				line += pending + o.Paint(cell.Style, text)
+				line.WriteString(pending + o.Paint(cell.Style, text))
 				pending = ""
 			}
 			pending += space + gap
 		}
-		b.WriteString(line + "\n") // no spaces behind it
+		b.WriteString(line.String() + "\n") // no spaces behind it
 	}
 	_, err := io.WriteString(o, b.String())
 	return err

@@ -117,7 +117,7 @@ func (o *Out) FitName(name string, width int) string {
 func strip(s string, open, end byte) string {
 	var b strings.Builder
 	depth := 0
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
 		case c == open && (depth > 0 || i > 0 && isNameByte(s[i-1]) && !strings.HasSuffix(s[:i], "operator") || strings.HasSuffix(s[:i], "operator()")):
 			if depth == 0 {

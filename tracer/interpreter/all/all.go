@@ -15,7 +15,7 @@ import (
 	"github.com/strobe-profiler/strobe/tracer/interpreter/php"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/python"
 	"github.com/strobe-profiler/strobe/tracer/interpreter/ruby"
-	"github.com/strobe-profiler/strobe/tracer/interpreter/v8"
+	v8 "github.com/strobe-profiler/strobe/tracer/interpreter/v8"
 )
 
 // Runtimes returns them, in the order in which executables are shown to them.

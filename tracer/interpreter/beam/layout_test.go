@@ -174,7 +174,7 @@ func FuzzDetect(f *testing.F) {
 		if err != nil {
 			return
 		}
-		defer file.Close()
+		defer file.Close() //nolint:errcheck // read only
 		if x, err := read(file); (err == nil) != (x != nil) {
 			t.Fatal(x, err)
 		}

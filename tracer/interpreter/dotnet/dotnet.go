@@ -123,8 +123,7 @@ func findVersion(f *pfelf.File, off, size uint64, writable bool) (string, bool) 
 		if err != nil {
 			return "", false
 		}
-		if i := bytes.Index(b, versionMark); i >= 0 {
-			v := b[i+len(versionMark):]
+		if _, v, found := bytes.Cut(b, versionMark); found {
 			v = v[:min(len(v), 40)]
 			if end := bytes.IndexAny(v, " \x00"); end > 0 {
 				return string(v[:end]), true

@@ -9,6 +9,7 @@ import (
 	"debug/buildinfo"
 	"debug/elf"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -165,5 +166,5 @@ func (i *instance) Refresh(*interpreter.Process) (bool, error) { return false, n
 func (i *instance) Close()                                     {}
 
 func (i *instance) Symbolize(interpreter.Frame, []libpf.Frame) ([]libpf.Frame, error) {
-	return nil, fmt.Errorf("go has no frames of its own")
+	return nil, errors.New("go has no frames of its own")
 }

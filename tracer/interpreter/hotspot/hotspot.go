@@ -1,5 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
+// Package hotspot unwinds Java on HotSpot, OpenJDK's virtual machine: interpreted methods,
+// compiled ones with what was inlined into them, and stubs.
+//
+// The machine describes its own structures in tables (gHotSpotVMStructs); support/ebpf/hotspot.bpf.c
+// walks the frames by them, and docs/runtimes/hotspot.md is for people.
 package hotspot
 
 import (
@@ -103,8 +108,7 @@ func (b *library) layoutIn(p *interpreter.Process, bias uint64) (*layout, error)
 		return nil, err
 	}
 	l, err := newLayout(t, bias, p.Memory)
-	var u *interpreter.UnsupportedError
-	if errors.As(err, &u) {
+	if u, ok := errors.AsType[*interpreter.UnsupportedError](err); ok {
 		u.Version = b.version
 		b.err = err
 	}

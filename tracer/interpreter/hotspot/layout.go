@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/strobe-profiler/strobe/tracer/interpreter"
@@ -289,7 +290,7 @@ func release(t *vmTables, memory process.Memory) (int, error) {
 
 func supported(release int) error {
 	if release < 8 || release > 200 {
-		return unsupported(fmt.Sprint(release), "version not supported")
+		return unsupported(strconv.Itoa(release), "version not supported")
 	}
 	return nil
 }

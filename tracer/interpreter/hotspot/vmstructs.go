@@ -141,8 +141,8 @@ func (p *pages) name(addr uint64) (string, error) {
 			return "", err
 		}
 		rest := page[addr%pageSize:]
-		if i := bytes.IndexByte(rest, 0); i >= 0 {
-			return string(append(out, rest[:i]...)), nil
+		if name, _, ended := bytes.Cut(rest, []byte{0}); ended {
+			return string(append(out, name...)), nil
 		}
 		out = append(out, rest...)
 		addr += uint64(len(rest))

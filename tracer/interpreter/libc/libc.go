@@ -134,10 +134,10 @@ func glibc(f *pfelf.File) (Layout, error) {
 	// specific is an array of pointers to blocks; the first block of 32 keys lies
 	// right before it in struct pthread.
 	first := int64(specific.offset) - int64(level2.count)*int64(sizeof) + int64(data.offset) - self
-	if level2.count == 0 || level2.count > 1024 || sizeof > 255 || first != int64(int16(first)) {
+	if level2.count == 0 || level2.count > 1024 || sizeof > 255 || first != int64(int16(first)) { //nolint:gosec // this is the check
 		return l, errors.New("unexpected layout of thread-specific data")
 	}
-	l.TSD = TSD{Offset: int16(first), Stride: uint8(sizeof), Keys: level2.count}
+	l.TSD = TSD{Offset: int16(first), Stride: uint8(sizeof), Keys: level2.count} //nolint:gosec // checked above
 	l.Self = -self
 
 	dtvp, err := descriptor(f, "_thread_db_pthread_dtvp")

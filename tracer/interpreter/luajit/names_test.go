@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -75,8 +76,8 @@ func (m *image) proto(s source) uint64 {
 		head = 104
 	}
 	var constants []byte
-	for i := len(s.constants) - 1; i >= 0; i-- {
-		constants = m.ref(constants, m.text(s.constants[i]))
+	for _, v := range slices.Backward(s.constants) {
+		constants = m.ref(constants, m.text(v))
 	}
 	k := m.add(constants) + uint64(len(constants))
 	chunk := m.text(s.chunk)

@@ -6,6 +6,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"errors"
+	"slices"
 
 	"golang.org/x/arch/x86/x86asm"
 
@@ -207,10 +208,8 @@ func (m *image) coldParts(f span) []span {
 		if !ok {
 			return true
 		}
-		for _, have := range out {
-			if have == s {
-				return true
-			}
+		if slices.Contains(out, s) {
+			return true
 		}
 		out = append(out, s)
 		return len(out) < maxColdParts

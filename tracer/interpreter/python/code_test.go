@@ -5,6 +5,7 @@ package python
 import (
 	"encoding/binary"
 	"errors"
+	"maps"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -199,9 +200,7 @@ func TestBrokenMemory(t *testing.T) {
 		for at, b := range whole {
 			for _, n := range []int{0, 8, 17, 33} {
 				cut := image{}
-				for k, v := range whole {
-					cut[k] = v
-				}
+				maps.Copy(cut, whole)
 				cut[at] = b[:n]
 				i.memory = cut.memory()
 				var cookie uint64

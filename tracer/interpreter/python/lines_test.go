@@ -75,7 +75,7 @@ func TestPositions(t *testing.T) {
 func FuzzLines(f *testing.F) {
 	f.Add([]byte{0xf0, 1, 0x80, 2, 0x81, 0x04}, 1, int64(4))
 	f.Add([]byte{255, 127, 255, 128, 1, 1}, 1, int64(400))
-	f.Fuzz(func(t *testing.T, table []byte, first int, at int64) {
+	f.Fuzz(func(_ *testing.T, table []byte, first int, at int64) {
 		for _, decode := range decoders {
 			decode(table, first, at)
 		}

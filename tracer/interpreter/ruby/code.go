@@ -220,8 +220,8 @@ func callersOf(f *pfelf.File, callee span, fdes []span) []span {
 				for i := 0; i+4 <= len(b); i += 4 {
 					in := binary.LittleEndian.Uint32(b[i:])
 					if in&0xfc000000 == 0x94000000 {
-						rel := int64(int32(in<<6)) >> 4
-						if v+uint64(i)+uint64(rel) == callee.start {
+						rel := int64(int32(in<<6)) >> 4              //nolint:gosec // signed
+						if v+uint64(i)+uint64(rel) == callee.start { //nolint:gosec // wraps around as the program does
 							at(v + uint64(i))
 						}
 					}

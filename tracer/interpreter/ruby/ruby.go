@@ -10,6 +10,7 @@ package ruby
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -94,7 +95,7 @@ func versionText(f *pfelf.File, sym pfelf.Symbol) (string, error) {
 	}
 	for _, c := range buf[:end] {
 		if c != '.' && (c < '0' || c > '9') {
-			return "", fmt.Errorf("version of Ruby is not a version")
+			return "", errors.New("version of Ruby is not a version")
 		}
 	}
 	return string(buf[:end]), nil

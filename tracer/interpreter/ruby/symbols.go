@@ -99,7 +99,9 @@ func (i *instance) findSymbols() bool {
 func (i *instance) searchSymbols(at, size uint64) (uint64, bool) {
 	const step = 64 << 10
 	buf := make([]byte, step+symbolsSize)
-	at, size = at+7&^7, min(size, maxSearch)&^7
+	end := at + min(size, maxSearch)
+	at = (at + 7) &^ 7
+	size = (end - min(at, end)) &^ 7
 	candidates := 0
 	for ; size >= symbolsSize; at, size = at+step, size-min(size, step) {
 		b := buf[:min(size, uint64(len(buf)))]

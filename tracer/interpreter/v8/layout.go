@@ -2,7 +2,10 @@
 
 package v8
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // layout is where things are in V8's objects: offsets from an object's address,
 // unless said otherwise, and numbers of types.
@@ -101,12 +104,10 @@ func newLayout(v version, c map[string]int32) (*layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range []uint16{
+	if slices.Contains([]uint16{
 		l.firstFunction, l.bytecodeArray, l.shared, l.scopeInfo, l.script, l.code, l.fixedArray, l.byteArray, l.firstNonString,
-	} {
-		if t == 0 {
-			return nil, errLayout
-		}
+	}, 0) {
+		return nil, errLayout
 	}
 	return l, nil
 }

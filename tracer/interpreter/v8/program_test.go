@@ -29,8 +29,7 @@ func TestProgramLoads(t *testing.T) {
 		Programs: ebpf.ProgramOptions{LogLevel: ebpf.LogLevelStats},
 	})
 	if err != nil {
-		var ve *ebpf.VerifierError
-		if errors.As(err, &ve) {
+		if ve, ok := errors.AsType[*ebpf.VerifierError](err); ok {
 			t.Logf("%+v", ve)
 		}
 		t.Fatal(err)

@@ -45,7 +45,7 @@ func readOnlyMappings(pid libpf.PID) ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
+	defer f.Close() //nolint:errcheck // read only
 	return parseReadOnly(f), nil
 }
 

@@ -181,8 +181,8 @@ func (s *bytecodeSizes) at(code []byte) int {
 	case 1, 3: // ExtraWide, DebugBreakExtraWide
 		width, prefix = 2, 1
 	}
-	if len(code) <= prefix || int(code[prefix]) >= len(s[width]) {
+	if len(code) <= prefix || int(code[prefix]) >= len(s[width]) { //nolint:gosec // there are three widths
 		return 0
 	}
-	return prefix + int(s[width][code[prefix]])
+	return prefix + int(s[width][code[prefix]]) //nolint:gosec // checked above
 }

@@ -57,10 +57,9 @@ type agent struct {
 	conn   *grpc.ClientConn
 	random *rand.Rand
 
-	sequences [8]uint64 // of definitions by kind
-	defined   int       // definitions that the server has
-	due       []due     // batches that wait, oldest first
-	next      uint64    // sequence of the next batch that falls due
+	defined int    // definitions that the server has
+	due     []due  // batches that wait, oldest first
+	next    uint64 // sequence of the next batch that falls due
 
 	acked atomic.Uint64 // samples
 	sent  atomic.Uint64 // samples that fell due
@@ -74,7 +73,7 @@ type due struct {
 
 func newAgent(f *Fleet, number int, address string) (*agent, error) {
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()),
-		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10), grpc.WithSharedWriteBuffer(true),
+		grpc.WithReadBufferSize(4<<10), grpc.WithWriteBufferSize(4<<10),
 		grpc.WithDefaultCallOptions(grpc.UseCompressor(zstdgrpc.Name), grpc.ForceCodecV2(codec{})))
 	if err != nil {
 		return nil, fmt.Errorf("prepare connection: %w", err)

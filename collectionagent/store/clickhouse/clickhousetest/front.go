@@ -42,7 +42,7 @@ func (f *front) serve(l net.Listener) error {
 		}
 		go func() {
 			defer conn.Close() //nolint:errcheck // the client has all or went away
-			if err := f.talk(conn); err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+			if err := f.talk(conn); !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
 				fmt.Fprintf(os.Stderr, "connection: %v\n", err)
 			}
 		}()
@@ -59,7 +59,7 @@ type session struct {
 	writer   *compress.Writer
 }
 
-// talk answers one client until it goes away.
+// talk answers one client until it goes away, and says why it ends.
 func (f *front) talk(conn net.Conn) error {
 	s := &session{front: f, conn: bufio.NewWriter(conn), r: chproto.NewReader(conn), writer: compress.NewWriter(compress.LevelZero, compress.LZ4)}
 	if err := s.hello(); err != nil {
@@ -163,8 +163,7 @@ func (s *session) query() error {
 	} else {
 		err = s.answer(q.Body, settings)
 	}
-	var e *proto.Exception
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*proto.Exception](err); ok {
 		return s.fail(e)
 	}
 	if err != nil {
