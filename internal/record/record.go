@@ -4,6 +4,7 @@ package record
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,6 +55,9 @@ func (o *Options) Run(ctx context.Context, env Environment) (status int, err err
 	return 0, o.record(ctx, env, pids, func() {}, out)
 }
 
+// errEarly is the error of a recording without a moment of sampling.
+var errEarly = errors.New("stopped before sampling began")
+
 // record samples the processes, or all for none, and writes to out.
 func (o *Options) record(ctx context.Context, env Environment, pids []libpf.PID, release func(), out *output) error {
 	targets, err := openProcesses(pids)
@@ -73,23 +77,24 @@ func (o *Options) record(ctx context.Context, env Environment, pids []libpf.PID,
 	}
 	stacks := newAggregate(o.Format == Pprof, int64(o.MemoryLimit-o.UnwindTableBytes)/2)
 
-	sampleCtx, stop := context.WithCancel(ctx)
+	// Who ends the recording does not end the sampling: first the counters are read, which a
+	// tracer that has ended has no more.
+	sampleCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	ran := make(chan error, 1)
 	go func() { ran <- tracer.Run(sampleCtx, stacks) }()
 	select {
 	case <-tracer.Started():
 		release()
+	case <-ctx.Done():
+		stop()
+		return cmp.Or(<-ran, errEarly)
 	case err := <-ran:
-		if err == nil {
-			err = errors.New("stopped before sampling began")
-		}
-		return err
+		return cmp.Or(err, errEarly)
 	}
 	p := progress{env: env, stacks: stacks, tracer: tracer, start: time.Now(), duration: o.Duration}
-	o.wait(sampleCtx, targets, len(pids) > 0, p)
+	o.wait(ctx, targets, len(pids) > 0, p)
 	elapsed := time.Since(p.start)
-	// A tracer that has ended has no counters any more.
 	stats, statsErr := tracer.Stats()
 	stop()
 	if err := <-ran; err != nil {

@@ -126,9 +126,11 @@ func TestStoppedByContext(t *testing.T) {
 	f := twoStacks()
 	o := options(func(o *Options) { o.Output = path })
 	done := make(chan error)
+	var messages string
 	f.Samples = append(f.Samples, samplingtest.Sample(1, "x", "y"))
 	go func() {
-		_, _, _, err := record(ctx, t, o, f, false)
+		var err error
+		_, messages, _, err = record(ctx, t, o, f, false)
 		done <- err
 	}()
 	cancel() // before or after the start: both must end it
@@ -137,11 +139,33 @@ func TestStoppedByContext(t *testing.T) {
 	if readErr != nil {
 		t.Fatal(readErr)
 	}
-	if err == nil && !strings.HasPrefix(string(b), "late;main 1\n") {
-		t.Errorf("wrote %q", b)
+	if err == nil && (!strings.HasPrefix(string(b), "late;main 1\n") || !strings.Contains(messages, "5 lost")) {
+		t.Errorf("wrote %q and said %q", b, messages)
 	}
 	if err != nil && !strings.HasPrefix(string(b), "old") {
 		t.Errorf("an error, %v, but wrote %q", err, b)
+	}
+}
+
+// TestInterrupted ends a recording that has begun, and wants its counters.
+func TestInterrupted(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	f := twoStacks()
+	start := func(cfg sampling.Config) (sampling.Tracer, error) {
+		tracer, err := f.New(cfg)
+		go func() {
+			<-tracer.Started()
+			cancel()
+		}()
+		return tracer, err
+	}
+	var out, messages bytes.Buffer
+	o := options(func(o *Options) { o.Output = "-" })
+	_, err := o.Run(ctx, Environment{New: start, Stdout: &out, Stderr: &messages})
+	// It may not have noticed the start yet.
+	if !errors.Is(err, errEarly) && (err != nil || !strings.Contains(out.String(), "late;main 1\n") || !strings.Contains(messages.String(), "5 lost")) {
+		t.Errorf("error %v, wrote %q and said %q", err, &out, &messages)
 	}
 }
 

@@ -5,6 +5,7 @@ package samplingtest
 
 import (
 	"context"
+	"errors"
 	"sync/atomic"
 
 	"github.com/strobe-profiler/strobe/internal/sampling"
@@ -19,12 +20,13 @@ type Fake struct {
 	Executables []*libpf.Executable
 	// NewErr and RunErr are returned by New and, at once, by Run.
 	NewErr, RunErr error
-	// FinalStats is what Stats returns.
+	// FinalStats is what Stats returns while it runs.
 	FinalStats sampling.Stats
 	// Config is what New was called with.
 	Config sampling.Config
 
 	started chan struct{}
+	ended   atomic.Bool
 	closed  atomic.Bool
 }
 
@@ -54,14 +56,20 @@ func (f *Fake) Run(ctx context.Context, sink sampling.Sink) error {
 	for _, s := range f.Last {
 		sink.ReportSample(s)
 	}
+	f.ended.Store(true)
 	return nil
 }
 
 // Started implements sampling.Tracer.
 func (f *Fake) Started() <-chan struct{} { return f.started }
 
-// Stats implements sampling.Tracer.
-func (f *Fake) Stats() (sampling.Stats, error) { return f.FinalStats, nil }
+// Stats implements sampling.Tracer. As with a real one, there are none when it has ended.
+func (f *Fake) Stats() (sampling.Stats, error) {
+	if f.ended.Load() {
+		return sampling.Stats{}, errors.New("the tracer has ended")
+	}
+	return f.FinalStats, nil
+}
 
 // Close implements sampling.Tracer.
 func (f *Fake) Close() error {
