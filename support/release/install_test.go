@@ -90,7 +90,7 @@ for u in $units; do until_true "[ \$(since $u) -gt 6000000 ]"; systemctl show -p
 for u in $units; do kill -STOP $(systemctl show --value -p MainPID $u); done
 for u in $units; do
 	until_true "systemctl show -p NRestarts,ActiveState $u | sort | tr '\\n' ' ' | grep 'ActiveState=active NRestarts=1'"
-	journalctl -b -o cat -u $u | grep 'Watchdog timeout'
+	until_true "journalctl -b -o cat -u $u | grep 'Watchdog timeout'" # the journal may be behind
 done
 part stop
 systemctl stop $units
