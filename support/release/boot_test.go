@@ -76,7 +76,7 @@ func bootGuest(t *testing.T, dir, script string) string {
 	start := time.Now()
 	cmd := exec.CommandContext(ctx, "qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", "q35", "-accel", accel, "-cpu", cpu, "-m", "2560", "-smp", "2", "-kernel", kernel.Image, "-initrd", initrd,
-		"-append", "console=ttyS0 panic=-1 loglevel=4 systemd.log_target=console", "-serial", "file:"+console, "-serial", "file:"+result)
+		"-append", "console=ttyS0 panic=-1 loglevel=4", "-serial", "file:"+console, "-serial", "file:"+result)
 	said, err := cmd.CombinedOutput()
 	log, _ := os.ReadFile(console) // says more about an error, if it is there
 	out, _ := os.ReadFile(result)
