@@ -41,27 +41,8 @@ func startContainerd(t *testing.T) *runtimed {
 		t.Fatal(err)
 	}
 	d := &runtimed{dir: dir, cri: newCRI(filepath.Join(dir, "containerd.sock"), newWanted([]string{"team"}, []string{"tier"}))}
-	config := filepath.Join(dir, "config.toml")
-	text := fmt.Sprintf(`version = 2
-root = %[1]q
-state = %[2]q
-disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs"]
-[grpc]
-  address = %[3]q
-[ttrpc]
-  address = %[4]q
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "docker.io/test/pause:1"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = %[5]q
-    conf_dir = %[5]q
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), d.socket, filepath.Join(dir, "ttrpc.sock"), filepath.Join(dir, "cni"))
-	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	networks := filepath.Join(dir, "cni") // there are none
+	config := dockertest.ContainerdConfig(t, dir, d.socket, networks, networks)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +85,7 @@ disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.sna
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
 	archive := filepath.Join(dir, "images.tar")
-	if err := os.WriteFile(archive, dockertest.Archive(t, program, []string{"-idle"}, "test/pause:1", "shop/checkout:1.4"), 0o600); err != nil {
+	if err := os.WriteFile(archive, dockertest.Archive(t, program, []string{"-idle"}, dockertest.PauseImage, "shop/checkout:1.4"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	load := exec.CommandContext(t.Context(), "ctr", "-a", d.socket, "-n", "k8s.io", "images", "import", "--snapshotter", "native", archive)

@@ -15,6 +15,8 @@ import (
 
 	"golang.org/x/net/dns/dnsmessage"
 	core "k8s.io/api/core/v1"
+
+	"github.com/strobe-profiler/strobe/support/dockertest"
 )
 
 // programs are what a cluster consists of beside etcd and the API server, by the
@@ -60,7 +62,7 @@ spec:
 	}
 	pause := filepath.Join(t.TempDir(), "busy")
 	goBuild(t, pause, "./internal/containers/testdata/busy")
-	n.load(t, pause, []string{"-idle"}, "test/pause:1")
+	n.load(t, pause, []string{"-idle"}, dockertest.PauseImage)
 	n.load(t, pause, nil, "shop/checkout:1.4")
 	return s, n
 }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/dockertest"
 	"github.com/strobe-profiler/strobe/support/skip"
 	"github.com/strobe-profiler/strobe/tracer/identity"
 )
@@ -41,7 +42,7 @@ func TestAPIServerKubelet(t *testing.T) {
 	t.Logf("kubelet %s", n.version)
 	busy := filepath.Join(t.TempDir(), "busy")
 	goBuild(t, busy, "./internal/containers/testdata/busy")
-	n.load(t, busy, []string{"-idle"}, "test/pause:1")
+	n.load(t, busy, []string{"-idle"}, dockertest.PauseImage)
 	n.load(t, busy, nil, "shop/checkout:1.4")
 	pod := s.runPod(t)
 	account := s.account(t)

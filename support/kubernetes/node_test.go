@@ -263,33 +263,14 @@ func removeGroup(t *testing.T, top string) {
 // startContainerd starts it with a network of a bridge, in which pods and node reach each other.
 func (n *node) startContainerd(t *testing.T, dir string) {
 	t.Helper()
-	for name, text := range map[string]string{
-		"cni/test.conflist": `{"cniVersion": "0.4.0", "name": "test", "plugins": [{"type": "bridge", "bridge": "pods", "isGateway": true,
-			"ipam": {"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}`,
-		"config.toml": fmt.Sprintf(`version = 2
-root = %[1]q
-state = %[2]q
-disabled_plugins = ["io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.zfs", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.aufs"]
-[grpc]
-  address = %[3]q
-[ttrpc]
-  address = %[4]q
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "docker.io/test/pause:1"
-  restrict_oom_score_adj = true
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    snapshotter = "native"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = %[5]q
-    conf_dir = %[6]q
-`, filepath.Join(dir, "root"), filepath.Join(dir, "state"), n.socket, filepath.Join(dir, "ttrpc.sock"), pluginsDir, filepath.Join(dir, "cni")),
-	} {
-		path := filepath.Join(dir, name)
-		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
-			t.Fatal(err)
-		}
+	networks := filepath.Join(dir, "cni")
+	text := `{"cniVersion": "0.4.0", "name": "test", "plugins": [{"type": "bridge", "bridge": "pods", "isGateway": true,
+		"ipam": {"type": "host-local", "ranges": [[{"subnet": "10.99.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}`
+	if err := errors.Join(os.MkdirAll(networks, 0o700), os.WriteFile(filepath.Join(networks, "test.conflist"), []byte(text), 0o600)); err != nil {
+		t.Fatal(err)
 	}
-	ends := run(t, exec.Command("containerd", "-c", filepath.Join(dir, "config.toml"))) //nolint:gosec // of this test
+	config := dockertest.ContainerdConfig(t, dir, n.socket, pluginsDir, networks)
+	ends := run(t, exec.Command("containerd", "-c", config)) //nolint:gosec // of this test
 	t.Cleanup(func() { n.endShims(t) })
 	eventually(t, func() error {
 		select {
