@@ -5,8 +5,6 @@ package e2e
 import (
 	"context"
 	"errors"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -57,22 +55,11 @@ func cpuTime(t *testing.T, pid int) (sum time.Duration) {
 		t.Fatal(err)
 	}
 	for i, p := range append(of, descendants...) {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p))
-		if err != nil {
-			if i == 0 {
-				t.Fatalf("the process ended: %v", err)
-			}
-			continue // its parent has its time now
+		used, err := process.CPUTime(p)
+		if err != nil && i == 0 {
+			t.Fatalf("the process ended: %v", err)
 		}
-		// proc(5): utime, stime, cutime and cstime are 14 to 17; the name, which ends with the last parenthesis, is 2.
-		fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
-		for _, field := range fields[14-3 : 17-3+1] {
-			ticks, err := strconv.Atoi(field)
-			if err != nil {
-				t.Fatalf("time of process %d: %v", p, err)
-			}
-			sum += time.Duration(ticks) * tickTime
-		}
+		sum += used // of one that has ended, its parent has the time now
 	}
 	return sum
 }

@@ -6,12 +6,14 @@ package process
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -153,23 +155,47 @@ func All() ([]libpf.PID, error) {
 	return pids, nil
 }
 
+// stat returns the fields of /proc/PID/stat behind the name, of which proc(5) counts the
+// first as 3, at least n.
+func stat(pid libpf.PID, n int) ([]string, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return nil, err
+	}
+	// The name may hold anything, so what follows counts from the last parenthesis.
+	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(f) < n {
+		return nil, fmt.Errorf("stat of process %d has %d fields behind the name, not %d", pid, len(f), n)
+	}
+	return f, nil
+}
+
 // Parent returns the parent of a process.
 func Parent(pid libpf.PID) (libpf.PID, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f, err := stat(pid, 2)
 	if err != nil {
 		return 0, err
 	}
-	// The name may hold anything, so what follows counts from the last parenthesis.
-	rest := string(b)
-	if i := strings.LastIndexByte(rest, ')'); i >= 0 {
-		rest = rest[i+1:]
-	}
-	f := strings.Fields(rest)
-	if len(f) < 2 {
-		return 0, fmt.Errorf("stat of process %d has no parent", pid)
-	}
 	ppid, err := strconv.ParseUint(f[1], 10, 32)
 	return libpf.PID(ppid), err
+}
+
+// CPUTime returns how much CPU a process has used, and those of its children that have
+// ended and that it has waited for. It is as exact as the kernel tells, to 10 ms.
+func CPUTime(pid libpf.PID) (time.Duration, error) {
+	f, err := stat(pid, 15)
+	if err != nil {
+		return 0, err
+	}
+	var ticks uint64
+	for _, text := range f[11:15] { // utime, stime, cutime and cstime
+		n, err := strconv.ParseUint(text, 10, 62)
+		if err != nil {
+			return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)
+		}
+		ticks += n
+	}
+	return time.Duration(ticks) * (time.Second / clockTicks), nil //nolint:gosec // not in the life of a host
 }
 
 // Descendants returns the processes below the given ones, without them.
@@ -204,17 +230,9 @@ func Descendants(of []libpf.PID) ([]libpf.PID, error) {
 // StartTime returns when a process started, in nanoseconds since boot, as exact
 // as the kernel tells. It names the process together with its PID.
 func StartTime(pid libpf.PID) (uint64, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	f, err := stat(pid, 20)
 	if err != nil {
 		return 0, err
-	}
-	rest := string(b)
-	if i := strings.LastIndexByte(rest, ')'); i >= 0 {
-		rest = rest[i+1:]
-	}
-	f := strings.Fields(rest)
-	if len(f) < 20 {
-		return 0, fmt.Errorf("stat of process %d has no start time", pid)
 	}
 	ticks, err := strconv.ParseUint(f[19], 10, 64)
 	return ticks * (1e9 / clockTicks), err

@@ -8,7 +8,9 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -111,4 +113,34 @@ func FuzzParseMappings(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestCPUTime(t *testing.T) {
+	self := libpf.PID(os.Getpid()) //nolint:gosec // a PID
+	before, err := CPUTime(self)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		now, err := CPUTime(self)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now < before {
+			t.Fatalf("the time went from %v to %v", before, now)
+		}
+		var used syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+			t.Fatal(err)
+		}
+		if exact := time.Duration(used.Utime.Nano() + used.Stime.Nano()); now > exact+20*time.Millisecond {
+			t.Fatalf("%v, but it has used %v", now, exact)
+		}
+		if now >= before+50*time.Millisecond {
+			break
+		}
+	}
+	if _, err := CPUTime(1 << 30); err == nil {
+		t.Error("there is a time of a process that does not exist")
+	}
 }
