@@ -58,6 +58,10 @@ func (l *eventLoop) readFromProc(pid libpf.PID) {
 // by those that every chunk is marked with that the chunks are not all of one reading.
 func (l *eventLoop) publish(pid libpf.PID, mm uint64, code process.Code) {
 	l.t.metrics.procReads.Inc()
+	lost := func(reason string) { l.t.metrics.procLosses.WithLabelValues(reason).Inc() }
+	if code.Truncated {
+		lost("too_many")
+	}
 	p := support.StrobeProcess{Mm: mm, ExecVm: code.Pages}
 	chunk := support.StrobeMappingChunk{Version: uint32(code.Pages)} //nolint:gosec // a mark: the low bits do
 	exe, _ := os.Readlink("/proc/" + pid.String() + "/exe")
@@ -68,6 +72,7 @@ func (l *eventLoop) publish(pid libpf.PID, mm uint64, code process.Code) {
 		p.First[p.Chunks] = chunk.M[0].Start
 		key := support.StrobeMappingKey{Tgid: uint32(pid), Chunk: p.Chunks}
 		if err := l.t.kernel.objs.Mappings.Put(key, &chunk); err != nil {
+			lost("table_full")
 			l.t.log.Debug("mappings not recorded", "pid", pid, "error", err)
 			return
 		}
@@ -97,6 +102,7 @@ func (l *eventLoop) publish(pid libpf.PID, mm uint64, code process.Code) {
 		p.Ppid = uint32(ppid)
 	}
 	if err := l.t.kernel.objs.Processes.Put(uint32(pid), &p); err != nil {
+		lost("table_full")
 		l.t.log.Debug("process not recorded", "pid", pid, "error", err)
 	}
 }

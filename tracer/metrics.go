@@ -25,6 +25,7 @@ type metrics struct {
 	tableLoads, tableEvictions, tableMisses, tableErrors       prometheus.Counter
 	directoryFull, idsExhausted, unreadable, procReads         prometheus.Counter
 	runtimeErrors, runtimesUnsupported, runtimesAttached       *prometheus.CounterVec
+	procLosses                                                 *prometheus.CounterVec
 }
 
 func (m *metrics) runtimeError(runtime, reason string) {
@@ -71,6 +72,8 @@ func newMetrics() *metrics {
 		idsExhausted:   counter("executable_ids_exhausted_total", "Executables not recorded because all IDs were in use."),
 		unreadable:     counter("unreadable_executables_total", "Executables that could not be read."),
 		procReads:      counter("process_reads_total", "Times the mappings of a process were read from /proc."),
+		procLosses: vec("process_read_losses_total",
+			"Times mappings that were read from /proc were left out, by reason: too_many of one process, or table_full of all.", "reason"),
 	}
 }
 
@@ -79,7 +82,7 @@ func (m *metrics) register(reg prometheus.Registerer, t *Tracer) error {
 	for _, c := range []prometheus.Collector{
 		m.samples, m.incomplete, m.lostStacks, m.lostLabels, m.badRecords, m.confirmErrors, m.tableBytes, m.unsampledCPUs, m.tableLoads,
 		m.tableEvictions, m.tableMisses, m.tableErrors, m.directoryFull, m.idsExhausted, m.unreadable, m.procReads,
-		m.runtimeErrors, m.runtimesUnsupported, m.runtimesAttached,
+		m.runtimeErrors, m.runtimesUnsupported, m.runtimesAttached, m.procLosses,
 		refusalCollector{}, &kernelCollector{k: t.kernel}, &runtimeCollector{k: t.kernel, runtimes: t.runtimes},
 	} {
 		errs = append(errs, reg.Register(c))

@@ -16,6 +16,8 @@ import (
 type Code struct {
 	// Mappings are in ascending order, at most [MaxMappings].
 	Mappings []Mapping
+	// Truncated is set when there are more.
+	Truncated bool
 	// Pages is how many pages of code the kernel counted at that moment. When it counts
 	// others, the mappings have changed.
 	Pages uint64
@@ -41,7 +43,7 @@ func readCode(count func() (uint64, error), read func() ([]Mapping, error)) (c C
 		if c.Mappings, err = read(); err != nil && !errors.Is(err, ErrTruncated) {
 			return Code{}, err
 		}
-		if err != nil || pagesOf(c.Mappings) == c.Pages {
+		if c.Truncated = err != nil; c.Truncated || pagesOf(c.Mappings) == c.Pages {
 			break
 		}
 	}

@@ -38,6 +38,9 @@ func TestReadCode(t *testing.T) {
 			n := -1
 			got, err := readCode(func() (uint64, error) { n++; return c.counted[n], nil },
 				func() ([]Mapping, error) { return c.read[n], c.err })
+			if got.Truncated != (c.err != nil) {
+				t.Errorf("truncated: %v", got.Truncated)
+			}
 			if err != nil || got.Pages != c.wantPages || n+1 != c.wantRead {
 				t.Errorf("%d pages after %d readings, %v; want %d after %d", got.Pages, n+1, err, c.wantPages, c.wantRead)
 			}
