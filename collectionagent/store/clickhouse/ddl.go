@@ -43,6 +43,20 @@ func (l *layout) onCluster(s *statement) *statement {
 	return s
 }
 
+// alter begins a statement that changes what all servers hold of a table.
+func (l *layout) alter(name string) *statement {
+	var s statement
+	l.named(s.add("ALTER TABLE "), l.part(name))
+	if l.legacy {
+		// Replicas hand the change on to each other. With ON CLUSTER, version 18.16 looks
+		// whether another replica has made it before it takes the lock, and not again with
+		// it: two replicas in step make it both, the second stumbles over the note of the
+		// first, and that ends its thread for statements ON CLUSTER for good.
+		return &s
+	}
+	return l.onCluster(&s)
+}
+
 // engine writes the engine of a table.
 func (l *layout) engine(s *statement, t *table) {
 	family := t.engine

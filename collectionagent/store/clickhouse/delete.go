@@ -16,10 +16,8 @@ import (
 // mutate deletes rows of a table and waits until it is done. where writes the
 // condition, from the word WHERE on.
 func (s *Store) mutate(ctx context.Context, table string, where func(*statement)) error {
-	var q statement
-	q.add("ALTER TABLE ")
-	s.layout.onCluster(s.layout.named(&q, s.layout.part(table))).add(" DELETE")
-	where(&q)
+	q := s.layout.alter(table).add(" DELETE")
+	where(q)
 	set := s.ddlSettings()
 	if set == nil {
 		set = Settings{}

@@ -169,9 +169,7 @@ func (s *Store) applyRetention(ctx context.Context) error {
 		if string(want) == have {
 			continue
 		}
-		var q statement
-		q.add("ALTER TABLE ")
-		s.layout.onCluster(s.layout.named(&q, s.layout.part(t.name)))
+		q := s.layout.alter(t.name)
 		if want == "" {
 			q.add(" REMOVE TTL")
 		} else {

@@ -232,3 +232,19 @@ func FuzzPattern(f *testing.F) {
 		}
 	})
 }
+
+// TestAlter checks on which servers a statement that changes a table runs.
+func TestAlter(t *testing.T) {
+	for _, c := range []struct {
+		layout layout
+		want   string
+	}{
+		{layout{database: "db"}, "ALTER TABLE `db`.`samples`"},
+		{layout{database: "db", cluster: "c"}, "ALTER TABLE `db`.`samples_local` ON CLUSTER `c`"},
+		{layout{database: "db", cluster: "c", legacy: true}, "ALTER TABLE `db`.`samples_local`"},
+	} {
+		if got := strings.Join(strings.Fields(c.layout.alter(tableSamples).String()), " "); got != c.want {
+			t.Errorf("%+v: %s, want %s", c.layout, got, c.want)
+		}
+	}
+}
