@@ -63,7 +63,7 @@ func hostOf(agent int) string { return "host" + string(rune('a'+agent)) }
 // send sends everything and returns when all of it is acknowledged.
 func (f *fleet) send(t *testing.T, stores ...store.Store) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	var wg sync.WaitGroup
 	for agent := range f.agents {
@@ -191,12 +191,12 @@ func (f *fleet) check(t *testing.T, what string, s store.Store) {
 	}
 }
 
-// await waits until a condition holds.
+// await waits until a condition holds. The time is for hosts with much else to do.
 func await(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !condition(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("%s: not within a minute", what)
+			t.Fatalf("%s: not within three minutes", what)
 		}
 	}
 }
