@@ -139,7 +139,7 @@ func encodeNames(id *pb.Batch, defs []nameDef) *pb.AddFrameMetadataRequest {
 		req.Addresses = append(req.Addresses, uint64(frame.AddressOrLineno))
 		req.LineCounts = append(req.LineCounts, uint32(len(defs[i].value))) //nolint:gosec // inlined functions
 		for j := range defs[i].value {
-			l := &defs[i].value[j]
+			l := &defs[i].value[j] //nolint:gosec // j is of this slice
 			req.Functions = append(req.Functions, texts.add(l.Function))
 			system := uint32(0)
 			if l.SystemName != l.Function {
