@@ -8,6 +8,7 @@ DATE    ?= $(shell support/version.sh date)
 BUILT   := github.com/strobe-profiler/strobe/internal/buildinfo
 LDFLAGS := -s -w -X $(BUILT).version=$(VERSION) -X $(BUILT).commit=$(COMMIT) -X $(BUILT).date=$(DATE)
 UI      := collectionagent/web/ui
+LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 # Packages whose tests load eBPF programs or sample this host run one after another: they
 # use the same CPUs.
 ROOT_PKGS := ./tracer ./internal/containers ./support/dockertest ./agent/e2e ./agent/restricted ./agent/reliability ./support/demo
@@ -113,8 +114,11 @@ test-kernels: ## boot Debian's kernels under qemu, try the agent on each, and wr
 test-arm64: ## record programs with known stacks on an emulated arm64 machine, all of them
 	$(GO) test -timeout 90m -v -run TestGuest ./agent/arm64 -all
 
-lint: ## run the linters
-	$(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
+lint: ## run the linters, in the modules of their own too
+	$(LINT)
+	cd collector/distribution && $(LINT)
+	cd support/release && $(LINT)
+	cd support/kubernetes && $(LINT) --build-tags apiserver
 
 fmt: ## format the code
 	gofmt -w $$(git ls-files '*.go')

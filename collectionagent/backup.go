@@ -96,13 +96,13 @@ func backupTo(ctx context.Context, c *Config, to string, stdout io.Writer) (m *e
 	case !strings.HasSuffix(to, ".tar"):
 		return embedded.Unpack(ctx, source, to)
 	}
-	file, err := os.OpenFile(to+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	file, err := os.OpenFile(to+".partial", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600) //nolint:gosec // named by the operator
 	if err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			_ = os.Remove(to + ".partial")
+			_ = os.Remove(to + ".partial") //nolint:gosec // made above
 		}
 	}()
 	m, err = embedded.CheckArchive(ctx, io.TeeReader(source, file))
@@ -112,7 +112,7 @@ func backupTo(ctx context.Context, c *Config, to string, stdout io.Writer) (m *e
 	if err = errors.Join(err, file.Close()); err != nil {
 		return nil, err
 	}
-	return m, os.Rename(to+".partial", to)
+	return m, os.Rename(to+".partial", to) //nolint:gosec // named by the operator
 }
 
 // openBackup returns the archive, from the server if one runs.
@@ -175,14 +175,14 @@ func restore(args, environ []string, _, stderr io.Writer) int {
 	ctx, stop := interruptible()
 	defer stop()
 	var archive io.Reader
-	info, err := os.Stat(operands[0])
+	info, err := os.Stat(operands[0]) //nolint:gosec // named by the operator
 	switch {
 	case operands[0] == "-":
 		archive = os.Stdin
 	case err != nil:
 		return f.fail(fmt.Errorf("restore: %w", err))
 	case !info.IsDir():
-		file, err := os.Open(operands[0])
+		file, err := os.Open(operands[0]) //nolint:gosec // named by the operator
 		if err != nil {
 			return f.fail(fmt.Errorf("restore: %w", err))
 		}

@@ -153,7 +153,7 @@ func setFromEnv(fs *flag.FlagSet, environ []string, given map[string]bool) error
 
 // setFromFile sets what neither command line nor environment did from a file.
 func setFromFile(fs *flag.FlagSet, path string, given map[string]bool) error {
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // named by the operator
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}

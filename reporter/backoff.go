@@ -114,10 +114,10 @@ func fullJitter(base, limit time.Duration, attempt int) time.Duration {
 	for ; attempt > 1 && top < limit; attempt-- {
 		top = min(2*top, limit)
 	}
-	return max(time.Duration(rand.Int64N(int64(top)+1)), time.Millisecond)
+	return max(time.Duration(rand.Int64N(int64(top)+1)), time.Millisecond) //nolint:gosec // only spreads what a fleet does
 }
 
 // spread returns d ± part of it.
 func spread(d time.Duration, part float64) time.Duration {
-	return time.Duration(float64(d) * (1 + part*(2*rand.Float64()-1)))
+	return time.Duration(float64(d) * (1 + part*(2*rand.Float64()-1))) //nolint:gosec // only spreads what a fleet does
 }

@@ -317,7 +317,7 @@ func (r *GRPCReporter) ReportMetrics(timestamp uint32, ids []uint32, values []in
 	}
 	points := make([]metricPoint, n)
 	for i := range points {
-		points[i] = metricPoint{timestamp: timestamp, id: ids[i], value: values[i]}
+		points[i] = metricPoint{timestamp: timestamp, id: ids[i], value: values[i]} //nolint:gosec // n is the length of the shorter one
 	}
 	r.metrics.push(points)
 }

@@ -175,6 +175,9 @@ func newSettings(c *Config, o *Options) (settings, error) {
 	if s.MaxRPCMsgSize < 0 {
 		errs = append(errs, fmt.Errorf("maximum message size %d is negative", s.MaxRPCMsgSize))
 	}
+	if s.StopTimeout < 0 {
+		errs = append(errs, fmt.Errorf("stop timeout %s is negative", s.StopTimeout))
+	}
 	if s.Jitter > 1 {
 		errs = append(errs, fmt.Errorf("jitter %g is above 1", s.Jitter))
 	}
@@ -245,7 +248,7 @@ func checkHostID(id string) error {
 // machineID is the host ID of a reporter that was given none.
 func machineID(hostName string) string {
 	for _, path := range []string{"/etc/machine-id", "/var/lib/dbus/machine-id"} {
-		if data, err := os.ReadFile(path); err == nil {
+		if data, err := os.ReadFile(path); err == nil { //nolint:gosec // one of two constants
 			if id := strings.TrimSpace(string(data)); checkHostID(id) == nil {
 				return id
 			}

@@ -42,6 +42,7 @@ func TestBadSettings(t *testing.T) {
 		"host ID":      {&Config{CollAgentAddr: "x"}, &Options{HostID: "a\nb"}, "host ID"},
 		"long host ID": {&Config{CollAgentAddr: "x"}, &Options{HostID: strings.Repeat("a", 129)}, "host ID"},
 		"host name":    {&Config{CollAgentAddr: "x"}, &Options{HostName: strings.Repeat("a", 256)}, "host name"},
+		"stop timeout": {&Config{CollAgentAddr: "x"}, &Options{StopTimeout: -time.Second}, "stop timeout"},
 		"jitter":       {&Config{CollAgentAddr: "x"}, &Options{Jitter: 1.5}, "jitter"},
 		"queue bytes":  {&Config{CollAgentAddr: "x"}, &Options{MaxQueueBytes: 10}, "queue limit"},
 		"CA file":      {&Config{CollAgentAddr: "x"}, &Options{CAFile: "/does/not/exist"}, "-tls-ca: /does/not/exist: no such file"},

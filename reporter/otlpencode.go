@@ -226,9 +226,10 @@ func (e *profileEncoder) observe(key profileKey, id sampleIdentity, at libpf.Uni
 	id.profile = e.profile(key)
 	e.profiles[id.profile].withValues = e.profiles[id.profile].withValues || value != 1
 	s := e.sample(id)
+	one := observation{time: unixNano(at), value: uint64(value), next: none} //nolint:gosec // add makes parts of what is not negative
 	for range times {
 		i := int32(len(e.observations)) //nolint:gosec // bounded by the rows
-		e.observations = append(e.observations, observation{time: unixNano(at), value: uint64(value), next: none})
+		e.observations = append(e.observations, one)
 		sample := &e.samples[s]
 		if sample.last == none {
 			sample.first = i

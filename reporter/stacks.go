@@ -3,6 +3,8 @@
 package reporter
 
 import (
+	"encoding/binary"
+
 	"github.com/zeebo/xxh3"
 
 	"github.com/strobe-profiler/strobe/libpf"
@@ -24,6 +26,7 @@ const noteUnnamed = 0
 func contentOfLines(lines []libpf.SourceLine) uint64 {
 	var h xxh3.Hasher
 	var sep = []byte{0xff} // not part of any UTF-8 text
+	var numbers [16]byte
 	for i := range lines {
 		l := &lines[i]
 		system := l.SystemName
@@ -34,10 +37,8 @@ func contentOfLines(lines []libpf.SourceLine) uint64 {
 			_, _ = h.WriteString(s) // cannot fail
 			_, _ = h.Write(sep)
 		}
-		_, _ = h.Write([]byte{
-			byte(l.Line), byte(l.Line >> 8), byte(l.Line >> 16), byte(l.Line >> 24),
-			byte(l.StartLine), byte(l.StartLine >> 8), byte(l.StartLine >> 16), byte(l.StartLine >> 24),
-		})
+		b := binary.LittleEndian.AppendUint64(numbers[:0], uint64(l.Line))
+		_, _ = h.Write(binary.LittleEndian.AppendUint64(b, uint64(l.StartLine)))
 	}
 	return h.Sum64()
 }
@@ -138,7 +139,7 @@ func encodeNames(id *pb.Batch, defs []nameDef) *pb.AddFrameMetadataRequest {
 		req.Addresses = append(req.Addresses, uint64(frame.AddressOrLineno))
 		req.LineCounts = append(req.LineCounts, uint32(len(defs[i].value))) //nolint:gosec // inlined functions
 		for j := range defs[i].value {
-			l := &defs[i].value[j]
+			l := &defs[i].value[j] //nolint:gosec // j is of this slice
 			req.Functions = append(req.Functions, texts.add(l.Function))
 			system := uint32(0)
 			if l.SystemName != l.Function {

@@ -5,6 +5,7 @@ package reporter
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"google.golang.org/protobuf/proto"
 
@@ -48,6 +49,16 @@ func optional[T any](r *columnReader, list []T, i int, standard T, column string
 }
 
 func (r *columnReader) text(i uint32) string { return at(r, r.texts, i, "string_table") }
+
+// byte returns the number of a type. One that no type of this version can have must not
+// become that of another.
+func (r *columnReader) byte(n uint32, column string) uint8 {
+	if n > math.MaxUint8 {
+		r.fail(column)
+		return 0
+	}
+	return uint8(n)
+}
 
 func (r *columnReader) file(hi, lo []uint64, i uint32) libpf.FileID {
 	return libpf.NewFileID(at(r, hi, i, "hi_file_ids"), at(r, lo, i, "lo_file_ids"))
@@ -93,7 +104,7 @@ func decodeCounts(payload []byte, trace func(libpf.TraceHash) *libpf.Trace) ([]l
 		thread := at(r, req.GetSourceThreads(), source, "source_threads")
 		row := libpf.Sample{
 			Time:    libpf.UnixTimeNs(now),
-			Type:    libpf.SampleType(optional(r, req.GetTypes(), i, req.GetDefaultType(), "types")),
+			Type:    libpf.SampleType(r.byte(optional(r, req.GetTypes(), i, req.GetDefaultType(), "types"), "types")),
 			Count:   max(optional(r, req.GetCounts(), i, 1, "counts"), 1),
 			Value:   optional(r, req.GetValues(), i, req.GetDefaultValue(), "values"),
 			Trace:   at(r, traces, at(r, req.GetStacks(), i, "stacks"), "stacks"),
@@ -151,7 +162,7 @@ func decodeStacks(payload []byte) ([]stackDef, stackTables, error) {
 	frames := make([]libpf.Frame, len(req.GetFrameTypes()))
 	for i, kind := range req.GetFrameTypes() {
 		frames[i] = libpf.Frame{
-			Type:            libpf.FrameType(kind), //nolint:gosec // written from one
+			Type:            libpf.FrameType(r.byte(kind, "frame_types")),
 			FileID:          r.file(req.GetHiFileIds(), req.GetLoFileIds(), at(r, req.GetFrameFiles(), i, "frame_files")),
 			AddressOrLineno: libpf.AddressOrLineno(at(r, req.GetFrameAddresses(), i, "frame_addresses")),
 			FunctionName:    r.text(optional(r, req.GetFrameFunctions(), i, 0, "frame_functions")),

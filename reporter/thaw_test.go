@@ -3,6 +3,7 @@
 package reporter
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -98,6 +99,55 @@ func TestThawDefinitions(t *testing.T) {
 	gotExecs, err := decodeExecutables(payload)
 	if diff := cmp.Diff(execs, gotExecs, allow, sameHash); diff != "" || err != nil {
 		t.Errorf("%v, executables (-want +got):\n%s", err, diff)
+	}
+}
+
+// A type of which only the last byte is one of this version's is not taken for that.
+func TestThawOtherTypes(t *testing.T) {
+	t.Parallel()
+	rows := []libpf.Sample{*sampleOf(nativeTrace(1, 3), 1), *sampleOf(nativeTrace(2, 3), 2)}
+	for name, change := range map[string]func(*pb.AddCountsForTracesRequest){
+		"of all": func(req *pb.AddCountsForTracesRequest) {
+			req.DefaultType, req.Types = 256+uint32(libpf.SampleOnCPU), nil
+		},
+		"of each": func(req *pb.AddCountsForTracesRequest) { req.Types = []uint32{uint32(libpf.SampleOnCPU), 1 << 31} },
+	} {
+		req, _ := encodeCounts(&pb.Batch{}, rows)
+		change(req)
+		got, err := decodeCounts(must(marshal(req)), func(hash libpf.TraceHash) *libpf.Trace { return &libpf.Trace{Hash: hash} })
+		if !errors.Is(err, errSpooled) || got != nil {
+			t.Errorf("types %s: %d rows and error %v, want %v", name, len(got), err, errSpooled)
+		}
+	}
+	req, _ := encodeStacks(&pb.Batch{}, []stackDef{{key: rows[0].Trace.Hash, value: rows[0].Trace}})
+	req.FrameTypes[0] += 256
+	if _, _, err := decodeStacks(must(marshal(req))); !errors.Is(err, errSpooled) {
+		t.Errorf("types of frames: error %v, want %v", err, errSpooled)
+	}
+}
+
+// What is noted of names that were reported differs when any of it does.
+func TestContentOfLines(t *testing.T) {
+	t.Parallel()
+	base := libpf.SourceLine{Function: "f", SystemName: "g", File: "x.c", Line: 3, StartLine: 2}
+	seen := map[uint64]string{contentOfLines([]libpf.SourceLine{base}): "base"}
+	for name, change := range map[string]func(*libpf.SourceLine){
+		"function":           func(l *libpf.SourceLine) { l.Function = "h" },
+		"system name":        func(l *libpf.SourceLine) { l.SystemName = "h" },
+		"file":               func(l *libpf.SourceLine) { l.File = "y.c" },
+		"line":               func(l *libpf.SourceLine) { l.Line = 4 },
+		"line, far up":       func(l *libpf.SourceLine) { l.Line += 1 << 32 },
+		"start":              func(l *libpf.SourceLine) { l.StartLine = 1 },
+		"start, far up":      func(l *libpf.SourceLine) { l.StartLine += 1 << 63 },
+		"line for the start": func(l *libpf.SourceLine) { l.Line, l.StartLine = l.StartLine, l.Line },
+	} {
+		other := base
+		change(&other)
+		h := contentOfLines([]libpf.SourceLine{other})
+		if as := seen[h]; as != "" {
+			t.Errorf("another %s: as %s", name, as)
+		}
+		seen[h] = name
 	}
 }
 

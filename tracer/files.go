@@ -311,8 +311,7 @@ func (t *fileTable) mappers(id uint32) []mappedAt {
 func (f *execFile) find() (*os.File, error) {
 	var errs []error
 	f.nameLocked()
-	for i := len(f.places) - 1; i >= 0; i-- {
-		p := f.places[i]
+	for _, p := range slices.Backward(f.places) {
 		file, err := hostfile.Open(process.MapFile(p.pid, p.start, p.end))
 		if err == nil {
 			return file, nil

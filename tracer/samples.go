@@ -199,7 +199,7 @@ func (r *sampleReader) trace(h *support.StrobeSampleHeader, words []byte, sink S
 func (r *sampleReader) comm(h *support.StrobeSampleHeader) string {
 	var raw [16]byte
 	for i, c := range h.Comm {
-		raw[i] = byte(c)
+		raw[i] = byte(c) //nolint:gosec // a char of C
 	}
 	if s, ok := r.comms[raw]; ok {
 		return s

@@ -119,7 +119,7 @@ func Edit(path string, change func(*File) error) (err error) {
 
 // lockFile waits for the lock of all changes. The server does not take it.
 func lockFile(path string) (*os.File, error) {
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|syscall.O_NOFOLLOW, 0o600) //nolint:gosec // beside the file that the operator names
 	if err != nil {
 		return nil, fmt.Errorf("lock projects and tokens: %w", err)
 	}
@@ -166,7 +166,7 @@ func write(path, dir string, f *File) error {
 	if err := os.Rename(temporary.Name(), path); err != nil {
 		return fmt.Errorf("write projects and tokens: %w", err)
 	}
-	folder, err := os.Open(dir)
+	folder, err := os.Open(dir) //nolint:gosec // where the file is that the operator names
 	if err != nil {
 		return fmt.Errorf("write projects and tokens: %w", err)
 	}

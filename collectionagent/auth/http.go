@@ -151,7 +151,7 @@ func answerError(w http.ResponseWriter, r *http.Request, status int, message str
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(status)
-		_, _ = w.Write([]byte(message + "\n"))
+		_, _ = w.Write([]byte(message + "\n")) //nolint:gosec // plain text, and nosniff keeps it that
 		return
 	}
 	answerJSON(w, status, map[string]any{"error": map[string]any{"parameter": "", "position": 0, "message": message}})

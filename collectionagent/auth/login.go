@@ -125,7 +125,7 @@ func (g *Guard) logout(w http.ResponseWriter, r *http.Request) {
 func (g *Guard) cookie(r *http.Request, id string, age time.Duration) *http.Cookie {
 	// Whoever forges the header only keeps his own cookie from being sent in the clear.
 	secure := r.TLS != nil || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
-	return &http.Cookie{
+	return &http.Cookie{ //nolint:gosec // Secure where the browser came by TLS
 		Name: sessionCookie, Value: id, MaxAge: int(age / time.Second),
 		HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode,
 	}

@@ -109,7 +109,7 @@ func writeMessage(w http.ResponseWriter, media string, code int, m proto.Message
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(code)
-	_, _ = w.Write(b)
+	_, _ = w.Write(b) //nolint:gosec // protobuf or JSON, and nosniff keeps it that
 }
 
 // exportHTTP reads a request and stores it. Its error is that of the RPC. The steps

@@ -169,8 +169,9 @@ func (j *jsonReader) long(f *jsonField, write func() error) error {
 	if err := write(); err != nil {
 		return err
 	}
-	n := uint64(len(j.out) - begin)
-	if n >= 1<<7 { // the length has more than one byte
+	n := uint64(len(j.out) - begin) //nolint:gosec // a byte was added, and write only adds
+	if n >= 1<<7 {
+		// The length has more than one byte.
 		if err := j.room(most); err != nil {
 			return err
 		}

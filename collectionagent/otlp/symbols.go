@@ -47,7 +47,7 @@ func fold(a, b uint64) uint64 {
 // add adds a frame that a location names, unless it is there: then it returns the
 // location that named it first.
 func (s *symbols) add(id libpf.FrameID, location int32) (first int32, added bool) {
-	mask := uint64(len(s.places) - 1)
+	mask := uint64(len(s.places) - 1) //nolint:gosec // reset makes two places or more
 	for at := s.hash(id) & mask; ; at = (at + 1) & mask {
 		n := s.places[at]
 		if n == 0 {

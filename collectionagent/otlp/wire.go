@@ -292,7 +292,7 @@ func bytesAt(b []byte, i int) (v []byte, next int) {
 	} else if n, i = varintAt(b, i); i < 0 {
 		return nil, -1
 	}
-	if n > uint64(len(b)-i) {
+	if n > uint64(len(b)-i) { //nolint:gosec // varintAt goes no further than the end
 		return nil, -1
 	}
 	end := i + int(n) //nolint:gosec // bounded above

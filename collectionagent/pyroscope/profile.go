@@ -53,7 +53,7 @@ const profileHash = 11
 // the window's length, the second that it starts at, and a hash of the values of [identity].
 func profileID(start libpf.UnixTimeNs, width time.Duration, process []string) string {
 	var id [16]byte
-	id[0] = byte(slices.Index(windows, width))
+	id[0] = byte(slices.Index(windows, width))                                  //nolint:gosec // every width is one of windows
 	binary.BigEndian.PutUint32(id[1:], uint32(int64(start)/int64(time.Second))) //nolint:gosec // until 2106
 	hash := hashOf(process)
 	copy(id[len(id)-profileHash:], hash[:])

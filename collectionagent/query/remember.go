@@ -198,7 +198,7 @@ type stackTable struct {
 
 // slot returns the slot of a stack or the free one that it belongs in.
 func (t *stackTable) slot(h libpf.TraceHash) *uint32 {
-	for at := (h.Hi()*t.hi + h.Lo()*t.lo) >> t.shift; ; at = (at + 1) & uint64(len(t.slots)-1) {
+	for at := (h.Hi()*t.hi + h.Lo()*t.lo) >> t.shift; ; at = (at + 1) & uint64(len(t.slots)-1) { //nolint:gosec // put makes some first
 		s := &t.slots[at]
 		if *s == 0 || t.hashes[*s-1] == h {
 			return s

@@ -129,7 +129,7 @@ func (o Options) hostID(name string) (id, source string) {
 		}
 	}
 	kept := filepath.Join(cmp.Or(o.StateDir, o.path(DefaultStateDir)), "host-id")
-	if b, err := os.ReadFile(kept); err == nil {
+	if b, err := os.ReadFile(kept); err == nil { //nolint:gosec // named by the operator
 		if id := strings.TrimSpace(string(b)); len(id) == 32 {
 			return id, kept
 		}

@@ -28,7 +28,7 @@ func available(root string) int64 {
 
 // machine reads the memory of the machine.
 func machine(path string) int64 {
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // of the kernel
 	if err != nil {
 		return math.MaxInt64
 	}

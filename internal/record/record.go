@@ -241,7 +241,7 @@ func openOutput(name string, stdout io.Writer) (*output, error) {
 	}
 	_, err := os.Lstat(name)
 	created := errors.Is(err, os.ErrNotExist)
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) // it tells what runs on the host
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE, 0o600) //nolint:gosec // named by the operator; 0600: it tells what runs on the host
 	if err != nil {
 		return nil, fmt.Errorf("-o: %w", err)
 	}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -244,14 +245,14 @@ func removeGroup(t *testing.T, top string) {
 			}
 			return nil
 		})
-		for i := len(groups) - 1; i >= 0; i-- { // from the leaves
-			b, _ := os.ReadFile(filepath.Join(groups[i], "cgroup.procs"))
-			for _, field := range strings.Fields(string(b)) {
+		for _, group := range slices.Backward(groups) { // from the leaves
+			b, _ := os.ReadFile(filepath.Join(group, "cgroup.procs"))
+			for field := range strings.FieldsSeq(string(b)) {
 				if pid, err := strconv.Atoi(field); err == nil && pid > 0 {
 					_ = syscall.Kill(pid, syscall.SIGKILL)
 				}
 			}
-			_ = os.Remove(groups[i])
+			_ = os.Remove(group)
 		}
 		if _, err := os.Stat(top); err == nil {
 			return fmt.Errorf("%s cannot be removed", top)
@@ -307,7 +308,7 @@ func (n *node) load(t *testing.T, program string, arguments []string, tags ...st
 func (n *node) endShims(t *testing.T) {
 	t.Helper()
 	tasks, _ := n.ctr("tasks", "ls", "-q").Output()
-	for _, id := range strings.Fields(string(tasks)) {
+	for id := range strings.FieldsSeq(string(tasks)) {
 		_ = n.ctr("tasks", "rm", "-f", id).Run()
 	}
 	lines, _ := filepath.Glob("/proc/[0-9]*/cmdline")

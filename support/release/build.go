@@ -54,7 +54,7 @@ func (r *release) run(ctx context.Context, arch, name string, args ...string) ([
 
 // parallelism keeps the one flag of GOFLAGS that does not show in what is built.
 func parallelism() string {
-	for _, f := range strings.Fields(os.Getenv("GOFLAGS")) {
+	for f := range strings.FieldsSeq(os.Getenv("GOFLAGS")) {
 		if strings.HasPrefix(f, "-p=") {
 			return f
 		}

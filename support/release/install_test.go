@@ -13,8 +13,8 @@ import (
 	"github.com/strobe-profiler/strobe/support/doctest"
 )
 
-// fiveMinutes is what docs/install.md promises.
-const fiveMinutes = 5 * time.Minute
+// promised is the time that docs/install.md promises.
+const promised = 5 * time.Minute
 
 // TestInstallDebianPackage does what docs/install.md says on a Debian that has booted with
 // systemd in namespaces of its own, and looks at the services as an administrator would.
@@ -26,7 +26,7 @@ func TestInstallDebianPackage(t *testing.T) {
 	dir, _ := releases(t)
 	c := newChroot(t)
 	c.put(dir)
-	said := examine(t, doc, c.boot(installation(doc), fiveMinutes))
+	said := examine(t, doc, c.boot(installation(doc), promised))
 	said.has("status", "in a PID namespace of its own")
 }
 

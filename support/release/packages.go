@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/goreleaser/nfpm/v2"
@@ -64,8 +65,8 @@ type source struct {
 
 // add adds a file. kind is a type of nfpm.
 func (s *source) add(destination, kind string, mode fs.FileMode, content []byte) {
-	path := filepath.Join(s.dir, fmt.Sprintf("%d", len(s.contents)))
-	if err := os.WriteFile(path, content, 0o600); err != nil && s.err == nil {
+	path := filepath.Join(s.dir, strconv.Itoa(len(s.contents)))
+	if err := os.WriteFile(path, content, 0o600); err != nil && s.err == nil { //nolint:gosec // in a directory of ours
 		s.err = err
 	}
 	s.contents = append(s.contents, &files.Content{

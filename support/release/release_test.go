@@ -300,7 +300,7 @@ func TestSettings(t *testing.T) {
 		all := filepath.Join(into, "all.conf")
 		text := string(b)
 		settings := 0
-		for _, line := range strings.Split(text, "\n") {
+		for line := range strings.SplitSeq(text, "\n") {
 			if len(line) > 1 && line[0] == '#' && line[1] != ' ' {
 				text = strings.Replace(text, "\n"+line, "\n"+line[1:], 1)
 				settings++

@@ -141,7 +141,7 @@ func (r *Resolver) executableID(path string) (libpf.FileID, error) {
 
 // readLimited reads at most limit bytes of a file.
 func readLimited(path string, limit int64) ([]byte, error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // of the kernel, below /proc
 	if err != nil {
 		return nil, err
 	}

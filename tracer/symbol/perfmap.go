@@ -253,7 +253,7 @@ func openPerfMap(proc string) (*os.File, error) {
 // processIDs returns the effective user of a process and its PID in its own
 // namespace, from its status file.
 func processIDs(path string) (uid uint32, nspid string, err error) {
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // of the kernel
 	if err != nil {
 		return 0, "", err
 	}

@@ -194,7 +194,7 @@ const PasswordFromEnvironment = "STROBE_CLICKHOUSE_PASSWORD" //nolint:gosec // a
 
 // ReadDSN reads an address of servers from a file.
 func ReadDSN(path string) (string, error) {
-	b, err := os.ReadFile(path)
+	b, err := os.ReadFile(path) //nolint:gosec // named by the operator
 	if err != nil {
 		return "", fmt.Errorf("read the address of the ClickHouse server: %w", err)
 	}

@@ -79,7 +79,7 @@ var _ store.Healthy = (*Store)(nil)
 func (s *Store) Health() store.Health {
 	h := store.Health{ReadOnly: s.ReadOnly(), FreeBytes: -1, BacklogRows: s.backlog.rows.Load() + s.backlog.again.Load(), Strained: s.Strained()}
 	if free, err := s.cfg.freeBytes(s.cfg.Dir); err == nil && free < 1<<63 {
-		h.FreeBytes = int64(free)
+		h.FreeBytes = int64(free) //nolint:gosec // checked
 	}
 	return h
 }

@@ -44,7 +44,7 @@ type fileOps struct {
 // localFiles are the operations of the operating system.
 func localFiles() fileOps {
 	return fileOps{
-		create:  func(path string) (blockOutput, error) { return os.Create(path) },
+		create:  func(path string) (blockOutput, error) { return os.Create(path) }, //nolint:gosec // in the data directory, by a number of ours
 		rename:  os.Rename,
 		remove:  os.Remove,
 		syncDir: syncDir,

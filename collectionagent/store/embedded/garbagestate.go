@@ -49,7 +49,7 @@ func (s *Store) loadGarbage() {
 
 // readGarbage reads the file.
 func readGarbage(path string) (last time.Time, unused *filter, err error) {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // in the data directory
 	if err != nil {
 		return last, nil, fmt.Errorf("read what is unused: %w", err)
 	}
@@ -89,7 +89,7 @@ func (s *Store) saveGarbage() error {
 	}
 	b = binary.LittleEndian.AppendUint32(b, crc32.Checksum(b, crcTable))
 	path := s.garbagePath()
-	err := os.WriteFile(path+".tmp", b, 0o640)
+	err := os.WriteFile(path+".tmp", b, 0o640) //nolint:gosec // the group may read the store
 	if err == nil {
 		err = os.Rename(path+".tmp", path)
 	}

@@ -17,7 +17,7 @@ var ErrLocked = errors.New("data directory is in use by another process")
 
 // lockDir takes the lock of a data directory. It goes with the process, however that ends.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o640)
+	f, err := os.OpenFile(filepath.Join(dir, "LOCK"), os.O_RDWR|os.O_CREATE, 0o640) //nolint:gosec // the group may read the store
 	if err != nil {
 		return nil, fmt.Errorf("lock data directory: %w", err)
 	}

@@ -122,7 +122,7 @@ func (r *segmentReader) next(pos int64) (int64, error) {
 
 // copyTo copies a range of bytes to a new file.
 func (r *segmentReader) copyTo(path string, from, to int64) (err error) {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o640) //nolint:gosec // the group may read the store
 	if err != nil {
 		return err
 	}

@@ -155,11 +155,11 @@ func (w *packWriter) encode(b []byte) []byte {
 		for _, n := range w.stacks[i].path[shared[i]:] {
 			at := place[n]
 			if at < packFrequent {
-				b = append(b, byte(at))
+				b = append(b, byte(at)) //nolint:gosec // below packFrequent
 				continue
 			}
 			at -= packFrequent
-			b = append(b, byte(packFrequent+at>>8), byte(at))
+			b = append(b, byte(packFrequent+at>>8), byte(at)) //nolint:gosec // maxPackFrames leaves 15 of the high byte at most
 		}
 	}
 	return b

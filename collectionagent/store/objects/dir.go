@@ -88,7 +88,7 @@ func (d *Dir) write(path string, r io.Reader, size int64) (err error) {
 }
 
 func syncDir(path string) error {
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // the root, or below it
 	if err != nil {
 		return err
 	}
@@ -123,7 +123,7 @@ func (d *Dir) Get(_ context.Context, name string, limit int64) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // path keeps it inside the root
 	if err != nil {
 		return nil, dirError("get object", name, err)
 	}
@@ -141,7 +141,7 @@ func (d *Dir) ReadRange(_ context.Context, name string, b []byte, offset int64) 
 	if err != nil {
 		return err
 	}
-	f, err := os.Open(path)
+	f, err := os.Open(path) //nolint:gosec // path keeps it inside the root
 	if err != nil {
 		return dirError("read object", name, err)
 	}

@@ -70,7 +70,7 @@ func (p *Patient) do(ctx context.Context, operation string, bytes int64, f func(
 			return err
 		}
 		select {
-		case <-time.After(pause/2 + time.Duration(rand.Int64N(int64(pause)))):
+		case <-time.After(pause/2 + time.Duration(rand.Int64N(int64(pause)))): //nolint:gosec // only spreads attempts
 		case <-ctx.Done():
 			return err
 		}

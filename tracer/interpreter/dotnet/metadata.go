@@ -325,5 +325,5 @@ func (m *metadata) blob(index uint32) ([]byte, error) {
 	if s.bad || size > m.blobs.size-index {
 		return nil, fmt.Errorf("%w: size of a blob", errMetadata)
 	}
-	return m.mem.Bytes(m.blobs.addr+uint64(index)+uint64(s.at), uint64(size), 1<<16)
+	return m.mem.Bytes(m.blobs.addr+uint64(index)+uint64(s.at), uint64(size), 1<<16) //nolint:gosec // 1 to 4
 }

@@ -121,7 +121,7 @@ func (p *pages) bytes(b []byte, addr uint64) error {
 			return err
 		}
 		n := copy(b, page[addr%pageSize:])
-		b, addr = b[n:], addr+uint64(n)
+		b, addr = b[n:], addr+uint64(n) //nolint:gosec // what copy returns is not negative
 	}
 	return nil
 }

@@ -145,17 +145,18 @@ func (i *instance) readCode(addr, cookie uint64) (*code, error) {
 	return c, nil
 }
 
-// line returns the line of a position: where the frame's instruction is.
+// line returns the line of a position: where the frame's instruction is. It is 0 when
+// none is known, and never negative.
 func (c *code) line(at uint64) int {
 	pos := int64(at) //nolint:gosec // -1 and the like before the first instruction
 	if c.scale != 1 || at>>32 == 0 {
 		pos = int64(int32(at)) //nolint:gosec // a C int
 	}
-	if pos < 0 {
-		return c.first
+	if pos >= 0 {
+		if line := c.decode(c.table, c.first, pos*c.scale); line > 0 {
+			return line
+		}
 	}
-	if line := c.decode(c.table, c.first, pos*c.scale); line > 0 {
-		return line
-	}
-	return c.first
+	// Code that was compiled from a tree has what lines the tree says, negative ones too.
+	return max(c.first, 0)
 }

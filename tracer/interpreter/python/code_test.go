@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"maps"
+	"math"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -241,6 +242,9 @@ func FuzzSymbolize(f *testing.F) {
 		got, err := i.Symbolize(interpreter.Frame{Addr: codeAt, W1: at, W2: o.cookie(i.memory)}, nil)
 		if err == nil && (len(got) != 1 || len(got[0].FunctionName) > 2*process.MaxString) {
 			t.Errorf("%d frames", len(got))
+		}
+		if err == nil && got[0].SourceLine > math.MaxInt64 {
+			t.Errorf("line %d", int64(got[0].SourceLine))
 		}
 	})
 }

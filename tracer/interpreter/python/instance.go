@@ -84,7 +84,7 @@ func (i *instance) Symbolize(f interpreter.Frame, out []libpf.Frame) ([]libpf.Fr
 	}
 	line := c.line(f.W1)
 	return append(out, libpf.Frame{
-		Type: libpf.PythonFrame, AddressOrLineno: libpf.AddressOrLineno(line),
-		FunctionName: c.name, SourceFile: c.file, SourceLine: libpf.SourceLineno(line),
+		Type: libpf.PythonFrame, AddressOrLineno: libpf.AddressOrLineno(line), //nolint:gosec // not negative
+		FunctionName: c.name, SourceFile: c.file, SourceLine: libpf.SourceLineno(line), //nolint:gosec // as above
 	}), nil
 }

@@ -65,6 +65,10 @@ func TestPositions(t *testing.T) {
 		"far before, of 64 bits":    {code{first: 7, table: two, decode: locationLine, scale: 1}, 1<<64 - 2, 7},
 		"in a copy of the bytecode": {code{first: 7, table: two, decode: locationLine, scale: 1}, 1 << 40, 7},
 		"no table":                  {code{first: 7, decode: locationLine, scale: 1}, 2, 7},
+		// As ast.increment_lineno(tree, -10) and compile make it.
+		"a negative line":                {code{first: -9, decode: locationLine, scale: 1}, 2, 0},
+		"before the first of a negative": {code{first: -9, table: two, decode: rangeLine, scale: 2}, 0xffffffff, 0},
+		"behind a negative one":          {code{first: -1, table: []byte{0, 12}, decode: lnotabLine, scale: 1}, 2, 11},
 	} {
 		if got := c.c.line(c.at); got != c.want {
 			t.Errorf("%s: line %d, want %d", name, got, c.want)

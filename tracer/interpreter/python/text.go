@@ -48,7 +48,7 @@ func readText(m process.Memory, r *bpfPythonProcess, addr uint64) (string, error
 			return "", err
 		}
 	}
-	b, err := m.Bytes(data, min(n*uint64(kind), process.MaxString), process.MaxString)
+	b, err := m.Bytes(data, min(n*uint64(kind), process.MaxString), process.MaxString) //nolint:gosec // 1, 2 or 4
 	if err != nil {
 		return "", err
 	}

@@ -210,8 +210,8 @@ func callersOf(f *pfelf.File, callee span, fdes []span) []span {
 			case elf.EM_X86_64: // call rel32
 				for i := 0; i+5 <= len(b); i++ {
 					if b[i] == 0xe8 {
-						rel := int32(binary.LittleEndian.Uint32(b[i+1:])) //nolint:gosec // signed
-						if v+uint64(i)+5+uint64(int64(rel)) == callee.start {
+						rel := int32(binary.LittleEndian.Uint32(b[i+1:]))     //nolint:gosec // signed
+						if v+uint64(i)+5+uint64(int64(rel)) == callee.start { //nolint:gosec // two's complement
 							at(v + uint64(i))
 						}
 					}

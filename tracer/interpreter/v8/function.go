@@ -91,8 +91,8 @@ func (p *instance) assignedName(source uint64, start int) string {
 	if err != nil {
 		return ""
 	}
-	n := uint64(min(start, maxBefore))
-	skip := uint64(start) - n //nolint:gosec // start is positive
+	n := uint64(min(start, maxBefore)) //nolint:gosec // the caller asked that start is positive
+	skip := uint64(start) - n          //nolint:gosec // start is positive
 	var text []byte
 	for _, part := range parts {
 		if skip >= part.chars {
