@@ -81,7 +81,7 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	for _, name := range cfg.withoutPrograms {
 		k.leaveOut(spec, name, errors.New("left out on purpose"))
 	}
-	types := btf.NewCache() // only here: they are megabytes, which the runtimes' programs do not need
+	types := btf.NewCache() // not kept: the kernel's types are megabytes
 	k.leaveOutUnsupported(spec, types)
 	// A kernel may refuse other programs that are optional, for reasons of its own. Each
 	// attempt verifies all programs anew.

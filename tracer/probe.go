@@ -4,6 +4,7 @@ package tracer
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -293,7 +294,7 @@ func loadExit(types *btf.Cache, t ebpf.ProgramType, attach ebpf.AttachType, to s
 	}}
 	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
 	if err != nil {
-		return nil, err
+		return nil, cmp.Or(errors.Unwrap(err), err) // without the name that it has here
 	}
 	defer c.Close()
 	return c.DetachProgram(name), nil
