@@ -42,7 +42,7 @@ func fitMemory(limit, tables *settings.Bytes, log *slog.Logger) error {
 	return nil
 }
 
-// doctorMemory is for the Go runtime of agent doctor, which has at most 14 MiB in use: what it
+// doctorMemory is for the Go runtime of agent doctor, which has up to 14 MiB in use: what it
 // reads the kernel's types into, where no mapping of them can be made (before Linux 6.16).
 const doctorMemory = 16 << 20
 
