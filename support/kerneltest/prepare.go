@@ -34,7 +34,7 @@ var packages = []struct {
 	{"./tracer", test{Binary: "tracer.test", Skip: "DeepStacks|TooDeep|NewProcess|Budget|StackIdentity"}},
 	{"./tracer/process", test{Binary: "process.test"}},
 	{"./tracer/identity", test{Binary: "identity.test", Run: "KernelCgroups"}},
-	{"./agent/restricted", test{Binary: "restricted.test", Run: "^TestMemory", Args: []string{"-agent", agent}}},
+	{"./agent/restricted", test{Binary: "restricted.test", Run: "^TestMemory$", Args: []string{"-agent", agent}}},
 }
 
 // prepare builds what the guests need into an image, and says what to do with it.
