@@ -182,7 +182,7 @@ func TestMemoryOfDoctor(t *testing.T) {
 				t.Error("it took more than there is and was killed")
 			}
 			most, err := os.ReadFile(g.peak)
-			t.Logf("memory of the doctor in a cgroup v%d, %s: at most %s bytes, pages of files included %v", g.version, name, bytes.TrimSpace(most), err)
+			t.Logf("memory of the doctor in a cgroup v%d, %s: at most %s bytes, with pages of files, which can be had back %v", g.version, name, bytes.TrimSpace(most), err)
 		})
 	}
 }
