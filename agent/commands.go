@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -174,8 +175,11 @@ func probe(ctx context.Context) []sampling.Capability {
 		enough.Effect += "; nothing else was looked at"
 		return []sampling.Capability{enough}
 	}
+	spareMemory()
+	host := live.Probe()
+	debug.FreeOSMemory() // the kernel's types, several megabytes, before the executables are read
 	d := config.Default()
-	return slices.Concat(live.Probe(), []sampling.Capability{probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}), probeFiles(), enough},
+	return slices.Concat(host, []sampling.Capability{probeMemory(hostmemory.Grant{Limit: d.MemoryLimit, Tables: d.UnwindTableBytes}), probeFiles(), enough},
 		live.ProbeRuntimes(), containers.Probe(ctx, containerOptions()))
 }
 

@@ -42,6 +42,18 @@ func fitMemory(limit, tables *settings.Bytes, log *slog.Logger) error {
 	return nil
 }
 
+// doctorMemory is for the Go runtime of agent doctor, which has up to 14 MiB in use: what it
+// reads the kernel's types into, where no mapping of them can be made (before Linux 6.16).
+const doctorMemory = 16 << 20
+
+// spareMemory is for a command that must give its answer where the agent itself is refused:
+// garbage is collected before it adds up to what a small cgroup kills for.
+func spareMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(doctorMemory)
+	}
+}
+
 // probeMemory says whether the agent can have what it takes by default.
 func probeMemory(wanted hostmemory.Grant) sampling.Capability {
 	c := sampling.Capability{Name: "memory", OK: true, Detail: "as much as it takes"}

@@ -81,11 +81,12 @@ func loadKernelSide(cfg *Config) (*kernelSide, error) {
 	for _, name := range cfg.withoutPrograms {
 		k.leaveOut(spec, name, errors.New("left out on purpose"))
 	}
-	k.leaveOutUnsupported(spec)
+	types := btf.NewCache() // not kept: the kernel's types are megabytes
+	k.leaveOutUnsupported(spec, types)
 	// A kernel may refuse other programs that are optional, for reasons of its own. Each
 	// attempt verifies all programs anew.
 	for {
-		if k.coll, err = ebpf.NewCollection(spec); err == nil {
+		if k.coll, err = ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types}); err == nil {
 			break
 		}
 		name := refused(spec, err)
@@ -136,13 +137,13 @@ var (
 
 // leaveOutUnsupported leaves out the programs that this kernel is known to lack
 // something for. User space reads /proc instead.
-func (k *kernelSide) leaveOutUnsupported(spec *ebpf.CollectionSpec) {
-	if _, err := probeKfunc("bpf_iter_task_vma_new")(); errors.Is(err, errNotInKernel) {
+func (k *kernelSide) leaveOutUnsupported(spec *ebpf.CollectionSpec, types *btf.Cache) {
+	if _, err := probeKfunc(types, "bpf_iter_task_vma_new")(); errors.Is(err, errNotInKernel) {
 		for _, name := range []string{progExec, progFault, progIter} {
 			k.leaveOut(spec, name, errNoIterator)
 		}
 	}
-	if err := hasTracepoint("btf_trace_mm_filemap_map_pages"); errors.Is(err, btf.ErrNotFound) {
+	if err := hasTracepoint(types, "btf_trace_mm_filemap_map_pages"); errors.Is(err, btf.ErrNotFound) {
 		k.leaveOut(spec, progFault, errNoFault)
 	}
 }

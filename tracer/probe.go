@@ -4,6 +4,7 @@ package tracer
 
 import (
 	"bufio"
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -38,7 +39,7 @@ func Probe() []Capability {
 	var out []Capability
 	has := map[string]bool{}
 	allowed := readPrivileges()
-	for _, p := range probes() {
+	for _, p := range probes(btf.NewCache()) {
 		c := p.run(has, allowed)
 		has[p.name] = c.OK
 		out = append(out, c)
@@ -92,18 +93,21 @@ const (
 	samplingEvents  = "sampling events"
 )
 
-func probes() []probe {
+// probes are in the order in which they are tried. What asks for the kernel's types takes
+// them from the cache: they are several megabytes, and a kernel before 6.16 makes no mapping
+// of them, so that each who asks without it reads a copy of its own.
+func probes(types *btf.Cache) []probe {
 	bpf := []capability{capBPF, capPerfmon}
 	return []probe{
 		{name: "kernel", effect: "nothing is known to fail", try: kernelVersion},
 		{name: "capabilities", effect: "nothing by itself: what is off is said below", try: capabilities},
 		{
 			name: programsLoad, required: true, effect: "no program can be loaded", fix: "use Linux 5.17 or newer",
-			try: probeProgram(ebpf.PerfEvent, 0, ""), call: "bpf", needs: bpf,
+			try: probeProgram(types, ebpf.PerfEvent, 0, ""), call: "bpf", needs: bpf,
 		},
 		{
 			name: typeInformation, required: true, effect: "no program can be loaded",
-			fix: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", try: probeBTF,
+			fix: "use a kernel built with CONFIG_DEBUG_INFO_BTF=y", try: probeBTF(types),
 		},
 		{
 			name: "ring buffer", required: true, effect: "samples cannot be read", fix: "use Linux 5.8 or newer",
@@ -129,21 +133,21 @@ func probes() []probe {
 		},
 		{
 			name: "BTF tracepoints", effect: "new processes are read from /proc when their first sample is taken, which loses that sample",
-			fix: "use a kernel with BTF tracepoints (5.5 or newer)", try: probeTracepoint("sched_process_exec"),
+			fix: "use a kernel with BTF tracepoints (5.5 or newer)", try: probeTracepoint(types, "sched_process_exec"),
 			after: []string{programsLoad, typeInformation}, call: "bpf", needs: bpf,
 		},
 		{
 			name:   "file fault tracepoint",
 			effect: "code mapped after the start of a process is read from /proc when it is first sampled, which loses that sample",
-			fix:    "use a kernel with the mm_filemap_map_pages tracepoint (about 6.12)", try: probeTracepoint("mm_filemap_map_pages"),
+			fix:    "use a kernel with the mm_filemap_map_pages tracepoint (about 6.12)", try: probeTracepoint(types, "mm_filemap_map_pages"),
 			after: []string{programsLoad, typeInformation}, call: "bpf", needs: bpf,
 		},
 		{
 			name: "iterator over mappings", effect: "programs that start are read from /proc when they are first sampled, which loses that sample", fix: "use Linux 6.7 or newer",
-			try: probeKfunc("bpf_iter_task_vma_new"), after: []string{programsLoad, typeInformation},
+			try: probeKfunc(types, "bpf_iter_task_vma_new"), after: []string{programsLoad, typeInformation},
 		},
 		{
-			name: "fentry", effect: "nothing: it is not used", try: probeTracing(ebpf.AttachTraceFEntry, "do_exit"),
+			name: "fentry", effect: "nothing: it is not used", try: probeTracing(types, ebpf.AttachTraceFEntry, "do_exit"),
 			after: []string{programsLoad, typeInformation},
 		},
 		{name: "kprobe", effect: "nothing: it is not used", try: probeKprobe, after: []string{programsLoad}},
@@ -236,11 +240,13 @@ func probeOthers() (string, error) {
 	return "readable", nil
 }
 
-func probeBTF() (string, error) {
-	if _, err := btf.LoadKernelSpec(); err != nil {
-		return "", explainTypes(err)
+func probeBTF(types *btf.Cache) func() (string, error) {
+	return func() (string, error) {
+		if _, err := types.Kernel(); err != nil {
+			return "", explainTypes(err)
+		}
+		return kernelTypes, nil
 	}
-	return kernelTypes, nil
 }
 
 const kernelTypes = "/sys/kernel/btf/vmlinux"
@@ -270,16 +276,28 @@ var errNotInKernel = errors.New("the kernel does not have it")
 // exitProgram does nothing and returns 0.
 var exitProgram = asm.Instructions{asm.Mov.Imm(asm.R0, 0), asm.Return()}
 
-func probeProgram(t ebpf.ProgramType, attach ebpf.AttachType, to string) func() (string, error) {
+func probeProgram(types *btf.Cache, t ebpf.ProgramType, attach ebpf.AttachType, to string) func() (string, error) {
 	return func() (string, error) {
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: t, AttachType: attach, AttachTo: to, Instructions: exitProgram, License: "Dual BSD/GPL",
-		})
+		p, err := loadExit(types, t, attach, to)
 		if err != nil {
 			return "", err
 		}
 		return "loads", p.Close()
 	}
+}
+
+// loadExit loads a program that does nothing. Only a collection takes the types of others.
+func loadExit(types *btf.Cache, t ebpf.ProgramType, attach ebpf.AttachType, to string) (*ebpf.Program, error) {
+	const name = "probe"
+	spec := &ebpf.CollectionSpec{Programs: map[string]*ebpf.ProgramSpec{
+		name: {Type: t, AttachType: attach, AttachTo: to, Instructions: exitProgram, License: "Dual BSD/GPL"},
+	}}
+	c, err := ebpf.NewCollectionWithOptions(spec, ebpf.CollectionOptions{Cache: types})
+	if err != nil {
+		return nil, cmp.Or(errors.Unwrap(err), err) // without the name that it has here
+	}
+	defer c.Close()
+	return c.DetachProgram(name), nil
 }
 
 func probeMap(t ebpf.MapType, entries uint32) func() (string, error) {
@@ -329,20 +347,18 @@ func probePMU() (string, error) {
 	return "cycles", nil
 }
 
-func probeTracepoint(name string) func() (string, error) {
+func probeTracepoint(types *btf.Cache, name string) func() (string, error) {
 	return func() (string, error) {
-		if err := hasTracepoint("btf_trace_" + name); err != nil {
+		if err := hasTracepoint(types, "btf_trace_"+name); err != nil {
 			return "", err
 		}
-		return probeProgram(ebpf.Tracing, ebpf.AttachTraceRawTp, name)()
+		return probeProgram(types, ebpf.Tracing, ebpf.AttachTraceRawTp, name)()
 	}
 }
 
-func probeTracing(attach ebpf.AttachType, to string) func() (string, error) {
+func probeTracing(types *btf.Cache, attach ebpf.AttachType, to string) func() (string, error) {
 	return func() (string, error) {
-		p, err := ebpf.NewProgram(&ebpf.ProgramSpec{
-			Type: ebpf.Tracing, AttachType: attach, AttachTo: to, Instructions: exitProgram, License: "Dual BSD/GPL",
-		})
+		p, err := loadExit(types, ebpf.Tracing, attach, to)
 		if err != nil {
 			return "", err
 		}
@@ -368,9 +384,9 @@ func probeKprobe() (string, error) {
 	return "attaches", l.Close()
 }
 
-func probeKfunc(name string) func() (string, error) {
+func probeKfunc(types *btf.Cache, name string) func() (string, error) {
 	return func() (string, error) {
-		spec, err := btf.LoadKernelSpec()
+		spec, err := types.Kernel()
 		if err != nil {
 			return "", err
 		}
@@ -448,8 +464,8 @@ func probeTracefs() (string, error) {
 	return "", errors.New("not mounted")
 }
 
-func hasTracepoint(name string) error {
-	spec, err := btf.LoadKernelSpec()
+func hasTracepoint(types *btf.Cache, name string) error {
+	spec, err := types.Kernel()
 	if err != nil {
 		return fmt.Errorf("read the kernel's BTF: %w", err)
 	}

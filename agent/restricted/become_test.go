@@ -55,6 +55,9 @@ type restriction struct {
 	Limits map[int]uint64
 	// Refused is a system call that a filter refuses, 0 for none.
 	Refused int
+	// Unmappable are the kernel's types, as they are before Linux 6.16: no file can be mapped
+	// for the process alone.
+	Unmappable bool
 	// Cgroups are directories that the agent moves into.
 	Cgroups []string
 	// Root is its directory of everything.
@@ -151,7 +154,12 @@ func become() error {
 		return fmt.Errorf("capabilities: %w", err)
 	}
 	if r.Refused != 0 {
-		if err := refuse(r.Refused); err != nil {
+		if err := refuse(r.Refused, unix.EPERM); err != nil {
+			return fmt.Errorf("seccomp: %w", err)
+		}
+	}
+	if r.Unmappable {
+		if err := refuse(unix.SYS_MMAP, unix.ENODEV, argument{3, unix.MAP_PRIVATE}); err != nil {
 			return fmt.Errorf("seccomp: %w", err)
 		}
 	}
@@ -263,16 +271,29 @@ func (r *restriction) capabilities() error {
 
 const nobody = 65534
 
-// refuse has a system call fail as the filters of container engines do.
-func refuse(call int) error {
-	const number = 0 // offset of the number in struct seccomp_data
-	filter := []unix.SockFilter{
-		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: uint32(call), Jf: 1}, //nolint:gosec // small
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
-		{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+// argument is one that a system call is given.
+type argument struct{ n, value uint32 }
+
+// refuse has a system call fail as the filters of container engines do: each, or those with
+// all of the arguments.
+func refuse(call int, errno syscall.Errno, with ...argument) error {
+	// Offsets in struct seccomp_data: of the number, and of the lower half of the first argument.
+	const number, first = 0, 16
+	conditions := []argument{{number, uint32(call)}} //nolint:gosec // small
+	for _, a := range with {
+		conditions = append(conditions, argument{first + 8*a.n, a.value})
 	}
-	code := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	var filter []unix.SockFilter
+	for i, c := range conditions {
+		allow := uint8(2*(len(conditions)-1-i) + 1) //nolint:gosec // few
+		filter = append(filter,
+			unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: c.n},
+			unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: c.value, Jf: allow})
+	}
+	filter = append(filter,
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(errno)}, //nolint:gosec // small
+		unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW})
+	code := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]} //nolint:gosec // few
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@
 package restricted
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -23,17 +24,18 @@ type memoryGroup struct {
 	version     int
 	dir, events string
 	usage       string // the file with what is taken of it
+	peak        string // that with the most that was, which a kernel before 5.19 does not have in version 2
 }
 
 // newMemoryGroup makes a cgroup with a limit, in whichever hierarchy has the controller.
 func newMemoryGroup(t *testing.T, limit int64) *memoryGroup {
 	t.Helper()
 	for _, h := range []struct {
-		version                    int
-		root, limit, usage, events string
+		version                          int
+		root, limit, usage, events, peak string
 	}{
-		{1, "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control"},
-		{2, "/sys/fs/cgroup", "memory.max", "memory.current", "memory.events"},
+		{1, "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control", "memory.max_usage_in_bytes"},
+		{2, "/sys/fs/cgroup", "memory.max", "memory.current", "memory.events", "memory.peak"},
 	} {
 		dir := filepath.Join(h.root, fmt.Sprintf("strobe-restricted-%d-%d", os.Getpid(), limit>>20))
 		if os.Mkdir(dir, 0o755) != nil { //nolint:gosec // a cgroup
@@ -44,7 +46,7 @@ func newMemoryGroup(t *testing.T, limit int64) *memoryGroup {
 			continue // its controller is elsewhere
 		}
 		t.Cleanup(func() { _ = os.Remove(dir) })
-		return &memoryGroup{h.version, dir, filepath.Join(dir, h.events), filepath.Join(dir, h.usage)}
+		return &memoryGroup{h.version, dir, filepath.Join(dir, h.events), filepath.Join(dir, h.usage), filepath.Join(dir, h.peak)}
 	}
 	skip.Because(t, "needs a hierarchy of cgroups with the memory controller")
 	return nil
@@ -156,6 +158,31 @@ func TestMemory(t *testing.T) {
 			if want := !test.fits; (doctor.status != 0) != want || !strings.Contains(doctor.stdout, "raise the limit to ") {
 				t.Errorf("doctor: status %d\n%s", doctor.status, doctor.stdout)
 			}
+		})
+	}
+}
+
+// TestMemoryOfDoctor runs the doctor where there is much less than the agent needs, again and again:
+// it says so, and is not killed before it can, also where it has to read the kernel's types into memory.
+func TestMemoryOfDoctor(t *testing.T) {
+	skip.UnlessRoot(t)
+	const limit, runs = 24 << 20, 5
+	for name, unmappable := range map[string]bool{"types mapped": false, "types read": true} {
+		t.Run(name, func(t *testing.T) {
+			g := newMemoryGroup(t, limit)
+			r := &restriction{Cgroups: []string{g.dir}, Unmappable: unmappable}
+			for range runs {
+				got := r.run(t, "doctor")
+				if got.status != refuses || !strings.HasPrefix(got.stdout, "cannot profile, for want of: memory\n") ||
+					!strings.Contains(got.stdout, "24MiB in this cgroup or host") || !strings.Contains(got.stdout, "raise the limit to ") {
+					t.Fatalf("status %d\n%s\n%s", got.status, got.stdout, got.stderr)
+				}
+			}
+			if g.killed() {
+				t.Error("it took more than there is and was killed")
+			}
+			most, err := os.ReadFile(g.peak)
+			t.Logf("memory of the doctor in a cgroup v%d, %s: at most %s bytes, with pages of files, which can be had back %v", g.version, name, bytes.TrimSpace(most), err)
 		})
 	}
 }
