@@ -16,6 +16,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
@@ -143,6 +144,7 @@ func (d *destination) newReporter(host hostinfo.Host, log *slog.Logger, registry
 	o.Logger, o.Registerer = log, registry
 	o.Jitter = cmp.Or(cfg.ReporterJitter, -1) // there, 0 means the default and less means none
 	o.MaxQueueBytes = int(min(64<<20, (cfg.MemoryLimit-cfg.UnwindTableBytes)/queueShare))
+	o.DefinitionCacheEntries = hostmemory.Grant{Limit: cfg.MemoryLimit, Tables: cfg.UnwindTableBytes}.Definitions()
 	o.StopTimeout = daemon.StopTimeout
 	o.AgentVersion = buildinfo.Version()
 	o.SpoolDir, o.SpoolMaxBytes = cfg.Spool(), int64(cfg.SpoolBytes)

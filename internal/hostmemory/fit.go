@@ -20,6 +20,10 @@ const (
 	// garbage, and its stacks and tables do not fit. leastTables is one segment.
 	leastRuntime = 40 << 20
 	leastTables  = 1 << 20
+	// leastRoom is the least for both. The two above together are enough on a quiet host. Where
+	// a dozen large executables start at once, such as Node.js of five versions, Deno and
+	// Chromium, what reading them takes for a moment was too much in 80 MiB, not in 96.
+	leastRoom = 57 << 20
 	// cacheShare of the whole is left for the pages of files that are read.
 	cacheShare = 16
 )
@@ -51,12 +55,41 @@ func fit(wanted Grant, available int64, cpus int) (Grant, error) {
 	if room >= int64(wanted.Limit) {
 		return wanted, nil
 	}
-	if room < leastRuntime+leastTables {
-		least := (fixed+leastRuntime+leastTables)*cacheShare/(cacheShare-1) + 1
+	if room < leastRoom {
+		least := (fixed+leastRoom)*cacheShare/(cacheShare-1) + 1
 		return Grant{}, &TooSmallError{settings.Bytes(available), roundUp(least)}
 	}
 	tables := min(int64(wanted.Tables), max(leastTables, min(room/4, room-leastRuntime))) &^ (1<<20 - 1)
 	return Grant{settings.Bytes(room), settings.Bytes(tables)}, nil
+}
+
+// What of the Go runtime's part is for symbol tables, and for what a reporter remembers of
+// definitions. On hosts with many large executables the tables take what they may.
+const (
+	// besidesSymbols is taken by the kernel's symbols, caches, queues and garbage.
+	besidesSymbols = 24 << 20
+	leastSymbols   = 4 << 20
+	mostSymbols    = 64 << 20
+	// definitionShare of it is for definitions, each of which is remembered in some
+	// definitionBytes: as the key of two caches, three times when what waits is on disk.
+	definitionShare  = 8
+	definitionBytes  = 320
+	leastDefinitions = 1 << 12
+	mostDefinitions  = 1 << 16
+)
+
+// forGo is what the Go runtime has.
+func (g Grant) forGo() int64 { return int64(g.Limit - g.Tables) }
+
+// Symbols returns how many bytes are for symbol tables. While one is read it is a multiple
+// of that for a moment, which is why it is well below what is left.
+func (g Grant) Symbols() int64 {
+	return min(max((g.forGo()-besidesSymbols)*2/5, leastSymbols), mostSymbols)
+}
+
+// Definitions returns how many definitions are for a reporter to remember.
+func (g Grant) Definitions() uint32 {
+	return uint32(min(max(g.forGo()/definitionShare/definitionBytes, leastDefinitions), mostDefinitions)) //nolint:gosec // bounded
 }
 
 // Whole returns the limit of a cgroup below which Fit takes something away.

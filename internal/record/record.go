@@ -17,6 +17,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/libpf"
 )
@@ -68,6 +69,7 @@ func (o *Options) record(ctx context.Context, env Environment, pids []libpf.PID,
 	tracer, err := env.New(sampling.Config{
 		SamplesPerSecond: o.SamplesPerSecond,
 		UnwindTableBytes: int64(o.UnwindTableBytes),
+		SymbolBytes:      hostmemory.Grant{Limit: o.MemoryLimit, Tables: o.UnwindTableBytes}.Symbols(),
 		Filter:           sampling.Filter{IncludePIDs: pids, FollowChildren: len(pids) > 0},
 		Identify:         env.Identify,
 		Logger:           env.Logger,

@@ -39,7 +39,9 @@ type Config struct {
 	SamplesPerSecond int
 	// UnwindTableBytes bounds kernel memory for unwind tables.
 	UnwindTableBytes int64
-	Filter           Filter
+	// SymbolBytes bounds the memory of symbol tables; 0: as symbol.Config.MaxBytes.
+	SymbolBytes int64
+	Filter      Filter
 	// Identify says who a process is; see identity.Resolver.
 	Identify   func(pid libpf.PID, comm string) *libpf.Process
 	Logger     *slog.Logger

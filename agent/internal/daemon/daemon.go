@@ -25,6 +25,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/internal/status"
 	"github.com/strobe-profiler/strobe/internal/containers"
 	"github.com/strobe-profiler/strobe/internal/hostinfo"
+	"github.com/strobe-profiler/strobe/internal/hostmemory"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/internal/systemd"
 	"github.com/strobe-profiler/strobe/libpf"
@@ -109,6 +110,7 @@ func Run(ctx context.Context, cfg *config.Config, deps Dependencies) (err error)
 	tracer, err := deps.NewTracer(sampling.Config{
 		SamplesPerSecond: cfg.SamplesPerSecond,
 		UnwindTableBytes: int64(cfg.UnwindTableBytes),
+		SymbolBytes:      hostmemory.Grant{Limit: cfg.MemoryLimit, Tables: cfg.UnwindTableBytes}.Symbols(),
 		Filter:           cfg.Filter(),
 		Identify:         deps.Identify,
 		Logger:           log,

@@ -9,6 +9,7 @@ import (
 	"github.com/strobe-profiler/strobe/internal/buildinfo"
 	"github.com/strobe-profiler/strobe/internal/sampling"
 	"github.com/strobe-profiler/strobe/tracer"
+	"github.com/strobe-profiler/strobe/tracer/symbol"
 )
 
 // adapter is a sampling.Tracer.
@@ -21,6 +22,7 @@ func New(cfg sampling.Config) (sampling.Tracer, error) {
 		UnwindTableBytes: cfg.UnwindTableBytes,
 		Filter:           tracer.Filter(cfg.Filter),
 		Identify:         cfg.Identify,
+		Symbols:          symbol.New(symbol.Config{MaxBytes: cfg.SymbolBytes, Logger: cfg.Logger, Registerer: cfg.Registerer}),
 		Logger:           cfg.Logger,
 		Registerer:       cfg.Registerer,
 	})
