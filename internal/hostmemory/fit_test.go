@@ -47,7 +47,7 @@ func TestShares(t *testing.T) {
 		{Grant{1 << 40, 64 << 20}, 64 << 20, 1 << 16},
 		{Grant{117 << 20, 29 << 20}, 64 << 20 * 2 / 5, 36044},
 		{Grant{57 << 20, 14 << 20}, 19 << 20 * 2 / 5, 17612}, // the least that Fit grants
-		{Grant{20 << 20, 10 << 20}, 4 << 20, 1 << 12},       // by hand
+		{Grant{20 << 20, 10 << 20}, 4 << 20, 1 << 12},        // by hand
 	} {
 		if s, d := test.grant.Symbols(), test.grant.Definitions(); s != test.symbols || d != test.definitions {
 			t.Errorf("%v: %d bytes of symbols, %d definitions, want %d, %d", test.grant, s, d, test.symbols, test.definitions)
