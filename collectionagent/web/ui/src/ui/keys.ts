@@ -2,7 +2,7 @@
 // The keys of the page, in one place: who handles a key registers it here with what it
 // does, and the list that "?" shows is made of what is registered.
 
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export interface Key {
   /** As KeyboardEvent.key has it, such as "/" or "ArrowUp". */
@@ -28,7 +28,8 @@ const typing = (target: EventTarget | null) =>
 export function useKeys(keys: Key[]) {
   const list = useRef(keys);
   list.current = keys;
-  useEffect(() => {
+  // From the moment it is seen: Escape may follow at once.
+  useLayoutEffect(() => {
     active.add(list);
     return () => void active.delete(list);
   }, []);
