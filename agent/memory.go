@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	memoryEffect = "unwind tables are loaded and evicted more often, so more stacks are cut short, and fewer samples wait in memory"
+	memoryEffect = "unwind tables are loaded and evicted more often, so more stacks are cut short, executables with very large symbol tables have no names of functions, and fewer samples wait in memory"
 	memoryFix    = "raise the limit to %v (systemd: MemoryMax=, docker run --memory, Kubernetes: resources.limits.memory)"
 )
 

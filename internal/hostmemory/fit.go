@@ -69,13 +69,14 @@ const (
 	// besidesSymbols is taken by the kernel's symbols, caches, queues and garbage.
 	besidesSymbols = 24 << 20
 	leastSymbols   = 4 << 20
-	mostSymbols    = 64 << 20
-	// definitionShare of it is for definitions, each of which is remembered in some
-	// definitionBytes: as the key of two caches, three times when what waits is on disk.
+	mostSymbols    = 64 << 20 // the default of tracer/symbol
+	// One part in definitionShare is for definitions. There are four caches of them, of 65,536
+	// entries and some 5 MB each by default: what the server has of stacks and of names, and
+	// what the disk has.
 	definitionShare  = 8
 	definitionBytes  = 320
 	leastDefinitions = 1 << 12
-	mostDefinitions  = 1 << 16
+	mostDefinitions  = 1 << 16 // the default of reporter
 )
 
 // forGo is what the Go runtime has.
