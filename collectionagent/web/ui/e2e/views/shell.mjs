@@ -183,9 +183,8 @@ try {
   await ready(page);
 
   // The legend filters.
-  const legend = page.locator(".tl-legend button").first();
-  const name = (await legend.innerText()).trim();
-  await legend.click();
+  const name = (await page.locator(".tl-legend button").first().innerText()).trim();
+  await page.locator(".tl-legend").getByRole("button", { name, exact: true }).click();
   await urlHas(page, `="${name === "(none)" ? "" : name}"`);
   await page.goBack();
   await page.getByLabel("Timeline by", { exact: true }).selectOption("host");

@@ -55,6 +55,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
   const [types, setTypes] = useState<string[]>([]);
   const [error, setError] = useState<api.QueryError | null>(null);
   const [loading, setLoading] = useState(true);
+  const [settled, setSettled] = useState("");
   const [generation, setGeneration] = useState(0);
   const [turn, setTurn] = useState(0);
   const kept = useRef(new Map<string, Answers>());
@@ -107,13 +108,15 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
         setError(e instanceof api.QueryError ? e : new api.QueryError(`the server cannot be reached: ${(e as Error).message}`));
       }
       setLoading(false);
+      setSettled(question);
     }, interval);
     return () => asking.current!.stop();
   }, [question, enabled, turn]);
   // Not with the above: to pause keeps what is shown, it does not ask for something newer.
   useEffect(() => asking.current?.every(interval), [interval]);
 
-  return { answers, types, error, loading: loading && enabled, generation, again: useCallback(() => setTurn((t) => t + 1), []) };
+  // What is shown is old from the moment that something else is asked for, not only from the effect above on.
+  return { answers, types, error, loading: enabled && (loading || settled !== question), generation, again: useCallback(() => setTurn((t) => t + 1), []) };
 }
 
 async function ask(q: Question, signal: AbortSignal, events: boolean, onTimeline: (a: Awaited<ReturnType<typeof api.timeline>>) => void): Promise<Answers> {

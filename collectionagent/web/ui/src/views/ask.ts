@@ -41,7 +41,8 @@ export function useAsk<T>(key: string | null, generation: number, ask: (signal: 
       control.abort();
     };
   }, [key, generation]);
-  return state;
+  // From the moment that the question is another one, not only from the effect above on.
+  return key !== null && state.key !== key ? { ...state, waiting: true } : state;
 }
 
 /** As useAsk, but an answer to another question is not shown in the place of one that is on its way. */
