@@ -51,7 +51,7 @@ exporters:
   otlp_grpc:
     endpoint: %s
     tls: {insecure: true}
-    timeout: 1m
+    timeout: 5m
 service:
   telemetry:
     metrics: {level: none}

@@ -39,7 +39,7 @@ func TestAfterTheDrop(t *testing.T) {
 	for _, name := range []string{"c-deleted", "c-chroot", "go-plain", "py", "node", "java17", "ruby", "php"} {
 		t.Run(name, func(t *testing.T) {
 			e := expected[name]
-			pid := tracertest.Start(t, name, 120)
+			pid := tracertest.Start(t, name, lifetime)
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}

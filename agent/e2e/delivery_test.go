@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,7 +107,7 @@ func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter
 	agentHTTP, data := program.FreeAddress(t), t.TempDir()
 	// Only the subject is sampled, so that samples end with it.
 	dir := t.TempDir()
-	subject := exec.Command(tracertest.Build(t, "c-o2", dir), "120")
+	subject := exec.Command(tracertest.Build(t, "c-o2", dir), strconv.Itoa(lifetime))
 	if err := subject.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -138,12 +139,16 @@ func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter
 		}
 	}
 	end()
-	last := -1
+	// An agent that gets little CPU may still have to read the last samples: the same for a while.
+	const enough = 6
+	last, same := -1, 0
 	eventually(t, "delivery of everything", func(ctx context.Context) bool {
 		l = readLedger(ctx, agentHTTP)
-		done := l.Delivery.Queued == 0 && l.Delivery.Stored == l.Delivery.Captured && l.Delivery.Captured == last
+		if same++; l.Delivery.Queued != 0 || l.Delivery.Stored != l.Delivery.Captured || l.Delivery.Captured != last {
+			same = 0
+		}
 		last = l.Delivery.Captured
-		return done
+		return same >= enough
 	})
 	stored = s.samples(t.Context(), all)
 	agent.Stop()
@@ -180,7 +185,7 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 	}
 	subjects := make([]*tracertest.Ready, len(names))
 	for i, name := range names { // before any of them takes the CPUs
-		subjects[i] = tracertest.Prepare(t, name, 120)
+		subjects[i] = tracertest.Prepare(t, name, lifetime)
 	}
 	for _, s := range subjects {
 		s.Start(t)

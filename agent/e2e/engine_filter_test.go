@@ -46,7 +46,7 @@ func judgeFilter(t *testing.T, engine *dockertest.Daemon) {
 		if got := run(capabilities, "doctor"); got.status != 0 || !strings.HasPrefix(got.stdout, "can profile, ") {
 			t.Errorf("doctor: %d\n%s%s", got.status, got.stdout, got.stderr)
 		}
-		if got := run(capabilities, "record", "-a", "-d", "2s", "-format", "folded", "-o", "-"); got.status != 0 ||
+		if got := run(capabilities, "record", "-a", "-d", "5s", "-format", "folded", "-o", "-"); got.status != 0 ||
 			!strings.Contains(got.stdout, "main.spinForTheTest") || !strings.Contains(got.stdout, "_[k]") {
 			t.Errorf("record: %d\n%s%.2000s", got.status, got.stderr, got.stdout)
 		}

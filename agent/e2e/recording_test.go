@@ -27,8 +27,8 @@ func recordCPU(t *testing.T, pid, rate int, used time.Duration, path string) (me
 	t.Helper()
 	agent := program.Start(t, exec.Command(filepath.Join(bin, "agent"), "record", "-v", "-p", strconv.Itoa(pid), //nolint:gosec // ours
 		"-F", strconv.Itoa(rate), "-format", "folded", "-o", path))
-	program.Eventually(t, time.Minute, "sampling", func(context.Context) bool { return strings.Contains(agent.Log(), "msg=sampling") })
-	limit := time.After(time.Minute)
+	program.Eventually(t, patience, "sampling", func(context.Context) bool { return strings.Contains(agent.Log(), "msg=sampling") })
+	limit := time.After(patience)
 	for begin := cpuTime(t, pid); ; {
 		missing := used - (cpuTime(t, pid) - begin)
 		if missing <= 0 {

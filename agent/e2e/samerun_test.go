@@ -142,16 +142,17 @@ func config(address string) *reporter.Config {
 }
 
 func options() *reporter.Options {
-	return &reporter.Options{HostID: hostID, HostName: hostName, AgentVersion: "v1", StopTimeout: 30 * time.Second}
+	return &reporter.Options{HostID: hostID, HostName: hostName, AgentVersion: "v1", StopTimeout: patience}
 }
 
-// times are short, so that one run makes many requests.
+// times are short, so that one run makes many requests. Those that limit something are long: over
+// OTLP what is sent again because a busy host was late is stored twice.
 type times struct{}
 
 func (times) ReportInterval() time.Duration         { return 300 * time.Millisecond }
 func (times) ReportMetricsInterval() time.Duration  { return time.Minute }
-func (times) GRPCConnectionTimeout() time.Duration  { return 3 * time.Second }
-func (times) GRPCOperationTimeout() time.Duration   { return 15 * time.Second }
+func (times) GRPCConnectionTimeout() time.Duration  { return time.Minute }
+func (times) GRPCOperationTimeout() time.Duration   { return patience }
 func (times) GRPCStartupBackoffTime() time.Duration { return time.Second }
 func (times) GRPCAuthErrorDelay() time.Duration     { return time.Second }
 
@@ -184,7 +185,7 @@ func profile(t *testing.T, sink fork) {
 	// compared in all answers.
 	subjects := make([]*tracertest.Ready, len(subjectsOfAll))
 	for i, name := range subjectsOfAll {
-		subjects[i] = tracertest.Prepare(t, name, 120)
+		subjects[i] = tracertest.Prepare(t, name, lifetime)
 	}
 	counted := &counter{sink: sink, counts: map[libpf.PID]int{}}
 	ctx, cancel := context.WithCancel(t.Context())

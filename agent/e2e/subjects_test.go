@@ -36,7 +36,7 @@ func TestSubjects(t *testing.T) {
 			if name != "c-fork" && name != "c-dlopen" {
 				t.Parallel()
 			}
-			pid := tracertest.Start(t, name, 120)
+			pid := tracertest.Start(t, name, lifetime)
 			if e.Warm > 0 { // the subject changes by the clock, as its sources say
 				<-time.After(time.Duration(e.Warm * float64(time.Second)))
 			}

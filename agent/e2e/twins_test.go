@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestTwinsNeverMerge(t *testing.T) {
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
 	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
-	cmd := exec.CommandContext(t.Context(), python, "testdata/twins/twins.py", "120") //nolint:gosec // found above
+	cmd := exec.CommandContext(t.Context(), python, "testdata/twins/twins.py", strconv.Itoa(lifetime)) //nolint:gosec // found above
 	cmd.Env = append(os.Environ(), "OTEL_SERVICE_NAME=twins")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {

@@ -7,9 +7,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/strobe-profiler/strobe/support/skip"
 )
@@ -38,7 +38,7 @@ func TestUnsupportedRuntimeIsReported(t *testing.T) {
 		t.Fatal(err)
 	}
 	folded := filepath.Join(t.TempDir(), "folded")
-	_, messages := runAgent(t, "record", "-p", strconv.Itoa(cmd.Process.Pid), "-d", "2", "-F", "99", "-o", folded)
+	messages := recordCPU(t, cmd.Process.Pid, 99, 2*time.Second, folded)
 	if !strings.Contains(messages, "runtime cannot be unwound") || !strings.Contains(messages, "runtime=lua") {
 		t.Errorf("the log does not say it:\n%s", messages)
 	}

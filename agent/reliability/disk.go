@@ -175,7 +175,7 @@ func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason 
 	if err := f(v); err != nil {
 		return err
 	}
-	l, err := d.settle(ctx, 2*time.Minute)
+	l, err := d.settle(ctx, 2*patience)
 	if err != nil {
 		d.table.Check(false, "everything is delivered after the disk is well, "+name, "%v", err)
 		return nil
@@ -194,7 +194,7 @@ func (d *disks) with(ctx context.Context, name, dir string, bytes int64, reason 
 // there was, whether it came to that, and when.
 func (d *disks) await(ctx context.Context, wanted func(*rig.AgentStatus) bool) (s rig.AgentStatus, came bool, seconds float64) {
 	began := time.Now()
-	for time.Since(began) < 45*time.Second && ctx.Err() == nil {
+	for time.Since(began) < patience && ctx.Err() == nil {
 		if now, err := d.agent.Status(ctx); err == nil {
 			if s = now; wanted(&s) {
 				return s, true, time.Since(began).Seconds()

@@ -73,10 +73,10 @@ func (f *faults) run(ctx context.Context, t *trial) error {
 	}
 	t.table.Figure("samples taken under faults", "%d in %s, %.0f per second", captured.Captured, t.duration, float64(captured.Captured)/t.duration.Seconds())
 	// Copies that are still on their way must be in the account.
-	if err := calls.Settle(30 * time.Second); err != nil {
+	if err := calls.Settle(patience); err != nil {
 		return err
 	}
-	ledger, err := p.settle(ctx, 3*time.Minute+time.Duration(f.authFlips)*7*time.Minute)
+	ledger, err := p.settle(ctx, 2*patience+time.Duration(f.authFlips)*7*time.Minute)
 	watch.stop()
 	if err != nil {
 		t.table.Check(false, "everything is delivered when the faults end", "%v", err)

@@ -55,7 +55,7 @@ func (c *crowd) run(ctx context.Context, t *trial) error {
 		return err
 	}
 	defer func() { c.server.Kill() }()
-	if _, err := c.server.Ready(ctx, time.Minute); err != nil {
+	if _, err := c.server.Ready(ctx, patience); err != nil {
 		return err
 	}
 	payload, err := fleet.NewPayload(t.seed, int(float64(c.rate)*c.interval.Seconds()), c.interval)
@@ -203,7 +203,7 @@ func (c *crowd) account(ctx context.Context) error {
 		return err
 	}
 	byRun, acked, sent := c.fleet.ByRun(), c.fleet.Acked(), c.fleet.Sent()
-	err = c.server.Stop(time.Minute)
+	err = c.server.Stop(patience)
 	c.table.Check(err == nil, "the collection agent ends cleanly on SIGTERM", "%s", errorText(err))
 	ledgers, err := rig.RunLedgers(ctx, c.dataDir)
 	if err != nil {

@@ -82,7 +82,7 @@ func (k *killer) run(ctx context.Context, t *trial) (err error) {
 	}
 	k.load(ctx, k.between())
 	k.reportRestarts()
-	ledger, err := k.settle(ctx, 3*time.Minute)
+	ledger, err := k.settle(ctx, 2*patience)
 	if err != nil {
 		return err
 	}
@@ -183,7 +183,7 @@ func (k *killer) again(ctx context.Context, wait bool, times *[]time.Duration, s
 	if err := start(); err != nil || !wait {
 		return err
 	}
-	took, err := program().Ready(ctx, time.Minute)
+	took, err := program().Ready(ctx, max(patience, k.limit))
 	if err == nil {
 		*times = append(*times, took)
 	}

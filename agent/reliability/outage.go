@@ -153,7 +153,7 @@ func (o *outage) part(ctx context.Context, t *trial, name string, spoolBytes int
 		return 0, err
 	}
 	defer server.Kill()
-	if _, err := server.Ready(ctx, time.Minute); err != nil {
+	if _, err := server.Ready(ctx, patience); err != nil {
 		return 0, err
 	}
 	restarted := time.Now()

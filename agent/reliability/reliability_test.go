@@ -27,8 +27,8 @@ func TestScenarios(t *testing.T) {
 	}
 	for _, args := range []string{
 		"faults -duration 10s -auth-flips 0",
-		"kill -n 4 -duration 6s -limit 1m",
-		"kill -full -spool-mib 4 -head-mib 8 -limit 1m",
+		"kill -n 4 -duration 6s -limit 10m",
+		"kill -full -spool-mib 4 -head-mib 8 -limit 10m",
 		"outage -outage 2m",
 		"disk -duration 20s -only full",
 		"fleet -agents 150 -interval 1s -duration 4s -capacity 20000 -overload 4",

@@ -14,6 +14,9 @@ import (
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
 )
 
+// patience only ends what hangs: how long something may take is judged where that is said.
+const patience = 5 * time.Minute
+
 // pipeline is a subject, an agent and a collection agent. What is between the two
 // is up to the scenario.
 type pipeline struct {
@@ -53,14 +56,14 @@ func (p *pipeline) startServer(ctx context.Context) (ready time.Duration, err er
 	if p.server, err = rig.StartServer(p.bin, p.dataDir, p.grpcAddress, p.webAddress, p.serverArgs...); err != nil {
 		return 0, err
 	}
-	return p.server.Ready(ctx, time.Minute)
+	return p.server.Ready(ctx, patience)
 }
 
 func (p *pipeline) startAgent(ctx context.Context) (ready time.Duration, err error) {
 	if p.agent, err = rig.StartAgent(&p.agentSettings); err != nil {
 		return 0, err
 	}
-	return p.agent.Ready(ctx, time.Minute)
+	return p.agent.Ready(ctx, patience)
 }
 
 // start starts everything, the subject last.
@@ -88,7 +91,7 @@ func (p *pipeline) close() {
 // stopAll ends everything in order and checks that it ends well.
 func (p *pipeline) stopAll() {
 	p.subject.stop()
-	err := errors.Join(p.agent.Stop(30*time.Second), p.server.Stop(60*time.Second))
+	err := errors.Join(p.agent.Stop(patience), p.server.Stop(patience))
 	p.table.Check(err == nil, "agent and collection agent end cleanly on SIGTERM", "%s", errorText(err))
 }
 

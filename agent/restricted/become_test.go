@@ -17,7 +17,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -104,7 +103,7 @@ func (r *restriction) run(t testing.TB, args ...string) result {
 
 func (r *restriction) runProgram(t testing.TB, path string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	cmd := r.command(ctx, t, path, args...)
 	var out, messages bytes.Buffer

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/strobe-profiler/strobe/support/program"
 )
@@ -27,6 +28,9 @@ var (
 	agent string
 	sink  float64
 )
+
+// patience only ends what hangs: a busy host may take many times as long as an idle one.
+const patience = 5 * time.Minute
 
 func TestMain(m *testing.M) {
 	switch {

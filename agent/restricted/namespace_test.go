@@ -26,7 +26,7 @@ func TestPIDNamespace(t *testing.T) {
 	r := &restriction{PIDNamespace: true, Before: []string{
 		fmt.Sprintf(burn, "inside"), burnVar + "=1 OTEL_SERVICE_NAME=deeper exec unshare --pid --fork " + readable(),
 	}}
-	got := r.run(t, "record", "-a", "-d", "3s", "-F", "499", "-format", "pprof", "-o", "-")
+	got := r.run(t, "record", "-a", "-d", "8s", "-F", "499", "-format", "pprof", "-o", "-")
 	if got.status != 0 {
 		t.Fatal(got.stderr)
 	}
@@ -87,7 +87,7 @@ func label(s *profile.Sample, key string) string { return strings.Join(s.Label[k
 func TestCommandInNamespace(t *testing.T) {
 	startSubjects(t)
 	r := &restriction{PIDNamespace: true}
-	got := r.run(t, "record", "-d", "2s", "-F", "499", "-o", "-", "--", "/usr/bin/env", burnVar+"=1", readable())
+	got := r.run(t, "record", "-d", "5s", "-F", "499", "-o", "-", "--", "/usr/bin/env", burnVar+"=1", readable())
 	if !strings.Contains(got.stdout, "burnOuter") || strings.Contains(got.stdout, "outside") {
 		t.Errorf("status %d of %d\n%s\n%.2000s", got.status, os.Getpid(), got.stderr, got.stdout)
 	}

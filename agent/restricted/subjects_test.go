@@ -156,7 +156,8 @@ func (s subjects) measure(t *testing.T, r *restriction) (features []string, mess
 	for _, pid := range s {
 		pids = append(pids, strconv.Itoa(pid))
 	}
-	got := r.run(t, "record", "-p", strings.Join(pids, ","), "-d", "2s", "-F", "599", "-format", "pprof", "-o", "-")
+	// Long enough for tables to be loaded in a small part of it, also where the agent gets little CPU.
+	got := r.run(t, "record", "-p", strings.Join(pids, ","), "-d", "8s", "-F", "599", "-format", "pprof", "-o", "-")
 	if got.status != 0 {
 		t.Fatalf("status %d\n%s", got.status, got.stderr)
 	}

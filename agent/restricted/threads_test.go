@@ -55,7 +55,7 @@ func TestThreads(t *testing.T) {
 		t.Parallel()
 		const least = 17
 		r := new(restriction)
-		command := within(pidsCgroup(t, least), agent, "record", "-p", strconv.Itoa(s[native]), "-d", "2s", "-F", "499", "-format", "folded", "-o", "-")
+		command := within(pidsCgroup(t, least), agent, "record", "-p", strconv.Itoa(s[native]), "-d", "5s", "-F", "499", "-format", "folded", "-o", "-")
 		got := r.runProgram(t, command[0], command[1:]...)
 		if got.status != 0 || !strings.Contains(got.stdout, "burnInner") || !strings.Contains(got.stderr, "there are fewer threads than the agent takes: it does less at a time") {
 			t.Errorf("status %d\n%s\n%.2000s", got.status, got.stderr, got.stdout)

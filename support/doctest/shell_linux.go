@@ -187,6 +187,10 @@ func (sh *Shell) RunUntil(b *Block, ok func(output string) bool) string {
 
 func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	b.Ran()
+	patience := sh.patience()
+	if patience == 0 { // it might end before anybody looks at the clock
+		return "", b.Pos(), errors.New("still running after 0s: there is no time left to begin")
+	}
 	name := fmt.Sprintf("%d-%s", sh.blocks, filepath.Base(b.File))
 	// As many empty lines as are above it in the document: so the shell's own
 	// messages and LINENO have the lines of the document.
@@ -205,7 +209,6 @@ func (sh *Shell) run(b *Block, subshell bool) (out, where string, err error) {
 	}
 	_, _ = fmt.Fprintf(sh.in, "%s\nprintf '%%s\\n' $? >&3\n", run)
 
-	patience := sh.patience()
 	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	status, alive := "", true
@@ -333,10 +336,10 @@ func tail(s string) string {
 }
 
 // WaitListen waits until something listens at an address, host:port, or fails
-// the test after 2 minutes.
+// the test after 5 minutes.
 func WaitListen(t testing.TB, address string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		var d net.Dialer
@@ -353,10 +356,10 @@ func WaitListen(t testing.TB, address string) {
 	}
 }
 
-// WaitHTTP waits until a GET of the URL is answered with 200, or fails the test after 2 minutes.
+// WaitHTTP waits until a GET of the URL is answered with 200, or fails the test after 5 minutes.
 func WaitHTTP(t testing.TB, url string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for {
 		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)

@@ -52,16 +52,14 @@ func startServe(t *testing.T) (r *Running, url string) {
 func TestRunning(t *testing.T) {
 	t.Parallel()
 	r, url := startServe(t)
-	Eventually(t, time.Minute, "answer", func(ctx context.Context) bool { return Get(ctx, url+"/ready") == "yes" })
+	Eventually(t, 5*time.Minute, "answer", func(ctx context.Context) bool { return Get(ctx, url+"/ready") == "yes" })
 	if got := Get(t.Context(), url+"/nothing"); got != "" {
 		t.Errorf("where nothing is: %q", got)
 	}
 	if got := Get(t.Context(), ":"); got != "" {
 		t.Errorf("of no URL: %q", got)
 	}
-	if !strings.Contains(r.Log(), "serves at ") {
-		t.Errorf("while it runs it has said %q", r.Log())
-	}
+	Eventually(t, 5*time.Minute, "what it says while it runs", func(context.Context) bool { return strings.Contains(r.Log(), "serves at ") })
 	r.Stop()
 	if !strings.Contains(r.Log(), "was told to stop") {
 		t.Errorf("it has said %q", r.Log())
@@ -84,6 +82,20 @@ func TestEnds(t *testing.T) {
 		if s, ok := r.ProcessState.Sys().(syscall.WaitStatus); !ok || s.Signal() != syscall.SIGKILL {
 			t.Errorf("it ended with %v", r.ProcessState)
 		}
+	}
+}
+
+// TestFreeAddress gives no address twice while it may still be used.
+func TestFreeAddress(t *testing.T) {
+	t.Parallel()
+	const addresses = 500
+	seen := map[string]bool{}
+	for range addresses {
+		a := FreeAddress(t)
+		if seen[a] {
+			t.Fatalf("%s is given twice", a)
+		}
+		seen[a] = true
 	}
 }
 

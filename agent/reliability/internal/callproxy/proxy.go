@@ -231,7 +231,7 @@ func (p *Proxy) sendLater(ctx context.Context, method string, request *message, 
 	ctx = context.WithoutCancel(ctx)
 	p.wg.Go(func() {
 		time.Sleep(after)
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, time.Minute)
 		defer cancel()
 		_, _ = p.forward(ctx, method, request) // nobody waits for the answer
 		p.mu.Lock()

@@ -81,7 +81,7 @@ func TestFleet(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	f.SetLoad(false)
-	if !f.Drained(t.Context(), time.Minute) {
+	if !f.Drained(t.Context(), 5*time.Minute) {
 		t.Fatalf("%d batches wait", f.Waiting())
 	}
 	outcomes, last := f.Outcomes()

@@ -184,7 +184,7 @@ func (p *Program) CPU() time.Duration {
 	return time.Duration(s.CPUTime() * float64(time.Second))
 }
 
-var client = &http.Client{Timeout: 30 * time.Second}
+var client = &http.Client{Timeout: 2 * time.Minute}
 
 // Get returns the body of a page. A status other than 200 is an error with the body in it.
 func Get(ctx context.Context, url string) ([]byte, error) {

@@ -6,12 +6,16 @@ import { chromium } from "playwright-core";
 const slow = Number(process.env.STROBE_SLOW ?? 0);
 const throttle = Number(process.env.STROBE_THROTTLE ?? 1);
 
+/** How long, in ms, a wait may take before it is taken for one that never ends: a machine can be very slow. */
+export const patience = Number(process.env.STROBE_WAIT ?? 120e3);
+
 /** Starts the system's Chromium, which is asked to call nobody. */
 export async function launch() {
   const browser = await start();
   const newContext = browser.newContext.bind(browser);
   browser.newContext = async (options) => {
     const context = await newContext(options);
+    context.setDefaultTimeout(patience);
     if (slow > 0) {
       await context.route("**/api/**", async (route) => {
         await new Promise((resolve) => setTimeout(resolve, Math.random() * slow));
@@ -31,6 +35,7 @@ export async function launch() {
 
 const start = () =>
   chromium.launch({
+    timeout: patience,
     executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
     args: [
       "--no-sandbox",

@@ -23,14 +23,14 @@ try {
 
   await page.goto(url);
   const flame = page.locator(".flame");
-  await flame.waitFor({ timeout: 20000 });
+  await flame.waitFor();
   assert.ok(Number(await flame.getAttribute("data-nodes")) > 1, "the flame graph has frames");
   await page.screenshot({ path: join(shots, "light.png") });
 
   // Search.
   await page.keyboard.press("/");
   await page.keyboard.type(name);
-  await page.waitForFunction(() => Number(document.querySelector(".flame").dataset.matched) > 0, null, { timeout: 15000 });
+  await page.waitForFunction(() => Number(document.querySelector(".flame").dataset.matched) > 0);
   assert.match(await page.locator(".matched").innerText(), /%/, "the matched share is shown");
   assert.ok(page.url().includes(`search=${name}`), "the search is in the URL");
   await page.screenshot({ path: join(shots, "search.png") });
@@ -122,7 +122,7 @@ try {
   // A link shows the same to somebody else, on a phone as well.
   const phone = await browser.newPage({ viewport: { width: 390, height: 844 }, colorScheme: "light" });
   await phone.goto(`${url}?search=${encodeURIComponent(name)}`);
-  await phone.waitForFunction(() => Number(document.querySelector(".flame")?.dataset.matched) > 0, null, { timeout: 15000 });
+  await phone.waitForFunction(() => Number(document.querySelector(".flame")?.dataset.matched) > 0);
   await phone.screenshot({ path: join(shots, "phone.png") });
   await phone.goto(`${url}?page=hosts&find=${encodeURIComponent(hostName)}`);
   await phone.locator("tr.host").first().waitFor();

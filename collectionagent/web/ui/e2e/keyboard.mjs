@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
+import { launch, patience } from "./browser.mjs";
 import { around, help, names, stop, tabTo } from "./walk.mjs";
 
 export const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
@@ -17,7 +17,6 @@ export const browser = await launch();
 export const problems = [];
 export const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light", permissions: ["clipboard-read", "clipboard-write"], acceptDownloads: true });
 export const page = await context.newPage();
-page.setDefaultTimeout(Number(process.env.STROBE_WAIT ?? 30000));
 // From the start: a listener that comes right before the key may come too late.
 export const choosers = [];
 export const saved = [];
@@ -75,7 +74,7 @@ export async function menuByKeys(where, key = "Enter") {
 }
 /** What an event of the browser brings, the oldest first. */
 export async function arrived(list) {
-  for (const until = Date.now() + 30000; !list.length && Date.now() < until; ) await settled();
+  for (const until = Date.now() + patience; !list.length && Date.now() < until; ) await settled();
   assert.ok(list.length, "the browser does what it was asked for");
   return list.shift();
 }
@@ -83,7 +82,7 @@ export const settled = () => page.evaluate(() => new Promise((done) => requestAn
 /** Something has the focus again, as soon as what had it is gone: what is called so, or anything. */
 export async function returns(where, name = /./) {
   await page.waitForFunction(() => document.activeElement !== document.body);
-  for (const until = Date.now() + 10000; ; await settled()) {
+  for (const until = Date.now() + patience; ; await settled()) {
     const s = await stop(page, where);
     if (s && name.test(s.name)) return s;
     assert.ok(Date.now() < until, `${where}: the focus returns, it is at ${s?.name}`);

@@ -25,8 +25,9 @@ const open = async (more, { scheme = "light", width = 1440, height = 900 } = {})
   await page.goto(`${url}?${new URLSearchParams({ view: "diff", ...range, refresh: "0", ...more })}`);
   return page;
 };
-const compared = (page) => page.waitForFunction(() => Number(document.querySelector('[data-view="diff"]')?.dataset.total) >= 0 && document.querySelector('[data-view="diff"]').dataset.total !== "" && document.querySelector('[data-view="diff"]').dataset.waiting === "false", null, { timeout: 20000 });
-const parameter = (page, name) => new URL(page.url()).searchParams.get(name);
+const compared = (page) => page.waitForFunction(() => Number(document.querySelector('[data-view="diff"]')?.dataset.total) >= 0 && document.querySelector('[data-view="diff"]').dataset.total !== "" && document.querySelector('[data-view="diff"]').dataset.waiting === "false");
+// Of the page itself: page.url() hears of a change a moment later.
+const parameter = (page, name) => page.evaluate((n) => new URLSearchParams(location.search).get(n), name);
 const settled = (page) => page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))));
 
 try {
@@ -54,15 +55,15 @@ try {
 
   // Swapping exchanges the sides exactly, and twice is the same again.
   await page.getByRole("button", { name: "⇄ Swap" }).click();
-  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Base"]').dataset.total === String(t), now.total, { timeout: 15000 });
+  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Base"]').dataset.total === String(t), now.total);
   assert.equal((await facts("Selection")).total, base.total, "the base is the selection now");
   await page.getByRole("button", { name: "⇄ Swap" }).click();
-  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Selection"]').dataset.total === String(t), now.total, { timeout: 15000 });
+  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Selection"]').dataset.total === String(t), now.total);
 
   // The same total.
   await page.getByLabel("same total").check();
   await page.waitForFunction(() => document.querySelector('[data-view="diff"]').dataset.total === String(Math.round(Number(document.querySelector('[data-view="diff"]').dataset.base))));
-  assert.equal(parameter(page, "norm"), "1");
+  assert.equal(await parameter(page, "norm"), "1");
   await page.getByLabel("same total").uncheck();
 
   // Arrangements, a function, the search, and the zoom of the graph.
@@ -71,7 +72,7 @@ try {
   const name = await page.locator(".diff-table tbody td.name button").first().innerText();
   await page.locator(".diff-table tbody td.name button").first().focus();
   await page.keyboard.press("Enter");
-  assert.equal(parameter(page, "fn"), name, "Enter chooses the function");
+  assert.equal(await parameter(page, "fn"), name, "Enter chooses the function");
   await page.keyboard.press("ArrowDown");
   assert.equal(await page.evaluate(() => document.activeElement.closest("tr").previousElementSibling !== null), true, "arrows move through the rows");
   await page.goBack();
@@ -94,7 +95,7 @@ try {
     await page.locator(".diff-values button[type=submit]:enabled").click();
     await page.waitForFunction(() => location.search.includes("bquery="));
     await compared(page);
-    assert.match(parameter(page, "query"), /comm="/);
+    assert.match(await parameter(page, "query"), /comm="/);
     const a = await facts("Selection");
     const b = await facts("Base");
     assert.deepEqual([a.from, a.to], [b.from, b.to], "both sides are of the same time");
@@ -110,13 +111,13 @@ try {
   await compared(page);
   const same = Buffer.from(await page.evaluate(async ({ from, to }) => [...new Uint8Array(await (await fetch(`api/v1/pprof?from=${from}&to=${to}`)).arrayBuffer())], range));
   await page.locator(".diff-file input").setInputFiles({ name: "same.pb.gz", mimeType: "application/octet-stream", buffer: same });
-  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Base"]')?.textContent.includes("same.pb.gz"), null, { timeout: 15000 });
+  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Base"]')?.textContent.includes("same.pb.gz"));
   const [ofFile, ofLive] = [(await facts("Base")).total, (await facts("Selection")).total];
   assert.equal(ofFile, ofLive, "the file has what the server has");
   assert.match(await page.locator(".diff-summary").innerText(), /did not change/);
   await page.getByRole("button", { name: "⇄ Swap" }).click();
-  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Selection"]')?.textContent.includes("same.pb.gz"), null, { timeout: 15000 });
-  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Base"]')?.dataset.total === String(t), ofLive, { timeout: 15000 });
+  await page.waitForFunction(() => document.querySelector('[data-view="diff"] [aria-label="Selection"]')?.textContent.includes("same.pb.gz"));
+  await page.waitForFunction((t) => document.querySelector('[data-view="diff"] [aria-label="Base"]')?.dataset.total === String(t), ofLive);
   await page.context().close();
 
   page = await open({}, { scheme: "dark" });

@@ -17,7 +17,6 @@ const problems = [];
 const open = async (more, { width = 1440, height = 900, before } = {}) => {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: "light" });
   const page = await context.newPage();
-  page.setDefaultTimeout(20000);
   page.on("pageerror", (e) => problems.push(`error in the page: ${e}`));
   page.on("console", (m) => m.type() === "error" && problems.push(`console: ${m.text()}`));
   page.on("request", (r) => !r.url().startsWith(new URL(url).origin) && !r.url().startsWith("blob:") && problems.push(`request to another host: ${r.url()}`));
@@ -50,7 +49,7 @@ try {
   // Inverting turns the graph, not the numbers.
   page = await open({ view: "table" });
   await ready(page);
-  await page.locator("[data-view=table] [role=row][data-name]").first().waitFor();
+  await page.locator("[data-view=table][data-exact='1'] [role=row][data-name]").first().waitFor();
   const before = await values(page);
   await page.getByRole("button", { name: "Invert", exact: true }).click();
   await page.waitForFunction(() => location.search.includes("invert=1"));

@@ -19,7 +19,7 @@ const fixture = (name) => fileURLToPath(new URL(`../../test/fixtures/${name}`, i
 
 const browser = await launch();
 const problems = [];
-const until = (page, test, arg) => page.waitForFunction(test, arg, { timeout: 20000 });
+const until = (page, test, arg) => page.waitForFunction(test, arg);
 const parameters = (page) => new URL(page.url()).searchParams;
 const open = async (options = {}, more = {}) => {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, colorScheme: "light", acceptDownloads: true, ...options });
@@ -28,7 +28,7 @@ const open = async (options = {}, more = {}) => {
   page.on("console", (m) => m.type() === "error" && problems.push(`console: ${m.text()}`));
   page.on("request", (r) => !r.url().startsWith(new URL(url).origin) && !r.url().startsWith("blob:") && problems.push(`request to another host: ${r.url()}`));
   await page.goto(address(more));
-  await page.locator(".stackbar").waitFor({ timeout: 20000 });
+  await page.locator(".stackbar").waitFor();
   return page;
 };
 /** Opens a menu and chooses. */

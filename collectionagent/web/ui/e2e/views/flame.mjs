@@ -32,12 +32,12 @@ const facts = async (page) => {
     return { ...document.querySelector(".flame").dataset, mapX: Number(map.x), mapW: Number(map.w) };
   });
 };
-const until = (page, test, arg) => page.waitForFunction(test, arg, { timeout: 15000 });
+const until = (page, test, arg) => page.waitForFunction(test, arg);
 /** Where the canvas is; the row of a depth is in sight when the graph is not scrolled. */
 const canvas = (page) => page.locator(".flame canvas").boundingBox();
 const open = async (page, more) => {
   await page.goto(address(more));
-  await page.locator(".flame[data-still=true]").waitFor({ timeout: 20000 });
+  await page.locator(".flame[data-still=true]").waitFor();
   return canvas(page);
 };
 
@@ -220,7 +220,7 @@ async function panel(page) {
   await side.waitFor();
   assert.equal(await side.getAttribute("data-fn"), name);
   // The canvas makes room for it.
-  await page.waitForFunction(() => document.querySelector("[data-view=panel]").getBoundingClientRect().right <= window.innerWidth, null, { timeout: 5000 });
+  await page.waitForFunction(() => document.querySelector("[data-view=panel]").getBoundingClientRect().right <= window.innerWidth);
   assert.ok(Number(await side.getAttribute("data-total")) > 0, "the panel has values");
   assert.match(await side.innerText(), /total[\s\S]*self[\s\S]*Callers[\s\S]*Calls/);
   await page.screenshot({ path: join(shots, "panel-light.png") });

@@ -18,7 +18,6 @@ let expected = /^$/; // what the browser may log at the moment: requests that ar
 
 async function open(context, query = "") {
   const page = await context.newPage();
-  page.setDefaultTimeout(60000);
   page.on("pageerror", (e) => problems.push(`error in the page: ${e}`));
   page.on("console", (m) => m.type() === "error" && !expected.test(m.text()) && problems.push(`console: ${m.text()}`));
   page.on("request", (r) => !/^blob:/.test(r.url()) && !r.url().startsWith(new URL(url).origin) && problems.push(`request to another host: ${r.url()}`));
@@ -283,7 +282,6 @@ try {
 
   // Refreshing: every 5 seconds, not when paused, not when nobody looks.
   const live = await context.newPage();
-  live.setDefaultTimeout(60000);
   await live.clock.install();
   let asked = 0;
   live.on("request", (r) => r.url().includes("/flamegraph") && asked++);

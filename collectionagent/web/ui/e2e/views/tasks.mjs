@@ -34,7 +34,6 @@ const saved = join(shots, "gateway.pb.gz");
 /** Opens the page for a task, of which do() does one step at a time. */
 const begin = async (number) => {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, acceptDownloads: true });
-  context.setDefaultTimeout(15000);
   const page = await context.newPage();
   page.on("pageerror", (e) => problems.push(`${number}: error in the page: ${e}`));
   page.on("console", (m) => m.type() === "error" && problems.push(`${number}: console: ${m.text()}`));

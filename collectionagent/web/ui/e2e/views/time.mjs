@@ -22,8 +22,9 @@ const open = async (more, { scheme = "light", width = 1440, height = 900 } = {})
   await page.goto(`${url}?${new URLSearchParams({ ...range, refresh: "0", ...more })}`);
   return page;
 };
-const answered = (page, view) => page.waitForFunction((v) => Number(document.querySelector(`[data-view="${v}"]`)?.dataset.total) > 0 && document.querySelector(`[data-view="${v}"]`).dataset.waiting === "false", view, { timeout: 20000 });
-const parameter = (page, name) => new URL(page.url()).searchParams.get(name);
+const answered = (page, view) => page.waitForFunction((v) => Number(document.querySelector(`[data-view="${v}"]`)?.dataset.total) > 0 && document.querySelector(`[data-view="${v}"]`).dataset.waiting === "false", view);
+// Of the page itself: page.url() hears of a change a moment later.
+const parameter = (page, name) => page.evaluate((n) => new URLSearchParams(location.search).get(n), name);
 const settled = (page) => page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))));
 
 try {
@@ -43,7 +44,7 @@ try {
   const from = Number(await plot.getAttribute("data-from"));
   const to = Number(await plot.getAttribute("data-to"));
   assert.ok(to > from, "a time is selected");
-  await page.waitForFunction(() => Number(document.querySelector(".subset")?.dataset.nodes) > 1, null, { timeout: 15000 });
+  await page.waitForFunction(() => Number(document.querySelector(".subset")?.dataset.nodes) > 1);
   await settled(page);
   await page.screenshot({ path: join(shots, "heatmap-light.png") });
   // By keyboard: the arrows move, Shift selects, Enter narrows to what is selected and shows its flame graph.
@@ -64,15 +65,15 @@ try {
   assert.ok(wanted.from, "Shift selects");
   await page.keyboard.press("Enter");
   await page.waitForFunction(() => document.querySelector('[data-view="flame"]'));
-  assert.equal(parameter(page, "from"), wanted.from, "Enter narrows the time");
-  assert.equal(parameter(page, "to"), wanted.to);
+  assert.equal(await parameter(page, "from"), wanted.from, "Enter narrows the time");
+  assert.equal(await parameter(page, "to"), wanted.to);
   await page.goBack();
   await answered(page, "heatmap");
   // The size of samples.
   await page.getByRole("button", { name: "Size of a sample" }).click();
   await page.waitForFunction(() => document.querySelector('[data-view="heatmap"]').dataset.by === "value");
   await answered(page, "heatmap");
-  assert.equal(parameter(page, "heat"), "value");
+  assert.equal(await parameter(page, "heat"), "value");
   await page.context().close();
   page = await open({ view: "heatmap" }, { scheme: "dark" });
   await answered(page, "heatmap");
@@ -89,8 +90,8 @@ try {
   assert.equal(await page.locator(".tracks-name").count(), count, "each has a name");
   await page.locator(".tracks-name").first().click();
   const chart = page.locator(".tracks-chart");
-  await page.waitForFunction(() => Number(document.querySelector(".tracks-chart")?.dataset.boxes) > 0, null, { timeout: 15000 });
-  assert.ok(parameter(page, "track"), "the track is in the URL");
+  await page.waitForFunction(() => Number(document.querySelector(".tracks-chart")?.dataset.boxes) > 0);
+  assert.ok(await parameter(page, "track"), "the track is in the URL");
   const before = Number(await chart.getAttribute("data-to")) - Number(await chart.getAttribute("data-from"));
   const area = await chart.locator("canvas").boundingBox();
   await page.mouse.move(area.x + area.width / 2, area.y + 40);
@@ -117,12 +118,12 @@ try {
   await page.mouse.move(bars.x + bars.width * 0.6, bars.y + 30, { steps: 4 });
   await page.mouse.up();
   await page.getByRole("button", { name: "Narrow to it" }).click();
-  assert.match(parameter(page, "from"), /^\d{13}$/, "the time is narrowed");
+  assert.match(await parameter(page, "from"), /^\d{13}$/, "the time is narrowed");
   await page.goBack();
   await answered(page, "tracks");
   await page.getByRole("button", { name: "Only this thread" }).click();
-  assert.match(parameter(page, "query"), /tid="\d+"/, "the selector has the thread");
-  await page.waitForFunction(() => document.querySelector('[data-view="tracks"]').dataset.tracks === "1", null, { timeout: 15000 });
+  assert.match(await parameter(page, "query"), /tid="\d+"/, "the selector has the thread");
+  await page.waitForFunction(() => document.querySelector('[data-view="tracks"]').dataset.tracks === "1");
   await page.goBack();
   await answered(page, "tracks");
   // Tracks by keyboard alone.
@@ -144,7 +145,7 @@ try {
   page = await open({ view: "tracks" }, { scheme: "dark" });
   await answered(page, "tracks");
   await page.locator(".tracks-name").first().click();
-  await page.waitForFunction(() => Number(document.querySelector(".tracks-chart")?.dataset.boxes) > 0, null, { timeout: 15000 });
+  await page.waitForFunction(() => Number(document.querySelector(".tracks-chart")?.dataset.boxes) > 0);
   await settled(page);
   await page.screenshot({ path: join(shots, "tracks-dark.png") });
   await page.context().close();

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The keys that do something at the moment, by what they are about.
 
-import { useEffect, useMemo, useRef } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef } from "preact/hooks";
 import { activeKeys, type Key } from "../ui/keys";
 import "./help.css";
 
@@ -24,7 +24,7 @@ const names: Record<string, string> = { ArrowUp: "↑", ArrowDown: "↓", ArrowL
 export function Help({ onClose }: { onClose(): void }) {
   const dialog = useRef<HTMLDialogElement>(null);
   const lists = useMemo(() => groups(activeKeys()), []);
-  useEffect(() => dialog.current!.showModal(), []);
+  useLayoutEffect(() => dialog.current!.showModal(), []);
   return (
     <dialog ref={dialog} class="help" onClose={onClose} aria-label="Keys" onClick={(e) => e.target === dialog.current && dialog.current!.close()} onKeyDown={(e) => e.key === "?" && dialog.current!.close()}>
       <div class="help-head">

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // A profile in one of its views, with the tabs above and the panel at the side.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Params } from "../api/client";
 import type { Theme } from "../model/colour";
 import { pattern } from "../model/tree";
@@ -39,13 +39,13 @@ export function ProfileView({ profile, state, change, theme, params, generation,
   const [frame, setFrame] = useState(-1);
   const [wanted, setWanted] = useState(() => recall("panel") !== "closed");
   const [asked, setAsked] = useState(false);
-  useEffect(() => setAsked(false), [state.view]);
+  useLayoutEffect(() => setAsked(false), [state.view]);
   const panel = wanted && (asked || !ofFunction.includes(state.view) || !isPhone());
   const body = useRef<HTMLDivElement>(null);
   const { re } = useMemo(() => pattern(state.search), [state.search]);
   const matches = useMemo(() => profile.tree.match(re), [profile.tree, re]);
   // A number of a frame means another one in another tree.
-  useEffect(() => setFrame(-1), [profile.tree]);
+  useLayoutEffect(() => setFrame(-1), [profile.tree]);
   const hover = useMemo(() => ({ frame, set: setFrame }), [frame]);
   const entry = registry.find((r) => r.view === state.view)!;
   // Where there is no room for all tabs, the chosen one is in sight.

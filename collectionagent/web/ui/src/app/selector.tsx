@@ -2,7 +2,7 @@
 // The editor of the selector: its conditions as chips, and one line of text with completion
 // while it has the focus.
 
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import * as api from "../api/client";
 import { complete, mended, placeAt, type Place } from "../model/complete";
 import { characterAt, formatMatcher, operators, parseSelector, removeMatcher, withoutLabel } from "../model/selector";
@@ -41,7 +41,8 @@ export function Selector({ query, params, error, onChange }: Props) {
   const [problem, setProblem] = useState<{ text: string; position: number; message: string } | null>(null);
   const [picking, setPicking] = useState<{ label: string; not: boolean } | null>(null);
   const input = useRef<HTMLInputElement>(null);
-  useEffect(() => {
+  // Before anybody can type: what is typed next must not be taken back.
+  useLayoutEffect(() => {
     setDraft(query);
     setProblem(null);
   }, [query]);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // When: ranges that end now, ranges from … to …, and the way between them.
 
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { rangeText } from "../model/facts";
 import { moved, parseTime, ranges, readTime, relative, refreshes, resolve, scaled, type Range } from "../model/timerange";
 import type { Change, State } from "../state/state";
@@ -106,7 +106,7 @@ function RangePanel({ state, onRange }: { state: Range; onRange(r: Range): void 
   const [from, setFrom] = useState(() => shown(state.from));
   const [to, setTo] = useState(() => shown(state.to));
   const [problem, setProblem] = useState("");
-  useEffect(() => setProblem(""), [from, to]);
+  useLayoutEffect(() => setProblem(""), [from, to]);
   const apply = (e: Event) => {
     e.preventDefault();
     const a = readTime(from, now);

@@ -13,6 +13,8 @@ export interface Asked<T> {
   waiting: boolean;
   /** What the answer is to. */
   key: string | null;
+  /** The generation that was asked for. */
+  generation: number;
 }
 
 /**
@@ -20,20 +22,20 @@ export interface Asked<T> {
  * that nobody waits for any more is given up. delay ms pass first, for what changes with each move of a pointer.
  */
 export function useAsk<T>(key: string | null, generation: number, ask: (signal: AbortSignal) => Promise<T>, delay = 0): Asked<T> {
-  const [state, set] = useState<Asked<T>>({ answer: null, error: "", waiting: false, key: null });
+  const [state, set] = useState<Asked<T>>({ answer: null, error: "", waiting: false, key: null, generation });
   const latest = useRef(ask);
   latest.current = ask;
   useEffect(() => {
     if (key === null) {
-      set({ answer: null, error: "", waiting: false, key });
+      set({ answer: null, error: "", waiting: false, key, generation });
       return;
     }
     const control = new AbortController();
-    set((s) => ({ ...s, waiting: true }));
+    set((s) => ({ ...s, waiting: true, generation }));
     const timer = setTimeout(() => {
       latest.current(control.signal).then(
-        (answer) => !control.signal.aborted && set({ answer, error: "", waiting: false, key }),
-        (e: Error) => !control.signal.aborted && set((s) => ({ answer: s.key === key ? s.answer : null, error: e.message, waiting: false, key })),
+        (answer) => !control.signal.aborted && set({ answer, error: "", waiting: false, key, generation }),
+        (e: Error) => !control.signal.aborted && set((s) => ({ answer: s.key === key ? s.answer : null, error: e.message, waiting: false, key, generation })),
       );
     }, delay);
     return () => {
@@ -41,12 +43,12 @@ export function useAsk<T>(key: string | null, generation: number, ask: (signal: 
       control.abort();
     };
   }, [key, generation]);
-  // From the moment that the question is another one, not only from the effect above on.
-  return key !== null && state.key !== key ? { ...state, waiting: true } : state;
+  // From the moment that the question is another one, or is asked again, not only from the effect above on.
+  return key !== null && (state.key !== key || state.generation !== generation) ? { ...state, waiting: true } : state;
 }
 
 /** As useAsk, but an answer to another question is not shown in the place of one that is on its way. */
 export function useAnswer<T>(ask: ((signal: AbortSignal) => Promise<T>) | null, key: string, generation: number): Asked<T> {
   const asked = useAsk(ask ? key : null, generation, ask ?? (() => Promise.reject(new Error("nothing to ask"))));
-  return asked.key === key ? asked : { answer: null, error: "", waiting: ask !== null, key: null };
+  return asked.key === key ? asked : { answer: null, error: "", waiting: ask !== null, key: null, generation };
 }

@@ -2,7 +2,7 @@
 // The stacks as a tree to open level by level.
 
 import "./calltree.css";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill } from "../../model/colour";
 import { pattern, type Tree } from "../../model/tree";
 import { amount, exact, percent } from "../../ui/format";
@@ -58,7 +58,7 @@ export function CallTree(view: ViewProps) {
 
   // The zoom of the flame graph is a place to look at here.
   const zoom = state.zoom.join("\n");
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (!state.zoom.length) return;
     const node = tree.find(state.zoom);
     if (!node) return;
@@ -68,7 +68,7 @@ export function CallTree(view: ViewProps) {
     goal.current = key;
   }, [zoom, kind]);
   // What was opened to be looked at comes into sight once its row is there.
-  useEffect(() => {
+  useLayoutEffect(() => {
     if (goal.current === null) return;
     const i = rows.findIndex((r) => r.key === goal.current);
     goal.current = null;

@@ -80,8 +80,9 @@ export function Flame(p: FlameProps) {
 
   // The focus stays at the same frame when the tree is a new one.
   const shown = useMemo(() => (focus.tree === tree ? focus.node : sameNode(focus.tree, focus.node, tree)), [focus, tree]);
-  useEffect(() => setFocus({ tree, node: shown }), [tree]);
-  useEffect(() => setFocus({ tree, node: zoom }), [zoom]);
+  // Before anybody sees it: a key that comes next moves on from there.
+  useLayoutEffect(() => setFocus({ tree, node: shown }), [tree]);
+  useLayoutEffect(() => setFocus({ tree, node: zoom }), [zoom]);
 
   useLayoutEffect(() => {
     const s = (stage.current = new Stage(scroller.current!, spacer.current!, canvas.current!, (seen: Seen) => map.current?.seen(seen), setFree, (part, step) => props.current.onPart?.(part, step)));

@@ -228,6 +228,7 @@ export class Stage {
     this.target.left = to.left;
     this.target.right = to.right;
     this.began = 0; // at the next frame
+    this.scroller.dataset.still = "false";
     this.invalidate();
   }
 

@@ -3,7 +3,7 @@
 // Bursts are dots, what comes at intervals is lines. A brush over cells shows what ran then.
 
 import "./heatmap.css";
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import * as api from "../../api/client";
 import { amount, count, dateTime, many } from "../../ui/format";
 import { useKeys } from "../../ui/keys";
@@ -40,7 +40,8 @@ export function Heatmap(view: ViewProps) {
   const question = useMemo(() => ({ ...params, by, rows }), [JSON.stringify(params), by, rows]);
   const { answer, error, waiting } = useAsk(JSON.stringify(question), generation, (signal) => api.heatmap(question, signal));
   const grid = useMemo(() => answer && new Grid(answer), [answer]);
-  useEffect(() => {
+  // At once, as it may be another question: an answer with rows of another height is not what is waited for.
+  useLayoutEffect(() => {
     if (grid?.periodMs) setPeriodMs(grid.periodMs);
   }, [grid]);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The functions of the profile to choose one from.
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill } from "../../model/colour";
 import { pattern, type Tree } from "../../model/tree";
 import { amount, many, percent } from "../../ui/format";
@@ -53,8 +53,9 @@ export function Chooser({ view, title, onChoose }: { view: ViewProps; title: str
   const { re, error } = useMemo(() => pattern(filter), [filter]);
   const shown = useMemo(() => (re ? all.filter((c) => re.test(c.name) || re.test(c.where)) : all), [all, re]);
   const whole = tree.total[0]!;
-  useEffect(() => input.current?.focus({ preventScroll: true }), []);
-  useEffect(() => {
+  // Before anybody sees it: what is typed next is for the field, and the next key moves on from the first row.
+  useLayoutEffect(() => input.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => {
     setAt(0);
     handle.current?.reveal(0);
   }, [filter]);

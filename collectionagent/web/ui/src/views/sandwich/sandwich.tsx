@@ -3,7 +3,7 @@
 // that it is called from.
 
 import "./sandwich.css";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useState } from "preact/hooks";
 import { namedFunction, sandwich as ask, type SandwichAnswer } from "../../api/tables";
 import { calleesOf, callersOf } from "../../model/callers";
 import { colouring, painter } from "../../model/colour";
@@ -148,7 +148,7 @@ function Side({ view, tree, up, label, none, shared }: SideProps) {
   const { state, change, theme, profile, searching } = view;
   const [path, setPath] = useState<string[]>([]);
   const [menu, setMenu] = useState<{ node: number; x: number; y: number } | null>(null);
-  useEffect(() => setPath([]), [state.fn]);
+  useLayoutEffect(() => setPath([]), [state.fn]);
   const matches = useMemo(() => tree.match(searching ? pattern(state.search).re : null), [tree, state.search, searching]);
   const by = colouring(state.colour);
   const colour = useMemo(() => painter(tree, by, theme.dark), [tree, by, theme.dark]);

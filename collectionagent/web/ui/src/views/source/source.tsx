@@ -2,7 +2,7 @@
 // The lines of a function with what they took.
 
 import "./source.css";
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { lines as ask, namedFunction } from "../../api/tables";
 import type { Tree } from "../../model/tree";
 import { amount, exact, many, percent } from "../../ui/format";
@@ -65,7 +65,7 @@ function Lines(view: ViewProps) {
   const { answer, error, waiting } = useAnswer((signal) => ask({ ...params, function: namedFunction(fn), limit: "20000" }, signal), JSON.stringify([params, fn]), generation);
   const all = useMemo(() => sections(answer?.lines ?? []), [answer]);
   const [chosen, setChosen] = useState("");
-  useEffect(() => setChosen(""), [fn]);
+  useLayoutEffect(() => setChosen(""), [fn]);
   const section = all.find((s) => keyOf(s) === chosen) ?? all[0];
   const inlined = useMemo(() => inlinedInto(profile.upright, fn), [profile.upright, fn]);
   const unit = answer?.unit ?? profile.unit;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The stack chart: the stacks of one track from left to right as time went.
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill, type Theme } from "../../model/colour";
 import type { Expression } from "../../model/regexp";
 import { many, percent } from "../../ui/format";
@@ -92,7 +92,7 @@ export function Chart(p: Props) {
     });
     return () => cancelAnimationFrame(frame);
   });
-  useEffect(() => setTip(null), [boxes, span.from, span.to]);
+  useLayoutEffect(() => setTip(null), [boxes, span.from, span.to]);
 
   const ms = (clientX: number) => {
     const box = canvas.current!.getBoundingClientRect();
@@ -112,7 +112,7 @@ export function Chart(p: Props) {
     p.onSpan(within({ from: s.from + by, to: s.to + by }, latest.current.whole));
   };
 
-  useEffect(() => {
+  useLayoutEffect(() => {
     const el = canvas.current!;
     const wheel = (e: WheelEvent) => {
       const lines = e.deltaMode === 1 ? 16 : 1;

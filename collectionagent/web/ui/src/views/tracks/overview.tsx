@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // All tracks below each other: how busy each was over time, in the colours of what ran.
 
-import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { fill, type Theme } from "../../model/colour";
 import type { Expression } from "../../model/regexp";
 import { amount, percent } from "../../ui/format";
@@ -61,7 +61,7 @@ export function Overview(p: Props) {
     const frame = requestAnimationFrame(() => canvas.current && draw(canvas.current, p, hits || null, size, cursor?.at ?? null));
     return () => cancelAnimationFrame(frame);
   });
-  useEffect(() => setTip(null), [tracks]);
+  useLayoutEffect(() => setTip(null), [tracks]);
 
   const ms = (clientX: number) => {
     const box = canvas.current!.getBoundingClientRect();

@@ -2,7 +2,7 @@
 // Threads, CPUs and the like in the order of time, and the stacks of one of them.
 
 import "./tracks.css";
-import { useEffect, useMemo, useState } from "preact/hooks";
+import { useLayoutEffect, useMemo, useState } from "preact/hooks";
 import * as api from "../../api/client";
 import type { Expression } from "../../model/regexp";
 import { pattern } from "../../model/tree";
@@ -41,7 +41,7 @@ export function Tracks(view: ViewProps) {
   }, [names.answer, by]);
 
   const [span, setSpan] = useState<Span | null>(null);
-  useEffect(() => setSpan(null), [params.from, params.to]);
+  useLayoutEffect(() => setSpan(null), [params.from, params.to]);
   const re = useMemo(() => pattern(state.search).re, [state.search]);
   const whole: Span = answer ? { from: answer.from_ms, to: answer.to_ms } : { from: profile.fromMs, to: profile.toMs };
   // A range that moves on takes what is shown of it along only where it leaves it.
