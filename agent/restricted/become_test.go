@@ -104,7 +104,7 @@ func (r *restriction) run(t testing.TB, args ...string) result {
 
 func (r *restriction) runProgram(t testing.TB, path string, args ...string) result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	cmd := r.command(ctx, t, path, args...)
 	var out, messages bytes.Buffer

@@ -37,12 +37,12 @@ func TestFullDisk(t *testing.T) {
 		_ = json.Unmarshal([]byte(program.Get(ctx, "http://"+address+"/status")), &s)
 		return s.Delivery.Spooled, s.Delivery.Spool.State
 	}
-	program.Eventually(t, time.Minute, "samples on disk", func(ctx context.Context) bool {
+	program.Eventually(t, 5*time.Minute, "samples on disk", func(ctx context.Context) bool {
 		spooled, _ := delivery(ctx)
 		return spooled > 0
 	})
 	fill(t, filepath.Join("/proc", strconv.Itoa(a.Process.Pid), "root", dir, "of-somebody-else"))
-	program.Eventually(t, time.Minute, "full disk", func(ctx context.Context) bool {
+	program.Eventually(t, 5*time.Minute, "full disk", func(ctx context.Context) bool {
 		_, state := delivery(ctx)
 		return strings.Contains(state, "no space left on device")
 	})
@@ -50,7 +50,7 @@ func TestFullDisk(t *testing.T) {
 		t.Errorf("it does not count the failures:\n%s", regexp.MustCompile(`(?m)^strobe_agent_spool.*$`).FindAllString(metrics, -1))
 	}
 	before := samples(t.Context(), address)
-	program.Eventually(t, time.Minute, "more samples", func(ctx context.Context) bool { return samples(ctx, address) > before+200 })
+	program.Eventually(t, 5*time.Minute, "more samples", func(ctx context.Context) bool { return samples(ctx, address) > before+200 })
 	status := r.run(t, "status", "-address", address)
 	if want := "does not work, so samples wait in memory only: "; !strings.Contains(status.stdout, want) || !strings.Contains(status.stdout, "no space left on device") {
 		t.Errorf("agent status: %d\n%s%s", status.status, status.stdout, status.stderr)

@@ -123,7 +123,7 @@ func TestMemory(t *testing.T) {
 				dir = g.below(t)
 			}
 			r := &restriction{Cgroups: []string{dir}}
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			ctx, cancel := context.WithTimeout(t.Context(), 6*time.Minute)
 			defer cancel()
 			address := program.FreeAddress(t)
 			a := program.Start(t, r.command(ctx, t, agent, "-http-address", address, "-disable-tls", "-spool-dir", "off", "-collection-agent", "127.0.0.1:1"))
@@ -135,7 +135,7 @@ func TestMemory(t *testing.T) {
 			var err error
 			if test.fits {
 				most, n := int64(0), 0
-				program.Eventually(t, time.Minute, "samples", func(ctx context.Context) bool {
+				program.Eventually(t, 5*time.Minute, "samples", func(ctx context.Context) bool {
 					n, most = samples(ctx, address), max(most, g.taken(t))
 					return n > 60
 				})

@@ -124,7 +124,7 @@ func TestFaultsOfCalls(t *testing.T) {
 	}
 	wg.Wait()
 	p.setPlan(nil)
-	if err := p.Settle(10 * time.Second); err != nil {
+	if err := p.Settle(3 * time.Minute); err != nil {
 		t.Error(err)
 	}
 	counts, n := p.Counts()
@@ -195,7 +195,7 @@ func TestLastingFaults(t *testing.T) {
 // TestStormEndsAndHeals lasts until each of the lasting faults has met a call.
 func TestStormEndsAndHeals(t *testing.T) {
 	p, _, c := rig(t)
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	done := make(chan struct{})
 	flips := make([]time.Duration, 100) // a window may pass without a call in it

@@ -307,7 +307,7 @@ func TestFrames(t *testing.T) {
 func TestStormEndsAndHeals(t *testing.T) {
 	s := newPeer(t)
 	p := newProxy(t, s.listener.Addr().String())
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {
