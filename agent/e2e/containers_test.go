@@ -41,12 +41,12 @@ func TestContainerNames(t *testing.T) {
 			t.Logf("found by the name of the container: %s\nvalues: %s\nagent: %s", found, values, logs)
 		}
 	})
-	program.Eventually(t, 2*time.Minute, "function by the name of the container", func(ctx context.Context) bool {
+	program.Eventually(t, 4*time.Minute, "function by the name of the container", func(ctx context.Context) bool {
 		found = askEngine(ctx, engine, "/api/v1/top?from=now-1h&query="+url.QueryEscape(query))
 		return strings.Contains(found, "main.spinForTheTest")
 	})
 	// The agent's own container, whose cgroup it sees as "/".
-	program.Eventually(t, 2*time.Minute, "container of the agent", func(ctx context.Context) bool {
+	program.Eventually(t, 4*time.Minute, "container of the agent", func(ctx context.Context) bool {
 		values = askEngine(ctx, engine, "/api/v1/labels/container.name/values?from=now-1h")
 		return strings.Contains(values, `"agent"`)
 	})

@@ -106,7 +106,7 @@ func outages(t *testing.T, rounds int, grpcAddress, httpAddress string, exporter
 	agentHTTP, data := program.FreeAddress(t), t.TempDir()
 	// Only the subject is sampled, so that samples end with it.
 	dir := t.TempDir()
-	subject := exec.Command(tracertest.Build(t, "c-o2", dir), "120")
+	subject := exec.Command(tracertest.Build(t, "c-o2", dir), "600")
 	if err := subject.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 	}
 	subjects := make([]*tracertest.Ready, len(names))
 	for i, name := range names { // before any of them takes the CPUs
-		subjects[i] = tracertest.Prepare(t, name, 120)
+		subjects[i] = tracertest.Prepare(t, name, 600)
 	}
 	for _, s := range subjects {
 		s.Start(t)

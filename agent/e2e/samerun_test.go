@@ -142,7 +142,7 @@ func config(address string) *reporter.Config {
 }
 
 func options() *reporter.Options {
-	return &reporter.Options{HostID: hostID, HostName: hostName, AgentVersion: "v1", StopTimeout: 30 * time.Second}
+	return &reporter.Options{HostID: hostID, HostName: hostName, AgentVersion: "v1", StopTimeout: 3 * time.Minute}
 }
 
 // times are short, so that one run makes many requests.
@@ -184,7 +184,7 @@ func profile(t *testing.T, sink fork) {
 	// compared in all answers.
 	subjects := make([]*tracertest.Ready, len(subjectsOfAll))
 	for i, name := range subjectsOfAll {
-		subjects[i] = tracertest.Prepare(t, name, 120)
+		subjects[i] = tracertest.Prepare(t, name, 600)
 	}
 	counted := &counter{sink: sink, counts: map[libpf.PID]int{}}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -33,7 +33,7 @@ func TestTwinsNeverMerge(t *testing.T) {
 	startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "499", "-reporter-interval", "500ms")
 	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
-	cmd := exec.CommandContext(t.Context(), python, "testdata/twins/twins.py", "120") //nolint:gosec // found above
+	cmd := exec.CommandContext(t.Context(), python, "testdata/twins/twins.py", "600") //nolint:gosec // found above
 	cmd.Env = append(os.Environ(), "OTEL_SERVICE_NAME=twins")
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
@@ -44,7 +44,7 @@ func TestTwinsNeverMerge(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	const selector = `{service="twins"}`
-	eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, selector) >= 2500 })
+	eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, selector) >= 5000 })
 	query := url.Values{"query": {selector}, "from": {"now-1h"}, "fold": {"interpreter"}, "max_nodes": {"100000"}}
 	values := pythonPaths(t, program.Get(t.Context(), s.http+"/api/v1/flamegraph?"+query.Encode()))
 
