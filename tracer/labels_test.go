@@ -8,7 +8,6 @@ import (
 	"runtime/pprof"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -47,7 +46,7 @@ func TestGoroutineLabels(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	ctx, stop := context.WithTimeout(t.Context(), patience)
 	defer stop()
 	long := strings.Repeat("é", 100)
 	many := pprof.Labels("0work", "many", "a", "1", "b", "2", "c", long, "d", "x\ny", "e", "", "f", "6", "g", "7", "h", "8", "i", "9", "j", "10")

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,7 +29,7 @@ func TestAfterTheDrop(t *testing.T) {
 	grpcAddress, httpAddress, agentHTTP := program.FreeAddress(t), program.FreeAddress(t), program.FreeAddress(t)
 	s := startServer(t, t.TempDir(), grpcAddress, httpAddress)
 	// Nothing that runs already may have its runtime's program loaded before.
-	agent := startService(t, "agent", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
+	agent := startService(t, "agent", "-verbose", "-collection-agent", grpcAddress, "-http-address", agentHTTP,
 		"-samples-per-second", "199", "-reporter-interval", "300ms")
 	eventually(t, "profiling", func(ctx context.Context) bool { return program.Get(ctx, "http://"+agentHTTP+"/-/ready") != "" })
 	checkPrivileges(t, agent.Process.Pid)
@@ -45,6 +46,10 @@ func TestAfterTheDrop(t *testing.T) {
 			}
 			// The first samples of a runtime are taken before its program is loaded, and
 			// on a busy host that takes its time.
+			if !strings.HasPrefix(name, "c-") {
+				attached := regexp.MustCompile(`msg="runtime attached" .*pid=` + strconv.Itoa(pid) + `\n`)
+				eventually(t, "runtime of "+name, func(context.Context) bool { return attached.MatchString(agent.Log()) })
+			}
 			selector := `{pid="` + strconv.Itoa(pid) + `"}`
 			eventually(t, "first samples of "+name, func(ctx context.Context) bool { return s.samples(ctx, selector) >= 100 })
 			query := url.Values{"query": {selector}, "from": {strconv.FormatInt(time.Now().UnixMilli(), 10)}, "group_by": {"comm"}}

@@ -211,9 +211,10 @@ func TestPipeline(t *testing.T) {
 		_, _, total := folded(ctx)
 		return total >= before+100
 	})
-	if status := program.Get(t.Context(), "http://"+agentHTTP+"/status"); !strings.Contains(status, `"state": "connected"`) {
-		t.Errorf("status %s", status)
-	}
+	// The state is that of the last flush as a whole, so it comes after the first acknowledgement.
+	eventually(t, "connection", func(ctx context.Context) bool {
+		return strings.Contains(program.Get(ctx, "http://"+agentHTTP+"/status"), `"state": "connected"`)
+	})
 	agent.Stop()
 	answer, part, total := folded(t.Context())
 	if part < 0.9 {

@@ -45,7 +45,7 @@ func TestTwinsNeverMerge(t *testing.T) {
 		_ = cmd.Wait()
 	}()
 	const selector = `{service="twins"}`
-	eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, selector) >= 2500 })
+	eventually(t, "samples", func(ctx context.Context) bool { return s.samples(ctx, selector) >= 5000 })
 	query := url.Values{"query": {selector}, "from": {"now-1h"}, "fold": {"interpreter"}, "max_nodes": {"100000"}}
 	values := pythonPaths(t, program.Get(t.Context(), s.http+"/api/v1/flamegraph?"+query.Encode()))
 

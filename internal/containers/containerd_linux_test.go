@@ -65,7 +65,7 @@ func startContainerd(t *testing.T) *runtimed {
 			t.Error(err)
 		}
 	})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		_, err := d.call(ctx, "Version", nil)
@@ -108,7 +108,7 @@ func labels(field protowire.Number, all map[string]string) (b []byte) {
 
 func (d *runtimed) must(t *testing.T, method string, request string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	answer, err := d.call(ctx, method, []byte(request))
 	if err != nil {
@@ -136,7 +136,7 @@ func TestContainerd(t *testing.T) {
 	sandbox := d.must(t, "RunPodSandbox", message(encodeText(1, config)))
 	t.Cleanup(func() {
 		for _, method := range []string{"StopPodSandbox", "RemovePodSandbox"} {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 			if _, err := d.call(ctx, method, encodeText(1, sandbox)); err != nil {
 				t.Errorf("%s: %v", method, err)
 			}

@@ -76,7 +76,7 @@ func started(t *testing.T, o Options) *Directory {
 // described waits until a process is described as wanted.
 func described(t *testing.T, d *Directory, p *libpf.Process, wanted func(*libpf.Process) bool) *libpf.Process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	for {
 		got := d.Describe(p)

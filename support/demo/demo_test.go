@@ -359,7 +359,7 @@ func (s *stack) getURL(ctx context.Context, address string, answer any) string {
 
 func (s *stack) eventually(what string, ok func(context.Context) (bool, string)) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 4*time.Minute)
 	defer cancel()
 	for {
 		done, seen := ok(ctx)

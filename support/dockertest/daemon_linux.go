@@ -25,7 +25,7 @@ import (
 )
 
 const (
-	startTimeout = time.Minute
+	startTimeout = 3 * time.Minute
 	// dockerd gives containers 10 s to end, as docker stop does.
 	stopTimeout = 45 * time.Second
 )

@@ -50,10 +50,14 @@ func (r *reads) run(read func() memoryFacts) memoryFacts {
 	timer := time.NewTimer(r.timeout)
 	defer timer.Stop()
 	select {
-	case r.slots <- struct{}{}:
-	case <-timer.C:
-		r.metrics.errors.WithLabelValues("busy").Inc()
-		return memoryFacts{}
+	case r.slots <- struct{}{}: // also where the time was up before this came to run
+	default:
+		select {
+		case r.slots <- struct{}{}:
+		case <-timer.C:
+			r.metrics.errors.WithLabelValues("busy").Inc()
+			return memoryFacts{}
+		}
 	}
 	// One element, so that a late answer does not hold the goroutine.
 	answer := make(chan memoryFacts, 1)

@@ -147,7 +147,7 @@ func start(t *testing.T, fake *samplingtest.Fake, change func(*config.Config, *D
 	return r
 }
 
-var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 10 * time.Second}
+var client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 3 * time.Minute}
 
 // get returns the answer to a request, with another Host if one is given.
 func (r *running) get(path, host string) (int, string) {

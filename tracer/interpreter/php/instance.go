@@ -15,7 +15,9 @@ type instance struct {
 	memory process.Memory
 	layout layout
 	record *bpfPhpProcess
-	names  map[nameKey]names
+	// included is the address of the table of files that were included, 0 when it is not known.
+	included uint64
+	names    map[nameKey]names
 }
 
 var _ interpreter.Instance = (*instance)(nil)

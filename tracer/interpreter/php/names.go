@@ -130,12 +130,10 @@ func (i *instance) class(addr, cookie uint64) (text, uint64, error) {
 }
 
 // readParts names what may be gone by now, by its file, its name and its class:
-// a closure went with its object, the code of an included file when it was done.
+// a closure went with its object, the code of an included file when it was done. The engine
+// remembers what it has included.
 func (i *instance) readParts(key nameKey) (names, error) {
-	file, err := i.text(key.addr)
-	if err != nil {
-		return names{}, fmt.Errorf("read file's name: %w", err)
-	}
+	file, fileErr := i.text(key.addr) // the code of a file may have taken its copy with it
 	name, err := i.text(unpackPointer(key.w1))
 	if err != nil {
 		return names{}, fmt.Errorf("read function's name: %w", err)
@@ -144,8 +142,18 @@ func (i *instance) readParts(key nameKey) (names, error) {
 	if err != nil {
 		return names{}, err
 	}
-	if (file.mix(cookie)^key.w2)&packedMask != 0 {
-		return names{}, interpreter.ErrStale
+	if fileErr != nil || (file.mix(cookie)^key.w2)&packedMask != 0 {
+		known := false
+		if name.at == 0 {
+			file, known = i.findIncluded(cookie, key.w2)
+		}
+		switch {
+		case known:
+		case fileErr != nil:
+			return names{}, fmt.Errorf("read file's name: %w", fileErr)
+		default:
+			return names{}, interpreter.ErrStale
+		}
 	}
 	n, err := i.assemble(name, class, file, 0)
 	if err == nil && n.function == mainCode && key.kind&kindNested != 0 {

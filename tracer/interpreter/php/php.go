@@ -211,6 +211,9 @@ func (b *program) Attach(p *interpreter.Process, m *interpreter.Module) (interpr
 		}
 	}
 	i := &instance{memory: p.Memory, layout: b.layout, record: r}
+	if b.globals != 0 && b.currentCall == b.layout.currentCall { // all threads have the same, and they are laid out as is known
+		i.included = b.globals + m.Bias + includedFiles
+	}
 	i.findCompiled(p)
 	return i, nil
 }

@@ -224,6 +224,56 @@ func TestStale(t *testing.T) {
 	}
 }
 
+// TestIncluded: the code of a file that was included ran and is gone, with its copy of the
+// file's name. The engine's table of included files has the name.
+func TestIncluded(t *testing.T) {
+	t.Parallel()
+	l := layouts[[2]int{8, 2}]
+	for name, class := range map[string]string{"in a function": "", "in a method": "Shop\\View"} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld()
+			i := &instance{memory: w.memory(), layout: l, record: &bpfPhpProcess{}}
+			code := function{typ: 2, class: class, file: "/srv/page.php", start: 1, end: 4}
+			at, name, class, file := code.add(w, l)
+			f := frameOf(t, i, kindParts|kindNested, 3, code, at, name, class, file)
+			files := []string{"/srv/index.php", code.file, "/srv/last.php"}
+			buckets := make([]byte, bucketSize*len(files))
+			for k, path := range files {
+				s := w.str(path)
+				copy(buckets[bucketSize*k+bucketHash:][:8], w.parts[s][stringHash:])
+				binary.LittleEndian.PutUint64(buckets[bucketSize*k+bucketKey:], s)
+			}
+			table := make([]byte, 56)
+			binary.LittleEndian.PutUint64(table[tableBuckets:], w.add(buckets))
+			binary.LittleEndian.PutUint32(table[tableBuckets+8:], uint32(len(files))) //nolint:gosec // three
+			for _, taken := range []string{"by another name", "by nothing"} {
+				if taken == "by nothing" {
+					delete(w.parts, file)
+				} else {
+					w.parts[file][stringHash] ^= 1
+				}
+				i.included, i.names = 0, nil
+				if got, err := i.Symbolize(f, nil); err == nil {
+					t.Errorf("its place was taken %s, and nothing tells what it was: got %v", taken, got)
+				}
+				i.included = w.add(table)
+				got, err := i.Symbolize(f, nil)
+				if err != nil || got[0].FunctionName != includedCode || got[0].SourceFile != code.file || got[0].SourceLine != 3 {
+					t.Errorf("its place was taken %s: got %v, %v", taken, got, err)
+				}
+				// Of a file that was not included nothing is said.
+				i.names = nil
+				other := f
+				other.W2 ^= 1
+				if got, err := i.Symbolize(other, nil); err == nil {
+					t.Errorf("its place was taken %s: other code has its name: %v", taken, got)
+				}
+			}
+		})
+	}
+}
+
 // TestBrokenMemory reads functions out of memory that ends early or is noise.
 func TestBrokenMemory(t *testing.T) {
 	t.Parallel()
@@ -245,7 +295,7 @@ func TestBrokenMemory(t *testing.T) {
 		}
 		return nil
 	})
-	i := &instance{memory: noise, layout: l, record: &bpfPhpProcess{}}
+	i := &instance{memory: noise, layout: l, record: &bpfPhpProcess{}, included: 0x1000}
 	for range 1000 {
 		f := interpreter.Frame{Subtype: uint8(r.Uint32() & 31), Addr: r.Uint64() >> 16, W1: r.Uint64(), W2: r.Uint64()}
 		if got, err := i.Symbolize(f, nil); err == nil {
