@@ -151,7 +151,7 @@ var openRPCs = []string{"/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/
 // call makes an RPC of any kind with an empty message and returns the code of the answer.
 func (r *rig) call(token, method string, streams bool) codes.Code {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.with(token), 20*time.Second)
+	ctx, cancel := context.WithTimeout(r.with(token), 2*time.Minute)
 	defer cancel()
 	if !streams {
 		return status.Code(r.conn.Invoke(ctx, method, &emptypb.Empty{}, &emptypb.Empty{}))

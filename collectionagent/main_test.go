@@ -98,7 +98,7 @@ var readyLine = regexp.MustCompile(`^Strobe collection agent is ready: open (htt
 func start(t *testing.T, dataDir string, args ...string) *process {
 	t.Helper()
 	p := &process{
-		t: t, client: &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{}},
+		t: t, client: &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{}},
 		exited: make(chan error, 1), log: &lockedBuffer{},
 	}
 	p.cmd = exec.Command(binary, append([]string{
@@ -156,7 +156,7 @@ func (p *process) wait() error {
 	select {
 	case err := <-p.exited:
 		return err
-	case <-time.After(20 * time.Second):
+	case <-time.After(2 * time.Minute):
 		p.t.Fatal("program does not end")
 		return nil
 	}
@@ -205,7 +205,7 @@ func counts(seq uint64, n int) (*pb.AddCountsForTracesRequest, *pb.SetFramesForT
 // push sends one batch of samples and its stack.
 func push(t *testing.T, c pb.CollectionAgentClient, seq uint64, n int) (duplicate bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	samples, stacks := counts(seq, n)
 	if _, err := c.SetFramesForTraces(ctx, stacks); err != nil {
@@ -320,7 +320,7 @@ func TestSecondSignal(t *testing.T) {
 // until waits for something that the process brings about.
 func (p *process) until(what string, f func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); !f(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			p.t.Fatalf("waited in vain: %s", what)
 		}
@@ -342,7 +342,7 @@ func TestSecondProcess(t *testing.T) {
 func TestSlowRequest(t *testing.T) {
 	t.Parallel()
 	p := start(t, t.TempDir(), "-request-timeout", "1s")
-	conn, err := net.DialTimeout("tcp", p.http, 10*time.Second)
+	conn, err := net.DialTimeout("tcp", p.http, 2*time.Minute)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -351,7 +351,7 @@ func TestSlowRequest(t *testing.T) {
 	if _, err := io.WriteString(conn, part); err != nil {
 		t.Fatal(err)
 	}
-	if err := conn.SetReadDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(2 * time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	answer, err := io.ReadAll(conn)

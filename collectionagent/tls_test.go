@@ -59,7 +59,7 @@ func (p *process) trust(caFile, certFile, keyFile string) *tlsfiles.Files {
 		}
 		config.Certificates = []tls.Certificate{pair}
 	}
-	p.client = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
+	p.client = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{TLSClientConfig: config, ForceAttemptHTTP2: true}}
 	files, err := tlsfiles.Open(tlsfiles.Options{CAFile: caFile, CertFile: certFile, KeyFile: keyFile})
 	if err != nil {
 		p.t.Fatal(err)
@@ -78,7 +78,7 @@ func reach(t *testing.T, c pb.CollectionAgentClient) {
 
 func tryReach(t *testing.T, c pb.CollectionAgentClient) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 	defer cancel()
 	_, err := c.GetServerInfo(ctx, &pb.GetServerInfoRequest{ProtocolVersion: 1})
 	if status.Code(err) == codes.Unauthenticated {
@@ -228,7 +228,7 @@ func TestClientAuth(t *testing.T) {
 			tlstest.Write(t, dir, "clients.pem", newClients.PEM)
 			newCert, newKey := newClients.IssueFiles(tlstest.Leaf{})
 			renewed := p.trust(newCA.File(), newCert, newKey)
-			deadline := time.Now().Add(20 * time.Second)
+			deadline := time.Now().Add(2 * time.Minute)
 			for { // the program looks every few seconds
 				if err := tryReach(t, p.agent(renewed.ClientCredentials(nil))); err == nil {
 					break

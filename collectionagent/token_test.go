@@ -45,7 +45,7 @@ func TestTokens(t *testing.T) {
 		if token != "" {
 			ctx = metadata.AppendToOutgoingContext(ctx, "authorization", "Bearer "+token)
 		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 		defer cancel()
 		_, err := c.GetServerInfo(ctx, &pb.GetServerInfoRequest{ProtocolVersion: 1})
 		return status.Code(err)

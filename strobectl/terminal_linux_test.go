@@ -82,16 +82,17 @@ func (p *pty) all() []byte {
 // of its end.
 func (p *pty) wait(t *testing.T, from int, text string) int {
 	t.Helper()
-	deadline := time.AfterFunc(30*time.Second, p.cond.Broadcast)
+	const patience = 2 * time.Minute
+	start := time.Now() // before the alarm, which must find the time to be up
+	deadline := time.AfterFunc(patience, p.cond.Broadcast)
 	defer deadline.Stop()
-	start := time.Now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
 		if i := bytes.Index(p.written.Bytes()[from:], []byte(text)); i >= 0 {
 			return from + i + len(text)
 		}
-		if p.closed || time.Since(start) > 30*time.Second {
+		if p.closed || time.Since(start) >= patience {
 			t.Fatalf("%q does not come; there is %q", text, p.written.Bytes()[from:])
 		}
 		p.cond.Wait()

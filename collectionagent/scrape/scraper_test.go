@@ -281,7 +281,7 @@ func (r *rig) instances() []string {
 // await waits until the scraper has instances.
 func (r *rig) await(want ...string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(5 * time.Millisecond) {
 		got := r.instances()
 		if cmp.Equal(got, want) || len(got)+len(want) == 0 {
 			return
@@ -305,7 +305,7 @@ func TestReload(t *testing.T) {
 	write(jobFor("b:1", "", ""))
 	r.await("b:1")
 	write("scrape_configs: [{job_name: a, scheme: ftp}]")
-	for deadline := time.Now().Add(30 * time.Second); len(r.scraper.Problems()) == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); len(r.scraper.Problems()) == 0 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if got := r.scraper.Problems(); len(got) != 1 || !strings.Contains(got[0], r.file+":1: scrape_configs[0].scheme: is \"ftp\"") {
@@ -315,7 +315,7 @@ func TestReload(t *testing.T) {
 	write("")
 	r.await()
 	write(jobFor("a:1", "", "tls_config: {ca_file: none.pem}"))
-	for deadline := time.Now().Add(30 * time.Second); len(r.scraper.Problems()) == 0 && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); len(r.scraper.Problems()) == 0 && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	if got := r.scraper.Problems(); len(got) != 1 || !strings.Contains(got[0], "job shop: tls_config: ca_file: "+filepath.Join(r.dir, "none.pem")) {
@@ -367,7 +367,7 @@ func TestReloadKeeps(t *testing.T) {
 	r.scraper.mu.Unlock()
 	writeFile(t, r.file, strings.Replace(config, "scrape_interval: 2s", "scrape_interval: 24h", 1))
 	r.scraper.Reload()
-	for deadline := time.Now().Add(30 * time.Second); r.scraper.Targets("default")[0].Interval != 24*time.Hour && time.Now().Before(deadline); {
+	for deadline := time.Now().Add(2 * time.Minute); r.scraper.Targets("default")[0].Interval != 24*time.Hour && time.Now().Before(deadline); {
 		time.Sleep(5 * time.Millisecond)
 	}
 	r.await(address)
@@ -409,7 +409,7 @@ func TestFileDiscovery(t *testing.T) {
 		before := counter(r.scraper.metrics.fileError)
 		r.scraper.Reload()
 		if i == 2 || i == 3 {
-			for deadline := time.Now().Add(30 * time.Second); counter(r.scraper.metrics.fileError) == before && time.Now().Before(deadline); {
+			for deadline := time.Now().Add(2 * time.Minute); counter(r.scraper.metrics.fileError) == before && time.Now().Before(deadline); {
 				time.Sleep(5 * time.Millisecond)
 			}
 		}
