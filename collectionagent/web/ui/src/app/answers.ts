@@ -54,8 +54,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
   const [answers, setAnswers] = useState<Answers | null>(null);
   const [types, setTypes] = useState<string[]>([]);
   const [error, setError] = useState<api.QueryError | null>(null);
-  const [loading, setLoading] = useState(true);
-  const [settled, setSettled] = useState("");
+  const [settled, setSettled] = useState(""); // the question that the last round was about
   const [generation, setGeneration] = useState(0);
   const [turn, setTurn] = useState(0);
   const kept = useRef(new Map<string, Answers>());
@@ -75,7 +74,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
     }
     const known = kept.current.get(question);
     if (known) setAnswers(known);
-    setLoading(true);
+    setSettled("");
     asking.current = repeat(async (signal) => {
       try {
         const [next, found] = await Promise.all([
@@ -107,7 +106,6 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
         if (signal.aborted) return;
         setError(e instanceof api.QueryError ? e : new api.QueryError(`the server cannot be reached: ${(e as Error).message}`));
       }
-      setLoading(false);
       setSettled(question);
     }, interval);
     return () => asking.current!.stop();
@@ -116,7 +114,7 @@ export function useAnswers(q: Question, interval: number, enabled: boolean): Ask
   useEffect(() => asking.current?.every(interval), [interval]);
 
   // What is shown is old from the moment that something else is asked for, not only from the effect above on.
-  return { answers, types, error, loading: enabled && (loading || settled !== question), generation, again: useCallback(() => setTurn((t) => t + 1), []) };
+  return { answers, types, error, loading: enabled && settled !== question, generation, again: useCallback(() => setTurn((t) => t + 1), []) };
 }
 
 async function ask(q: Question, signal: AbortSignal, events: boolean, onTimeline: (a: Awaited<ReturnType<typeof api.timeline>>) => void): Promise<Answers> {

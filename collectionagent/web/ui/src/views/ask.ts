@@ -13,8 +13,6 @@ export interface Asked<T> {
   waiting: boolean;
   /** What the answer is to. */
   key: string | null;
-  /** The generation that was asked for. */
-  generation: number;
 }
 
 /**
@@ -22,20 +20,19 @@ export interface Asked<T> {
  * that nobody waits for any more is given up. delay ms pass first, for what changes with each move of a pointer.
  */
 export function useAsk<T>(key: string | null, generation: number, ask: (signal: AbortSignal) => Promise<T>, delay = 0): Asked<T> {
-  const [state, set] = useState<Asked<T>>({ answer: null, error: "", waiting: false, key: null, generation });
+  const [state, set] = useState({ answer: null as T | null, error: "", key: null as string | null, generation });
   const latest = useRef(ask);
   latest.current = ask;
   useEffect(() => {
     if (key === null) {
-      set({ answer: null, error: "", waiting: false, key, generation });
+      set({ answer: null, error: "", key, generation });
       return;
     }
     const control = new AbortController();
-    set((s) => ({ ...s, waiting: true, generation }));
     const timer = setTimeout(() => {
       latest.current(control.signal).then(
-        (answer) => !control.signal.aborted && set({ answer, error: "", waiting: false, key, generation }),
-        (e: Error) => !control.signal.aborted && set((s) => ({ answer: s.key === key ? s.answer : null, error: e.message, waiting: false, key, generation })),
+        (answer) => !control.signal.aborted && set({ answer, error: "", key, generation }),
+        (e: Error) => !control.signal.aborted && set((s) => ({ answer: s.key === key ? s.answer : null, error: e.message, key, generation })),
       );
     }, delay);
     return () => {
@@ -43,12 +40,12 @@ export function useAsk<T>(key: string | null, generation: number, ask: (signal: 
       control.abort();
     };
   }, [key, generation]);
-  // From the moment that the question is another one, or is asked again, not only from the effect above on.
-  return key !== null && (state.key !== key || state.generation !== generation) ? { ...state, waiting: true } : state;
+  const { answer, error } = state;
+  return { answer, error, key: state.key, waiting: key !== null && (state.key !== key || state.generation !== generation) };
 }
 
 /** As useAsk, but an answer to another question is not shown in the place of one that is on its way. */
 export function useAnswer<T>(ask: ((signal: AbortSignal) => Promise<T>) | null, key: string, generation: number): Asked<T> {
   const asked = useAsk(ask ? key : null, generation, ask ?? (() => Promise.reject(new Error("nothing to ask"))));
-  return asked.key === key ? asked : { answer: null, error: "", waiting: ask !== null, key: null, generation };
+  return asked.key === key ? asked : { answer: null, error: "", waiting: ask !== null, key: null };
 }
