@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/tracer/tracertest"
 )
 
@@ -61,7 +62,7 @@ func NewCurrent(t testing.TB, user *User) *Server {
 	t.Helper()
 	path := tracertest.Fetched(t, "chdb", "node_modules", "@chdb", "lib-linux-x64-gnu", "libchdb.so")
 	dir := t.TempDir()
-	s := &Server{Addr: freeAddress(t), t: t, name: "the current engine", user: user, log: filepath.Join(dir, "output.log")}
+	s := &Server{Addr: program.FreeAddress(t), t: t, name: "the current engine", user: user, log: filepath.Join(dir, "output.log")}
 	config, who := "", ""
 	if user != nil {
 		config, who = user.write(t, dir), user.Name+":"+user.Password

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -103,25 +102,6 @@ func showLogs(t testing.TB, logs ...string) {
 			}
 		}
 	})
-}
-
-// given are the addresses that freeAddress returned.
-var given sync.Map
-
-// freeAddress returns a loopback address that nobody listens on, each once.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	for {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatalf("find a free port: %v", err)
-		}
-		address := l.Addr().String()
-		_ = l.Close() // nothing was accepted
-		if _, again := given.LoadOrStore(address, true); !again {
-			return address
-		}
-	}
 }
 
 // portOf returns the port of an address.

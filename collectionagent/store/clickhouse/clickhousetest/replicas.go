@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -39,8 +40,8 @@ func StartReplicas(t testing.TB) *Replicas {
 	var ports []string
 	for i := range configs {
 		configs[i] = &legacyConfig{
-			Dir: filepath.Join(t.TempDir(), fmt.Sprintf("replica%d", i+1)), HTTP: portOf(freeAddress(t)), TCP: portOf(freeAddress(t)),
-			Inter: portOf(freeAddress(t)), Keeper: portOf(keeper), Shard: "1", Replica: fmt.Sprintf("r%d", i+1),
+			Dir: filepath.Join(t.TempDir(), fmt.Sprintf("replica%d", i+1)), HTTP: portOf(program.FreeAddress(t)), TCP: portOf(program.FreeAddress(t)),
+			Inter: portOf(program.FreeAddress(t)), Keeper: portOf(keeper), Shard: "1", Replica: fmt.Sprintf("r%d", i+1),
 		}
 		ports = append(ports, configs[i].TCP)
 	}
@@ -78,7 +79,7 @@ func startKeeper(t testing.TB) string {
 			skip.Because(t, "zookeeper is not installed: see support/test-deps.sh")
 		}
 	}
-	dir, address := t.TempDir(), freeAddress(t)
+	dir, address := t.TempDir(), program.FreeAddress(t)
 	config := filepath.Join(dir, "zoo.cfg")
 	// Sessions end 4 s after the last sign of life of a server. What is kept need not
 	// survive a power failure.

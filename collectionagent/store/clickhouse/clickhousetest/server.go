@@ -16,6 +16,7 @@ import (
 
 	driver "github.com/ClickHouse/clickhouse-go/v2"
 
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -266,7 +267,7 @@ func newLegacy(t testing.TB, name string, c *legacyConfig) *Server {
 func NewLegacy(t testing.TB) *Server {
 	t.Helper()
 	return newLegacy(t, "the server", &legacyConfig{
-		Dir: t.TempDir(), HTTP: portOf(freeAddress(t)), TCP: portOf(freeAddress(t)), Inter: portOf(freeAddress(t)),
+		Dir: t.TempDir(), HTTP: portOf(program.FreeAddress(t)), TCP: portOf(program.FreeAddress(t)), Inter: portOf(program.FreeAddress(t)),
 	})
 }
 
