@@ -24,7 +24,7 @@ import (
 
 // calm merges in small windows, but only when Maintain is called.
 var calm = compactionConfig{
-	every: time.Hour, window: 2 * time.Hour, day: 8 * time.Hour, dayRows: 3000, smallRows: 50, gain: -1, least: 1,
+	every: never, window: 2 * time.Hour, day: 8 * time.Hour, dayRows: 3000, smallRows: 50, gain: -1, least: 1,
 }
 
 // selectRows returns the answer to a query.

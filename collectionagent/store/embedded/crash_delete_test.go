@@ -8,7 +8,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"testing"
-	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store"
 	"github.com/strobe-profiler/strobe/collectionagent/store/storetest"
@@ -69,9 +68,7 @@ func wipe(s *Store) {
 func TestCrashDeleting(t *testing.T) {
 	t.Setenv(envDeleting, "1")
 	storetest.Crash(t, 10, func(t *testing.T, dir string) store.Store {
-		cfg := crashConfig(dir)
-		cfg.compaction.every = time.Hour // so that files stay as they were found
-		s := openTest(t, cfg)
+		s := openTest(t, stillConfig(dir))
 		checkFiles(t, s)
 		count := func() (n [shopBatches]int) {
 			q := &store.Query{Project: "shop", To: math.MaxInt64}

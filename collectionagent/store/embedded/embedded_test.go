@@ -16,7 +16,7 @@ func openTest(t *testing.T, cfg Config) *Store {
 	t.Helper()
 	cfg.packLeast = cmp.Or(cfg.packLeast, 1)
 	if cfg.compaction == (compactionConfig{}) {
-		cfg.compaction.every = time.Hour // blocks stay as they were written
+		cfg.compaction.every = never // blocks stay as they were written
 	}
 	s, err := Open(cfg)
 	if err != nil {
@@ -25,6 +25,10 @@ func openTest(t *testing.T, cfg Config) *Store {
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }
+
+// never is when something happens that a test is to see only when it asks for it. Merging
+// looks a sixtieth of its time after a block was written, too.
+const never = 1000 * time.Hour
 
 // busy merges blocks all the time, in windows that are small.
 var busy = compactionConfig{

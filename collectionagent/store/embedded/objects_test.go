@@ -281,9 +281,7 @@ func TestObjectCrash(t *testing.T) {
 	t.Setenv(envMerging, "1")
 	t.Setenv(envObjects, server.URL("crash")+" "+objectstest.Credentials(t))
 	storetest.CrashAfter(t, 8, newObjects(t, server), func(t *testing.T, dir string) store.Store {
-		cfg := crashConfig(dir)
-		cfg.compaction.every, cfg.objectEvery = time.Hour, time.Hour
-		s := openTest(t, cfg)
+		s := openTest(t, stillConfig(dir))
 		if err := s.offload(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -28,7 +28,7 @@ func TestRatio(t *testing.T) {
 		"not divided out": {func(int) int64 { return 2 }, func(int) int64 { return 3 }, false, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := openTest(t, Config{Dir: t.TempDir(), compaction: compactionConfig{every: time.Hour, gain: -1, least: 1}})
+			s := openTest(t, Config{Dir: t.TempDir(), compaction: compactionConfig{every: never, gain: -1, least: 1}})
 			b := testBatch(1, 1000)
 			var count, value int64
 			for i := range b.Samples {
