@@ -207,7 +207,7 @@ func TestIsolation(t *testing.T) {
 
 func testIsolation(t *testing.T, settle func(*rig)) {
 	r := newRig(t)
-	now := time.Now()
+	now := r.now
 	toBlue := r.paint("blue", now)
 	settle(r)
 	before := r.ask("blue", now)
@@ -310,7 +310,7 @@ func testIsolation(t *testing.T, settle func(*rig)) {
 func TestIsolatedDeletion(t *testing.T) {
 	t.Parallel()
 	r := newRig(t)
-	now := time.Now()
+	now := r.now
 	r.paint("blue", now)
 	blue := r.ask("blue", now)
 	r.paint("red", now)

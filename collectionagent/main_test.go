@@ -70,7 +70,8 @@ type process struct {
 	http, grpc string // addresses
 	scheme     string
 	client     *http.Client
-	exited     chan error
+	ended      chan struct{} // closed when the process has, with exit
+	exit       error
 	log        *lockedBuffer
 }
 
@@ -99,7 +100,7 @@ func start(t *testing.T, dataDir string, args ...string) *process {
 	t.Helper()
 	p := &process{
 		t: t, client: &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{}},
-		exited: make(chan error, 1), log: &lockedBuffer{},
+		ended: make(chan struct{}), log: &lockedBuffer{},
 	}
 	p.cmd = exec.Command(binary, append([]string{
 		"-data-dir", dataDir, "-http-address", "127.0.0.1:0", "-grpc-address", "127.0.0.1:0", "-min-free-bytes", "1MiB",
@@ -112,17 +113,24 @@ func start(t *testing.T, dataDir string, args ...string) *process {
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	heard := make(chan struct{}) // to wait for the process closes what it says
+	go func() {
+		<-heard
+		p.exit = p.cmd.Wait()
+		close(p.ended)
+	}()
 	t.Cleanup(func() {
 		_ = p.cmd.Process.Kill()
+		<-p.ended // or it may make a file in its directory while that is removed
 		if t.Failed() {
 			t.Logf("log of the program:\n%s", p.log)
 		}
 	})
 	line, err := bufio.NewReader(out).ReadString('\n')
+	close(heard)
 	if err != nil {
 		t.Fatalf("program says nothing: %v\n%s", err, p.log)
 	}
-	go func() { p.exited <- p.cmd.Wait() }()
 	m := readyLine.FindStringSubmatch(strings.TrimSpace(line))
 	if m == nil {
 		t.Fatalf("unexpected line %q", line)
@@ -154,8 +162,8 @@ func (p *process) wait() error {
 	p.t.Helper()
 	p.client.CloseIdleConnections()
 	select {
-	case err := <-p.exited:
-		return err
+	case <-p.ended:
+		return p.exit
 	case <-time.After(2 * time.Minute):
 		p.t.Fatal("program does not end")
 		return nil

@@ -38,6 +38,7 @@ type rig struct {
 	// tokens by project and role, as "blue ingest".
 	tokens map[string]string
 	store  *reopened
+	now    time.Time // of the server, when it answers questions
 }
 
 // reopened is a store that can be closed and opened again.
@@ -132,8 +133,8 @@ func newRig(t *testing.T, more ...func(*grpc.Server)) *rig {
 
 	s := &site{guard: r.guard}
 	s.ingest.Store(in)
-	now := time.Now()
-	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return now }}, pushed.Register), func() string { return "" }, func() string { return "" })
+	r.now = time.Now()
+	s.open(app(api.Config{Store: r.store, Fleet: agents, Receipts: in, Now: func() time.Time { return r.now }}, pushed.Register), func() string { return "" }, func() string { return "" })
 	r.routes = s.routes(registry, true)
 	r.url = r.serve(r.routes)
 	return r

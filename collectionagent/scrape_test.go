@@ -63,7 +63,7 @@ func TestScrape(t *testing.T) {
 	p := start(t, filepath.Join(dir, "data"), "-scrape-config", file)
 	until := func(what, path, want string) {
 		t.Helper()
-		for deadline := time.Now().Add(time.Minute); ; time.Sleep(50 * time.Millisecond) {
+		for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(50 * time.Millisecond) {
 			status, body := p.get(path)
 			if status == http.StatusOK && strings.Contains(body, want) {
 				return

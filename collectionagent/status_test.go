@@ -10,6 +10,8 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // TestStatus asks servers in all states for their health, as a container does.
@@ -54,6 +56,7 @@ func TestStatus(t *testing.T) {
 	address := strings.TrimPrefix(broken.URL, "http://")
 	f(1, "503 Service Unavailable: read-only: disk full", nil, "-http-address", address)
 	broken.Close()
+	address = program.RefusedAddress(t)
 	f(1, "see -http-address", nil, "-http-address", address)
 	f(1, "see -http-address", nil, "-http-address", address, "-tls-cert", cert, "-tls-key", key, "-tls-client-ca", cert)
 	f(1, "-http-address", nil, "-http-address", "nonsense")

@@ -7,7 +7,6 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	testprogram "github.com/strobe-profiler/strobe/support/program"
 )
 
 func TestValidateStore(t *testing.T) {
@@ -65,14 +66,7 @@ func TestValidateStore(t *testing.T) {
 
 // TestStoreAway starts with a server that is not there.
 func TestStoreAway(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	if err := l.Close(); err != nil { // now nobody listens
-		t.Fatal(err)
-	}
+	address := testprogram.RefusedAddress(t)
 	file := filepath.Join(t.TempDir(), "dsn")
 	if err := os.WriteFile(file, []byte("clickhouse://u:hunter2@"+address+"/strobe\n"), 0o600); err != nil {
 		t.Fatal(err)

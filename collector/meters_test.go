@@ -7,6 +7,7 @@ package collector
 import (
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -49,6 +50,10 @@ func values(t *testing.T, telemetry *componenttest.Telemetry, name, by string) m
 
 func TestMeters(t *testing.T) {
 	t.Parallel()
+	synctest.Test(t, testMeters)
+}
+
+func testMeters(t *testing.T) {
 	telemetry := componenttest.NewTelemetry()
 	defer telemetry.Shutdown(t.Context()) //nolint:errcheck // a test
 	fake := &samplingtest.Fake{Samples: samples(3)}
@@ -60,14 +65,12 @@ func TestMeters(t *testing.T) {
 		return fake.New(cfg)
 	}
 	r := newReceiver(t, o, consumertest.NewErr(consumererror.NewPermanent(errors.New("no"))))
-	r.cfg.ReporterInterval = 10 * time.Millisecond
 	r.set.TelemetrySettings = telemetry.NewTelemetrySettings()
 	if err := r.Start(t.Context(), componenttest.NewNopHost()); err != nil {
 		t.Fatal(err)
 	}
-	for r.batches.Ledger().Dropped["rejected"] != 3 {
-		time.Sleep(time.Millisecond)
-	}
+	time.Sleep(2 * r.cfg.ReporterInterval)
+	synctest.Wait()
 	reasons.WithLabelValues("later").Inc()
 	r.meters.refresh()
 	for name, want := range map[string]map[string]float64{

@@ -198,7 +198,7 @@ func TestCompressedBombs(t *testing.T) {
 	}
 	// gRPC answers before it tells the server, which counts then.
 	for result, want := range map[string]float64{"too_large": 4, "unreadable": 2} {
-		program.Eventually(t, time.Minute, fmt.Sprintf("count of %v requests as %s", want, result), func(context.Context) bool {
+		program.Eventually(t, 2*time.Minute, fmt.Sprintf("count of %v requests as %s", want, result), func(context.Context) bool {
 			return counterValue(t, s.metrics.batches.WithLabelValues("any", result)) == want
 		})
 	}

@@ -49,7 +49,7 @@ func TestReportersAreEqual(t *testing.T) {
 		done := make(chan error, 1)
 		go func() { done <- server.Serve(listener) }()
 		c := &reporter.Config{CollAgentAddr: listener.Addr().String(), DisableTLS: true}
-		o := &reporter.Options{HostID: "host-1", HostName: "box", AgentVersion: "1.2", StopTimeout: 20 * time.Second}
+		o := &reporter.Options{HostID: "host-1", HostName: "box", AgentVersion: "1.2", StopTimeout: 2 * time.Minute}
 		var r sampleReporter
 		if protocol == "own" {
 			r, err = reporter.StartWithOptions(context.Background(), c, o)

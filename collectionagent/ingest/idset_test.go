@@ -32,7 +32,9 @@ func TestIDSet(t *testing.T) {
 	if k := keys[101]; s.has(red.of(k.hi, k.lo)) {
 		t.Error("an ID that reads as none is there")
 	}
-	// The set is bounded, keeps what came last, and most of what there is room for.
+	// The set is bounded, keeps what came last, and most of what there is room for. How much is a
+	// matter of luck with the secrets of a set: here all is the same each time.
+	red, blue = idOwner{hi: 0x243f6a8885a308d3, lo: 0x13198a2e03707344}, idOwner{hi: 0xa4093822299f31d0, lo: 0x082efa98ec4e6c89}
 	for range 100_000 {
 		id := red.of(r.Uint64(), r.Uint64())
 		s.add(id)

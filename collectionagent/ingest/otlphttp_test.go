@@ -329,7 +329,7 @@ func TestTooLargeOverRPC(t *testing.T) {
 		}
 	}
 	// gRPC answers before it tells the server, which warns and counts then.
-	program.Eventually(t, time.Minute, "count of 3 requests as too_large", func(context.Context) bool {
+	program.Eventually(t, 2*time.Minute, "count of 3 requests as too_large", func(context.Context) bool {
 		return counterValue(t, s.metrics.batches.WithLabelValues("any", "too_large")) == 3
 	})
 	if strings.Count(log.String(), "-max-request-bytes") != 1 {

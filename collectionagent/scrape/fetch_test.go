@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/libpf"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // zipped returns data as gzip makes it.
@@ -174,9 +175,7 @@ func TestAnswers(t *testing.T) {
 // TestNobodyThere scrapes an address that nobody listens on.
 func TestNobodyThere(t *testing.T) {
 	t.Parallel()
-	s := httptest.NewServer(http.NotFoundHandler())
-	s.Close()
-	r := newRig(t, jobFor(strings.TrimPrefix(s.URL, "http://"), "", "params: {key: [hunter2]}"))
+	r := newRig(t, jobFor(program.RefusedAddress(t), "", "params: {key: [hunter2]}"))
 	if got := r.once()[0]; got.State != Down || !strings.Contains(got.Error, "connection refused") || strings.Contains(got.Error, "hunter2") {
 		t.Errorf("%+v", got)
 	}

@@ -406,10 +406,10 @@ func TestFileDiscovery(t *testing.T) {
 		} else {
 			writeFile(t, sd(s.name), s.content)
 		}
-		before := counter(r.scraper.metrics.fileError)
+		before := r.scraper.Problems()
 		r.scraper.Reload()
-		if i == 2 || i == 3 {
-			for deadline := time.Now().Add(2 * time.Minute); counter(r.scraper.metrics.fileError) == before && time.Now().Before(deadline); {
+		if i == 2 || i == 3 { // the targets are those of before; each of the two has a problem of its own
+			for deadline := time.Now().Add(2 * time.Minute); cmp.Equal(r.scraper.Problems(), before) && time.Now().Before(deadline); {
 				time.Sleep(5 * time.Millisecond)
 			}
 		}

@@ -4,6 +4,7 @@ package tlsfiles_test
 
 import (
 	"bytes"
+	"context"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/proto/tlsfiles"
 	"github.com/strobe-profiler/strobe/proto/tlsfiles/tlstest"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // lines is a log that counts.
@@ -341,8 +343,11 @@ func TestSymlinkSwap(t *testing.T) {
 	if err := call(address, same); err != nil {
 		t.Errorf("client with the same files: %v", err)
 	}
-	if m := metrics(t, files); m["strobe_tls_reloads_total certificate changed"] != 1 || m["strobe_tls_reloads_total authorities changed"] != 1 ||
-		m["strobe_tls_failed_handshakes_total"] == 0 {
+	// The client is through with a handshake before the server has counted that it failed.
+	program.Eventually(t, 2*time.Minute, "count of a failed handshake", func(context.Context) bool {
+		return metrics(t, files)["strobe_tls_failed_handshakes_total"] > 0
+	})
+	if m := metrics(t, files); m["strobe_tls_reloads_total certificate changed"] != 1 || m["strobe_tls_reloads_total authorities changed"] != 1 {
 		t.Errorf("metrics %v", m)
 	}
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package program
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+	"testing"
+)
+
+// RefusedAddress returns a loopback address that refuses connections until the test ends. Its port
+// is taken, so that the kernel gives it to nobody else: that of a listener that was closed may be
+// another test's in the next moment.
+func RefusedAddress(t testing.TB) string {
+	t.Helper()
+	fd, err := newSocket()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(fd) })
+	// Not to listen is all that it takes to refuse.
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(os.NewSyscallError("bind", err))
+	}
+	address, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(os.NewSyscallError("getsockname", err))
+	}
+	bound, ok := address.(*syscall.SockaddrInet4)
+	if !ok {
+		t.Fatalf("bound to a %T", address)
+	}
+	return fmt.Sprintf("127.0.0.1:%d", bound.Port)
+}
+
+// newSocket returns a socket that programs which tests start do not inherit.
+func newSocket() (fd int, err error) {
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
+	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		return 0, os.NewSyscallError("socket", err)
+	}
+	syscall.CloseOnExec(fd)
+	return fd, nil
+}
