@@ -284,7 +284,7 @@ func testDeadline(t *testing.T, server *clickhousetest.Server) {
 		if n == 0 {
 			break
 		}
-		if time.Since(start) > 20*time.Second {
+		if time.Since(start) > time.Minute {
 			t.Fatal("the server goes on")
 		}
 		time.Sleep(100 * time.Millisecond)

@@ -42,11 +42,12 @@ func mountTmpfs(t *testing.T, bytes int) string {
 	return dir
 }
 
-// fillDisk leaves so many bytes of a file system free and returns the file that takes the rest.
+// fillDisk leaves so many bytes of a file system free and returns the file that takes the rest,
+// which grows when it is there already.
 func fillDisk(t *testing.T, dir string, leave int) string {
 	t.Helper()
 	path := filepath.Join(dir, "ballast")
-	f, err := os.Create(path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,11 +263,19 @@ func TestRealFullDiskClose(t *testing.T) {
 	w.waitMore(t, 40, 40, 0)
 	w.stop(t)
 	waitFlushed(t, s)
-	w.startKinds(s, false)
-	w.waitMore(t, 0, 20, 0)
-	ballast := fillDisk(t, mount, 0)
-	eventually(t, "definitions wait for the disk", func() bool { return s.guard.has(causeMeta) })
-	w.stop(t)
+	var ballast string
+	for again := true; again; {
+		w.startKinds(s, false)
+		if ballast == "" {
+			w.waitMore(t, 0, 20, 0)
+		}
+		ballast = fillDisk(t, mount, 0)
+		eventually(t, "definitions wait for the disk", func() bool { return s.guard.has(causeMeta) })
+		w.stop(t)
+		// A merge of tables that had just been written when the disk became full removes those that
+		// it was made of, and there is room once more.
+		again = !s.guard.has(causeMeta)
+	}
 	if err := s.Close(); !errors.Is(err, store.ErrReadOnly) {
 		t.Errorf("close: %v", err)
 	}
@@ -466,9 +475,10 @@ func TestFaultyDefinitionsDisk(t *testing.T) {
 		w.start(s)
 		w.waitMore(t, 20, 20, 0)
 		fs.fail.Store(&fault)
-		eventually(t, "store becomes read-only", func() bool { return s.guard.has(causeMeta) })
-		if !strings.Contains(s.ReadOnly(), fault.Error()) {
-			t.Errorf("reason: %s", s.ReadOnly())
+		var reason string // every other write works, and takes it back for a moment
+		eventually(t, "store becomes read-only", func() bool { reason = s.ReadOnly(); return reason != "" && s.guard.has(causeMeta) })
+		if !strings.Contains(reason, fault.Error()) {
+			t.Errorf("reason: %s", reason)
 		}
 		w.waitMore(t, 0, 0, 20)
 		fs.fail.Store(nil)

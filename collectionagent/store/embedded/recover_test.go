@@ -5,6 +5,8 @@ package embedded
 import (
 	"bytes"
 	"errors"
+	"io/fs"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -65,14 +67,48 @@ func counterOf(t testing.TB, c prometheus.Counter) float64 {
 	return m.GetCounter().GetValue()
 }
 
-// crash copies what a crash at this moment would leave. The store goes on.
+// crash copies what a crash at this moment would leave. The store goes on. Nothing of it may
+// still write much, but a block or a table may just be about to be done, and what it replaces to
+// go: then the copy would be of two moments, and is made again.
 func crash(t *testing.T, dir string) string {
 	t.Helper()
-	to := t.TempDir()
-	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+	for deadline := time.Now().Add(time.Minute); ; {
+		before := sizes(t, dir)
+		to := t.TempDir()
+		err := os.CopyFS(to, os.DirFS(dir))
+		if err == nil && maps.Equal(before, sizes(t, dir)) {
+			return to
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s does not come to rest", dir)
+		}
+	}
+}
+
+// sizes returns the sizes of the files below a directory.
+func sizes(t *testing.T, dir string) map[string]int64 {
+	t.Helper()
+	all := make(map[string]int64)
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if errors.Is(err, fs.ErrNotExist) { // it just went
+			return nil
+		}
+		if err == nil {
+			all[path] = info.Size()
+		}
+		return err
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
-	return to
+	return all
 }
 
 // logOf returns the path and content of the only log segment.

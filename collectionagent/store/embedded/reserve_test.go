@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,6 +118,15 @@ func TestRealFullDiskDelete(t *testing.T) {
 	mount := mountTmpfs(t, 256<<20)
 	cfg := diskConfig(filepath.Join(mount, "data"))
 	cfg.MinFreeBytes, cfg.ReserveBytes, cfg.compaction = 34<<20, 32<<20, calm
+	// The store finds the disk full when it is: a reserve that it gives up while the last of the
+	// disk is being filled would be filled as well, and nothing would be left to write with.
+	var filling atomic.Bool
+	cfg.freeBytes = func(dir string) (uint64, error) {
+		if filling.Load() {
+			return 256 << 20, nil
+		}
+		return freeBytes(dir)
+	}
 	s := openTest(t, cfg)
 	for seq := uint64(1); seq <= 20; seq++ {
 		mustAppend(t, s, testBatch(seq, 10_000))
@@ -124,7 +134,9 @@ func TestRealFullDiskDelete(t *testing.T) {
 	if err := s.Maintain(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	filling.Store(true)
 	fillDisk(t, mount, 0)
+	filling.Store(false)
 	if n, err := s.Delete(t.Context(), &store.Deletion{Project: "default"}); err != nil || n != 200_000 {
 		t.Errorf("removed %d (error %v)", n, err)
 	}

@@ -6,7 +6,6 @@ package objectstest
 
 import (
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/strobe-profiler/strobe/collectionagent/store/objects"
+	"github.com/strobe-profiler/strobe/support/program"
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
@@ -27,7 +27,8 @@ const (
 // Bucket is the one bucket of the server.
 const Bucket = "profiles"
 
-// Server is an S3 server over a directory, on loopback.
+// Server is an S3 server over a directory, on loopback. Kill and Restart are for one caller at a
+// time: who does not wait for the end of Kill before Restart loses the new server.
 type Server struct {
 	// Address is its host:port.
 	Address string
@@ -63,14 +64,9 @@ func Start(tb testing.TB) *Server {
 			tb.Fatal(err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	s.Address = l.Addr().String()
-	if err := l.Close(); err != nil {
-		tb.Fatal(err)
-	}
+	// Of those that the kernel gives to nobody: a connection of a client that looks for the server
+	// while it is down could have its port.
+	s.Address = program.FreeAddress(tb)
 	tb.Cleanup(s.Kill)
 	s.Restart(tb)
 	return s
@@ -87,7 +83,7 @@ func (s *Server) Restart(tb testing.TB) {
 	if err := s.cmd.Start(); err != nil {
 		tb.Fatal(err)
 	}
-	for end := time.Now().Add(30 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		r, err := http.Get("http://" + s.Address + "/") //nolint:noctx // of a test
 		if err == nil {
 			_ = r.Body.Close()
@@ -99,7 +95,7 @@ func (s *Server) Restart(tb testing.TB) {
 	}
 }
 
-// Kill ends the server with SIGKILL.
+// Kill ends the server with SIGKILL and waits for its end.
 func (s *Server) Kill() {
 	if s.cmd == nil {
 		return
@@ -107,15 +103,6 @@ func (s *Server) Kill() {
 	_ = s.cmd.Process.Kill()
 	_ = s.cmd.Wait()
 	s.cmd = nil
-}
-
-// Alive reports whether the server answers.
-func (s *Server) Alive() bool {
-	r, err := http.Get("http://" + s.Address + "/") //nolint:noctx // of a test
-	if err == nil {
-		_ = r.Body.Close()
-	}
-	return err == nil
 }
 
 // URL returns the location of a prefix.
