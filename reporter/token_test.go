@@ -129,7 +129,7 @@ func TestStatusReport(t *testing.T) {
 	s := newFakeServer(t)
 	r := startSpool(t, s.serve(), t.TempDir(), func(_ *Config, o *Options) {
 		o.AgentVersion = "1.2.3"
-		o.StopTimeout = 3 * time.Second
+		o.StopTimeout = time.Minute // Stop delivers, however busy the machine is
 		o.Limitations = func() []Limitation { return []Limitation{{"off-CPU", "no waits", "update the kernel"}} }
 	})
 	reports := func() []*pb.ReportStatusRequest {
