@@ -20,6 +20,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/libpf"
 	pb "github.com/strobe-profiler/strobe/proto/collectionagent/v1"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // failFirst fails the first n calls of each method in the list, or of all when there is none.
@@ -147,12 +148,7 @@ func TestFaults(t *testing.T) {
 
 func TestServerComesLater(t *testing.T) {
 	t.Parallel()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
+	addr := program.FreeAddress(t)
 	s := newFakeServer(t)
 	r := startTest(t, addr, func(c *Config, _ *Options) {
 		times := fastTimes()
@@ -166,8 +162,9 @@ func TestServerComesLater(t *testing.T) {
 	if st := r.Status(); st.Connected || st.LastError == "" || st.Ledger.Queued != 100 {
 		t.Errorf("status %+v", st)
 	}
-	if l, err = net.Listen("tcp", addr); err != nil {
-		t.Skipf("the port was taken meanwhile: %v", err)
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
 	}
 	s.serveOn(l)
 	eventually(t, "everything is stored", func() bool { return s.stored() == 100 })
