@@ -4,9 +4,7 @@ package program
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -98,21 +96,6 @@ func TestFreeAddress(t *testing.T) {
 			t.Fatalf("%s is given twice", a)
 		}
 		seen[a] = true
-	}
-}
-
-func TestRefusedAddress(t *testing.T) {
-	t.Parallel()
-	address := RefusedAddress(t)
-	if conn, err := net.Dial("tcp", address); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("%v, %v", conn, err)
-	}
-	// Nor where it wants to reuse addresses, as listeners of Go do.
-	if l, err := net.Listen("tcp", address); !errors.Is(err, syscall.EADDRINUSE) {
-		t.Errorf("somebody else listens: %v, %v", l, err)
-	}
-	if other := RefusedAddress(t); other == address {
-		t.Errorf("both are %s", address)
 	}
 }
 

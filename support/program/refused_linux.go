@@ -14,9 +14,9 @@ import (
 // another test's in the next moment.
 func RefusedAddress(t testing.TB) string {
 	t.Helper()
-	fd, err := newSocket()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		t.Fatal(err)
+		t.Fatal(os.NewSyscallError("socket", err))
 	}
 	t.Cleanup(func() { _ = syscall.Close(fd) })
 	// Not to listen is all that it takes to refuse.
@@ -32,16 +32,4 @@ func RefusedAddress(t testing.TB) string {
 		t.Fatalf("bound to a %T", address)
 	}
 	return fmt.Sprintf("127.0.0.1:%d", bound.Port)
-}
-
-// newSocket returns a socket that programs which tests start do not inherit.
-func newSocket() (fd int, err error) {
-	syscall.ForkLock.RLock()
-	defer syscall.ForkLock.RUnlock()
-	fd, err = syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		return 0, os.NewSyscallError("socket", err)
-	}
-	syscall.CloseOnExec(fd)
-	return fd, nil
 }
