@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 const adminToken = "of-this-test"
@@ -46,7 +48,7 @@ func serve(t *testing.T, address string) *apiServer {
 	if err := os.WriteFile(tokens, []byte(adminToken+`,admin,1,"system:masters"`+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	etcd, peer, port := "http://"+freeAddress(t), "http://"+freeAddress(t), freePort(t)
+	etcd, peer, port := "http://"+program.FreeAddress(t), "http://"+program.FreeAddress(t), freePort(t)
 	etcdEnds := start(t, "ETCD", "--data-dir", s.dir+"/etcd", "--listen-client-urls", etcd, "--advertise-client-urls", etcd,
 		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer)
 	serverEnds := start(t, "KUBE_APISERVER", "--etcd-servers", etcd, "--bind-address", address, "--secure-port", port,
@@ -178,18 +180,11 @@ func eventually(t *testing.T, isSo func() error) {
 
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	_, port, err := net.SplitHostPort(program.FreeAddress(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close() //nolint:errcheck // it was only asked for its port
-	_, port, _ := net.SplitHostPort(l.Addr().String())
 	return port
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	return net.JoinHostPort("127.0.0.1", freePort(t))
 }
 
 // ready reports whether the server answers for all its parts.

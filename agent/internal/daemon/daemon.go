@@ -179,7 +179,11 @@ func (d *daemon) profile(ctx context.Context, tracer sampling.Tracer) error {
 	}
 	select {
 	case err := <-ran:
-		return ended(ctx, err)
+		if err != nil || ctx.Err() == nil {
+			return ended(ctx, err)
+		}
+		// It was asked to end and was quick: that is the same end, of which systemd is told.
+		ran <- nil
 	case <-ctx.Done():
 	}
 	d.log.Info("stopping: sending what is left")

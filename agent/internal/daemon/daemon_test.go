@@ -419,6 +419,36 @@ func TestLateStop(t *testing.T) {
 	})
 }
 
+// TestQuickStop: a tracer that ends as soon as it is told to is an end like any other, of which
+// systemd and whoever asks are told. The daemon gets to know of both at the same moment, and which
+// of them it takes first is chance: it is asked often.
+func TestQuickStop(t *testing.T) {
+	t.Parallel()
+	for range 30 {
+		synctest.Test(t, func(t *testing.T) {
+			log := slog.New(slog.DiscardHandler)
+			tracer, err := (&samplingtest.Fake{}).New(sampling.Config{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			s := &state{}
+			s.set(status.Starting)
+			ctx, cancel := context.WithCancel(t.Context())
+			d := &daemon{
+				deps: Dependencies{Registry: prometheus.NewRegistry(), Confine: func() ([]string, error) {
+					cancel()
+					synctest.Wait() // until the tracer has ended
+					return nil, nil
+				}},
+				log: log, state: s, page: &statusPage{}, limits: sampling.NewLimits(nil, log), reporter: newFakeReporter(),
+			}
+			if err := d.profile(ctx, tracer); err != nil || s.get() != status.Stopping {
+				t.Errorf("it ends as %s with %v", s.get(), err)
+			}
+		})
+	}
+}
+
 // TestStopReporter: what became of the samples is told when all of them are settled.
 func TestStopReporter(t *testing.T) {
 	t.Parallel()

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -33,16 +32,6 @@ func Build(ctx context.Context, dir string) error {
 		return fmt.Errorf("build the programs: %w\n%s", err, out)
 	}
 	return nil
-}
-
-// FreeAddress returns a loopback address that nobody listens on.
-func FreeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
-	}
-	defer l.Close() //nolint:errcheck // nothing was accepted
-	return l.Addr().String(), nil
 }
 
 // Program is a running program with an HTTP address. Its methods are safe for
