@@ -46,6 +46,7 @@ func (c *crowd) run(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
+	defer p.close()
 	c.dataDir = p.dataDir
 	var args []string
 	if c.headMiB > 0 {

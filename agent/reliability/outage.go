@@ -18,6 +18,7 @@ import (
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
 	"github.com/strobe-profiler/strobe/libpf"
 	"github.com/strobe-profiler/strobe/reporter"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 const mib = 1 << 20
@@ -108,14 +109,16 @@ type delivered struct {
 // calls check. It returns the size that the spool had.
 func (o *outage) part(ctx context.Context, t *trial, name string, spoolBytes int64, check func(*trial, *delivered)) (int64, error) {
 	t.table.Note("outage with a spool of %.0f MiB", float64(spoolBytes)/mib)
-	grpcAddress, err := rig.FreeAddress()
+	grpcAddress, release, err := program.ClaimAddress()
 	if err != nil {
 		return 0, err
 	}
-	httpAddress, err := rig.FreeAddress()
+	defer release()
+	httpAddress, release, err := program.ClaimAddress()
 	if err != nil {
 		return 0, err
 	}
+	defer release()
 	address := grpcAddress
 	if o.via == viaOTLPHTTP {
 		address = httpAddress

@@ -12,6 +12,7 @@ import (
 
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/rig"
 	"github.com/strobe-profiler/strobe/agent/reliability/internal/verdict"
+	"github.com/strobe-profiler/strobe/support/program"
 )
 
 // patience only ends what hangs: how long something may take is judged where that is said.
@@ -27,6 +28,7 @@ type pipeline struct {
 
 	dataDir, spoolDir       string
 	grpcAddress, webAddress string
+	releases                []func() // of the addresses
 	agentSettings           rig.AgentSettings
 	serverArgs              []string
 }
@@ -36,10 +38,11 @@ func newPipeline(t *trial) (*pipeline, error) {
 	p := &pipeline{trial: t, dataDir: filepath.Join(t.work, "data"), spoolDir: filepath.Join(t.work, "spool")}
 	addresses := make([]string, 3)
 	for i := range addresses {
-		var err error
-		if addresses[i], err = rig.FreeAddress(); err != nil {
+		address, release, err := program.ClaimAddress()
+		if err != nil {
 			return nil, err
 		}
+		addresses[i], p.releases = address, append(p.releases, release)
 	}
 	p.grpcAddress, p.webAddress = addresses[0], addresses[1]
 	var err error
@@ -85,6 +88,9 @@ func (p *pipeline) close() {
 	}
 	if p.server != nil {
 		p.server.Kill()
+	}
+	for _, release := range p.releases {
+		release()
 	}
 }
 

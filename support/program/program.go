@@ -8,8 +8,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -107,40 +105,6 @@ func (l *log) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.b.String()
-}
-
-// The ports that [FreeAddress] gives. The kernel gives out others, from 32768 on unless
-// net.ipv4.ip_local_port_range says otherwise, to whoever asks it for any port: to a listener of
-// another test, or to a connection.
-const (
-	firstPort = 20_000
-	ports     = 10_000
-)
-
-// FreeAddress returns an address that nobody listens on, on this and on all interfaces. Until the
-// test ends no other test of this machine is given the same, so that a program may be started
-// there late, or ended and started again.
-func FreeAddress(t testing.TB) string {
-	t.Helper()
-	const tries = 1000
-	for range tries {
-		port := firstPort + rand.IntN(ports) //nolint:gosec // nobody has to be kept from guessing it
-		// A name in the kernel alone, which is free again when this process ends, however it does.
-		claim, err := net.Listen("unix", fmt.Sprintf("@strobe-test-port-%d", port))
-		if err != nil {
-			continue // of another test
-		}
-		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err != nil {
-			_ = claim.Close()
-			continue
-		}
-		_ = l.Close()
-		t.Cleanup(func() { _ = claim.Close() })
-		return fmt.Sprintf("127.0.0.1:%d", port)
-	}
-	t.Fatalf("no free port from %d on after %d tries", firstPort, tries)
-	return ""
 }
 
 // Get returns the answer to a GET, "" if there is none or its status is not 200.
