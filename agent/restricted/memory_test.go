@@ -37,7 +37,7 @@ func newMemoryGroup(t *testing.T, limit int64) *memoryGroup {
 		{1, "/sys/fs/cgroup/memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.oom_control", "memory.max_usage_in_bytes"},
 		{2, "/sys/fs/cgroup", "memory.max", "memory.current", "memory.events", "memory.peak"},
 	} {
-		dir := filepath.Join(h.root, fmt.Sprintf("strobe-restricted-%d-%d", os.Getpid(), limit>>20))
+		dir := filepath.Join(h.root, groupName())
 		if os.Mkdir(dir, 0o755) != nil { //nolint:gosec // a cgroup
 			continue
 		}

@@ -9,16 +9,22 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/strobe-profiler/strobe/support/skip"
 )
 
+var groups atomic.Int64
+
+// groupName returns a name that no other cgroup has, nor one of another test that is not gone yet.
+func groupName() string { return fmt.Sprintf("strobe-restricted-%d-%d", os.Getpid(), groups.Add(1)) }
+
 // pidsCgroup makes a cgroup that allows so many threads.
 func pidsCgroup(t *testing.T, limit int) string {
 	t.Helper()
 	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
-		dir := filepath.Join(root, fmt.Sprintf("strobe-restricted-%d-pids-%d", os.Getpid(), limit))
+		dir := filepath.Join(root, groupName())
 		if os.Mkdir(dir, 0o755) != nil { //nolint:gosec // a cgroup
 			continue
 		}

@@ -68,6 +68,7 @@ func TestLateContainer(t *testing.T) {
 	if d.Describe(p) != got || d.Describe(got) != got {
 		t.Error("another value for the same process")
 	}
+	settled(t, d)
 	if s := d.Status(); s[0].State != StateAsked || s[0].Error != "" || d.Known() != 1 {
 		t.Errorf("after: %+v, %d known", s, d.Known())
 	}
@@ -188,7 +189,7 @@ func TestCrowd(t *testing.T) {
 	})
 	d := started(t, Options{Sockets: []string{socket}})
 	described(t, d, process(webID), named)
-	d.Close() // its questions are counted then
+	settled(t, d)
 	for result, want := range map[string]float64{"found": maxUnasked + 1, "left_out": more, "unknown": 0} {
 		var m dto.Metric
 		if err := d.metrics.lookups.WithLabelValues(kindDocker, result).Write(&m); err != nil || m.GetCounter().GetValue() != want {

@@ -91,6 +91,21 @@ func described(t *testing.T, d *Directory, p *libpf.Process, wanted func(*libpf.
 	}
 }
 
+// settled waits until the only source has answered and all that it told is counted: a container
+// is known a moment before that.
+func settled(t *testing.T, d *Directory) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	for d.Status()[0].State != StateAsked {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("it does not answer: %+v", d.Status())
+		}
+	}
+}
+
 func named(p *libpf.Process) bool { return p.ContainerName != "" }
 
 func label(p *libpf.Process, key string) string {

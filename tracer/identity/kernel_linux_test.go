@@ -226,7 +226,7 @@ func startIn(dir string, cmd *exec.Cmd, flags uintptr) error {
 }
 
 func resolveAll(pids map[string]int) (map[string]seen, error) {
-	r, err := New(Options{})
+	r, err := New(Options{ReadTimeout: unhurried})
 	if err != nil {
 		return nil, err
 	}

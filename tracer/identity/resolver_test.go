@@ -86,9 +86,15 @@ func (f *fakeProc) add(pid int, p fakeProcess) {
 	}
 }
 
+// unhurried is an [Options.ReadTimeout] for tests that are not about it.
+const unhurried = 5 * time.Minute
+
 func (f *fakeProc) resolver(o Options) *Resolver {
 	f.t.Helper()
 	o.Root = f.root
+	if o.ReadTimeout == 0 {
+		o.ReadTimeout = unhurried
+	}
 	r, err := New(o)
 	if err != nil {
 		f.t.Fatal(err)
@@ -331,7 +337,7 @@ func TestCgroupID(t *testing.T) {
 
 func TestThisProcess(t *testing.T) {
 	t.Parallel()
-	r, err := New(Options{})
+	r, err := New(Options{ReadTimeout: unhurried})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,7 +363,7 @@ func TestThisProcess(t *testing.T) {
 }
 
 func BenchmarkProcessKnown(b *testing.B) {
-	r, err := New(Options{})
+	r, err := New(Options{ReadTimeout: unhurried})
 	if err != nil {
 		b.Fatal(err)
 	}

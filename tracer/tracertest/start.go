@@ -161,7 +161,7 @@ func await(from *bufio.Reader, line string) error {
 // waitFor returns when the process has become the program.
 func waitFor(t testing.TB, pid int, path string) {
 	t.Helper()
-	for range 1_000_000 {
+	for end := time.Now().Add(limit); time.Now().Before(end); {
 		exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", pid))
 		if err != nil {
 			t.Fatalf("subject ended at once: %v", err)
