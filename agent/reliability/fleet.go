@@ -34,7 +34,7 @@ func fleetFlags(fs *flag.FlagSet) func(context.Context, *trial) error {
 	fs.IntVar(&c.agents, "agents", 1000, "simulated agents, each with its own connection, host and run")
 	fs.IntVar(&c.rate, "rate", 20, "samples per second of each agent")
 	fs.DurationVar(&c.interval, "interval", 5*time.Second, "time between two batches of an agent")
-	fs.Float64Var(&c.overload, "overload", 0, "afterwards, put on this many times the load that it can take, for a quarter of the duration; 0: do not")
+	fs.Float64Var(&c.overload, "overload", 0, "afterwards, put on this many times the load that it can take, for a quarter of the duration, and twice as much until some is refused; 0: do not")
 	fs.Float64Var(&c.capacity, "capacity", 0, "with -overload: samples/s that the collection agent can take; 0: find out")
 	fs.IntVar(&c.headMiB, "head-mib", 0, "-head-max-bytes of the collection agent in MiB; 0: its default")
 	return c.run
@@ -127,6 +127,9 @@ func (c *crowd) reportMemory(what string, from time.Time, length time.Duration) 
 	c.table.Check(slope*length.Minutes() < highest/5, "memory of the collection agent is flat, "+what, "%s", text)
 }
 
+// mostOverload is how many times the overload that was asked for is tried at most.
+const mostOverload = 32
+
 // tooMuch finds out what the collection agent can take, puts on more, and lets go.
 func (c *crowd) tooMuch(ctx context.Context) error {
 	base := float64(c.agents * c.rate)
@@ -136,21 +139,30 @@ func (c *crowd) tooMuch(ctx context.Context) error {
 		}
 	}
 	before, _ := c.fleet.Outcomes()
-	c.fleet.TakeLatencies()
-	began, acked := time.Now(), c.fleet.Acked()
 	length := max(c.duration/4, 5*time.Second)
-	c.table.Note("%.1f times %.0f samples/s for %s", c.overload, c.capacity, length)
-	c.fleet.SetPace(c.overload * c.capacity / base)
-	c.fleet.SetLoad(true)
-	if !pause.For(ctx, length) {
-		return ctx.Err()
+	var began time.Time
+	var after map[string]uint64
+	var last error
+	// What is refused is not the rate but more than it can take, which a fast machine does not reach
+	// with a capacity that was made for a slow one.
+	for overload := c.overload; ; overload *= 2 {
+		c.fleet.TakeLatencies()
+		acked := c.fleet.Acked()
+		began = time.Now()
+		c.table.Note("%.1f times %.0f samples/s for %s", overload, c.capacity, length)
+		c.fleet.SetPace(overload * c.capacity / base)
+		c.fleet.SetLoad(true)
+		if !pause.For(ctx, length) {
+			return ctx.Err()
+		}
+		taken := float64(c.fleet.Acked()-acked) / time.Since(began).Seconds()
+		c.table.Figure("offered and taken under overload", "%.0f and %.0f samples/s; %d batches waited at its end", overload*c.capacity, taken, c.fleet.Waiting())
+		if after, last = c.fleet.Outcomes(); after[polite] > before[polite] || overload >= mostOverload*c.overload {
+			break
+		}
 	}
-	waiting := c.fleet.Waiting()
-	taken := float64(c.fleet.Acked()-acked) / time.Since(began).Seconds()
 	// The load falls to less than what it can take.
 	c.fleet.SetPace(min(1, c.capacity/base/4))
-	after, last := c.fleet.Outcomes()
-	c.table.Figure("offered and taken under overload", "%.0f and %.0f samples/s; %d batches waited at its end", c.overload*c.capacity, taken, waiting)
 	c.table.Check(after[polite] > before[polite], "overload is refused with ResourceExhausted and RetryInfo", "%d times, %q", after[polite]-before[polite], c.fleet.Asked())
 	c.table.Check(onlyPolite(after), "and in no other way", "%s%s", list(after), lastError(last))
 	c.table.Figure("time from send to acknowledgement under overload", "%s", quantiles(c.fleet.TakeLatencies()))

@@ -97,6 +97,7 @@ try {
   await page.getByLabel("What a level of a stack is").selectOption("binary");
   await until(page, (n) => Number(document.querySelector(".flame").dataset.nodes) < n, whole);
   await page.goBack();
+  await until(page, (n) => Number(document.querySelector(".flame").dataset.nodes) === n, whole);
   await page.getByLabel("What colours mean").selectOption("package");
   await until(page, () => location.search.includes("colour=package"));
 

@@ -188,6 +188,7 @@ async function time() {
   await differs("query", "");
   await open("&view=top");
   await dataBecomes("[data-view=top]", "ready", "1");
+  await page.locator("[data-view=top] [data-label=host]").waitFor();
   await tabTo(page, /^host\b/, "labels");
   await press("Enter");
   await becomes("by", "host");

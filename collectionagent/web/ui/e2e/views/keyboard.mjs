@@ -61,7 +61,10 @@ async function everyView() {
     await view(name);
     await ready();
     if (["heatmap", "tracks", "diff"].includes(name)) await dataBecomes(`[data-view="${name}"]`, "waiting", "false");
-    if (name === "top") await dataBecomes("[data-view=top]", "ready", "1");
+    if (name === "top") {
+      await dataBecomes("[data-view=top]", "ready", "1");
+      await page.locator("[data-view=top] [data-label=host]").waitFor(); // the labels are another answer
+    }
     await page.waitForFunction(() => document.activeElement !== document.body); // the view has the focus
     await stop(page, name);
     await names(page, name);
