@@ -27,10 +27,6 @@ type row struct {
 	Took   time.Duration `json:"took"`
 	Boot   time.Duration `json:"boot"`
 	Report report        `json:"report"`
-	// Attempts is how often it was booted until there was a result, Deaths how the
-	// guests before ended.
-	Attempts int      `json:"attempts"`
-	Deaths   []string `json:"deaths,omitempty"`
 	// Error is of the guest or the harness.
 	Error string `json:"error"`
 }
@@ -105,29 +101,7 @@ func (r *row) line() string {
 	if p := r.problem(); p != "" {
 		return r.name + ": " + p
 	}
-	out := fmt.Sprintf("%s: as expected after %v", r.name, r.Took.Round(time.Second))
-	if d := r.deaths(); d != "" {
-		out += ", " + d
-	}
-	return out
-}
-
-// deaths counts the guests that ended without a result, "" if none did.
-func (r *row) deaths() string {
-	switch n := len(r.Deaths); n {
-	case 0:
-		return ""
-	case 1:
-		return "1 guest died before"
-	default:
-		return fmt.Sprintf("%d guests died before", n)
-	}
-}
-
-// booted says how it was booted, and how many guests died of it.
-func (r *row) booted() string {
-	out := []string{r.how(), r.deaths()}
-	return strings.Join(slices.DeleteFunc(out, func(s string) bool { return s == "" }), "; ")
+	return fmt.Sprintf("%s: as expected after %v", r.name, r.Took.Round(time.Second))
 }
 
 func yes(ok bool) string {
@@ -148,7 +122,7 @@ func table(rows []row) string {
 		if release == "" {
 			release = r.name
 		}
-		cells := []string{release, r.booted()}
+		cells := []string{release, r.how()}
 		switch {
 		case r.Error != "":
 			first, _, _ := strings.Cut(r.Error, "\n")

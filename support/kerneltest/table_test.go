@@ -38,23 +38,6 @@ func TestProblem(t *testing.T) {
 	}
 }
 
-// TestDeaths: guests that had to be booted again are in what is printed and in the table.
-func TestDeaths(t *testing.T) {
-	t.Parallel()
-	r := row{entry: entry{name: "6.12", cgroup: "v1"}, Report: report{CanRun: true}}
-	if got := r.line() + table([]row{r}); strings.Contains(got, "died") {
-		t.Error(got)
-	}
-	r.Deaths = []string{"panic"}
-	if got := r.line(); !strings.HasSuffix(got, ", 1 guest died before") {
-		t.Error(got)
-	}
-	r.Deaths = append(r.Deaths, "panic")
-	if got := table([]row{r}); !strings.Contains(got, "| cgroup v1; 2 guests died before |") {
-		t.Error(got)
-	}
-}
-
 func TestChoose(t *testing.T) {
 	t.Parallel()
 	if got, err := choose("6.12, 5.10"); err != nil || len(got) != 2 || got[0].name != "6.12" {
