@@ -17,6 +17,8 @@ type entry struct {
 	append               []string
 	cgroup               string
 	noPMU                bool
+	// noTypes takes the kernel's type information away.
+	noTypes bool
 	// hide are folders that the guest has something empty over.
 	hide []string
 	// cannot says why the agent must refuse, with a text that its message must have;
@@ -31,9 +33,10 @@ var entries = []entry{
 	{name: "6.1-cgroup1", suite: "bookworm", cgroup: "v1"},
 	{name: "6.1-integrity", suite: "bookworm", append: []string{"lockdown=integrity"}},
 	{name: "6.1-confidentiality", suite: "bookworm", append: []string{"lockdown=confidentiality"}, cannot: "lockdown"},
-	{name: "6.1-nobtf", suite: "bookworm", hide: []string{"/sys/kernel/btf"}, cannot: "BTF"},
+	{name: "6.1-nobtf", suite: "bookworm", hide: []string{"/sys/kernel/btf"}, cannot: "cannot be seen here"},
 	{name: "6.12-bookworm", suite: "bookworm-backports"},
 	{name: "6.12", suite: "trixie"},
+	{name: "6.12-nobtf", suite: "trixie", noTypes: true, hide: []string{"/sys/kernel/btf"}, cannot: "CONFIG_DEBUG_INFO_BTF"},
 	{name: "sid", suite: "sid"},
 	{name: "backports", suite: "trixie-backports"},
 }
@@ -51,6 +54,9 @@ func (e *entry) how() string {
 	out = append(out, e.append...)
 	if e.cgroup != "" {
 		out = append(out, "cgroup "+e.cgroup)
+	}
+	if e.noTypes {
+		return strings.Join(append(out, "without type information (BTF)"), ", ")
 	}
 	for _, h := range e.hide {
 		out = append(out, "without "+h)

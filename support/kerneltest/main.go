@@ -130,6 +130,11 @@ func (o *options) boot(ctx context.Context, r *row, p plan, image string) error 
 		return err
 	}
 	r.Release = k.Release
+	if r.noTypes {
+		if k, err = k.WithoutTypes(ctx); err != nil {
+			return err
+		}
+	}
 	p.Cannot, p.Hide = r.cannot, r.hide
 	b, err := json.Marshal(p)
 	if err != nil {

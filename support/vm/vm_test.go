@@ -5,6 +5,7 @@ package vm
 import (
 	"bytes"
 	"compress/gzip"
+	"debug/elf"
 	"encoding/binary"
 	"io"
 	"os"
@@ -12,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"github.com/strobe-profiler/strobe/support/skip"
 )
@@ -94,6 +97,125 @@ func TestBootable(t *testing.T) {
 			t.Errorf("%s: %v, %d bytes", name, err, len(got))
 		}
 	}
+}
+
+// TestImageX86: the kernel in an image for x86 is found and unpacked.
+func TestImageX86(t *testing.T) {
+	t.Parallel()
+	kernel := []byte(strings.Repeat("kernel ", 1000))
+	pack, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// One sector of setup behind the first, and the payload eight bytes into what follows.
+	image := func(payload []byte) []byte {
+		head := make([]byte, 1024+8)
+		head[0x1f1] = 1
+		copy(head[0x202:], "HdrS\x0f\x02")
+		binary.LittleEndian.PutUint32(head[0x248:], 8)
+		binary.LittleEndian.PutUint32(head[0x24c:], uint32(len(payload)+4))
+		return append(append(head, payload...), "sizeand more"...)
+	}
+	good := image(pack.EncodeAll(kernel, nil))
+	change := func(at int, b ...byte) []byte {
+		out := bytes.Clone(good)
+		copy(out[at:], b)
+		return out
+	}
+	for name, c := range map[string]struct {
+		image []byte
+		err   string
+	}{
+		"right":     {good, ""},
+		"short":     {good[:0x24f], "no image for x86"},
+		"no header": {change(0x202, 'X'), "no image for x86"},
+		"old":       {change(0x206, 7), "does not say where"},
+		"beyond":    {change(0x24f, 0x7f), "beyond its end"},
+		"nothing":   {change(0x24c, 3, 0, 0, 0), "beyond its end"},
+		"unknown":   {image([]byte("\x02!L\x18rest")), `"02 21 4c 18" is not known`},
+		"empty":     {image(nil), `"" is not known`},
+		"broken":    {change(1024+8+12, 1, 2, 3, 4, 5, 6, 7, 8), "unpack"},
+	} {
+		got, err := vmlinux(c.image)
+		if c.err == "" && (err != nil || !bytes.Equal(got, kernel)) || c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err)) {
+			t.Errorf("%s: %d bytes, %v, want %q", name, len(got), err, c.err)
+		}
+	}
+}
+
+// TestBreakTypes: the function returns NULL, the types' numbers are gone, and nothing else
+// is changed.
+func TestBreakTypes(t *testing.T) {
+	t.Parallel()
+	const base, at = 0xffffffff81000000, 0x10
+	code := "\xf3\x0f\x1e\xfa\xe8sym.\x48\x8b\x05the rest"
+	text := strings.Repeat("\x90", at) + code
+	const ids, names = "numbers of types", "\x00.BTF_ids\x00.shstrtab\x00"
+	var b bytes.Buffer
+	const head = 64 + 56
+	data := uint64(head + len(text))
+	for _, v := range []any{
+		elf.Header64{
+			Ident:   [elf.EI_NIDENT]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), byte(elf.EV_CURRENT)},
+			Type:    uint16(elf.ET_EXEC),
+			Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: 64, Phoff: 64, Phentsize: 56, Phnum: 1,
+			Shoff: data + uint64(len(ids)+len(names)), Shentsize: 64, Shnum: 3, Shstrndx: 2,
+		},
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Off: head, Vaddr: base, Filesz: uint64(len(text)), Memsz: uint64(len(text))},
+		[]byte(text + ids + names),
+		[]elf.Section64{
+			{},
+			{Name: 1, Type: uint32(elf.SHT_PROGBITS), Off: data, Size: uint64(len(ids))},
+			{Name: 10, Type: uint32(elf.SHT_STRTAB), Off: data + uint64(len(ids)), Size: uint64(len(names))},
+		},
+	} {
+		if err := binary.Write(&b, binary.LittleEndian, v); err != nil {
+			t.Fatal(err)
+		}
+	}
+	kernel := b.Bytes()
+	want := bytes.Replace(kernel, []byte("sym.\x48\x8b\x05"), []byte("sym.\x31\xc0\xc3"), 1)
+	want = bytes.Replace(want, []byte(ids), make([]byte, len(ids)), 1)
+	without := func(old, with string) []byte { return bytes.Replace(kernel, []byte(old), []byte(with), 1) }
+	for name, c := range map[string]struct {
+		kernel []byte
+		at     uint64
+		err    string
+	}{
+		"right":       {kernel, base + at, ""},
+		"no ELF file": {[]byte("kernel"), base + at, "EOF"},
+		"no types":    {without(".BTF_ids", ".BTF_xyz"), base + at, "no type information"},
+		"cut off":     {kernel[:len(kernel)-1], base + at, "EOF"},
+		"before":      {kernel, base - 1, "begins at"},
+		"behind":      {kernel, base + uint64(len(text)), "begins at"},
+		"not traced":  {without("\xe8sym", "\x90sym"), base + at, "begins at"},
+		"elsewhere":   {kernel, base + at + 1, "begins at"},
+	} {
+		k := bytes.Clone(c.kernel)
+		err := breakTypes(k, c.at)
+		if c.err == "" && (err != nil || !bytes.Equal(k, want)) {
+			t.Errorf("%s: %v\n%q, want\n%q", name, err, k, want)
+		}
+		if c.err != "" && (err == nil || !strings.Contains(err.Error(), c.err) || !bytes.Equal(k, c.kernel)) {
+			t.Errorf("%s: %v, want %q", name, err, c.err)
+		}
+	}
+}
+
+// FuzzImages: no image and no kernel makes what reads them panic.
+func FuzzImages(f *testing.F) {
+	image := make([]byte, 0x260)
+	copy(image[0x202:], "HdrS\x0f\x02")
+	f.Add(image, uint64(0))
+	object, err := os.ReadFile("../strobe_x86_bpfel.o")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(object, uint64(0))
+	f.Fuzz(func(_ *testing.T, b []byte, at uint64) {
+		_, _ = vmlinux(b)
+		_ = breakTypes(b, at)
+	})
 }
 
 // TestTree makes a root with a program and its libraries, and its image.
