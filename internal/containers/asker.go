@@ -145,7 +145,9 @@ func (a *asker) ask(ctx context.Context, ids []string) bool {
 	if left > 0 {
 		a.dir.metrics.lookups.WithLabelValues(a.source.kind(), "left_out").Add(float64(left))
 	}
-	if ctx.Err() != nil {
+	if err != nil && ctx.Err() != nil {
+		// It was ended, which is no failure of the source; what it told before is known, and counts.
+		a.dir.metrics.lookups.WithLabelValues(a.source.kind(), "found").Add(float64(len(told)))
 		return false
 	}
 	a.settle(time.Now(), ids, told, err)

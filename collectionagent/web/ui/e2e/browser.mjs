@@ -9,6 +9,14 @@ const throttle = Number(process.env.STROBE_THROTTLE ?? 1);
 /** How long, in ms, a wait may take before it is taken for one that never ends: a machine can be very slow. */
 export const patience = Number(process.env.STROBE_WAIT ?? 120e3);
 
+/** Waits until what the page shows is painted: what moves has come to rest, unless it moves for ever, and two frames are over. */
+export const settled = (page) =>
+  page.evaluate(async () => {
+    const moving = document.getAnimations().filter((a) => a.playState === "running" && a.effect.getComputedTiming().endTime !== Infinity);
+    await Promise.allSettled(moving.map((a) => a.finished));
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+  });
+
 /** Starts the system's Chromium, which is asked to call nobody. */
 export async function launch() {
   const browser = await start();

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
+import { launch, settled } from "./browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const name = process.env.STROBE_FUNCTION ?? "red_leaf";
@@ -78,7 +78,7 @@ try {
   await page.waitForFunction(() => document.querySelector("main").dataset.ready === "true");
   await page.keyboard.press("d");
   await page.waitForFunction(() => document.documentElement.dataset.theme === "dark");
-  await page.waitForTimeout(300); // let the canvas be drawn for the picture
+  await settled(page);
   await page.screenshot({ path: join(shots, "dark.png") });
 
   // Status: equations that add up digit by digit.
@@ -106,7 +106,7 @@ try {
   await page.keyboard.press("Enter");
   await page.locator("tr.details dl").first().waitFor();
   assert.ok(page.url().includes("open="), "what is open is in the URL");
-  await page.waitForTimeout(300);
+  await settled(page);
   await page.screenshot({ path: join(shots, "hosts.png") });
   await page.keyboard.press("1");
   await flame.waitFor();

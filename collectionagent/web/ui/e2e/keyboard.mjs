@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch, patience } from "./browser.mjs";
+import { launch, patience, settled } from "./browser.mjs";
 import { around, help, names, stop, tabTo } from "./walk.mjs";
 
 export const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
@@ -74,15 +74,14 @@ export async function menuByKeys(where, key = "Enter") {
 }
 /** What an event of the browser brings, the oldest first. */
 export async function arrived(list) {
-  for (const until = Date.now() + patience; !list.length && Date.now() < until; ) await settled();
+  for (const until = Date.now() + patience; !list.length && Date.now() < until; ) await settled(page);
   assert.ok(list.length, "the browser does what it was asked for");
   return list.shift();
 }
-export const settled = () => page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
 /** Something has the focus again, as soon as what had it is gone: what is called so, or anything. */
 export async function returns(where, name = /./) {
   await page.waitForFunction(() => document.activeElement !== document.body);
-  for (const until = Date.now() + patience; ; await settled()) {
+  for (const until = Date.now() + patience; ; await settled(page)) {
     const s = await stop(page, where);
     if (s && name.test(s.name)) return s;
     assert.ok(Date.now() < until, `${where}: the focus returns, it is at ${s?.name}`);

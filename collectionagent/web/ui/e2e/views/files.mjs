@@ -8,7 +8,7 @@ import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gunzipSync } from "node:zlib";
-import { launch } from "../browser.mjs";
+import { launch, settled } from "../browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";
@@ -86,7 +86,7 @@ try {
   await page.keyboard.press("ArrowDown");
   await page.keyboard.press("Enter"); // recursion as one
   await until(page, () => location.search.includes("t=recursion"));
-  await page.waitForTimeout(300);
+  await settled(page);
   await page.screenshot({ path: join(shots, "transform-light.png") });
   await page.keyboard.press("Escape");
   assert.equal(await page.evaluate(() => document.activeElement.getAttribute("aria-label")), "Transform the stacks", "the focus comes back");
@@ -107,7 +107,7 @@ try {
   const name = await page.locator(".flame").getAttribute("data-focus");
   await page.keyboard.press("Shift+F10");
   await page.locator(".framemenu").waitFor();
-  await page.waitForTimeout(300);
+  await settled(page);
   await page.screenshot({ path: join(shots, "framemenu-light.png") });
   await page.keyboard.press("Escape");
   await page.locator(".framemenu").waitFor({ state: "detached" });
@@ -164,7 +164,7 @@ try {
   await until(page, (b) => new URLSearchParams(location.search).get("file") !== b, before);
   await page.getByLabel("Type of samples in the file").selectOption("alloc_space");
   await until(page, () => Number(document.querySelector(".flame").dataset.nodes) > 3);
-  await page.waitForTimeout(300);
+  await settled(page);
   await page.screenshot({ path: join(shots, "file-light.png") });
 
   // What is no profile says so.
@@ -173,14 +173,15 @@ try {
 
   // Dark, and on a phone, where nothing is wider than the screen.
   const dark = await open({ colorScheme: "dark" }, { t: "preset:no-kernel", colour: "binary" });
-  await dark.waitForTimeout(500);
+  await dark.locator(".flame[data-nodes]").waitFor();
   await dark.keyboard.press("s");
   await dark.getByRole("menu").waitFor();
+  await settled(dark);
   await dark.screenshot({ path: join(shots, "file-dark.png") });
   const phone = await open({ viewport: { width: 390, height: 844 } }, { search: "a", t: "preset:no-kernel" });
   assert.ok(await phone.evaluate(() => document.documentElement.scrollWidth <= window.innerWidth), "nothing is wider than a phone");
   await phone.getByRole("button", { name: "Transform the stacks" }).click();
-  await phone.waitForTimeout(300);
+  await settled(phone);
   await phone.screenshot({ path: join(shots, "file-phone.png") });
 } finally {
   await browser.close();

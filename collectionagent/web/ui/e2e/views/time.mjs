@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { launch } from "../browser.mjs";
+import { launch, settled } from "../browser.mjs";
 
 const url = process.env.STROBE_URL ?? "http://127.0.0.1:7070/";
 const shots = process.env.STROBE_SHOTS ?? "shots";
@@ -25,7 +25,6 @@ const open = async (more, { scheme = "light", width = 1440, height = 900 } = {})
 const answered = (page, view) => page.waitForFunction((v) => Number(document.querySelector(`[data-view="${v}"]`)?.dataset.total) > 0 && document.querySelector(`[data-view="${v}"]`).dataset.waiting === "false", view);
 // Of the page itself: page.url() hears of a change a moment later.
 const parameter = (page, name) => page.evaluate((n) => new URLSearchParams(location.search).get(n), name);
-const settled = (page) => page.waitForFunction(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(true)))));
 
 try {
   // The heatmap: a brush over cells shows what ran then, below.
