@@ -142,13 +142,14 @@ func (a *asker) ask(ctx context.Context, ids []string) bool {
 		told[id] = true
 		a.dir.learn(a.number, id, &c)
 	})
-	if left > 0 {
-		a.dir.metrics.lookups.WithLabelValues(a.source.kind(), "left_out").Add(float64(left))
+	// What was told is known, and counts, whatever becomes of the rest.
+	for result, n := range map[string]int{"found": len(told), "left_out": left} {
+		if n > 0 {
+			a.dir.metrics.lookups.WithLabelValues(a.source.kind(), result).Add(float64(n))
+		}
 	}
 	if err != nil && ctx.Err() != nil {
-		// It was ended, which is no failure of the source; what it told before is known, and counts.
-		a.dir.metrics.lookups.WithLabelValues(a.source.kind(), "found").Add(float64(len(told)))
-		return false
+		return false // it was ended, which is no failure of the source
 	}
 	a.settle(time.Now(), ids, told, err)
 	return err == nil
@@ -168,7 +169,6 @@ func (a *asker) settle(now time.Time, ids []string, told map[string]bool, err er
 	}()
 	for id := range told {
 		delete(a.pending, id)
-		count.WithLabelValues("found").Inc()
 	}
 	if err != nil {
 		reason := reasonOf(err)

@@ -9,7 +9,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -99,15 +98,7 @@ func vmlinux(image []byte) ([]byte, error) {
 		return nil, errors.New("its payload is beyond its end")
 	}
 	packed := image[from : from+size-sizeAfter]
-	r, err := decompressor(compression(packed), bytes.NewReader(packed))
-	if err != nil {
-		return nil, err
-	}
-	plain, err := io.ReadAll(r)
-	if err != nil {
-		return nil, fmt.Errorf("unpack: %w", err)
-	}
-	return plain, nil
+	return decompress(compression(packed), packed)
 }
 
 // compression tells the kinds that decompressor has by their first bytes; for others it

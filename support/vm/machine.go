@@ -90,10 +90,6 @@ type Result struct {
 // ErrNoQEMU is returned when the program for the architecture is not installed.
 var ErrNoQEMU = errors.New("qemu is not installed")
 
-// ErrNoResult is returned when the guest ended before its command did, as after a panic
-// of its kernel.
-var ErrNoResult = errors.New("the guest gave no result")
-
 // Accelerated tells whether the guest runs on this CPU rather than being emulated.
 func (m *Machine) Accelerated() bool {
 	if m.Emulate || m.Kernel.Arch != runtime.GOARCH {
@@ -295,7 +291,7 @@ func (m *Machine) start(ctx context.Context, cmd *exec.Cmd, c *Command) (*Result
 	case err != nil:
 		return nil, fmt.Errorf("qemu: %w: %s\n%s", err, bytes.TrimSpace(said.Bytes()), console.text())
 	case resultErr != nil:
-		return nil, fmt.Errorf("%w: %w\n%s", ErrNoResult, resultErr, console.text())
+		return nil, fmt.Errorf("the guest gave no result: %w\n%s", resultErr, console.text())
 	case result.Error != "":
 		return nil, fmt.Errorf("in the guest: %s\n%s", result.Error, console.text())
 	}

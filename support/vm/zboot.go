@@ -29,15 +29,24 @@ func bootable(image string) error {
 		return fmt.Errorf("kernel %s: its payload is beyond its end", image)
 	}
 	kind := string(bytes.TrimRight(b[24:56], "\x00"))
-	r, err := decompressor(kind, bytes.NewReader(b[from:from+size]))
+	plain, err := decompress(kind, b[from:from+size])
 	if err != nil {
 		return fmt.Errorf("kernel %s: %w", image, err)
 	}
+	return os.WriteFile(image, plain, 0o644) //nolint:gosec // no secret
+}
+
+// decompress returns what was compressed, for which [decompressor] must have the kind.
+func decompress(kind string, packed []byte) ([]byte, error) {
+	r, err := decompressor(kind, bytes.NewReader(packed))
+	if err != nil {
+		return nil, err
+	}
 	plain, err := io.ReadAll(r)
 	if err != nil {
-		return fmt.Errorf("kernel %s: unpack: %w", image, err)
+		return nil, fmt.Errorf("unpack: %w", err)
 	}
-	return os.WriteFile(image, plain, 0o644) //nolint:gosec // no secret
+	return plain, nil
 }
 
 // decompressor reads what was compressed by gzip, xz or zstd.

@@ -49,6 +49,7 @@ func run() (int, error) {
 	flag.StringVar(&m.Cgroup, "cgroup", "v2", "v2, v1 or hybrid")
 	flag.BoolVar(&m.NoPMU, "no-pmu", false, "hide the CPU's counters")
 	flag.BoolVar(&m.Emulate, "emulate", false, "do not use KVM")
+	arguments := flag.String("qemu", "", "further arguments of qemu, such as '-cpu max'")
 	words := flag.String("append", "", "words for the kernel's command line")
 	flag.DurationVar(&c.Limit, "limit", 2*time.Minute, "time for the command")
 	verbose := flag.Bool("v", false, "print the kernel's messages and the times as well")
@@ -56,7 +57,7 @@ func run() (int, error) {
 	if c.Args = flag.Args(); len(c.Args) == 0 {
 		return 0, errors.New("which command? boot [flags] -- command [argument...]")
 	}
-	m.Append, c.Output = strings.Fields(*words), os.Stdout
+	m.Append, m.QEMU, c.Output = strings.Fields(*words), strings.Fields(*arguments), os.Stdout
 	var err error
 	if m.Kernel, err = vm.Fetch(ctx, s); err != nil {
 		return 0, err

@@ -12,7 +12,7 @@ export const patience = Number(process.env.STROBE_WAIT ?? 120e3);
 /** Waits until what the page shows is painted: what moves has come to rest, unless it moves for ever, and two frames are over. */
 export const settled = (page) =>
   page.evaluate(async () => {
-    const moving = document.getAnimations().filter((a) => a.playState === "running" && a.effect.getComputedTiming().endTime !== Infinity);
+    const moving = document.getAnimations().filter((a) => a.playState === "running" && a.effect?.getComputedTiming().endTime !== Infinity);
     await Promise.allSettled(moving.map((a) => a.finished));
     await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
   });
