@@ -188,9 +188,9 @@ func (m *Machine) arguments(initrd string) (qemu string, args []string, err erro
 	name := "qemu-system-x86_64"
 	switch m.Kernel.Arch {
 	case "amd64":
-		// The emulation of cmpxchg16b leaves a pointer in the flags, at times: seen with
-		// qemu 7.2, where 12 of 20 guests of Linux 6.12 died of it, whose allocator uses
-		// the instruction where the CPU has it. No guest needs it.
+		// The emulation of cmpxchg16b leaves a pointer in the flags, at times and on some
+		// hosts: seen with qemu 7.2 and Linux 6.12, whose allocator uses the instruction
+		// where the CPU has it. No guest needs it.
 		machine, console, cpu = "q35", "ttyS0", "max,la57=off,cx16=off"
 		if m.Accelerated() {
 			// A host that is a guest itself may refuse to have this register set.
