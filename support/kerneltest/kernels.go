@@ -36,7 +36,7 @@ var entries = []entry{
 	{name: "6.1-nobtf", suite: "bookworm", hide: []string{"/sys/kernel/btf"}, cannot: "cannot be seen here"},
 	{name: "6.12-bookworm", suite: "bookworm-backports"},
 	{name: "6.12", suite: "trixie"},
-	{name: "6.12-nobtf", suite: "trixie", noTypes: true, hide: []string{"/sys/kernel/btf"}, cannot: "CONFIG_DEBUG_INFO_BTF"},
+	{name: "6.12-nobtf", suite: "trixie", noTypes: true, cannot: "CONFIG_DEBUG_INFO_BTF"},
 	{name: "sid", suite: "sid"},
 	{name: "backports", suite: "trixie-backports"},
 }
@@ -56,7 +56,7 @@ func (e *entry) how() string {
 		out = append(out, "cgroup "+e.cgroup)
 	}
 	if e.noTypes {
-		return strings.Join(append(out, "without type information (BTF)"), ", ")
+		out = append(out, "without type information (BTF)")
 	}
 	for _, h := range e.hide {
 		out = append(out, "without "+h)

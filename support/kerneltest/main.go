@@ -130,12 +130,13 @@ func (o *options) boot(ctx context.Context, r *row, p plan, image string) error 
 		return err
 	}
 	r.Release = k.Release
+	p.Cannot, p.Hide = r.cannot, r.hide
 	if r.noTypes {
 		if k, err = k.WithoutTypes(ctx); err != nil {
 			return err
 		}
+		p.Hide = append(p.Hide, "/sys/kernel/btf") // the file stays
 	}
-	p.Cannot, p.Hide = r.cannot, r.hide
 	b, err := json.Marshal(p)
 	if err != nil {
 		return err

@@ -99,24 +99,31 @@ func TestBootable(t *testing.T) {
 	}
 }
 
+func pack(t testing.TB, kernel []byte) []byte {
+	t.Helper()
+	w, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w.EncodeAll(kernel, nil)
+}
+
+// imageX86 is an image with one sector of setup behind the first, and the payload eight
+// bytes into what follows.
+func imageX86(payload []byte) []byte {
+	head := make([]byte, 1024+8)
+	head[0x1f1] = 1
+	copy(head[0x202:], "HdrS\x0f\x02")
+	binary.LittleEndian.PutUint32(head[0x248:], 8)
+	binary.LittleEndian.PutUint32(head[0x24c:], uint32(len(payload)+4))
+	return append(append(head, payload...), "sizeand more"...)
+}
+
 // TestImageX86: the kernel in an image for x86 is found and unpacked.
 func TestImageX86(t *testing.T) {
 	t.Parallel()
 	kernel := []byte(strings.Repeat("kernel ", 1000))
-	pack, err := zstd.NewWriter(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	// One sector of setup behind the first, and the payload eight bytes into what follows.
-	image := func(payload []byte) []byte {
-		head := make([]byte, 1024+8)
-		head[0x1f1] = 1
-		copy(head[0x202:], "HdrS\x0f\x02")
-		binary.LittleEndian.PutUint32(head[0x248:], 8)
-		binary.LittleEndian.PutUint32(head[0x24c:], uint32(len(payload)+4))
-		return append(append(head, payload...), "sizeand more"...)
-	}
-	good := image(pack.EncodeAll(kernel, nil))
+	good := imageX86(pack(t, kernel))
 	change := func(at int, b ...byte) []byte {
 		out := bytes.Clone(good)
 		copy(out[at:], b)
@@ -132,8 +139,8 @@ func TestImageX86(t *testing.T) {
 		"old":       {change(0x206, 7), "does not say where"},
 		"beyond":    {change(0x24f, 0x7f), "beyond its end"},
 		"nothing":   {change(0x24c, 3, 0, 0, 0), "beyond its end"},
-		"unknown":   {image([]byte("\x02!L\x18rest")), `"02 21 4c 18" is not known`},
-		"empty":     {image(nil), `"" is not known`},
+		"unknown":   {imageX86([]byte("\x02!L\x18rest")), `"02 21 4c 18" is not known`},
+		"empty":     {imageX86(nil), `"" is not known`},
 		"broken":    {change(1024+8+12, 1, 2, 3, 4, 5, 6, 7, 8), "unpack"},
 	} {
 		got, err := vmlinux(c.image)
@@ -204,9 +211,7 @@ func TestBreakTypes(t *testing.T) {
 
 // FuzzImages: no image and no kernel makes what reads them panic.
 func FuzzImages(f *testing.F) {
-	image := make([]byte, 0x260)
-	copy(image[0x202:], "HdrS\x0f\x02")
-	f.Add(image, uint64(0))
+	f.Add(imageX86(pack(f, []byte("kernel"))), uint64(0))
 	object, err := os.ReadFile("../strobe_x86_bpfel.o")
 	if err != nil {
 		f.Fatal(err)
