@@ -230,19 +230,22 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 func browse(t *testing.T, script, address string, environment ...string) {
 	t.Helper()
 	ui := "../../collectionagent/web/ui"
-	if _, err := os.Stat(filepath.Join(ui, "node_modules")); err != nil {
+	// One of these packages is Node.js: a distribution's may be too old for the others.
+	node, err := filepath.Abs(filepath.Join(ui, "node_modules/.bin/node"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(node); err != nil {
 		skip.Because(t, "needs the page's development packages: make test-deps")
 	}
-	for _, needed := range []string{"node", "chromium"} {
-		if _, err := exec.LookPath(needed); err != nil {
-			skip.Because(t, "needs "+needed)
-		}
+	if _, err := exec.LookPath("chromium"); err != nil {
+		skip.Because(t, "needs chromium")
 	}
 	shots := os.Getenv("STROBE_SHOTS")
 	if shots == "" {
 		shots = t.TempDir()
 	}
-	cmd := exec.CommandContext(t.Context(), "node", "e2e/"+script)
+	cmd := exec.CommandContext(t.Context(), node, "e2e/"+script)
 	cmd.Dir = ui
 	cmd.Env = append(append(os.Environ(), "STROBE_URL="+address+"/", "STROBE_SHOTS="+shots), environment...)
 	if out, err := cmd.CombinedOutput(); err != nil {
