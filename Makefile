@@ -7,7 +7,6 @@ COMMIT  ?= $(shell support/version.sh commit)
 DATE    ?= $(shell support/version.sh date)
 BUILT   := github.com/strobe-profiler/strobe/internal/buildinfo
 LDFLAGS := -s -w -X $(BUILT).version=$(VERSION) -X $(BUILT).commit=$(COMMIT) -X $(BUILT).date=$(DATE)
-UI      := collectionagent/web/ui
 LINT    := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0 run
 # Packages whose tests load eBPF programs or sample this host run one after another: they
 # use the same CPUs.
@@ -84,7 +83,7 @@ manifests: ## write the plain manifests for Kubernetes anew from the chart
 	cd support/kubernetes && $(GO) test -run TestManifests -update .
 
 test-ui: ## run the tests of the web page
-	cd $(UI) && npm test
+	support/npm.sh test
 
 test-deps: ## install what the tests need (Debian, as root)
 	support/test-deps.sh
@@ -134,7 +133,7 @@ proto: ## generate the protocol's Go code; needs protoc
 	proto/generate.sh
 
 ui: ## build the web page; needs npm
-	cd $(UI) && npm ci --no-audit --no-fund && npm run build
+	support/npm.sh ci --no-audit --no-fund && support/npm.sh run build
 
 docs: ## write the parts of documents that are made from the code
 	$(GO) test -run '^TestDocument$$' ./agent ./agent/internal/config ./collectionagent ./strobectl -update

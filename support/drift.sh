@@ -14,7 +14,7 @@ sums() { find $paths -type f ! -name '*.test' -exec sha256sum {} + | sort -k2; }
 sums >"$before"
 go generate ./support/... ./tracer/interpreter/...
 proto/generate.sh
-(cd collectionagent/web/ui && npm run build >"$work/ui.log" 2>&1) || { cat "$work/ui.log"; exit 1; }
+support/npm.sh run build >"$work/ui.log" 2>&1 || { cat "$work/ui.log"; exit 1; }
 sums >"$after"
 if ! diff "$before" "$after" >"$work/diff"; then
 	echo "generated files are not what their sources give; run 'make generate proto ui' and commit:" >&2

