@@ -54,6 +54,8 @@ want dockerd docker.io
 want docker-compose docker-compose
 want podman podman
 want iptables iptables
+# Threads begin in functions of the C library that only its debug symbols name.
+[ -e /usr/share/doc/libc6-dbg ] || need="$need libc6-dbg"
 [ -e /usr/share/java/zookeeper.jar ] || need="$need libzookeeper-java"
 [ -e /usr/share/java/slf4j-nop.jar ] || need="$need libslf4j-java"
 [ -e /usr/include/bpf/bpf_helpers.h ] || need="$need libbpf-dev"

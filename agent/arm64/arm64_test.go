@@ -192,9 +192,8 @@ func (r *rig) rustc() []string {
 	}
 	host := filepath.Join(dir, "amd64", "usr")
 	return []string{
-		// The version is from before the subject's one feature was called stable.
-		"env", "RUSTC_BOOTSTRAP=1", "LD_LIBRARY_PATH=" + host + "/lib/x86_64-linux-gnu:" + host + "/lib",
-		host + "/bin/rustc", "-Z", "crate-attr=feature(bench_black_box)", "--sysroot", filepath.Join(dir, "arm64", "usr"),
+		"env", "LD_LIBRARY_PATH=" + host + "/lib/x86_64-linux-gnu:" + host + "/lib",
+		host + "/bin/rustc", "--sysroot", filepath.Join(dir, "arm64", "usr"),
 		"--target", "aarch64-unknown-linux-gnu", "-C", "linker=aarch64-linux-gnu-gcc",
 	}
 }

@@ -37,8 +37,8 @@ func v8Programs() map[string]program {
 					command, source = inDistribution(t, source)
 				case "":
 					command = []string{Installed(t, "node")}
-					if script[0] == "shoal.js" && isLibrary(t, command[0]) {
-						command[0] = Fetched(t, nodePath("22")...) // builtins have to have names
+					if slices.Contains(without, distribution) && isLibrary(t, command[0]) {
+						command[0] = Fetched(t, nodePath("22")...) // the host's is the distribution's
 					}
 				default:
 					command = []string{Fetched(t, nodePath(variant)...)}

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // generics, trait objects, closures; 60/30/10
-use std::hint::black_box; use std::time::{Duration, Instant};
+use std::time::{Duration, Instant};
+// std::hint has one since Rust 1.66, which Debian 12 does not have yet.
+#[inline(always)] fn black_box<T>(x: T) -> T { unsafe { let y = std::ptr::read_volatile(&x); std::mem::forget(x); y } }
 #[inline(always)] fn burn(n: u64, mut x: u64) -> u64 { for _ in 0..n { x ^= x << 13; x ^= x >> 7; x ^= x << 17; x = black_box(x); } x }
 mod anvil {
     use super::*;
